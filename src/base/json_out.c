@@ -1,0 +1,94 @@
+#include "base/json_out.h"
+#include "base/utf8.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static const char hex[] = "0123456789abcdef";
+
+static void add_escaped(struct buf *b, unsigned char c)
+{
+	char esc[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+	static const char shorts[] = "\b\t\n\f\r\"\\", letters[] = "btnfr\"\\";
+	const char *at = c ? strchr(shorts, c) : NULL;
+
+	if (at) {
+		esc[1] = letters[at - shorts];
+		buf_add(b, esc, 2);
+	} else {
+		buf_add(b, esc, 6);
+	}
+}
+
+static bool is_plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+void json_out_str_inside(struct buf *b, const char *s, size_t len)
+{
+	size_t i = 0, from = 0; /* [from, i) waits to be copied as it is */
+
+	while (i < len) {
+		unsigned char c = (unsigned char)s[i];
+		if (is_plain(c)) {
+			i++;
+			continue;
+		}
+		int n = c < 0x80 ? 0 : utf8_step(s + i, len - i);
+		if (n > 1) {
+			i += (size_t)n;
+			continue;
+		}
+		buf_add(b, s + from, i - from);
+		if (c < 0x80)
+			add_escaped(b, c);
+		else
+			buf_add(b, "\xef\xbf\xbd", 3);
+		from = ++i;
+	}
+	buf_add(b, s + from, len - from);
+}
+
+void json_out_str(struct buf *b, const char *s, size_t len)
+{
+	buf_add_byte(b, '"');
+	json_out_str_inside(b, s, len);
+	buf_add_byte(b, '"');
+}
+
+void json_out_cstr(struct buf *b, const char *s)
+{
+	json_out_str(b, s, strlen(s));
+}
+
+void json_out_u64(struct buf *b, uint64_t v)
+{
+	char digits[20];
+	size_t at = sizeof digits;
+
+	do
+		digits[--at] = (char)('0' + v % 10);
+	while (v /= 10);
+	buf_add(b, digits + at, sizeof digits - at);
+}
+
+void json_out_i64(struct buf *b, int64_t v)
+{
+	if (v < 0)
+		buf_add_byte(b, '-');
+	json_out_u64(b, v < 0 ? -(uint64_t)v : (uint64_t)v);
+}
+
+void json_out_f64(struct buf *b, double v)
+{
+	char text[40];
+
+	if (!isfinite(v)) {
+		buf_add_str(b, "null");
+		return;
+	}
+	snprintf(text, sizeof text, "%.9g", v);
+	/* The decimal point must not follow the locale. We never call setlocale(LC_NUMERIC), and say so here. */
+	buf_add_str(b, text);
+}

@@ -1,0 +1,40 @@
+/* limits.h - every maximum of the program: a name, a unit, a reason. What happens at the limit stands beside it. */
+#ifndef STATOR_BASE_LIMITS_H
+#define STATOR_BASE_LIMITS_H
+
+enum {
+	/* HTTP, client side. Past these: 431, 413, 400 with the position, 503, close. */
+	HTTP_HEADER_BYTES_MAX = 64 * 1024, /* request line and headers; browsers stay under 16 KiB */
+	HTTP_BODY_BYTES_MAX = 32 * 1024 * 1024, /* a 128k-token chat history is 1 MiB; the rest is room for later images */
+	HTTP_HEADER_COUNT_MAX = 128,
+	HTTP_CONNS_MAX = 20000, /* default; lowered to the fd limit less FDS_RESERVED. Past it: 503 and close */
+	HTTP_HEADER_TIMEOUT_MS = 10 * 1000, /* from the first byte of a request to the end of its headers (slow loris) */
+	HTTP_BODY_TIMEOUT_MS = 60 * 1000, /* from the end of the headers to the end of the body */
+	HTTP_IDLE_TIMEOUT_MS = 75 * 1000, /* keep-alive without a request; the usual proxies use 60 s and must close first */
+	HTTP_STALL_TIMEOUT_MS = 60 * 1000, /* a reader that takes nothing for so long is closed */
+	FDS_RESERVED = 64, /* kept free of HTTP connections: workers, logs, event loop, and the fd to refuse with */
+	JSON_DEPTH_MAX = 64, /* nesting in a request body */
+
+	/* Frames between frontend and worker. Past these the connection is closed with a logged reason. */
+	FRAME_BYTES_MAX = 16 * 1024 * 1024, /* the largest prompt: 2 M tokens of 4 bytes, and room */
+	FRAME_QUEUE_BYTES_MAX = 256 * 1024 * 1024, /* waiting for a slow peer on one connection */
+
+	/* A request. */
+	TOKENS_MAX = 2 * 1024 * 1024, /* prompt + answer; past it: 400 */
+	CHOICES_MAX = 16, /* n */
+	STOPS_MAX = 16, /* stop strings; OpenAI allows 4 */
+	STOP_BYTES_MAX = 256, /* one stop string: what must be held back of a stream */
+	TOP_LOGPROBS_MAX = 20, /* OpenAI's */
+	LOGIT_BIAS_MAX = 1024,
+	REQUEST_ARENA_BYTES_MAX = 256 * 1024 * 1024, /* parsed JSON, prompt and tokens of one request */
+	REQUEST_ID_BYTES_MAX = 128,
+	MESSAGES_MAX = 16384, /* in one chat request */
+
+	WORKERS_MAX = 1024, /* known to one frontend */
+	FRONTENDS_MAX = 64, /* connected to one worker */
+	SEQS_MAX = 256, /* sequences of one llama worker: libllama's own limit */
+};
+
+_Static_assert(TOKENS_MAX * 4 < FRAME_BYTES_MAX, "a prompt must fit a frame");
+
+#endif
