@@ -13,5 +13,5 @@ unit: $(UNIT_BIN) ## build and run the unit tests only (T=glob picks some)
 	@scripts/run-units $(filter $(if $(T),%$(T)%,%),$(UNIT_BIN))
 
 -include $(UNIT_SRC:%.c=$(BUILD)/%.d) $(UNIT_LIB_SRC:%.c=$(BUILD)/%.d)
-.PRECIOUS: $(BUILD)/tests/unit/%.o
+.SECONDARY: $(UNIT_SRC:%.c=$(BUILD)/%.o)
 .PHONY: unit

@@ -1,7 +1,8 @@
 /* arena.h - memory of one lifetime (a request, a connection, a parse), freed in one call.
  *
  * Thread: one owner. Memory: at most bytes_max (given at init) plus one block header a block; an allocation past it
- * returns NULL, so a hostile input meets an error and not the OOM killer. Cleanup hooks run in reverse order at done. */
+ * returns NULL, so a hostile input meets an error and not the OOM killer. Cleanup hooks run in reverse order at done.
+ */
 #ifndef STATOR_BASE_ARENA_H
 #define STATOR_BASE_ARENA_H
 

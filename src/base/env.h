@@ -48,7 +48,8 @@ struct env_listener_ops {
 /* Which threads do a job. Jobs of one pool start in order; ENV_POOL_ENGINE has exactly one thread. */
 enum env_pool { ENV_POOL_TEXT, ENV_POOL_ENGINE, ENV_POOL_COUNT };
 
-/* Work off the loop. Lives in its owner's struct until done is called. work must not touch env or the loop's objects. */
+/* Work off the loop. Lives in its owner's struct until done is called. work must not touch env or the loop's objects.
+ */
 struct env_job {
 	void (*work)(struct env_job *job); /* on a pool thread */
 	void (*done)(struct env_job *job); /* back on the loop */
@@ -115,7 +116,8 @@ static inline bool env_timer_is_set(const struct env_timer *t)
 {
 	return t->heap_pos != 0;
 }
-/* Addresses: "unix:/path" (created with mode 0600; a dead socket file there is replaced), "HOST:PORT" ("127.0.0.1:8000",
+/* Addresses: "unix:/path" (created with mode 0600; a dead socket file there is replaced), "HOST:PORT"
+ * ("127.0.0.1:8000",
  * "[::1]:8000", port 0: any), "fd:N" (listen only: an inherited listening socket). *ret lives until listener_close. */
 static inline int env_listen(struct env *e, const char *addr, const struct env_listener_ops *ops, void *ctx,
 	struct env_listener **ret, struct err *err)

@@ -20,7 +20,8 @@ struct err {
 
 /* Write a cause. Returns code (must be negative), so that "return err_set(...)" reads well. err may be NULL. */
 int err_set(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* Like err_set with the system's words for the negative errno value appended: "could not open \"x\": No such file...". */
+/* Like err_set with the system's words for the negative errno value appended: "could not open \"x\": No such file...".
+ */
 int err_set_errno(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Put "what we were doing: " in front of the cause already there. Returns the code that is there. err may be NULL;
  * then -EIO is returned, for want of a better one. When both do not fit, the cause's end is cut, with "...". */

@@ -5,12 +5,15 @@
 enum {
 	/* HTTP, client side. Past these: 431, 413, 400 with the position, 503, close. */
 	HTTP_HEADER_BYTES_MAX = 64 * 1024, /* request line and headers; browsers stay under 16 KiB */
-	HTTP_BODY_BYTES_MAX = 32 * 1024 * 1024, /* a 128k-token chat history is 1 MiB; the rest is room for later images */
+	HTTP_BODY_BYTES_MAX =
+		32 * 1024 * 1024, /* a 128k-token chat history is 1 MiB; the rest is room for later images */
 	HTTP_HEADER_COUNT_MAX = 128,
 	HTTP_CONNS_MAX = 20000, /* default; lowered to the fd limit less FDS_RESERVED. Past it: 503 and close */
-	HTTP_HEADER_TIMEOUT_MS = 10 * 1000, /* from the first byte of a request to the end of its headers (slow loris) */
+	HTTP_HEADER_TIMEOUT_MS =
+		10 * 1000, /* from the first byte of a request to the end of its headers (slow loris) */
 	HTTP_BODY_TIMEOUT_MS = 60 * 1000, /* from the end of the headers to the end of the body */
-	HTTP_IDLE_TIMEOUT_MS = 75 * 1000, /* keep-alive without a request; the usual proxies use 60 s and must close first */
+	HTTP_IDLE_TIMEOUT_MS =
+		75 * 1000, /* keep-alive without a request; the usual proxies use 60 s and must close first */
 	HTTP_STALL_TIMEOUT_MS = 60 * 1000, /* a reader that takes nothing for so long is closed */
 	FDS_RESERVED = 64, /* kept free of HTTP connections: workers, logs, event loop, and the fd to refuse with */
 	JSON_DEPTH_MAX = 64, /* nesting in a request body */

@@ -163,7 +163,8 @@ void log_event(enum log_level level, const char *event, const struct log_field *
 	pthread_mutex_lock(&state.lock);
 	if (!is_repeat(event, &skipped)) {
 		if (skipped) {
-			struct log_field again[] = {LOG_F("event", log_str(event)), LOG_F("repeated", log_u64(skipped))};
+			struct log_field again[] = {
+				LOG_F("event", log_str(event)), LOG_F("repeated", log_u64(skipped))};
 			add_line(&line, level, "earlier lines held back", again, ARRAY_LEN(again));
 		}
 		add_line(&line, level, event, fields, count);

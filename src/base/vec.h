@@ -26,8 +26,7 @@
 	})
 #define vec_done(a) (free((a)->v), (a)->v = NULL, (a)->len = (a)->cap = 0)
 /* Remove item i, keeping order. */
-#define vec_remove(a, i)                                                                                               \
-	(memmove(&(a)->v[i], &(a)->v[(i) + 1], ((a)->len - (i)-1) * sizeof *(a)->v), (void)(a)->len--)
+#define vec_remove(a, i) (memmove(&(a)->v[i], &(a)->v[(i) + 1], ((a)->len - (i)-1) * sizeof *(a)->v), (void)(a)->len--)
 
 static inline int vec_reserve_raw(void **v, uint32_t len, uint32_t *cap, uint32_t extra, size_t item_bytes)
 {

@@ -1,12 +1,13 @@
 /* engine.h - a stepping engine: KV cells held by sequences, and one batch computed at a time.
  *
- * The engine computes; what goes into a batch (admission, prefill pieces, prefix reuse, pre-emption, eviction) is decided
- * once, for all stepping engines, by worker/sched.h. A batch is: first its ops in order (copies and trims of sequences,
- * which move no data), then its items (runs of tokens of different sequences, computed together), then one token drawn
- * for each item that wants it.
+ * The engine computes; what goes into a batch (admission, prefill pieces, prefix reuse, pre-emption, eviction) is
+ * decided once, for all stepping engines, by worker/sched.h. A batch is: first its ops in order (copies and trims of
+ * sequences, which move no data), then its items (runs of tokens of different sequences, computed together), then one
+ * token drawn for each item that wants it.
  *
- * Thread: create, step and destroy run on one thread at a time (the engine pool's); info is constant after create and may
- * be read from any. step may block for as long as the batch takes. Memory: stated in info after create, allocated then. */
+ * Thread: create, step and destroy run on one thread at a time (the engine pool's); info is constant after create and
+ * may be read from any. step may block for as long as the batch takes. Memory: stated in info after create, allocated
+ * then. */
 #ifndef STATOR_ENGINE_ENGINE_H
 #define STATOR_ENGINE_ENGINE_H
 
@@ -62,8 +63,8 @@ struct engine_item {
 	uint32_t top; /* also the top likeliest with their log-probabilities; only with logprobs */
 	bool logprobs;
 	const struct engine_sampling *sampling;
-	/* The whole sequence so far (prompt and answer, history_len == pos + count), for penalties; the draw is keyed by
-	 * (seed, history_len). prompt_len tells the mock which of it was the prompt. */
+	/* The whole sequence so far (prompt and answer, history_len == pos + count), for penalties; the draw is keyed
+	 * by (seed, history_len). prompt_len tells the mock which of it was the prompt. */
 	const uint32_t *history;
 	uint32_t history_len, prompt_len;
 };
@@ -92,9 +93,9 @@ struct engine_result {
 struct engine_ops {
 	const char *name; /* "llama", "mock" */
 	const struct engine_info *(*info)(const struct engine *);
-	/* Compute one batch. 0; -ENOSPC: the cells did not suffice, ops were done but no item was (pre-empt and try again);
-	 * -EINVAL: the batch breaks a rule (our bug, refused before it could abort); any other: the engine is broken and
-	 * must be made anew. */
+	/* Compute one batch. 0; -ENOSPC: the cells did not suffice, ops were done but no item was (pre-empt and try
+	 * again); -EINVAL: the batch breaks a rule (our bug, refused before it could abort); any other: the engine is
+	 * broken and must be made anew. */
 	int (*step)(struct engine *, const struct engine_batch *, struct engine_result *ret, struct err *);
 	/* True when token ends a generation. Any thread. */
 	bool (*is_eog)(const struct engine *, uint32_t token);

@@ -19,7 +19,8 @@ uint64_t kv_hash_seed(const void *secret, size_t secret_len, const char *adapter
 uint64_t kv_hash_seed_check(uint64_t seed);
 /* Fill ret[0 .. count / block_size) and return how many. O(count). */
 uint32_t kv_hash_blocks(const uint32_t *tokens, uint32_t count, uint32_t block_size, uint64_t seed, uint64_t *ret);
-/* Continue a chain: the hash of the block at tokens (block_size of them) whose parent is prev (has_prev false: none). */
+/* Continue a chain: the hash of the block at tokens (block_size of them) whose parent is prev (has_prev false: none).
+ */
 uint64_t kv_hash_next(uint64_t prev, int has_prev, const uint32_t *tokens, uint32_t block_size, uint64_t seed);
 
 /* An order-free digest of a set of hashes: add and remove in any order, compare in O(1). */

@@ -1,8 +1,8 @@
 /* http_server.h - HTTP/1.1 for clients we do not trust, over struct env, so that it runs on a fake clock as well.
  *
- * Parsing is llhttp's; limits, deadlines, keep-alive, pipelining, chunked answers and back pressure are here. Past a limit:
- * 431 (headers), 413 (body), 408 (too slow), 503 + Retry-After and close (connections). A request reaches the handler when
- * its body is whole. Pipelined requests are answered one after another, in order.
+ * Parsing is llhttp's; limits, deadlines, keep-alive, pipelining, chunked answers and back pressure are here. Past a
+ * limit: 431 (headers), 413 (body), 408 (too slow), 503 + Retry-After and close (connections). A request reaches the
+ * handler when its body is whole. Pipelined requests are answered one after another, in order.
  *
  * Thread: the env's loop. Memory: a connection holds at most its limits' bytes; an idle one a few hundred bytes. */
 #ifndef STATOR_NET_HTTP_SERVER_H
@@ -54,8 +54,8 @@ const char *http_body(const struct http_exchange *x, size_t *ret_len); /* NUL fo
 const char *http_peer(const struct http_exchange *x);
 
 void http_set_ops(struct http_exchange *x, const struct http_exchange_ops *ops, void *user);
-/* Add a header to the answer; before reply or begin. Copies. Values with control characters are dropped (and asserted in
- * tests): nobody splits our answers. */
+/* Add a header to the answer; before reply or begin. Copies. Values with control characters are dropped (and asserted
+ * in tests): nobody splits our answers. */
 void http_add_header(struct http_exchange *x, const char *name, const char *value);
 /* The whole answer. x is gone after it. Copies body. */
 void http_reply(struct http_exchange *x, int status, const char *content_type, const void *body, size_t len);

@@ -3,16 +3,16 @@
  * A frame on the wire, little endian:
  *
  *     u32 length of what follows | u8 type | fields ...
- *     a field: u8 number << 3 | kind      kind 0: varint  1: 8 bytes  2: u32 length + bytes (string, array, sub-message)
- *                                               3: 4 bytes
+ *     a field: u8 number << 3 | kind      kind 0: varint  1: 8 bytes  2: u32 length + bytes (string, array,
+ * sub-message) 3: 4 bytes
  *
  * Field numbers never change their meaning; a reader skips numbers it does not know, and a missing field reads as zero,
- * so neighbouring releases understand each other. Which C member is which number is one table a message, in msg.c; encode,
- * decode and print are driven by it. Absent means zero: encode leaves zero fields out.
+ * so neighbouring releases understand each other. Which C member is which number is one table a message, in msg.c;
+ * encode, decode and print are driven by it. Absent means zero: encode leaves zero fields out.
  *
- * First frame each way: HELLO. Another major version is refused with a sentence; the minor version in force is the lower.
- * Worker to frontend then: CARD, snapshot of its cached prefixes (KV frames with snapshot set, in chunks between others,
- * the last one with snapshot_end), then changes. Everything on one connection arrives in order.
+ * First frame each way: HELLO. Another major version is refused with a sentence; the minor version in force is the
+ * lower. Worker to frontend then: CARD, snapshot of its cached prefixes (KV frames with snapshot set, in chunks between
+ * others, the last one with snapshot_end), then changes. Everything on one connection arrives in order.
  *
  * Thread: pure functions. Memory: decode copies strings and arrays into the caller's arena. */
 #ifndef STATOR_WIRE_MSG_H
@@ -201,7 +201,8 @@ static inline struct msg_str msg_str(const char *s)
 	return (struct msg_str){s, s ? (uint32_t)__builtin_strlen(s) : 0};
 }
 
-/* Append the whole frame of msg (the struct that belongs to type) to out. 0 or -ENOBUFS/-ENOMEM, then out is unchanged. */
+/* Append the whole frame of msg (the struct that belongs to type) to out. 0 or -ENOBUFS/-ENOMEM, then out is unchanged.
+ */
 int msg_encode(struct buf *out, enum msg_type type, const void *msg);
 
 /* One frame inside a stream of bytes. */
