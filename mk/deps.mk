@@ -12,13 +12,16 @@ $(BUILD)/llhttp/%.o: /usr/share/llhttp/%.c
 DEPS_CFLAGS += -isystem /usr/share/include/llhttp
 
 # The static llama.cpp build lives outside the tree; scripts/llama prints where, and builds it when asked.
-LLAMA_DIR := $(shell scripts/llama dir $(if $(CUDA),--cuda) 2>/dev/null)
+LLAMA_DIR := $(shell scripts/llama dir $(if $(CUDA),--cuda))
 LLAMA_LIBS_DEP := $(LLAMA_DIR)/.complete
-LLAMA_CFLAGS = $(shell cat $(LLAMA_DIR)/cflags 2>/dev/null)
-LLAMA_LDLIBS = $(shell cat $(LLAMA_DIR)/ldlibs 2>/dev/null)
-$(LLAMA_DIR)/.complete:
+# Read when first used: the files may be made by this very make.
+LLAMA_CFLAGS = $(eval LLAMA_CFLAGS := $(shell cat $(LLAMA_DIR)/cflags))$(LLAMA_CFLAGS)
+LLAMA_LDLIBS = $(eval LLAMA_LDLIBS := $(shell cat $(LLAMA_DIR)/ldlibs))$(LLAMA_LDLIBS)
+$(LLAMA_DIR)/.complete: | deps-check
 	$(Q)scripts/llama build $(if $(CUDA),--cuda)
 
-deps-check:
+deps-check: ## check that the needed packages are there (scripts/setup installs them)
 	@scripts/setup --check
-.PHONY: deps-check
+model: ## fetch the demo model into the cache and print its path
+	@scripts/model
+.PHONY: deps-check model
