@@ -33,6 +33,11 @@ enum {
 	REQUEST_ID_BYTES_MAX = 128,
 	MESSAGES_MAX = 16384, /* in one chat request */
 
+	/* Text processing. */
+	TEXT_STACK_BYTES = 64 * 1024 * 1024, /* of each thread of the text pool; only touched pages cost memory */
+	TEXT_RUN_MAX = 16 * 1024, /* characters of one class in a row before a cut; 320 bytes of stack each, worst known */
+	TEXT_CACHE_BYTES_MAX = 64 * 1024 * 1024, /* tokenized segments of prompts; the least recently used goes */
+
 	WORKERS_MAX = 1024, /* known to one frontend */
 	FRONTENDS_MAX = 64, /* connected to one worker */
 	SEQS_MAX = 256, /* sequences of one llama worker: libllama's own limit */
