@@ -37,8 +37,11 @@ static int grow(struct map *m)
 		bigger.slots[at] = m->slots[i];
 		bigger.used[at] = 1;
 	}
-	map_done(m);
-	*m = bigger;
+	free(m->slots);
+	free(m->used);
+	m->slots = bigger.slots;
+	m->used = bigger.used;
+	m->cap = bigger.cap;
 	return 0;
 }
 
