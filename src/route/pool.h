@@ -1,0 +1,76 @@
+/* pool.h - the workers of one model, what each has to do, and the requests that wait for one.
+ *
+ * A ticket stands for one prompt and its choices (n sequences on one worker). It is submitted, gets a worker at once or
+ * waits in one bounded first-come queue (no worker up, or all full), is released choice by choice as they end, and is
+ * shed when its wait is over. What was dispatched counts as load at once, not when the worker reports it.
+ *
+ * Thread: the env's loop. Calls back only from turns of its own, never from inside a call. Memory: a small struct a
+ * worker; tickets live in their owner. All calls O(1), but a dispatch is O(workers). */
+#ifndef STATOR_ROUTE_POOL_H
+#define STATOR_ROUTE_POOL_H
+
+#include "base/env.h"
+#include "route/policy.h"
+#include "wire/msg.h"
+
+struct pool;
+struct pool_worker;
+
+struct pool_config {
+	const struct route_policy *policy;
+	uint32_t waiting_max; /* tickets in the queue; past it: POOL_FULL */
+	uint64_t wait_us_max; /* of one ticket; then on_shed */
+};
+
+enum pool_state { POOL_IDLE, POOL_WAITING, POOL_READY, POOL_FULL };
+enum pool_shed { POOL_SHED_NO_WORKER, POOL_SHED_BUSY };
+
+struct pool_ticket {
+	struct route_request request; /* set by the owner before submit */
+	/* A worker was found after all (state is POOL_READY, worker and choice are set). */
+	void (*on_ready)(struct pool_ticket *t);
+	/* Nobody took it in time; the ticket is idle again. */
+	void (*on_shed)(struct pool_ticket *t, enum pool_shed why);
+	/* Set by the pool. */
+	struct route_choice choice;
+	struct pool_worker *worker;
+	enum pool_state state;
+	uint64_t submitted_us, ready_us;
+	/* Private. */
+	struct list link;
+	uint32_t choices_left, tokens_unseen;
+};
+
+int pool_create(struct pool **ret, struct env *env, const struct pool_config *config, struct err *err) MUST_USE;
+/* No ticket may be waiting or dispatched. */
+void pool_destroy(struct pool *p);
+
+/* A worker is up. slots: sequences it runs at once (0: taken as 256). NULL: out of memory or WORKERS_MAX are there. */
+struct pool_worker *pool_worker_add(struct pool *p, uint32_t slots, void *user);
+void *pool_worker_user(const struct pool_worker *w);
+/* It is gone. Every ticket dispatched to it must have been released before. */
+void pool_worker_remove(struct pool *p, struct pool_worker *w);
+/* It takes no new requests. */
+void pool_worker_drain(struct pool *p, struct pool_worker *w);
+void pool_worker_report(struct pool *p, struct pool_worker *w, const struct msg_step *step);
+uint32_t pool_worker_outstanding(const struct pool_worker *w);
+
+/* Ask for a worker. POOL_READY: t->worker is it, now. POOL_WAITING: on_ready or on_shed follows. POOL_FULL: refused,
+ * the ticket is idle. */
+enum pool_state pool_submit(struct pool *p, struct pool_ticket *t);
+/* Take a waiting ticket back. Harmless when it does not wait. */
+void pool_cancel(struct pool *p, struct pool_ticket *t);
+/* The first token of a ticket is here: its prompt is no queued work any more. Harmless when said again. */
+void pool_first_token(struct pool *p, struct pool_ticket *t);
+/* One choice of a dispatched ticket has ended; idle again after the last. */
+void pool_release(struct pool *p, struct pool_ticket *t);
+
+/* Seconds after which a newcomer that is refused now should find room: those in front of it by the rate at which
+ * requests have been ending lately; 5 when nothing is known. 1 to 120. */
+uint32_t pool_retry_after_s(const struct pool *p);
+uint32_t pool_waiting(const struct pool *p);
+uint32_t pool_outstanding(const struct pool *p);
+/* Workers that take requests. */
+uint32_t pool_workers_up(const struct pool *p);
+
+#endif
