@@ -1,0 +1,70 @@
+"""What an operator asks of a deployment: probes, metrics, keys, several models at once."""
+
+import openai
+import pytest
+from clients import chat_of, client_of
+from deployment import Deployment
+from rawhttp import call
+
+HELLO = [{"role": "user", "content": "Say hello to the world."}]
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("path", ["/health", "/live", "/ready"])
+def test_probes_say_yes(deployment, path):
+    answer = call(deployment, "GET", path)
+    assert answer.status == 200
+    assert answer.body
+
+
+@pytest.mark.smoke
+def test_metrics_are_prometheus_text_and_count(client, deployment, model):
+    answer = call(deployment, "GET", "/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    before = deployment.metric("stator_generated_tokens_total", model=model)
+    client.chat.completions.create(
+        model=model, messages=HELLO, max_tokens=9, temperature=0, extra_body={"ignore_eos": True})
+    assert deployment.metric("stator_generated_tokens_total", model=model) == before + 9
+    for name, values in deployment.metrics().items():
+        assert name.startswith(("stator_", "process_")), name
+        if name.endswith("_bucket"):
+            assert any(labels["le"] == "+Inf" for labels, _ in values)
+
+
+def test_api_keys_as_the_client_sees_them(tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text("the-key\n")
+    keys.chmod(0o600)
+    with Deployment("--engine", "mock", "--port", "0", "--api-keys", keys) as deployment:
+        with client_of(deployment, "the-key") as client:
+            model = client.models.list().data[0].id
+            assert client.chat.completions.create(model=model, messages=HELLO, max_tokens=2).choices
+        with client_of(deployment, "not-the-key") as client, pytest.raises(openai.AuthenticationError):
+            client.chat.completions.create(model=model, messages=HELLO, max_tokens=2)
+
+
+def test_two_models_behind_one_frontend(demo_model):
+    def worker(name):
+        return {"engine": "llama", "model": demo_model, "served-model-name": name, "context-length": 2048, "threads": 1}
+
+    with Deployment(graph={"Frontend": {"port": 0}, "Left": worker("left"), "Right": worker("right")}) as deployment:
+        assert len(deployment.workers()) == 2
+        with client_of(deployment) as client:
+            assert sorted(entry.id for entry in client.models.list().data) == ["left", "right"]
+            for name in "left", "right":
+                answer = client.chat.completions.create(model=name, messages=HELLO, max_tokens=4, temperature=0)
+                assert answer.model == name
+                assert deployment.metric("stator_generated_tokens_total", model=name) == 4
+            with pytest.raises(openai.NotFoundError, match="(?s)left.*right|right.*left"):
+                client.chat.completions.create(model="middle", messages=HELLO)
+
+
+@pytest.mark.smoke
+def test_serve_by_itself_takes_the_demo_model_and_two_workers():
+    with Deployment("--port", "0") as deployment:
+        assert len(deployment.workers()) == 2
+        with client_of(deployment) as client:
+            model = client.models.list().data[0].id
+            text, reason, _ = chat_of(client.chat.completions.create(
+                model=model, messages=HELLO, max_tokens=8, temperature=0, stream=True))
+            assert text and reason == "length"

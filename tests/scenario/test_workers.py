@@ -1,0 +1,250 @@
+"""Workers that die or meet strange peers, while clients are being served."""
+
+import json
+import os
+import random
+import signal
+
+import frames
+import pytest
+from deployment import Deployment, mock_graph, sockets_listened_on, stat_of, until
+from rawhttp import Wire, post
+
+SHORT = {"model": "mock", "prompt": "once upon a time", "max_tokens": 8}
+LONG = {"model": "mock", "prompt": "for ever", "max_tokens": 4000, "ignore_eos": True, "stream": True}
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Two workers that take 20 ms a token; a long request runs for over a minute."""
+    with Deployment(graph=mock_graph(None, {"decode-us-base": 20000}, workers=2)) as deployment:
+        yield deployment
+
+
+def worker_socket(deployment, index=0):
+    """The socket a worker listens on, as the kernel knows it."""
+    return until("a worker to listen", lambda: sockets_listened_on(deployment.workers()[index]))[0]
+
+
+def as_before(deployment, workers):
+    assert deployment.workers() == workers, "a worker died"
+    assert post(deployment, "/v1/completions", SHORT).json()["usage"]["completion_tokens"] == 8
+
+
+def outcome(wire):
+    """How a stream ended: its last event, or "cut" when the connection broke off."""
+    last = None
+    try:
+        for event in wire.events():
+            last = event
+    except EOFError:
+        return "cut"
+    return last
+
+
+@pytest.mark.smoke
+def test_a_killed_worker_ends_its_streams_clearly_and_comes_back(pair):
+    before = pair.workers()
+    wires = [Wire(pair, deadline_s=100) for _ in range(8)]
+    for wire in wires:
+        wire.request("POST", "/v1/completions", LONG)
+        assert wire.head()[0] == 200
+        next(wire.events())
+    assert pair.running() == 8
+    os.kill(before[0], signal.SIGKILL)
+    until("a new worker", lambda: len(set(pair.workers()) - set(before)) == 1 and len(pair.workers()) == 2, 20)
+    until("only the other worker's streams to run", lambda: pair.running() == 4, 20)
+    ended, running = [], []
+    for wire in wires:
+        wire.socket.settimeout(0.01)
+        (ended if drained(wire) else running).append(wire)
+    assert len(ended) == 4 and len(running) == 4
+    for wire in ended:
+        # The answer had begun, so the error comes as an event; [DONE] would say that all went well.
+        assert b'"error"' in wire.received, wire.received[-500:]
+        assert b"worker" in wire.received
+        assert b"[DONE]" not in wire.received
+    for wire in wires:
+        wire.close()
+    until("every slot to be free", pair.idle, 20)
+    until("both workers to be served by", lambda: pair.is_ready(), 20)
+    for _ in range(4):
+        assert post(pair, "/v1/completions", SHORT).status == 200
+    assert any("worker" in line.lower() for line in pair.lines[2:])
+
+
+def drained(wire):
+    """Read what is there; True when the stream has ended."""
+    try:
+        while wire.more():
+            if wire.received.endswith(b"0\r\n\r\n"):
+                return True
+        return True
+    except TimeoutError:
+        return False
+
+
+def test_killing_every_worker_refuses_for_a_while_and_recovers(pair):
+    before = pair.workers()
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    statuses = set()
+
+    def served():
+        answer = post(pair, "/v1/completions", SHORT, deadline_s=30)
+        statuses.add(answer.status)
+        if answer.status != 200:
+            assert answer.error()
+        return answer.status == 200
+
+    until("an answer", served, 30)
+    assert statuses <= {200, 502, 503}
+    until("both to be back", lambda: len(pair.workers()) == 2 and not set(pair.workers()) & set(before), 30)
+    until("every slot to be free", pair.idle, 20)
+
+
+def test_a_request_that_is_not_streamed_fails_with_a_status(pair):
+    before = pair.workers()
+    wires = [Wire(pair, deadline_s=100) for _ in range(2)]
+    for wire in wires:
+        wire.request("POST", "/v1/completions", {**LONG, "stream": False})
+    until("both to run", lambda: pair.running() == 2)
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    for wire in wires:
+        answer = wire.answer()
+        assert answer.status in (500, 502, 503)
+        assert "worker" in answer.error()
+        wire.close()
+    until("both to be back", lambda: len(pair.workers()) == 2 and not set(pair.workers()) & set(before), 30)
+    until("the deployment to be ready", pair.is_ready, 30)
+    until("every slot to be free", pair.idle, 20)
+
+
+def test_a_killed_frontend_comes_back_on_its_port(pair):
+    before, workers = pair.frontend(), pair.workers()
+    os.kill(before, signal.SIGKILL)
+    until("a new frontend", lambda: pair.children("frontend") and pair.frontend() != before, 20)
+    until("it to be ready", pair.is_ready, 20)
+    until("both workers to be free", pair.idle, 20)
+    as_before(pair, workers)
+
+
+def test_a_stopped_worker_does_not_stop_the_others(pair):
+    workers = pair.workers()
+    os.kill(workers[0], signal.SIGSTOP)
+    try:
+        assert pair.get("/health")
+        assert pair.metrics()
+    finally:
+        os.kill(workers[0], signal.SIGCONT)
+    for _ in range(4):
+        as_before(pair, workers)
+
+
+@pytest.mark.smoke
+def test_a_frame_of_another_major_version_is_refused_with_a_sentence(pair):
+    workers = pair.workers()
+    with frames.connect(worker_socket(pair)) as stream:
+        stream.sendall(frames.hello(major=9))
+        said = frames.take_frames(frames.read_until_closed(stream))
+    refusals = [body.decode(errors="replace") for kind, body in said if kind == frames.REFUSE]
+    assert len(refusals) == 1, said
+    assert "9" in refusals[0] and "version" in refusals[0], refusals
+    as_before(pair, workers)
+
+
+def test_a_newer_minor_version_is_welcome(pair):
+    with frames.connect(worker_socket(pair)) as stream:
+        stream.sendall(frames.hello(minor=7))
+        said = b""
+        while not any(kind == frames.CARD for kind, _ in frames.take_frames(said)):
+            data = stream.recv(65536)
+            assert data, frames.take_frames(said)
+            said += data
+
+
+@pytest.mark.smoke
+def test_ten_thousand_random_frames_harm_nobody(pair):
+    workers = pair.workers()
+    path = worker_socket(pair)
+    draw = random.Random(20261123)
+    sent = connections = 0
+    stream = None
+    while sent < 10000:
+        if stream is None:
+            stream = frames.connect(path)
+            connections += 1
+            if draw.random() < 0.8:
+                stream.sendall(frames.hello())
+        try:
+            stream.sendall(random_frame(draw))
+            sent += 1
+            if draw.random() < 0.02:
+                stream.close()
+                stream = None
+        except ConnectionError:
+            stream.close()
+            stream = None
+    if stream:
+        stream.close()
+    assert connections > 10
+    until("what they began to end", pair.idle, 30)
+    as_before(pair, workers)
+
+
+def random_frame(draw):
+    body = draw.randbytes(draw.choice((0, 1, 5, 40, 300)))
+    shape = draw.random()
+    if shape < 0.1:
+        return body
+    if shape < 0.15:  # a length that is a lie
+        return draw.choice((b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\0")) + body
+    kind = draw.randrange(0, 14)
+    if shape < 0.6:
+        return frames.frame(kind, body)
+    fields = []
+    for _ in range(draw.randrange(6)):
+        field = draw.randrange(1, 24)
+        fields.append(draw.choice((
+            frames.number(field, draw.getrandbits(draw.choice((1, 8, 32, 64)))),
+            frames.text(field, draw.randbytes(draw.randrange(0, 32))),
+            bytes([field << 3 | 1]) + draw.randbytes(8),
+            bytes([field << 3 | 3]) + draw.randbytes(4))))
+    return frames.frame(kind, *fields)
+
+
+def test_a_peer_that_says_nothing_holds_nobody_up(pair):
+    workers = pair.workers()
+    silent = [frames.connect(worker_socket(pair)) for _ in range(32)]
+    try:
+        as_before(pair, workers)
+    finally:
+        for stream in silent:
+            stream.close()
+    as_before(pair, workers)
+
+
+def test_sockets_of_workers_are_private(pair):
+    for index in range(2):
+        status = os.stat(worker_socket(pair, index))
+        assert status.st_mode & 0o077 == 0
+        assert os.stat(os.path.dirname(worker_socket(pair, index))).st_mode & 0o077 == 0
+
+
+def test_no_worker_outlives_its_supervisor():
+    deployment = Deployment(graph=mock_graph(workers=2))
+    children = deployment.session()
+    assert len(children) >= 4
+    os.kill(deployment.pid, signal.SIGKILL)
+    try:
+        until("all to be gone", lambda: all((stat_of(pid) or ["Z"])[0] == "Z" for pid in children), 20)
+    finally:
+        deployment.kill_all()
+        deployment.folder.cleanup()
+
+
+def test_the_same_request_gives_the_same_answer_from_any_worker(pair):
+    answers = {json.dumps(post(pair, "/v1/completions", {**SHORT, "seed": 5, "temperature": 1}).json()["choices"])
+               for _ in range(6)}
+    assert len(answers) == 1
