@@ -233,7 +233,7 @@ static void fill_info(struct llama_engine *l, const struct llama_config *config)
 	};
 	snprintf(in->tokenizer, sizeof in->tokenizer, "%s", config->path);
 	snprintf(in->description, sizeof in->description,
-		"%s, %s, weights %.0f MiB, KV %.0f MiB (%u tokens), %u threads", f->name, f->desc,
+		"%.80s, %.48s, weights %.0f MiB, KV %.0f MiB (%u tokens), %u threads", f->name, f->desc,
 		(double)f->weight_bytes / 1048576, (double)c->kv_bytes / 1048576, c->cells, c->threads);
 }
 
