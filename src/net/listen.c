@@ -1,0 +1,322 @@
+#include "net/loop_priv.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Out of fds. The kernel keeps an unaccepted peer in the backlog and reports it for ever, so the listener is starved: not
+ * watched until an fd is freed or 100 ms have passed. When the retry meets the same wall, the loop's spare fd makes room
+ * to take one waiting peer and turn it away: it learns that it will not be served, instead of waiting for nothing. */
+
+static void watch_if_wanted(struct env_listener *l)
+{
+	if (l->paused || l->starved)
+		event_del(&l->ev);
+	else
+		event_add(&l->ev, NULL);
+}
+
+int spare_open(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void turn_one_away(struct env_listener *l)
+{
+	struct loop *loop = l->loop;
+
+	if (loop->spare_fd < 0)
+		loop->spare_fd = spare_open();
+	if (loop->spare_fd < 0)
+		return;
+	close(loop->spare_fd);
+	int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	loop->spare_fd = spare_open();
+}
+
+static void starve(struct env_listener *l, bool again)
+{
+	struct loop *loop = l->loop;
+
+	if (again)
+		turn_one_away(l);
+	l->starved = true;
+	watch_if_wanted(l);
+	if (!env_timer_is_set(&loop->starved_timer))
+		env_timer_set(&loop->env, &loop->starved_timer, loop_now_us(loop) + STARVED_RETRY_US);
+}
+
+/* Errors of one peer: it left before we came, or the network has news about it (accept(2)). All others are ours. */
+static bool is_peers(int code)
+{
+	static const int codes[] = {EINTR, ECONNABORTED, EPROTO, EPERM, ENETDOWN, ENETUNREACH, EHOSTDOWN, EHOSTUNREACH,
+		ENONET, ENOPROTOOPT, EOPNOTSUPP, ETIMEDOUT};
+
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+		if (code == codes[i])
+			return true;
+	return false;
+}
+
+/* Take who waits. was_starved: this is the retry. */
+static void accept_all(struct env_listener *l, bool was_starved)
+{
+	for (int i = 0; i < ACCEPTS_A_TURN && !l->dead && !l->paused; i++) {
+		struct net_addr peer = {.len = 0};
+		socklen_t len = sizeof peer.in6;
+		int fd = accept4(l->fd, &peer.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0 && is_peers(errno))
+			continue;
+		if (fd < 0 && errno != EAGAIN)
+			starve(l, was_starved);
+		if (fd < 0)
+			return;
+		was_starved = false;
+		peer.len = MIN(len, (socklen_t)sizeof peer.in6);
+		struct env_conn *c = conn_accepted(l->loop, fd, &peer);
+		if (c)
+			l->ops->on_accept(l->ctx, c);
+	}
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	accept_all(arg, false);
+}
+
+void listeners_retry(void *ctx)
+{
+	struct loop *loop = ctx;
+
+	list_foreach_safe(it, &loop->listeners)
+	{
+		struct env_listener *l = list_entry(it, struct env_listener, link);
+		if (!l->starved)
+			continue;
+		l->starved = false;
+		watch_if_wanted(l);
+		accept_all(l, true);
+	}
+}
+
+void listeners_fd_freed(struct loop *loop)
+{
+	list_foreach(it, &loop->listeners)
+	{
+		struct env_listener *l = list_entry(it, struct env_listener, link);
+		if (!l->starved)
+			continue;
+		l->starved = false;
+		watch_if_wanted(l);
+	}
+}
+
+/* Where a Unix socket goes. */
+
+/* Does anybody listen on the socket file? Then it is not ours to replace. */
+static int check_nobody_listens(const struct sockaddr_un *un, struct err *err)
+{
+	struct stat st;
+
+	if (lstat(un->sun_path, &st) < 0)
+		return errno == ENOENT ? 0 : err_set_errno(err, -errno, "could not look at \"%s\"", un->sun_path);
+	if (!S_ISSOCK(st.st_mode))
+		return err_set(err, -EEXIST, "\"%s\" is there already, and is not a socket", un->sun_path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_set_errno(err, -errno, "could not open a socket");
+	int code = connect(fd, (const struct sockaddr *)un, sizeof *un) < 0 ? errno : 0;
+	close(fd);
+	if (code == ECONNREFUSED || code == ENOENT)
+		return 0;
+	return err_set(err, -EADDRINUSE, "another process listens on \"%s\"", un->sun_path);
+}
+
+static int unix_bind(int fd, const struct sockaddr_un *un, struct err *err)
+{
+	/* The file gets the socket's mode at birth: there is no moment when others may connect, and the process-wide
+	 * umask stays as it is. */
+	fchmod(fd, 0600);
+	if (bind(fd, (const struct sockaddr *)un, sizeof *un) == 0)
+		return 0;
+	if (errno != EADDRINUSE)
+		return err_set_errno(err, -errno, "could not bind");
+	int r = check_nobody_listens(un, err);
+	if (r < 0)
+		return r;
+	unlink(un->sun_path);
+	if (bind(fd, (const struct sockaddr *)un, sizeof *un) < 0)
+		return err_set_errno(err, -errno, "could not bind");
+	return 0;
+}
+
+/* The file must be the one we made, for us alone; file systems exist that know no modes. */
+static int unix_check(struct env_listener *l, struct err *err)
+{
+	struct stat st;
+
+	if (lstat(l->path, &st) < 0)
+		return err_set_errno(err, -errno, "could not look at \"%s\"", l->path);
+	if (!S_ISSOCK(st.st_mode) || (st.st_mode & 0177) || st.st_uid != geteuid())
+		return err_set(
+			err, -EPERM, "\"%s\" did not get mode 0600; choose a folder on another file system", l->path);
+	l->inode = st.st_ino;
+	return 0;
+}
+
+static int listen_unix(struct env_listener *l, const char *path, struct err *err)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+
+	memcpy(un.sun_path, path, strlen(path) + 1);
+	snprintf(l->name, sizeof l->name, "unix:%s", path);
+	l->fd = socket_open(AF_UNIX, err);
+	if (l->fd < 0)
+		return l->fd;
+	int r = unix_bind(l->fd, &un, err);
+	if (r < 0)
+		return r;
+	l->path = strdup(path);
+	if (!l->path)
+		return err_set(err, -ENOMEM, "out of memory");
+	return unix_check(l, err);
+}
+
+static void name_from_socket(struct env_listener *l)
+{
+	struct net_addr a = {.len = 0};
+	socklen_t len = sizeof a.in6;
+
+	if (getsockname(l->fd, &a.sa, &len) == 0)
+		net_addr_format(&a, l->name);
+}
+
+static int listen_tcp(struct env_listener *l, const struct net_target *t, struct err *err)
+{
+	struct net_addr a;
+	int on = 1;
+	/* A name of this machine; listening happens at the start, where waiting for an answer is no harm. */
+	int r = net_addr_numeric(t, &a) < 0 ? net_addr_resolve(t, &a, err) : 0;
+
+	if (r < 0)
+		return r;
+	l->fd = socket_open(a.sa.sa_family, err);
+	if (l->fd < 0)
+		return l->fd;
+	setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	if (bind(l->fd, &a.sa, a.len) < 0)
+		return err_set_errno(err, -errno, "could not bind");
+	name_from_socket(l);
+	return 0;
+}
+
+static int listen_inherited(struct env_listener *l, int fd, struct err *err)
+{
+	int is_listening = 0;
+	socklen_t len = sizeof is_listening;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &len) < 0)
+		return err_set_errno(err, -errno, "descriptor %d cannot be used", fd);
+	if (!is_listening)
+		return err_set(err, -EINVAL, "descriptor %d is a socket that does not listen", fd);
+	l->fd = fd;
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	name_from_socket(l);
+	return 0;
+}
+
+static int listener_open(struct env_listener *l, const char *addr, struct err *err)
+{
+	struct net_target t;
+	int r = net_target_parse(addr, &t, err);
+
+	if (r < 0)
+		return r;
+	if (t.kind == NET_ADDR_FD)
+		return listen_inherited(l, t.fd, err);
+	r = t.kind == NET_ADDR_UNIX ? listen_unix(l, t.path, err) : listen_tcp(l, &t, err);
+	if (r == 0 && listen(l->fd, LISTEN_BACKLOG) < 0)
+		r = err_set_errno(err, -errno, "could not listen");
+	return r;
+}
+
+/* Remove the file only when it is the one we made: a successor may have replaced it. */
+static void path_remove(const struct env_listener *l)
+{
+	struct stat st;
+
+	if (l->path && l->inode && lstat(l->path, &st) == 0 && st.st_ino == l->inode)
+		unlink(l->path);
+}
+
+static void listener_free(struct env_listener *l)
+{
+	list_del(&l->link);
+	free(l->path);
+	free(l);
+}
+
+void listener_op_close(struct env *e, struct env_listener *l)
+{
+	(void)e;
+	if (l->dead)
+		return;
+	l->dead = true;
+	list_del(&l->link);
+	list_add_tail(&l->loop->dead_listeners, &l->link);
+	if (event_initialized(&l->ev))
+		event_del(&l->ev);
+	path_remove(l);
+	if (l->fd >= 0)
+		close(l->fd);
+}
+
+int listener_op_listen(struct env *e, const char *addr, const struct env_listener_ops *ops, void *ctx,
+	struct env_listener **ret, struct err *err)
+{
+	struct loop *loop = loop_of(e);
+	struct env_listener *l = calloc(1, sizeof *l);
+
+	if (!l)
+		return err_set(err, -ENOMEM, "could not listen on \"%s\": out of memory", addr);
+	*l = (struct env_listener){.loop = loop, .fd = -1, .ops = ops, .ctx = ctx};
+	list_add_tail(&loop->listeners, &l->link);
+	int r = listener_open(l, addr, err);
+	if (r == 0) {
+		event_assign(&l->ev, loop->base, l->fd, EV_READ | EV_PERSIST, on_event, l);
+		r = event_add(&l->ev, NULL) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
+	}
+	if (r < 0) {
+		listener_op_close(e, l);
+		(void)err_wrap(err, "could not listen on \"%s\"", addr);
+		return r;
+	}
+	*ret = l;
+	return 0;
+}
+
+const char *listener_op_addr(struct env *e, const struct env_listener *l)
+{
+	(void)e;
+	return l->name;
+}
+
+void listener_op_pause(struct env *e, struct env_listener *l, bool paused)
+{
+	(void)e;
+	ASSERT(!l->dead);
+	l->paused = paused;
+	watch_if_wanted(l);
+}
+
+void listeners_bury(struct loop *loop)
+{
+	while (!list_empty(&loop->dead_listeners))
+		listener_free(list_first(&loop->dead_listeners, struct env_listener, link));
+}
