@@ -39,7 +39,8 @@ struct diags {
 
 void diags_init(struct diags *d);
 void diags_done(struct diags *d);
-/* Note one. Copies. Never fails: out of memory the item is counted and its text lost. */
+/* Note one, unless the same was said of the same place before. Copies. Never fails: out of memory the item is counted
+ * and its text lost. */
 void diags_add(struct diags *d, enum diag_severity severity, const struct config_pos *pos, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
 /* Append ";" and a hint to the text of the item added last. */

@@ -36,7 +36,9 @@ struct config_key {
 	enum config_type type;
 	const char *unit; /* "tokens", "ms"; NULL when it has none */
 	const char *def; /* as a user would write it; NULL: unset */
-	double min, max; /* numbers: both ends included; both 0: any. Durations in the key's unit, sizes in bytes */
+	/* Numbers: both ends are in; max below min: no upper end; both 0: any. Durations in the key's unit, sizes in
+	 * bytes. */
+	double min, max;
 	const char *choices; /* enum: "f16|q8_0" */
 	enum config_when when;
 	const char *help; /* one line, lower case start, no full stop */

@@ -1,0 +1,174 @@
+/* graph_check.c - what no single service can tell. */
+#include "config/graph_parts.h"
+
+#include "config/suggest.h"
+#include <string.h>
+
+static bool is_listed(const struct yaml_node *service, const char *key)
+{
+	const struct yaml_node *list = yaml_find(service, "common-configs");
+
+	for (const struct yaml_node *i = list && list->type == YAML_SEQ ? list->first : NULL; i; i = i->next)
+		if (config_name_equal(i->text, key))
+			return true;
+	return false;
+}
+
+void graph_check_common(struct graph_reader *r, const struct yaml_node *root)
+{
+	for (const struct yaml_node *c = r->common ? r->common->first : NULL; c; c = c->next) {
+		bool taken = false;
+		for (const struct yaml_node *s = root->first; s && !taken; s = s->next)
+			taken = is_listed(s, c->key);
+		if (taken)
+			continue;
+		diags_add(r->diags, graph_key_known_anywhere(c->key) ? DIAG_WARNING : DIAG_ERROR, &c->key_pos,
+			graph_key_known_anywhere(c->key) ? "no service takes \"%s\" from Common"
+							 : "unknown key \"%s\" in Common",
+			c->key);
+		struct suggest s;
+		uint32_t pos = 0;
+		suggest_init(&s, c->key);
+		for (const struct config_table *t; (t = config_table_next(NULL, &pos));)
+			for (size_t i = 0; i < t->count; i++)
+				suggest_offer(&s, t->keys[i].name);
+		if (graph_key_known_anywhere(c->key))
+			diags_hint(r->diags, "list it in the common-configs of those that should");
+		else if (suggest_best(&s))
+			diags_hint(r->diags, "did you mean \"%s\"?", suggest_best(&s));
+	}
+}
+
+static void check_model(struct graph_reader *r, const struct graph_service *s)
+{
+	if (*s->model || s->engine == GRAPH_ENGINE_MOCK || (r->lost && !r->common) || s->workers == 0)
+		return;
+	diags_add(r->diags, DIAG_ERROR, &s->pos, "%s has no model", s->name);
+	if (r->common && yaml_find(r->common, "model"))
+		diags_hint(r->diags, "Common has one: add \"common-configs: [model]\"");
+	else if (s->engine == GRAPH_ENGINE_LLAMA)
+		diags_hint(r->diags, "write \"model: PATH.gguf\", or \"model: demo\"");
+	else
+		diags_hint(r->diags, "write \"model: ID-OR-PATH\"");
+}
+
+/* How many GPUs an external engine takes for one worker; 1 when it does not say. */
+static uint64_t gpus_taken(const struct graph_service *s, const struct config_item **ret_why)
+{
+	static const char *const names[] = {
+		"tensor-parallel-size", "tp", "tp-size", "pipeline-parallel-size", "data-parallel-size"};
+	uint64_t n = 1;
+
+	*ret_why = NULL;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const struct config_item *item = config_section_find(&s->settings, names[i]);
+		if (!item || !item->value.set)
+			continue;
+		n *= item->value.u;
+		*ret_why = *ret_why ? *ret_why : item;
+	}
+	return n;
+}
+
+static void check_gpus(struct graph_reader *r, const struct graph_service *s)
+{
+	const struct config_item *why;
+
+	if (!graph_engine_external(s->engine) || !s->gpus_set)
+		return;
+	uint64_t taken = gpus_taken(s, &why);
+	if (why && (double)taken > s->gpus)
+		diags_add(r->diags, DIAG_ERROR, &why->value.pos,
+			"%s: each worker computes on %llu GPUs at once, but ServiceArgs.resources.gpu gives it %g",
+			s->name, (unsigned long long)taken, s->gpus);
+	else if ((double)taken < s->gpus && s->gpus > 1)
+		diags_add(r->diags, DIAG_WARNING, &s->pos,
+			"%s: ServiceArgs.resources.gpu gives each worker %g GPUs, but it uses %llu; set "
+			"tensor-parallel-size",
+			s->name, s->gpus, (unsigned long long)taken);
+}
+
+static void check_block_size(struct graph_reader *r, const struct graph_service *front)
+{
+	const struct config_item *mine = config_section_find(&front->settings, "block-size");
+
+	if (!mine || !mine->value.set)
+		return;
+	for (uint32_t i = 0; i < r->graph->len; i++) {
+		const struct graph_service *s = &r->graph->services[i];
+		const struct config_item *theirs =
+			s->kind == GRAPH_WORKER ? config_section_find(&s->settings, "block-size") : NULL;
+		if (theirs && theirs->value.set && theirs->value.u != mine->value.u)
+			diags_add(r->diags, DIAG_WARNING, &mine->value.pos,
+				"%s.block-size is %s, but %s's is %s; the worker's counts", front->name,
+				mine->value.text, s->name, theirs->value.text);
+	}
+}
+
+/* Two workers of different models cannot both be what Frontend.served-model-name names. */
+static bool one_model(const struct graph *g)
+{
+	const char *model = NULL;
+
+	for (uint32_t i = 0; i < g->len; i++) {
+		if (g->services[i].kind != GRAPH_WORKER)
+			continue;
+		if (model && strcmp(model, g->services[i].model))
+			return false;
+		model = g->services[i].model;
+	}
+	return true;
+}
+
+static const char *name_of_file(struct arena *arena, const char *model)
+{
+	size_t len = strlen(model);
+
+	if (len <= 5 || strcmp(model + len - 5, ".gguf"))
+		return model;
+	const char *slash = strrchr(model, '/'), *base = slash ? slash + 1 : model;
+	return arena_strndup(arena, base, strlen(base) - 5);
+}
+
+static int name_models(struct graph_reader *r)
+{
+	const char *front = config_str(&graph_find(r->graph, GRAPH_FRONTEND)->settings, "served-model-name");
+	bool one = one_model(r->graph);
+
+	for (uint32_t i = 0; i < r->graph->len; i++) {
+		struct graph_service *s = &r->graph->services[i];
+		if (s->kind != GRAPH_WORKER)
+			continue;
+		const char *own = config_str(&s->settings, "served-model-name");
+		if (*own)
+			s->served_name = own;
+		else if (*front && one)
+			s->served_name = front;
+		else
+			s->served_name = *s->model ? name_of_file(&r->graph->arena, s->model) : "mock";
+		if (!s->served_name)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int graph_check_whole(struct graph_reader *r)
+{
+	struct config_pos start = {.file = r->graph->file, .line = 1, .column = 1};
+	uint32_t workers = 0;
+
+	for (uint32_t i = 0; i < r->graph->len; i++) {
+		const struct graph_service *s = &r->graph->services[i];
+		if (s->kind == GRAPH_WORKER) {
+			workers++;
+			check_model(r, s);
+			check_gpus(r, s);
+		} else {
+			check_block_size(r, s);
+		}
+	}
+	if (!workers && !r->diags->errors)
+		diags_add(r->diags, DIAG_ERROR, &start,
+			"there is no worker; add a section such as \"LlamaWorker:\" with \"model: PATH.gguf\"");
+	return name_models(r);
+}
