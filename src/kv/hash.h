@@ -23,6 +23,21 @@ uint32_t kv_hash_blocks(const uint32_t *tokens, uint32_t count, uint32_t block_s
  */
 uint64_t kv_hash_next(uint64_t prev, int has_prev, const uint32_t *tokens, uint32_t block_size, uint64_t seed);
 
+/* How many leading blocks two chains share, by binary search: equal hashes mean equal prefixes, bar a collision. */
+static inline uint32_t kv_hash_common(const uint64_t *a, uint32_t a_count, const uint64_t *b, uint32_t b_count)
+{
+	uint32_t low = 0, high = a_count < b_count ? a_count : b_count;
+
+	while (low < high) {
+		uint32_t mid = (low + high) / 2;
+		if (a[mid] == b[mid])
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
 /* An order-free digest of a set of hashes: add and remove in any order, compare in O(1). */
 static inline uint64_t kv_digest_mix(uint64_t hash)
 {

@@ -1,0 +1,276 @@
+#include "worker/seqs.h"
+#include "kv/hash.h"
+
+/* A trim scans every cell of the engine (65 us per 2,048 measured), so eviction takes a bite that lasts a few steps:
+ * so many cells, or a sixteenth of a small cache. */
+enum { EVICT_BITE = 256, EVICT_BITE_SHARE = 16 };
+
+int seqs_init(struct seqs *s, const struct engine_info *info, uint32_t block_size, const struct evict_ops *evict)
+{
+	*s = (struct seqs){.count = info->seqs,
+		.block_size = block_size,
+		.free_count = info->seqs,
+		.copies = info->prefix_copy,
+		.evict = evict};
+	s->v = calloc(info->seqs, sizeof *s->v);
+	s->candidates = calloc(info->seqs, sizeof *s->candidates);
+	if (s->v && s->candidates && kv_cells_init(&s->cells, info->cells, info->seqs) == 0)
+		return 0;
+	seqs_done(s);
+	return -ENOMEM;
+}
+
+void seqs_done(struct seqs *s)
+{
+	for (uint32_t i = 0; s->v && i < s->count; i++) {
+		vec_done(&s->v[i].tokens);
+		vec_done(&s->v[i].hashes);
+	}
+	free(s->v);
+	free(s->candidates);
+	vec_done(&s->ops);
+	kv_cells_done(&s->cells);
+	kv_blocks_done(&s->blocks);
+	*s = (struct seqs){0};
+}
+
+/* ---- finding ---- */
+
+static struct seqs_key key_of(const struct seq *q)
+{
+	return (struct seqs_key){q->tokens.v, q->hashes.v, q->tokens.len, q->hashes.len, q->kv_seed};
+}
+
+uint32_t seqs_common(const struct seqs *s, const struct seqs_key *a, const struct seqs_key *b)
+{
+	uint32_t end = MIN(a->tokens_count, b->tokens_count);
+
+	if (a->kv_seed != b->kv_seed)
+		return 0;
+	uint32_t len = kv_hash_common(a->hashes, a->hashes_count, b->hashes, b->hashes_count) * s->block_size;
+	/* Less than a block is left, unless one side has tokens whose hashes are not known yet. */
+	end = MIN(end, len + s->block_size);
+	while (len < end && a->tokens[len] == b->tokens[len])
+		len++;
+	return len;
+}
+
+struct seqs_match seqs_match(const struct seqs *s, const struct seqs_key *key, uint32_t len_max)
+{
+	struct seqs_match best = {0};
+	bool best_retained = false;
+
+	if (!s->copies)
+		return best;
+	for (uint32_t i = 0; i < s->count; i++) {
+		if (s->v[i].state == SEQ_FREE)
+			continue;
+		struct seqs_key held = key_of(&s->v[i]);
+		uint32_t len = MIN(seqs_common(s, key, &held), len_max);
+		bool retained = s->v[i].state == SEQ_RETAINED && held.tokens_count - len < s->block_size;
+		/* Of equals, one that can be taken over whole saves a copy and a sequence. */
+		if (len < best.len || !len || (len == best.len && (best_retained || !retained)))
+			continue;
+		/* A collision of hashes must cost time and never another's text. */
+		if (memcmp(held.tokens, key->tokens, len * sizeof *key->tokens))
+			continue;
+		best = (struct seqs_match){i, len};
+		best_retained = retained;
+	}
+	return best;
+}
+
+uint32_t seqs_match_inactive(const struct seqs *s, struct seqs_match m)
+{
+	return m.len ? kv_cells_inactive(&s->cells, m.seq, m.len) : 0;
+}
+
+/* ---- changing ---- */
+
+static int unref_hashes(struct seqs *s, struct seq *q, uint32_t keep)
+{
+	while (q->hashes.len > keep) {
+		int r = kv_blocks_unref(&s->blocks, q->hashes.v[q->hashes.len - 1]);
+		if (r < 0)
+			return r;
+		q->hashes.len--;
+	}
+	return 0;
+}
+
+static int trim(struct seqs *s, uint32_t seq, uint32_t len)
+{
+	struct seq *q = &s->v[seq];
+
+	if (len == q->tokens.len)
+		return 0;
+	int r = vec_push(&s->ops, ((struct engine_op){.kind = ENGINE_SEQ_TRIM, .dst = seq, .count = len}));
+	if (r < 0)
+		return r;
+	kv_cells_trim(&s->cells, seq, len);
+	q->tokens.len = len;
+	return unref_hashes(s, q, len / s->block_size);
+}
+
+static void set_state(struct seqs *s, uint32_t seq, enum seq_state state)
+{
+	struct seq *q = &s->v[seq];
+
+	s->free_count += (state == SEQ_FREE) - (uint32_t)(q->state == SEQ_FREE);
+	s->retained_count += (state == SEQ_RETAINED) - (uint32_t)(q->state == SEQ_RETAINED);
+	q->state = state;
+	kv_cells_set_active(&s->cells, seq, state == SEQ_ACTIVE);
+}
+
+static int drop(struct seqs *s, uint32_t seq)
+{
+	int r = trim(s, seq, 0);
+
+	if (r == 0)
+		set_state(s, seq, SEQ_FREE);
+	return r;
+}
+
+static uint32_t find_free(const struct seqs *s)
+{
+	for (uint32_t i = 0; i < s->count; i++)
+		if (s->v[i].state == SEQ_FREE)
+			return i;
+	return s->count;
+}
+
+/* The retained sequence the policy gives up first, but not except; s->count when there is none. */
+static uint32_t pick_victim(struct seqs *s, uint32_t except)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->count; i++)
+		if (s->v[i].state == SEQ_RETAINED && i != except)
+			s->candidates[n++] = (struct evict_candidate){
+				i, s->v[i].tokens.len, kv_cells_own(&s->cells, i), s->v[i].used};
+	return n ? s->candidates[s->evict->pick(s->candidates, n)].seq : s->count;
+}
+
+/* A retained sequence whose end is worth less than a block is continued in place: no copy, no second sequence. */
+static bool take_over(const struct seqs *s, struct seqs_match m)
+{
+	if (!m.len || s->v[m.seq].state != SEQ_RETAINED)
+		return false;
+	bool no_other = s->free_count == 0 && s->retained_count == 1;
+	return no_other || s->v[m.seq].tokens.len - m.len < s->block_size;
+}
+
+static int copy_prefix(struct seqs *s, struct seqs_match m, uint32_t dst)
+{
+	const struct seq *from = &s->v[m.seq];
+	struct seq *to = &s->v[dst];
+	uint32_t blocks = m.len / s->block_size;
+
+	if (vec_reserve(&to->tokens, m.len) < 0 || vec_reserve(&to->hashes, blocks) < 0 || vec_reserve(&s->ops, 1) < 0)
+		return -ENOMEM;
+	int r = kv_cells_copy(&s->cells, m.seq, dst, m.len);
+	if (r < 0)
+		return r;
+	s->ops.v[s->ops.len++] = (struct engine_op){ENGINE_SEQ_COPY, m.seq, dst, m.len};
+	memcpy(to->tokens.v, from->tokens.v, m.len * sizeof *to->tokens.v);
+	to->tokens.len = m.len;
+	for (uint32_t i = 0; i < blocks && r == 0; i++) {
+		r = kv_blocks_ref(&s->blocks, from->hashes.v[i]);
+		if (r == 0)
+			to->hashes.v[to->hashes.len++] = from->hashes.v[i];
+	}
+	s->v[m.seq].used = ++s->uses;
+	return r;
+}
+
+/* A free sequence, made from the least useful retained one when there is none. s->count: no memory for it. */
+static uint32_t obtain(struct seqs *s, uint32_t except)
+{
+	uint32_t seq = find_free(s);
+
+	if (seq < s->count)
+		return seq;
+	seq = pick_victim(s, except);
+	return seq < s->count && drop(s, seq) == 0 ? seq : s->count;
+}
+
+int seqs_start(struct seqs *s, struct seqs_match m, uint64_t kv_seed, uint32_t len_max, uint32_t *ret_seq)
+{
+	uint32_t seq = m.seq;
+	int r;
+
+	if (take_over(s, m)) {
+		if ((r = trim(s, seq, m.len)) < 0)
+			return r;
+	} else {
+		seq = obtain(s, m.len ? m.seq : s->count);
+		if (seq == s->count)
+			return -ENOMEM;
+		s->v[seq].kv_seed = kv_seed;
+		if (m.len && (r = copy_prefix(s, m, seq)) < 0)
+			return r;
+	}
+	struct seq *q = &s->v[seq];
+	if (kv_cells_reserve(&s->cells, seq, len_max) < 0 || vec_reserve(&q->tokens, len_max - q->tokens.len) < 0 ||
+		vec_reserve(&q->hashes, len_max / s->block_size + 1 - q->hashes.len) < 0)
+		return -ENOMEM;
+	set_state(s, seq, SEQ_ACTIVE);
+	*ret_seq = seq;
+	return 0;
+}
+
+int seqs_append(struct seqs *s, uint32_t seq, const uint32_t *tokens, uint32_t count)
+{
+	struct seq *q = &s->v[seq];
+	uint32_t b = s->block_size;
+
+	if (vec_reserve(&q->tokens, count) < 0 || vec_reserve(&q->hashes, count / b + 1) < 0)
+		return -ENOMEM;
+	int r = kv_cells_append(&s->cells, seq, count);
+	if (r < 0)
+		return r;
+	memcpy(q->tokens.v + q->tokens.len, tokens, count * sizeof *tokens);
+	q->tokens.len += count;
+	while (q->hashes.len < q->tokens.len / b) {
+		uint32_t i = q->hashes.len;
+		uint64_t hash =
+			kv_hash_next(i ? q->hashes.v[i - 1] : 0, i > 0, q->tokens.v + (size_t)i * b, b, q->kv_seed);
+		if ((r = kv_blocks_ref(&s->blocks, hash)) < 0)
+			return r;
+		q->hashes.v[q->hashes.len++] = hash;
+	}
+	return 0;
+}
+
+int seqs_release(struct seqs *s, uint32_t seq)
+{
+	if (!s->copies || !s->v[seq].tokens.len)
+		return drop(s, seq);
+	s->v[seq].used = ++s->uses;
+	set_state(s, seq, SEQ_RETAINED);
+	return 0;
+}
+
+int seqs_make_room(struct seqs *s, uint32_t cells)
+{
+	uint32_t bite_min = MIN((uint32_t)EVICT_BITE, s->cells.cells / EVICT_BITE_SHARE);
+
+	while (s->cells.free_count < cells) {
+		uint32_t victim = pick_victim(s, s->count);
+		if (victim == s->count)
+			return -ENOSPC;
+		uint32_t bite = MAX(cells - s->cells.free_count, bite_min), own = kv_cells_own(&s->cells, victim);
+		/* What is left would only be what others hold too: it is worth no sequence. */
+		int r = bite < own ? trim(s, victim, s->v[victim].tokens.len - bite) : drop(s, victim);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+bool seqs_drop_one(struct seqs *s)
+{
+	uint32_t victim = pick_victim(s, s->count);
+
+	return victim < s->count && drop(s, victim) == 0;
+}

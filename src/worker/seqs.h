@@ -1,0 +1,90 @@
+/* seqs.h - the worker's prefix cache: what every sequence of the engine holds, token by token, and whom it can serve.
+ *
+ * In libllama a cell lives only while a sequence holds it, so the cache is made of retained sequences. A new request
+ * takes over a retained sequence that it continues, or shares a copied prefix of any other (running ones too). Prefixes
+ * are found by their block hashes and taken only after every token id was compared. What happens here to sequences is
+ * written down as engine ops, to be done before the items of the next batch; the mirror is ahead of the engine by those.
+ * Thread: one owner. Memory: 8 bytes a token held and 8 a block, for each sequence that holds it. */
+#ifndef STATOR_WORKER_SEQS_H
+#define STATOR_WORKER_SEQS_H
+
+#include "engine/engine.h"
+#include "kv/blocks.h"
+#include "kv/cells.h"
+#include "worker/evict.h"
+
+enum seq_state { SEQ_FREE, SEQ_ACTIVE, SEQ_RETAINED };
+struct seq {
+	enum seq_state state;
+	uint64_t kv_seed;
+	VEC(uint32_t) tokens; /* beside the cells of the mirror */
+	VEC(uint64_t) hashes; /* of its whole blocks */
+	uint64_t used;
+};
+/* A VEC of ops with a name, so that two can be swapped. */
+struct seqs_ops {
+	struct engine_op *v;
+	uint32_t len, cap;
+};
+struct seqs {
+	struct kv_cells cells;
+	struct kv_blocks blocks;
+	struct seq *v;
+	uint32_t count, block_size;
+	uint32_t free_count, retained_count;
+	bool copies; /* the engine can share prefixes; else nothing is retained */
+	const struct evict_ops *evict;
+	uint64_t uses;
+	struct seqs_ops ops; /* for the next batch */
+	struct evict_candidate *candidates; /* scratch, count of them */
+};
+
+/* A prefix that is there: the first len tokens of seq. len 0: none. */
+struct seqs_match {
+	uint32_t seq, len;
+};
+/* What is looked for: tokens with the hashes of their whole blocks. */
+struct seqs_key {
+	const uint32_t *tokens;
+	const uint64_t *hashes;
+	uint32_t tokens_count, hashes_count;
+	uint64_t kv_seed;
+};
+
+/* Borrows evict. 0 or -ENOMEM. */
+int seqs_init(struct seqs *s, const struct engine_info *info, uint32_t block_size, const struct evict_ops *evict);
+void seqs_done(struct seqs *s);
+/* How many leading tokens two keys share: hashes first, then the tokens of the block where they part. */
+uint32_t seqs_common(const struct seqs *s, const struct seqs_key *a, const struct seqs_key *b);
+/* The longest prefix of key, of at most len_max tokens, that some sequence holds; its token ids were compared.
+ * O(sequences * log blocks + len). */
+struct seqs_match seqs_match(const struct seqs *s, const struct seqs_key *key, uint32_t len_max);
+/* How many cells that no request holds now would be held if the match were used. */
+uint32_t seqs_match_inactive(const struct seqs *s, struct seqs_match m);
+/* True when seqs_start can find a sequence: one is free, or retained. */
+static inline bool seqs_startable(const struct seqs *s)
+{
+	return s->free_count + s->retained_count > 0;
+}
+/* Make a sequence active that holds exactly the match, with room for len_max tokens. 0 or -ENOMEM. */
+int seqs_start(struct seqs *s, struct seqs_match m, uint64_t kv_seed, uint32_t len_max, uint32_t *ret_seq);
+/* The engine put count more tokens into seq. 0 or -ENOMEM. */
+int seqs_append(struct seqs *s, uint32_t seq, const uint32_t *tokens, uint32_t count);
+/* The request is done with it: it is retained for others, or freed when it holds nothing or the engine cannot share. */
+int seqs_release(struct seqs *s, uint32_t seq);
+/* Trim retained sequences until so many cells are free. 0, -ENOSPC (all retained ones are gone) or -ENOMEM. */
+int seqs_make_room(struct seqs *s, uint32_t cells);
+/* Free one whole retained sequence. False when there is none (or no memory). */
+bool seqs_drop_one(struct seqs *s);
+
+static inline uint32_t seqs_len(const struct seqs *s, uint32_t seq)
+{
+	return s->v[seq].tokens.len;
+}
+/* Cells that running requests do not hold: free ones, and those eviction can free. */
+static inline uint32_t seqs_available(const struct seqs *s)
+{
+	return s->cells.cells - s->cells.active_count;
+}
+
+#endif
