@@ -35,7 +35,8 @@ enum {
 
 	/* Text processing. */
 	TEXT_STACK_BYTES = 64 * 1024 * 1024, /* of each thread of the text pool; only touched pages cost memory */
-	TEXT_RUN_MAX = 16 * 1024, /* characters of one class in a row before a cut; 320 bytes of stack each, worst known */
+	TEXT_RUN_MAX =
+		16 * 1024, /* characters of one class in a row before a cut; 320 bytes of stack each, worst known */
 	TEXT_CACHE_BYTES_MAX = 64 * 1024 * 1024, /* tokenized segments of prompts; the least recently used goes */
 
 	WORKERS_MAX = 1024, /* known to one frontend */
