@@ -11,6 +11,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct buf {
 	char *data; /* NULL until the first append */
 	size_t len, cap, len_max;
@@ -36,4 +40,7 @@ static inline const char *buf_str(const struct buf *b)
 	return b->data ? b->data : "";
 }
 
+#ifdef __cplusplus
+}
+#endif
 #endif

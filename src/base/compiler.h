@@ -45,6 +45,10 @@ static inline void free_p(void *p)
 		if (UNLIKELY(!(cond)))                                                                                 \
 			assert_fail(#cond, __FILE__, __LINE__, __func__);                                              \
 	} while (0)
-NORETURN void assert_fail(const char *cond, const char *file, int line, const char *func);
+#ifdef __cplusplus
+extern "C"
+#endif
+	NORETURN void
+	assert_fail(const char *cond, const char *file, int line, const char *func);
 
 #endif

@@ -11,6 +11,10 @@
 #include "base/compiler.h"
 #include <errno.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { ERR_MSG_BYTES_MAX = 1024 };
 
 struct err {
@@ -36,4 +40,7 @@ static inline void err_clear(struct err *err)
 	}
 }
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -7,6 +7,7 @@
 #ifndef STATOR_LLAMA_TEMPLATE_H
 #define STATOR_LLAMA_TEMPLATE_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -50,6 +51,11 @@ struct ll_render {
 	const char *tools_json; /* an array as in the request; or NULL */
 	const char *kwargs_json; /* an object: chat_template_kwargs; or NULL */
 	size_t bytes_max; /* of the result */
+	/* Called for each text of the caller (contents, roles, strings and keys in the JSON), so that it cannot turn
+	 * into something else on its way through the template's filters. Writes what the template shall see to ret and
+	 * returns 1; or 0: as it is; or -ENOMEM. May be NULL. */
+	int (*guard)(void *ctx, const char *text, size_t len, struct buf *ret);
+	void *guard_ctx;
 };
 
 struct ll_part {

@@ -1,0 +1,391 @@
+/* template.cpp - Jinja templates by llama.cpp's engine, without its entry that analyses the template on every call.
+ *
+ * The values a template sees are built straight from the caller's arrays. What llama.cpp's own entry does to messages
+ * first (its "workarounds", common/chat.cpp) is done here too, so that the text is the same; a test compares them. */
+#include "llama/template.h"
+#include "llama/edge.hpp"
+
+#include <jinja/caps.h>
+#include <jinja/lexer.h>
+#include <jinja/parser.h>
+#include <jinja/runtime.h>
+#include <json.h>
+
+#include <cstring>
+#include <ctime>
+#include <memory>
+
+struct ll_template {
+	std::string source;
+	jinja::program program;
+	jinja::caps caps;
+	struct ll_template_caps facts = {};
+	bool trims_content = false, knows_developer = false;
+};
+
+/* --- Analysis --------------------------------------------------------------------------------------------------- */
+
+namespace
+{
+/* Depth of brackets and blocks, roughly: strings are not told apart, which only makes the bound stricter by what a
+ * real template's strings hold. The parser and the runtime recurse once or more a level. */
+uint32_t nesting_of(const std::string &s)
+{
+	uint32_t depth = 0, most = 0;
+	for (size_t i = 0; i < s.size(); i++) {
+		bool opens = strchr("([{", s[i]) != nullptr && s[i];
+		bool closes = strchr(")]}", s[i]) != nullptr && s[i];
+		if (s[i] == '%' && i > 0 && s[i - 1] == '{') {
+			size_t word = s.find_first_not_of("-+ \t\n", i + 1);
+			if (word != std::string::npos &&
+				(s.compare(word, 2, "if") == 0 || s.compare(word, 3, "for") == 0))
+				depth++;
+			if (word != std::string::npos && s.compare(word, 3, "end") == 0 && depth > 0)
+				depth--;
+		}
+		depth += opens;
+		if (closes && depth > 0)
+			depth--;
+		most = depth > most ? depth : most;
+	}
+	return most;
+}
+
+/* Chains that recurse without brackets: "not not not x", "a ~ b ~ c", "x|f|f|f", ternaries. Counted as the most
+ * operators between two statement borders. */
+uint32_t chain_of(const std::string &s)
+{
+	uint32_t count = 0, most = 0;
+	for (size_t i = 0; i + 1 < s.size(); i++) {
+		if (s[i] == '{' && (s[i + 1] == '{' || s[i + 1] == '%'))
+			count = 0;
+		bool word =
+			(s.compare(i, 4, "not ") == 0 || s.compare(i, 5, "else ") == 0) && (i == 0 || s[i - 1] == ' ');
+		count += word || strchr("+-~*/|.%", s[i]) != nullptr;
+		most = count > most ? count : most;
+	}
+	return most;
+}
+
+constexpr uint32_t CHAIN_MAX = 4096;
+
+int check_source(const std::string &source, struct err *err)
+{
+	if (source.size() > LL_TEMPLATE_BYTES_MAX)
+		return err_set(
+			err, -E2BIG, "a template of %zu bytes, %d are possible", source.size(), LL_TEMPLATE_BYTES_MAX);
+	uint32_t nesting = nesting_of(source);
+	if (nesting > LL_TEMPLATE_NESTING_MAX)
+		return err_set(err, -E2BIG, "its brackets and blocks are nested %u deep, %d are possible", nesting,
+			LL_TEMPLATE_NESTING_MAX);
+	if (chain_of(source) > CHAIN_MAX)
+		return err_set(err, -E2BIG, "an expression has more than %u operators", CHAIN_MAX);
+	return 0;
+}
+
+/* The engine's messages are a page of source with a caret: keep the first line, which has the cause. */
+std::string first_line(const char *what)
+{
+	std::string text(what);
+	size_t begin = text.find_first_not_of("\n ");
+	if (begin == std::string::npos)
+		return "the template engine gave no reason";
+	size_t end = text.find('\n', begin);
+	return text.substr(begin, end == std::string::npos ? end : end - begin);
+}
+
+void analyse(struct ll_template *t)
+{
+	jinja::lexer lexer;
+	jinja::lexer_result tokens = lexer.tokenize(t->source);
+	t->program = jinja::parse_from_tokens(tokens);
+	t->caps = jinja::caps_get(t->program);
+	t->facts.tools = t->caps.supports_tools;
+	t->facts.tool_calls = t->caps.supports_tool_calls;
+	t->facts.parallel_tool_calls = t->caps.supports_parallel_tool_calls;
+	t->facts.system_role = t->caps.supports_system_role;
+	t->facts.thinking = t->source.find("enable_thinking") != std::string::npos ||
+			    t->source.find("<think>") != std::string::npos;
+	t->trims_content =
+		t->source.find("You have access to the following functions in JSONSchema format") != std::string::npos;
+	t->knows_developer = t->source.find("<|channel|>") != std::string::npos;
+}
+} // namespace
+
+int ll_template_create(struct ll_template **ret, const char *source, size_t len, struct err *err)
+{
+	int code = edge::guard(err, [&] {
+		auto t = std::make_unique<ll_template>();
+		t->source.assign(source, len);
+		int bad = check_source(t->source, err);
+		if (bad < 0)
+			return bad;
+		try {
+			analyse(t.get());
+		} catch (const std::bad_alloc &) {
+			throw;
+		} catch (const std::exception &e) {
+			return err_set(err, -EINVAL, "%s", first_line(e.what()).c_str());
+		}
+		*ret = t.release();
+		return 0;
+	});
+	return code < 0 ? err_wrap(err, "could not read the chat template") : 0;
+}
+
+void ll_template_destroy(struct ll_template *t)
+{
+	delete t;
+}
+
+const struct ll_template_caps *ll_template_caps(const struct ll_template *t)
+{
+	return &t->facts;
+}
+
+/* --- Values ----------------------------------------------------------------------------------------------------- */
+
+namespace
+{
+struct refused : std::runtime_error {
+	using std::runtime_error::runtime_error;
+};
+
+/* Makes the values of one request; every string that came from the caller passes guard and is marked. */
+struct maker {
+	const struct ll_render *in;
+
+	jinja::value input(const char *text, size_t len) const
+	{
+		std::string s(text, len);
+		if (in->guard) {
+			struct buf changed;
+			buf_init(&changed, len * 64 + 64);
+			int code = in->guard(in->guard_ctx, text, len, &changed);
+			if (code > 0)
+				s.assign(buf_str(&changed), changed.len);
+			buf_done(&changed);
+			if (code < 0)
+				throw std::bad_alloc();
+		}
+		auto value = jinja::mk_val<jinja::value_string>(s);
+		value->mark_input();
+		return value;
+	}
+	jinja::value from_json(const common_json &j) const
+	{
+		if (j.is_string()) {
+			auto s = j.get<std::string>();
+			return input(s.data(), s.size());
+		}
+		if (j.is_array()) {
+			auto list = jinja::mk_val<jinja::value_array>();
+			for (const auto &item : j)
+				list->push_back(from_json(item));
+			return list;
+		}
+		if (j.is_object()) {
+			auto object = jinja::mk_val<jinja::value_object>();
+			for (auto it = j.begin(); it != j.end(); ++it) {
+				std::string key = it.key();
+				object->insert(input(key.data(), key.size())->as_string().str(), from_json(it.value()));
+			}
+			return object;
+		}
+		if (j.is_boolean())
+			return jinja::mk_val<jinja::value_bool>(j.get<bool>());
+		if (j.is_number_integer())
+			return jinja::mk_val<jinja::value_int>(j.get<int64_t>());
+		if (j.is_number_float())
+			return jinja::mk_val<jinja::value_float>(j.get<double>());
+		return jinja::mk_val<jinja::value_none>();
+	}
+};
+
+common_json parse_json(const char *text, const char *what)
+{
+	try {
+		return common_json::parse(text);
+	} catch (const common_json_error &) {
+		throw refused(std::string(what) + " is not valid JSON");
+	}
+}
+
+std::string trimmed(const char *text, size_t len)
+{
+	std::string s(text, len);
+	size_t begin = s.find_first_not_of(" \t\r\n"), end = s.find_last_not_of(" \t\r\n");
+	return begin == std::string::npos ? "" : s.substr(begin, end - begin + 1);
+}
+
+/* Arguments of tool calls come as JSON text; some templates want the object. */
+void parse_arguments(common_json &message)
+{
+	if (!message.contains("tool_calls") || !message["tool_calls"].is_array())
+		return;
+	for (auto &call : message["tool_calls"]) {
+		if (!call.is_object() || !call.contains("function") || !call["function"].is_object() ||
+			!call["function"].contains("arguments"))
+			continue;
+		auto &arguments = call["function"]["arguments"];
+		if (arguments.is_string())
+			arguments = parse_json(arguments.get<std::string>().c_str(), "the arguments of a tool call");
+	}
+}
+
+jinja::value content_value(const struct ll_template *t, const maker &make, const std::string &text)
+{
+	jinja::value content = make.input(text.data(), text.size());
+	if (t->caps.supports_string_content || !t->caps.supports_typed_content)
+		return content;
+	auto part = jinja::mk_val<jinja::value_object>();
+	part->insert("type", jinja::mk_val<jinja::value_string>(std::string("text")));
+	part->insert("text", content);
+	auto list = jinja::mk_val<jinja::value_array>();
+	list->push_back(part);
+	return list;
+}
+
+/* before: text put in front of the content (a system message the template has no place for). */
+jinja::value message_value(
+	const struct ll_template *t, const maker &make, const struct ll_message &m, const std::string &before)
+{
+	auto object = jinja::mk_val<jinja::value_object>();
+	bool developer = strcmp(m.role, "developer") == 0 && !t->knows_developer;
+	const char *role = developer ? "system" : m.role;
+	object->insert("role", make.input(role, strlen(role)));
+	common_json extra = m.extra_json ? parse_json(m.extra_json, "a message's extra fields") : common_json::object();
+	if (!extra.is_object())
+		throw refused("a message's extra fields are not an object");
+	if (t->caps.supports_object_arguments)
+		parse_arguments(extra);
+	if (m.content || !before.empty()) {
+		std::string text = m.content ? std::string(m.content, m.content_len) : "";
+		text = t->trims_content ? trimmed(text.data(), text.size()) : text;
+		object->insert("content", content_value(t, make, before + text));
+	} else if (t->caps.supports_tool_calls && extra.contains("tool_calls")) {
+		object->insert("content", make.input("", 0)); /* templates that add to it would fail on null */
+	} else {
+		object->insert("content", jinja::mk_val<jinja::value_none>());
+	}
+	for (auto it = extra.begin(); it != extra.end(); ++it)
+		if (it.key() != "role" && it.key() != "content")
+			object->insert(it.key(), make.from_json(it.value()));
+	return object;
+}
+
+jinja::value messages_value(const struct ll_template *t, const maker &make)
+{
+	const struct ll_render *in = make.in;
+	auto list = jinja::mk_val<jinja::value_array>();
+	uint32_t first = 0;
+	std::string before;
+	if (!t->caps.supports_system_role && in->message_count > 0 &&
+		(strcmp(in->messages[0].role, "system") == 0 || strcmp(in->messages[0].role, "developer") == 0)) {
+		first = 1;
+		if (in->message_count > 1 && in->messages[0].content)
+			before = std::string(in->messages[0].content, in->messages[0].content_len) + "\n";
+	}
+	for (uint32_t i = first; i < in->message_count; i++)
+		list->push_back(message_value(t, make, in->messages[i], i == first ? before : std::string()));
+	return list;
+}
+
+void put_text(jinja::context &ctx, const char *name, const std::string &text)
+{
+	ctx.set_val(name, jinja::mk_val<jinja::value_string>(text));
+}
+
+void put_dates(jinja::context &ctx, const struct ll_render *in)
+{
+	struct tm now = {};
+	char date[64], month_first[64];
+	if (!in->date || !strptime(in->date, "%d %b %Y", &now)) {
+		std::time_t t = ctx.current_time;
+		localtime_r(&t, &now);
+	} else {
+		now.tm_hour = 12; /* away from midnight, whatever the time zone */
+		now.tm_isdst = -1;
+		ctx.current_time = mktime(&now);
+	}
+	strftime(date, sizeof date, "%d %b %Y", &now);
+	strftime(month_first, sizeof month_first, "%b %d %Y", &now);
+	put_text(ctx, "date_string", date);
+	put_text(ctx, "datetime", month_first);
+}
+
+void put_globals(jinja::context &ctx, const struct ll_template *t, const maker &make)
+{
+	const struct ll_render *in = make.in;
+	put_dates(ctx, in);
+	ctx.set_val("messages", messages_value(t, make));
+	put_text(ctx, "bos_token", in->bos ? in->bos : "");
+	put_text(ctx, "eos_token", in->eos ? in->eos : "");
+	ctx.set_val("enable_thinking", jinja::mk_val<jinja::value_bool>(in->enable_thinking));
+	if (in->add_generation_prompt)
+		ctx.set_val("add_generation_prompt", jinja::mk_val<jinja::value_bool>(true));
+	if (in->tools_json) {
+		common_json tools = parse_json(in->tools_json, "the list of tools");
+		if (!tools.is_array())
+			throw refused("the list of tools is not an array");
+		ctx.set_val("tools", make.from_json(tools));
+	}
+	if (in->kwargs_json) {
+		common_json kwargs = parse_json(in->kwargs_json, "chat_template_kwargs");
+		if (!kwargs.is_object())
+			throw refused("chat_template_kwargs is not an object");
+		for (auto it = kwargs.begin(); it != kwargs.end(); ++it)
+			ctx.set_val(it.key(), make.from_json(it.value()));
+	}
+}
+
+struct result {
+	jinja::value_string text; /* owns the bytes */
+	std::vector<struct ll_part> parts;
+};
+
+int render(const struct ll_template *t, const struct ll_render *in, struct ll_parts *ret, struct err *err)
+{
+	/* No source for the context: it serves long error messages only, and copying it costs more than rendering. */
+	jinja::context ctx;
+	maker make{in};
+	put_globals(ctx, t, make);
+	jinja::runtime runtime(ctx);
+	auto out = std::make_unique<result>();
+	out->text = jinja::runtime::gather_string_parts(runtime.execute(t->program));
+	size_t bytes = 0;
+	for (const auto &part : out->text->val_str.parts) {
+		if (!part.val.empty())
+			out->parts.push_back({part.val.data(), part.val.size(), part.is_input});
+		bytes += part.val.size();
+	}
+	if (bytes > in->bytes_max)
+		return err_set(err, -E2BIG, "the prompt has %zu bytes, %zu are possible", bytes, in->bytes_max);
+	ret->v = out->parts.data();
+	ret->len = (uint32_t)out->parts.size();
+	ret->owner = out.release();
+	return 0;
+}
+} // namespace
+
+int ll_template_render(const struct ll_template *t, const struct ll_render *in, struct ll_parts *ret, struct err *err)
+{
+	return edge::guard(err, [&] {
+		try {
+			return render(t, in, ret, err);
+		} catch (const std::bad_alloc &) {
+			throw;
+		} catch (const refused &e) {
+			return err_set(err, -EINVAL, "%s", e.what());
+		} catch (const std::exception &e) {
+			return err_set(err, -EINVAL, "the chat template refuses these messages: %s",
+				first_line(e.what()).c_str());
+		}
+	});
+}
+
+void ll_parts_done(struct ll_parts *p)
+{
+	delete static_cast<result *>(p->owner);
+	*p = {};
+}

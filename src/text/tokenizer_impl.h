@@ -1,0 +1,65 @@
+/* tokenizer_impl.h - what a kind of tokenizer provides, and the base they share. For files of text/ only.
+ *
+ * A kind tokenizes plain text and names its special tokens; cutting at special tokens and bounding runs is done once
+ * for all kinds, in tokenizer.c. */
+#ifndef STATOR_TEXT_TOKENIZER_IMPL_H
+#define STATOR_TEXT_TOKENIZER_IMPL_H
+
+#include "llama/vocab.h"
+#include "text/specials.h"
+#include "text/tokenizer.h"
+
+struct tokenizer_ops {
+	/* Append the tokens of text, in which no control token is to be found. Bounded: no run is longer than
+	 * TEXT_RUN_MAX. continues: the text goes on from a cut inside a run, so nothing may be put in front. */
+	int (*encode)(const struct tokenizer *t, const char *text, size_t len, bool continues, struct tokens *ret,
+		struct err *err);
+	int (*piece)(const struct tokenizer *t, uint32_t id, bool special, struct buf *ret);
+	bool (*is_eog)(const struct tokenizer *t, uint32_t id);
+	bool (*is_control)(const struct tokenizer *t, uint32_t id);
+	void (*destroy)(struct tokenizer *t);
+	size_t run_max; /* characters of one class in a row; at most TEXT_RUN_MAX */
+	size_t newline_run_max;
+};
+
+struct tokenizer {
+	const struct tokenizer_ops *ops;
+	char *spec;
+	uint64_t hash;
+	uint32_t vocab, bos, eos;
+	bool add_bos, add_eos, adds_space;
+	const char *template; /* borrowed from the kind */
+	struct specials controls; /* control tokens only */
+};
+
+int tokenizer_byte_create(struct tokenizer **ret, struct err *err) MUST_USE;
+int tokenizer_llama_create(struct tokenizer **ret, const char *path, struct err *err) MUST_USE;
+
+/* A stretch of text between control tokens, or a control token (text NULL). */
+struct text_segment {
+	const char *text;
+	size_t len;
+	uint32_t id;
+};
+struct text_segments {
+	struct text_segment *v;
+	uint32_t len, cap;
+};
+/* Cut text at the control tokens that lie whole inside one of the trusted stretches (offsets, ascending); NULL trusts
+ * all of it. Segments borrow text. White space that a token eats is left out. 0 or -ENOMEM. */
+struct text_range {
+	size_t begin, end;
+};
+struct text_ranges {
+	struct text_range *v;
+	uint32_t len, cap;
+};
+int tokenizer_segments(const struct tokenizer *t, const char *text, size_t len, const struct text_ranges *trusted,
+	struct text_segments *ret) MUST_USE;
+/* Append the tokens of one segment of plain text. 0, -E2BIG past tokens_max, -ENOMEM. */
+int tokenizer_encode_plain(const struct tokenizer *t, const char *text, size_t len, uint32_t tokens_max,
+	struct tokens *ret, struct err *err) MUST_USE;
+/* Append one id, within tokens_max. */
+int tokens_add(struct tokens *ret, uint32_t id, uint32_t tokens_max, struct err *err) MUST_USE;
+
+#endif
