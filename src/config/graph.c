@@ -143,8 +143,11 @@ static int read_tree(struct graph_reader *r, struct yaml_node *root)
 	if (code < 0)
 		return code;
 	r->common = yaml_find(root, "Common");
-	if (r->common && r->common->type != YAML_MAP && r->common->type != YAML_NULL)
-		diags_add(r->diags, DIAG_ERROR, &r->common->pos, "Common must be a map of settings");
+	if (r->common && r->common->type != YAML_MAP) {
+		if (r->common->type != YAML_NULL)
+			diags_add(r->diags, DIAG_ERROR, &r->common->pos, "Common must be a map of settings");
+		r->common = NULL;
+	}
 	r->graph->services = arena_alloc(&r->graph->arena, (root->count + 3) * sizeof *r->graph->services);
 	if (!r->graph->services)
 		return -ENOMEM;

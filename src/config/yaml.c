@@ -176,7 +176,8 @@ static int on_start(struct builder *b, enum yaml_type type, struct fy_token *sta
 	return 0;
 }
 
-static int copy_children(struct builder *b, struct yaml_node *dst, const struct yaml_node *src);
+static int copy_children(
+	struct builder *b, struct yaml_node *dst, const struct yaml_node *src, const struct config_pos *at);
 
 /* Depth is bounded: src was read under YAML_DEPTH_MAX, and each copy of a copy is counted as nodes. */
 static int copy_node(
@@ -193,14 +194,15 @@ static int copy_node(
 	n->key = src->key;
 	n->key_pos = src->key_pos;
 	*ret = n;
-	return copy_children(b, n, src);
+	return copy_children(b, n, src, at);
 }
 
-static int copy_children(struct builder *b, struct yaml_node *dst, const struct yaml_node *src)
+static int copy_children(
+	struct builder *b, struct yaml_node *dst, const struct yaml_node *src, const struct config_pos *at)
 {
 	for (const struct yaml_node *c = src->first; c; c = c->next) {
 		struct yaml_node *copy;
-		int r = copy_node(b, c, &dst->pos, &copy);
+		int r = copy_node(b, c, at, &copy);
 		if (r < 0)
 			return r;
 		yaml_append(dst, copy);
@@ -226,6 +228,7 @@ static int on_alias(struct builder *b, struct fy_event *e)
 
 	if (!name)
 		return -ENOMEM;
+	pos.column -= pos.column > 1; /* the library's mark is behind the star */
 	for (uint32_t i = b->anchors_len; i-- > 0 && !a;)
 		if (!strcmp(b->anchors[i].name, name))
 			a = &b->anchors[i];

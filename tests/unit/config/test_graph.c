@@ -484,8 +484,10 @@ static void a_graph_needs_a_worker_and_must_be_a_map(void **state UNUSED)
 	assert_says("- a\n",
 		"g.yaml:1:1: error: a graph is a map of services, such as \"LlamaWorker:\" with its settings "
 		"indented below; this is a list\n");
-	assert_says("Frontend: 3\nMockWorker: [x]\n", "g.yaml:1:11: error: Frontend must be a map of settings\n"
-						      "g.yaml:2:13: error: MockWorker must be a map of settings\n");
+	assert_says("Common: [x]\nFrontend: 3\nMockWorker: [x]\n",
+		"g.yaml:1:9: error: Common must be a map of settings\n"
+		"g.yaml:2:11: error: Frontend must be a map of settings\n"
+		"g.yaml:3:13: error: MockWorker must be a map of settings\n");
 }
 
 static void a_file_that_is_not_there_is_a_system_error(void **state UNUSED)
