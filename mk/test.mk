@@ -34,5 +34,5 @@ headers: ## does each header compile alone?
 	@scripts/check-headers $(CC) $(ALL_CFLAGS)
 
 -include $(UNIT_SRC:%.c=$(BUILD)/%.d) $(UNIT_LIB_SRC:%.c=$(BUILD)/%.d)
-.SECONDARY: $(UNIT_SRC:%.c=$(BUILD)/%.o)
+.SECONDARY: $(UNIT_SRC:%.c=$(BUILD)/%.o) $(UNIT_LIB_OBJ)
 .PHONY: test unit unit-programs scenario e2e layers headers
