@@ -1,0 +1,367 @@
+/* deployment.c - processes of a graph; see deployment.h. */
+#include "launch/deployment.h"
+#include "base/limits.h"
+#include "base/vec.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct words {
+	VEC(const char *) list;
+	struct arena *arena;
+	bool failed;
+};
+
+struct builder {
+	struct deployment *d;
+	const struct deployment_config *config;
+	uint32_t llama_workers, llama_next; /* they divide the CPUs */
+	const char *sockets; /* "unix:/run/a.sock,unix:/run/b.sock" */
+};
+
+/* Command lines. */
+
+static void word(struct words *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void word(struct words *w, const char *fmt, ...)
+{
+	char text[4096];
+	va_list ap;
+
+	va_start(ap, fmt);
+	int len = vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	char *copy = len < (int)sizeof text ? arena_strdup(w->arena, text) : NULL;
+	if (!copy || vec_push(&w->list, copy) < 0)
+		w->failed = true;
+}
+
+static bool has_flag(const struct flags_command *spec, const char *name)
+{
+	for (size_t i = 0; i < spec->count; i++)
+		if (strcmp(spec->flags[i].key.name, name) == 0)
+			return true;
+	return false;
+}
+
+static void word_flag(struct words *w, const struct flags_command *spec, const char *name, const char *value)
+{
+	if (!has_flag(spec, name))
+		return;
+	char *both = arena_printf(w->arena, "--%s=%s", name, value);
+	if (!both || vec_push(&w->list, both) < 0)
+		w->failed = true;
+}
+
+/* Settings the user gave, each as the flag of that name; those named in except are decided here. */
+static void word_settings(struct words *w, const struct flags_command *spec, const struct config_section *settings,
+	const char *const *except)
+{
+	for (uint32_t i = 0; i < settings->len; i++) {
+		const struct config_item *item = &settings->items[i];
+		bool skip = !item->value.set || !item->value.text;
+
+		for (const char *const *e = except; *e && !skip; e++)
+			skip = strcmp(*e, item->key->name) == 0;
+		if (!skip)
+			word_flag(w, spec, item->key->name, item->value.text);
+	}
+}
+
+/* NULL-terminated, in the arena. NULL: out of memory. */
+static const char *const *words_take(struct words *w)
+{
+	const char **ret = w->failed ? NULL : arena_alloc(w->arena, (w->list.len + 1) * sizeof *ret);
+
+	if (ret && w->list.len > 0)
+		memcpy(ret, w->list.v, w->list.len * sizeof *ret);
+	vec_done(&w->list);
+	return ret;
+}
+
+static const char *const *envs_of(struct arena *arena, const struct graph_service *s)
+{
+	struct words w = {.arena = arena};
+
+	for (uint32_t i = 0; i < s->envs_len; i++) {
+		char *both = arena_printf(arena, "%s=%s", s->envs[i].name, s->envs[i].value);
+		if (!both || vec_push(&w.list, both) < 0)
+			w.failed = true;
+	}
+	return words_take(&w);
+}
+
+/* Workers. */
+
+/* "LlamaWorker" is llama, "Big" is big: names of processes, also used in paths. */
+static void base_name(const char *service, char *ret, size_t cap)
+{
+	size_t len = strlen(service), n = 0;
+
+	if (len > 6 && strcmp(service + len - 6, "Worker") == 0)
+		len -= 6;
+	for (size_t i = 0; i < len && n + 1 < cap; i++)
+		ret[n++] = isalnum((unsigned char)service[i]) ? (char)tolower((unsigned char)service[i]) : '-';
+	ret[n] = '\0';
+}
+
+/* "llama-0"; the number goes on when two services share a base. */
+static const char *worker_name(const struct builder *b, const char *service)
+{
+	char base[32], name[SCREEN_NAME_BYTES];
+
+	base_name(service, base, sizeof base);
+	for (uint32_t n = 0; n <= b->d->count; n++) {
+		bool taken = false;
+
+		snprintf(name, sizeof name, "%s-%u", base, n);
+		for (uint32_t i = 0; i < b->d->count && !taken; i++)
+			taken = b->d->processes[i].process.name && strcmp(b->d->processes[i].process.name, name) == 0;
+		if (!taken)
+			return arena_strdup(&b->d->arena, name);
+	}
+	return NULL;
+}
+
+static const char *model_path(const struct builder *b, const struct graph_service *s)
+{
+	bool demo = strcmp(s->model, "demo") == 0 && s->engine == GRAPH_ENGINE_LLAMA;
+
+	return demo ? b->config->demo_model : s->model;
+}
+
+/* CPUs of a llama worker, unless the user chose threads or CPUs. Fills facts for the table. */
+static void cpus_give(struct builder *b, const struct graph_service *s, struct supervised *p, struct words *w)
+{
+	const struct cores *c = b->config->cores;
+	struct core_share share = cores_share(c, b->llama_workers, b->llama_next++);
+	struct buf text;
+
+	if (config_is_set(&s->settings, "threads") || config_is_set(&s->settings, "cpus")) {
+		snprintf(p->facts, sizeof p->facts, "threads and CPUs as configured");
+		return;
+	}
+	char threads[16];
+	snprintf(threads, sizeof threads, "%u", share.threads);
+	word_flag(w, b->config->worker, "threads", threads);
+	p->process.spec.cpus = c->cpus + share.first;
+	p->process.spec.cpus_len = share.count;
+	buf_init(&text, sizeof p->facts - 1);
+	buf_printf(&text, "%u thread%s", share.threads, share.threads == 1 ? "" : "s");
+	if (share.count > 0) {
+		buf_add_str(&text, share.count == 1 ? " on CPU " : " on CPUs ");
+		cores_print(&text, c, share.first, share.count);
+	} else if (c->quota && c->quota < c->count) {
+		buf_printf(&text, " (a cgroup allows %u of %u CPUs)", c->quota, c->count);
+	} else if (b->llama_workers > c->count) {
+		buf_printf(&text, " (%u workers share %u CPU%s)", b->llama_workers, c->count, c->count == 1 ? "" : "s");
+	}
+	snprintf(p->facts, sizeof p->facts, "%s", buf_str(&text));
+	buf_done(&text);
+}
+
+static int worker_add(struct builder *b, const struct graph_service *s)
+{
+	static const char *const decided[] = {"engine", "role", "model", "served-model-name", NULL};
+	const struct flags_command *spec = b->config->worker;
+	struct supervised *p = &b->d->processes[b->d->count];
+	struct words w = {.arena = &b->d->arena};
+	char number[24];
+
+	p->process.name = worker_name(b, s->name);
+	if (!p->process.name)
+		return -ENOMEM;
+	const char *socket = arena_printf(&b->d->arena, "unix:%s/%s.sock", b->config->dir, p->process.name);
+	if (!socket)
+		return -ENOMEM;
+	word(&w, "stator");
+	word(&w, "worker");
+	word_flag(&w, spec, "name", p->process.name);
+	word_flag(&w, spec, "engine", graph_engine_name(s->engine));
+	word_flag(&w, spec, "role", graph_role_name(s->role));
+	word_flag(&w, spec, "listen", socket);
+	snprintf(number, sizeof number, "%d", CHILD_STATUS_FD);
+	word_flag(&w, spec, "status-fd", number);
+	word_flag(&w, spec, "kv-secret-file", arena_printf(&b->d->arena, "%s/secret", b->config->dir));
+	if (*s->model)
+		word_flag(&w, spec, "model", model_path(b, s));
+	word_flag(&w, spec, "served-model-name", s->served_name);
+	word_settings(&w, spec, &s->settings, decided);
+	if (s->engine == GRAPH_ENGINE_LLAMA)
+		cpus_give(b, s, p, &w);
+	p->process.spec.listen_fd = -1;
+	p->process.spec.argv = words_take(&w);
+	p->process.spec.envs = envs_of(&b->d->arena, s);
+	const char *before = b->sockets;
+	b->sockets = before ? arena_printf(&b->d->arena, "%s,%s", before, socket) : socket;
+	if (!p->process.spec.argv || !p->process.spec.envs || !b->sockets)
+		return -ENOMEM;
+	b->d->count++;
+	return 0;
+}
+
+/* The frontend. */
+
+static int frontend_fill(struct builder *b)
+{
+	static const char *const decided[] = {"host", "port", "drain-timeout", NULL};
+	const struct flags_command *spec = b->config->frontend;
+	const struct graph_service *front = graph_find(b->config->graph, GRAPH_FRONTEND),
+				   *processor = graph_find(b->config->graph, GRAPH_PROCESSOR),
+				   *router = graph_find(b->config->graph, GRAPH_ROUTER);
+	struct supervised *p = &b->d->processes[0];
+	struct words w = {.arena = &b->d->arena};
+	char number[24];
+
+	word(&w, "stator");
+	word(&w, "frontend");
+	word(&w, "--listen=fd:%d", CHILD_LISTEN_FD);
+	snprintf(number, sizeof number, "%d", CHILD_STATUS_FD);
+	word_flag(&w, spec, "status-fd", number);
+	word_flag(&w, spec, "workers", b->sockets);
+	word_flag(&w, spec, "kv-secret-file", arena_printf(&b->d->arena, "%s/secret", b->config->dir));
+	word_flag(&w, spec, "policy", graph_router_mode(b->config->graph));
+	word_flag(&w, spec, "drain-timeout", arena_printf(&b->d->arena, "%ums", b->config->drain_ms));
+	word_settings(&w, spec, &front->settings, decided);
+	word_settings(&w, spec, &processor->settings, (const char *const[]){"router", "model", NULL});
+	word_settings(
+		&w, spec, &router->settings, (const char *const[]){"router", "mode", "model", "block-size", NULL});
+	snprintf(p->facts, sizeof p->facts, "%s", b->config->url);
+	p->process.spec.listen_fd = b->config->listen_fd;
+	p->process.spec.argv = words_take(&w);
+	p->process.spec.envs = envs_of(&b->d->arena, front);
+	return p->process.spec.argv && p->process.spec.envs ? 0 : -ENOMEM;
+}
+
+/* Checks. */
+
+static int engine_check(const struct graph_service *s, struct err *err)
+{
+	if (s->engine == GRAPH_ENGINE_LLAMA || s->engine == GRAPH_ENGINE_MOCK)
+		return 0;
+	return err_set(err, -ENOTSUP,
+		"%s runs on %s, which this version does not start; its graph is read and checked. "
+		"Use --engine llama (when its model is a GGUF file) or --engine mock to run the same graph on an "
+		"engine of our own",
+		s->name, graph_engine_name(s->engine));
+}
+
+/* A model that is not there is worth a sentence before anything is started. What is inside is the worker's to judge. */
+static int model_check(const struct builder *b, const struct graph_service *s, struct err *err)
+{
+	const char *path = model_path(b, s);
+	struct stat st;
+
+	if (s->engine != GRAPH_ENGINE_LLAMA)
+		return 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		err_set_errno(err, -errno, "could not open model \"%s\" of %s", path, s->name);
+		if (path == b->config->demo_model)
+			err_hint(err, "\"make model\" in Stator's source folder fetches it; STATOR_CACHE names the "
+				      "folder it is looked for in");
+		else if (!strstr(path, ".gguf"))
+			err_hint(err, "the llama engine runs GGUF files; \"%s\" looks like the name of something else",
+				path);
+		return err ? err->code : -ENOENT;
+	}
+	int r = fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)
+			? err_set(err, -EISDIR, "cannot load model \"%s\" of %s: it is a folder; a GGUF file is needed",
+				  path, s->name)
+			: 0;
+	close(fd);
+	return r;
+}
+
+static int workers_count(struct builder *b, struct err *err)
+{
+	const struct graph *g = b->config->graph;
+	uint32_t workers = 0;
+	int r;
+
+	for (uint32_t i = 0; i < g->len; i++) {
+		const struct graph_service *s = &g->services[i];
+
+		if (s->kind != GRAPH_WORKER || s->workers == 0)
+			continue;
+		if ((r = engine_check(s, err)) < 0 || (r = model_check(b, s, err)) < 0)
+			return r;
+		workers += s->workers;
+		b->llama_workers += s->engine == GRAPH_ENGINE_LLAMA ? s->workers : 0;
+		b->d->model = b->d->model ? b->d->model : s->served_name;
+		if (workers > WORKERS_MAX)
+			return err_set(
+				err, -E2BIG, "%u workers are more than one frontend serves (%d)", workers, WORKERS_MAX);
+	}
+	if (workers == 0)
+		return err_set(err, -EINVAL, "there is no worker to start: ServiceArgs.workers of each service is 0");
+	b->d->workers = workers;
+	return 0;
+}
+
+static const char *title_make(const struct builder *b)
+{
+	const struct cores *c = b->config->cores;
+	const struct graph *g = b->config->graph;
+	const char *engine = NULL;
+	uint32_t cpus = c->quota && c->quota < c->count ? c->quota : c->count;
+
+	for (uint32_t i = 0; i < g->len; i++) {
+		const struct graph_service *s = &g->services[i];
+		if (s->kind == GRAPH_WORKER && s->workers > 0)
+			engine = !engine || strcmp(engine, graph_engine_name(s->engine)) == 0
+					 ? graph_engine_name(s->engine)
+					 : "different";
+	}
+	return arena_printf(&b->d->arena, "%s on %u %s worker%s, %u CPU%s", b->d->model, b->d->workers, engine,
+		b->d->workers == 1 ? "" : "s", cpus, cpus == 1 ? "" : "s");
+}
+
+static int fill(struct builder *b, struct err *err)
+{
+	const struct graph *g = b->config->graph;
+	int r = workers_count(b, err);
+
+	if (r < 0)
+		return r;
+	b->d->processes = calloc(b->d->workers + 1, sizeof *b->d->processes);
+	if (!b->d->processes)
+		return err_set(err, -ENOMEM, "out of memory");
+	b->d->processes[0].process.name = "frontend";
+	b->d->processes[0].process.is_frontend = true;
+	b->d->count = 1;
+	for (uint32_t i = 0; i < g->len && r == 0; i++)
+		for (uint32_t k = 0; g->services[i].kind == GRAPH_WORKER && k < g->services[i].workers && r == 0; k++)
+			r = worker_add(b, &g->services[i]);
+	if (r == 0)
+		r = frontend_fill(b);
+	if (r == 0 && !(b->d->title = title_make(b)))
+		r = -ENOMEM;
+	return r < 0 ? err_set(err, r, "out of memory") : 0;
+}
+
+int deployment_build(struct deployment *ret, const struct deployment_config *config, struct err *err)
+{
+	struct deployment d = {0};
+	struct builder b = {.d = &d, .config = config};
+
+	arena_init(&d.arena, DEPLOYMENT_BYTES_MAX);
+	int r = fill(&b, err);
+	if (r < 0) {
+		deployment_done(&d);
+		return r;
+	}
+	*ret = d;
+	return 0;
+}
+
+void deployment_done(struct deployment *d)
+{
+	free(d->processes);
+	arena_done(&d->arena);
+	*d = (struct deployment){0};
+}

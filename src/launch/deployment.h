@@ -1,0 +1,38 @@
+/* deployment.h - from a checked graph to the processes that run it: names, command lines, CPUs, environment.
+ * Pure but for the look at model files. Thread: any. Memory: one arena of at most DEPLOYMENT_BYTES_MAX. */
+#ifndef STATOR_LAUNCH_DEPLOYMENT_H
+#define STATOR_LAUNCH_DEPLOYMENT_H
+
+#include "config/flags.h"
+#include "config/graph.h"
+#include "launch/cores.h"
+#include "launch/supervisor.h"
+
+enum { DEPLOYMENT_BYTES_MAX = 16 * 1024 * 1024 };
+
+struct deployment_config {
+	const struct graph *graph;
+	const struct cores *cores;
+	const char *dir; /* the runtime folder: sockets and "secret" are in it */
+	const char *demo_model; /* path that "model: demo" means */
+	int listen_fd; /* the frontend's, bound already; tests: -1 */
+	const char *url; /* shown beside it */
+	uint32_t drain_ms;
+	/* What the two commands understand: only settings they have a flag for are passed on. */
+	const struct flags_command *worker, *frontend;
+};
+
+struct deployment {
+	struct arena arena;
+	struct supervised *processes; /* the frontend first */
+	uint32_t count, workers;
+	const char *model; /* what clients call the (first) model */
+	const char *title; /* "demo on 2 llama workers, 2 CPUs" */
+};
+
+/* Fill ret. Borrows config's members until deployment_done. Refuses graphs with workers of external engines, more than
+ * WORKERS_MAX workers, and model files that are not there, each with a sentence that says what to do. */
+int deployment_build(struct deployment *ret, const struct deployment_config *config, struct err *err);
+void deployment_done(struct deployment *d);
+
+#endif

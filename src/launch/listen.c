@@ -1,0 +1,80 @@
+/* listen.c - bind the HTTP port; see listen.h. */
+#include "launch/listen.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int bind_one(const struct addrinfo *a)
+{
+	int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->ai_protocol), one = 1;
+
+	if (fd < 0)
+		return -errno;
+	/* Connections of a server that ended a moment ago must not keep the port from the next one. */
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
+		int code = -errno;
+		close(fd);
+		return code;
+	}
+	return fd;
+}
+
+static int explain(const char *host, uint16_t port, int code, struct err *err)
+{
+	err_set_errno(err, code, "could not listen on %s port %u", host, port);
+	if (code == -EADDRINUSE)
+		err_hint(err, "another program has it: choose another with --port N, or any free one with --port 0");
+	else if (code == -EACCES)
+		err_hint(err, "ports below 1024 need a privilege; choose another with --port N");
+	else if (code == -EADDRNOTAVAIL)
+		err_hint(err, "no interface of this machine has that address; --host 127.0.0.1 is always there");
+	return code;
+}
+
+static void addr_print(int fd, char ret_addr[LISTEN_ADDR_BYTES])
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof sa;
+	char host[NI_MAXHOST] = "?", port[NI_MAXSERV] = "0";
+
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) == 0)
+		getnameinfo((struct sockaddr *)&sa, len, host, sizeof host, port, sizeof port,
+			NI_NUMERICHOST | NI_NUMERICSERV);
+	snprintf(ret_addr, LISTEN_ADDR_BYTES, sa.ss_family == AF_INET6 ? "[%.60s]:%.8s" : "%.60s:%.8s", host, port);
+}
+
+int listen_open(const char *host, uint16_t port, char ret_addr[LISTEN_ADDR_BYTES], struct err *err)
+{
+	struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *list = NULL;
+	char service[8];
+	int fd = -EADDRNOTAVAIL;
+
+	snprintf(service, sizeof service, "%u", port);
+	int r = getaddrinfo(host, service, &hints, &list);
+	if (r != 0)
+		return err_set(err, -EINVAL, "could not find the address of host \"%s\": %s", host, gai_strerror(r));
+	for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next)
+		fd = bind_one(a);
+	freeaddrinfo(list);
+	if (fd < 0)
+		return explain(host, port, fd, err);
+	addr_print(fd, ret_addr);
+	return fd;
+}
+
+void listen_url(const char *addr, char *ret, size_t cap)
+{
+	const char *port = strrchr(addr, ':');
+
+	if (strncmp(addr, "0.0.0.0:", 8) == 0)
+		snprintf(ret, cap, "http://127.0.0.1%s", port);
+	else if (strncmp(addr, "[::]:", 5) == 0)
+		snprintf(ret, cap, "http://[::1]%s", port);
+	else
+		snprintf(ret, cap, "http://%s", addr);
+}

@@ -1,0 +1,58 @@
+/* process.h - one process of the deployment over its lives: start, what it says, its end, the wait before the next start.
+ * What to do about an end is the owner's decision.
+ *
+ * Thread: the supervisor's loop. Memory: fixed (the last lines and one partial line of each pipe). */
+#ifndef STATOR_LAUNCH_PROCESS_H
+#define STATOR_LAUNCH_PROCESS_H
+
+#include "launch/backoff.h"
+#include "launch/child.h"
+#include "launch/status.h"
+#include "launch/tail.h"
+#include "net/loop.h"
+
+enum process_state { PROCESS_DOWN, PROCESS_STARTING, PROCESS_READY, PROCESS_STOPPING };
+
+struct process;
+struct process_ops {
+	/* It said something; PROCESS_READY has been noted already. */
+	void (*on_status)(void *ctx, struct process *p, const struct status *status);
+	/* A line of its log. Borrows. */
+	void (*on_line)(void *ctx, struct process *p, char *line);
+	/* It ended and is reaped; all its lines were told. was is the state it ended in; p is PROCESS_DOWN now. */
+	void (*on_exit)(void *ctx, struct process *p, enum process_state was, int wait_status);
+	/* It could not even be started (again). p is PROCESS_DOWN. */
+	void (*on_start_failed)(void *ctx, struct process *p, const struct err *err);
+};
+
+struct process {
+	const char *name; /* "llama-0"; borrowed, like spec's members */
+	struct child_spec spec;
+	bool is_frontend;
+
+	struct loop *loop;
+	const struct process_ops *ops;
+	void *ctx;
+	enum process_state state;
+	struct child child; /* pid 0: none */
+	uint64_t started_us;
+	bool ever_ready;
+	char error[STATUS_LINE_BYTES_MAX]; /* what its "error" line of this life said; "" none */
+	struct backoff backoff;
+	struct env_timer restart_timer;
+	struct line_cutter status_lines, log_lines;
+	struct tail tail;
+};
+
+/* Start it now. A failure is told by on_start_failed, in this call. */
+void process_start(struct process *p);
+/* Start it after wait_ms. */
+void process_start_in(struct process *p, uint32_t wait_ms);
+/* Ask it to end (SIGTERM), or end it (SIGKILL). Also forgets a planned start. Harmless when it is down. */
+void process_signal(struct process *p, int signo);
+/* After SIGCHLD: see whether it ended. Calls on_exit then. */
+void process_reap(struct process *p);
+/* True when it runs or will be started. */
+bool process_is_alive(const struct process *p);
+
+#endif

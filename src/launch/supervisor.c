@@ -1,0 +1,380 @@
+/* supervisor.c - what to do about the processes of a deployment; see supervisor.h. */
+#include "launch/supervisor.h"
+#include "base/log.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum phase {
+	PHASE_STARTING, /* some process has never been ready */
+	PHASE_RUNNING,
+	PHASE_DRAINING, /* the frontend finishes its streams */
+	PHASE_STOPPING, /* the workers end */
+};
+
+struct supervisor {
+	const struct supervisor_config *config;
+	struct screen screen;
+	struct screen_row *rows;
+	enum phase phase;
+	enum supervisor_end end;
+	uint64_t started_us, stop_asked_us;
+	struct env_timer deadline; /* of PHASE_DRAINING and PHASE_STOPPING */
+};
+
+static uint32_t index_of(const struct supervisor *s, const struct process *p)
+{
+	const struct supervised *at = CONTAINER_OF(p, struct supervised, process);
+
+	return (uint32_t)(at - s->config->processes);
+}
+
+static struct process *process_at(const struct supervisor *s, uint32_t i)
+{
+	return &s->config->processes[i].process;
+}
+
+/* Speaking. */
+
+static void row_show(struct supervisor *s, const struct process *p, enum screen_state state, const char *text)
+{
+	struct screen_row *row = &s->rows[index_of(s, p)];
+
+	row->state = state;
+	snprintf(row->text, sizeof row->text, "%s", text);
+	screen_clean(row->text);
+	if (!s->config->json)
+		screen_changed(&s->screen, index_of(s, p));
+}
+
+/* A line of a process's log, on stderr unless the table is drawn on the same terminal. */
+static void log_line_show(struct supervisor *s, const struct process *p, char *line)
+{
+	if (s->config->json) {
+		fprintf(stderr, "%s\n", line); /* it is JSON of its own, and names its worker */
+	} else if (s->screen.live && isatty(STDERR_FILENO)) {
+		screen_line(&s->screen, "%*s | %s", (int)s->screen.name_width, p->name, screen_clean(line));
+	} else {
+		fprintf(stderr, "%*s | %s\n", (int)s->screen.name_width, p->name, screen_clean(line));
+	}
+}
+
+static void tail_show(struct supervisor *s, const struct process *p)
+{
+	for (uint32_t i = 0; i < p->tail.count; i++) {
+		char line[TAIL_LINE_BYTES];
+
+		snprintf(line, sizeof line, "%s", tail_line(&p->tail, i));
+		if (s->config->json)
+			log_info("last line", LOG_F("process", log_str(p->name)), LOG_F("line", log_str(line)));
+		else
+			screen_line(&s->screen, "    | %s", screen_clean(line));
+	}
+}
+
+static void death_show(struct supervisor *s, const struct process *p, const char *how, uint64_t up_us, const char *next)
+{
+	if (s->config->json)
+		log_error("process died", LOG_F("process", log_str(p->name)), LOG_F("how", log_str(how)),
+			LOG_F("error", log_str(p->error)), LOG_F("up_us", log_u64(up_us)),
+			LOG_F("next", log_str(next)));
+	else
+		screen_line(&s->screen, "%s%s died after %.1f s: %s%s%s; %s%s", p->is_frontend ? "the " : "worker ",
+			p->name, (double)up_us / 1e6, *p->error ? p->error : how, *p->error ? ", " : "",
+			*p->error ? how : "", next,
+			p->tail.count > 0 ? "; its last lines:" : "; it had logged nothing");
+	tail_show(s, p);
+}
+
+static void event_show(struct supervisor *s, const char *text)
+{
+	if (s->config->json)
+		log_info("deployment", LOG_F("state", log_str(text)));
+	else
+		screen_line(&s->screen, "%s", text);
+}
+
+/* Stopping. */
+
+static bool any_alive(const struct supervisor *s)
+{
+	for (uint32_t i = 0; i < s->config->count; i++)
+		if (process_is_alive(process_at(s, i)))
+			return true;
+	return false;
+}
+
+/* Signal the frontends or the workers. A process that still starts has nothing to finish and may be deep in loading a
+ * model, deaf to a polite request. */
+static uint32_t signal_some(struct supervisor *s, bool frontends, int signo)
+{
+	uint32_t alive = 0;
+
+	for (uint32_t i = 0; i < s->config->count; i++) {
+		struct process *p = process_at(s, i);
+
+		if (p->is_frontend != frontends)
+			continue;
+		process_signal(p, p->state == PROCESS_STARTING && !frontends ? SIGKILL : signo);
+		alive += process_is_alive(p);
+	}
+	return alive;
+}
+
+static void stop_if_done(struct supervisor *s)
+{
+	if (s->phase >= PHASE_DRAINING && !any_alive(s))
+		loop_stop(s->config->loop);
+}
+
+static void kill_all(struct supervisor *s)
+{
+	s->phase = PHASE_STOPPING;
+	signal_some(s, true, SIGKILL);
+	signal_some(s, false, SIGKILL);
+	stop_if_done(s);
+}
+
+static void on_deadline(void *ctx);
+
+static void deadline_set(struct supervisor *s, uint64_t in_ms)
+{
+	s->deadline.fn = on_deadline;
+	s->deadline.ctx = s;
+	env_timer_set_in(loop_env(s->config->loop), &s->deadline, in_ms * 1000);
+}
+
+static void workers_stop(struct supervisor *s)
+{
+	s->phase = PHASE_STOPPING;
+	signal_some(s, false, SIGTERM);
+	deadline_set(s, SUPERVISOR_STOP_MS);
+	stop_if_done(s);
+}
+
+static void on_deadline(void *ctx)
+{
+	struct supervisor *s = ctx;
+
+	if (s->phase == PHASE_DRAINING) {
+		event_show(s, "the frontend did not end within its drain time; it is killed");
+		signal_some(s, true, SIGKILL);
+	} else {
+		event_show(s, "not every worker ended in time; the rest is killed");
+		kill_all(s);
+	}
+}
+
+static void drain(struct supervisor *s)
+{
+	s->phase = PHASE_DRAINING;
+	if (signal_some(s, true, SIGTERM) == 0)
+		workers_stop(s);
+	else
+		deadline_set(s, s->config->drain_ms + SUPERVISOR_STOP_MS);
+}
+
+static void give_up(struct supervisor *s)
+{
+	if (s->phase >= PHASE_DRAINING)
+		return;
+	s->end = SUPERVISOR_FAILED;
+	kill_all(s);
+}
+
+static void on_stop_signal(void *ctx, int signo)
+{
+	struct supervisor *s = ctx;
+	uint64_t now_us = env_now_us(loop_env(s->config->loop));
+	(void)signo;
+
+	if (s->phase >= PHASE_DRAINING && now_us - s->stop_asked_us < SUPERVISOR_ONE_WISH_MS * 1000)
+		return;
+	if (s->phase >= PHASE_DRAINING) {
+		s->end = s->end == SUPERVISOR_FAILED ? s->end : SUPERVISOR_KILLED;
+		event_show(s, "stopping at once");
+		kill_all(s);
+		return;
+	}
+	bool was_running = s->phase == PHASE_RUNNING;
+	s->stop_asked_us = now_us;
+	screen_close(&s->screen);
+	event_show(s, was_running ? "draining: running streams may finish; Ctrl-C again stops at once" : "stopping");
+	drain(s);
+}
+
+/* Starting and restarting. */
+
+static void ready_check(struct supervisor *s)
+{
+	for (uint32_t i = 0; i < s->config->count; i++)
+		if (!process_at(s, i)->ever_ready)
+			return;
+	s->phase = PHASE_RUNNING;
+	screen_close(&s->screen);
+	if (s->config->on_ready)
+		s->config->on_ready(s->config->ctx, &s->screen, env_now_us(loop_env(s->config->loop)) - s->started_us);
+}
+
+static void ready_show(struct supervisor *s, struct process *p, const char *where)
+{
+	const char *facts = CONTAINER_OF(p, struct supervised, process)->facts;
+
+	if (s->config->json)
+		log_info("process ready", LOG_F("process", log_str(p->name)), LOG_F("addr", log_str(where)));
+	row_show(s, p, SCREEN_READY, facts);
+}
+
+static void on_status(void *ctx, struct process *p, const struct status *status)
+{
+	struct supervisor *s = ctx;
+	struct screen_row *row = &s->rows[index_of(s, p)];
+
+	switch (status->kind) {
+	case STATUS_PROGRESS:
+		if (p->state != PROCESS_STARTING)
+			return;
+		row->progress = status->progress;
+		row_show(s, p, SCREEN_PROGRESS, status->text);
+		return;
+	case STATUS_INFO:
+		if (p->state == PROCESS_STARTING)
+			row_show(s, p, row->state, status->text);
+		return;
+	case STATUS_READY:
+		ready_show(s, p, status->text);
+		if (s->phase == PHASE_STARTING)
+			ready_check(s);
+		return;
+	case STATUS_ERROR:
+	case STATUS_UNKNOWN:
+		return; /* an error is told when the process has ended, with its last lines */
+	}
+}
+
+static void on_line(void *ctx, struct process *p, char *line)
+{
+	struct supervisor *s = ctx;
+
+	if (!s->config->quiet)
+		log_line_show(s, p, line);
+}
+
+static void restart(struct supervisor *s, struct process *p, const char *how)
+{
+	uint64_t up_us = env_now_us(loop_env(s->config->loop)) - p->started_us;
+	uint32_t wait_ms = backoff_next_ms(&p->backoff, up_us / 1000);
+	char next[64];
+
+	if (s->phase == PHASE_STARTING && (*p->error || p->backoff.deaths >= SUPERVISOR_START_TRIES)) {
+		row_show(s, p, SCREEN_FAILED, *p->error ? p->error : how);
+		screen_close(&s->screen);
+		death_show(s, p, how, up_us, "the deployment cannot start");
+		give_up(s);
+		return;
+	}
+	snprintf(next, sizeof next, "starting it again in %.1f s", wait_ms / 1000.0);
+	row_show(s, p, SCREEN_WAITING, how);
+	death_show(s, p, how, up_us, next);
+	process_start_in(p, wait_ms);
+}
+
+static void on_exit_(void *ctx, struct process *p, enum process_state was, int wait_status)
+{
+	struct supervisor *s = ctx;
+	char how[128];
+
+	child_end_text(wait_status, how, sizeof how);
+	if (s->phase < PHASE_DRAINING) {
+		restart(s, p, how);
+		return;
+	}
+	if (was != PROCESS_STOPPING && s->end == SUPERVISOR_STOPPED && !s->config->json)
+		screen_line(&s->screen, "%s: %s while stopping", p->name, how);
+	s->rows[index_of(s, p)].state = SCREEN_STOPPED;
+	if (s->phase == PHASE_DRAINING && p->is_frontend)
+		workers_stop(s);
+	else
+		stop_if_done(s);
+}
+
+static void on_start_failed(void *ctx, struct process *p, const struct err *err)
+{
+	struct supervisor *s = ctx;
+
+	/* No room for a process or a pipe: that may pass, so it counts as a death without a last word. */
+	snprintf(p->error, sizeof p->error, "%s", err->msg);
+	p->started_us = env_now_us(loop_env(s->config->loop));
+	if (s->phase < PHASE_DRAINING)
+		restart(s, p, "not started");
+	else
+		stop_if_done(s);
+}
+
+static const struct process_ops process_ops = {
+	.on_status = on_status,
+	.on_line = on_line,
+	.on_exit = on_exit_,
+	.on_start_failed = on_start_failed,
+};
+
+static void on_sigchld(void *ctx, int signo)
+{
+	struct supervisor *s = ctx;
+	(void)signo;
+
+	/* Signals do not queue: one may stand for several children. Each is asked by its pid, so nobody else's is reaped. */
+	for (uint32_t i = 0; i < s->config->count; i++)
+		process_reap(process_at(s, i));
+}
+
+static int signals_watch(struct supervisor *s, struct err *err)
+{
+	static const int stops[] = {SIGINT, SIGTERM, SIGHUP};
+	int r = loop_on_signal(s->config->loop, SIGCHLD, on_sigchld, s, err);
+
+	for (size_t i = 0; i < ARRAY_LEN(stops) && r == 0; i++)
+		r = loop_on_signal(s->config->loop, stops[i], on_stop_signal, s, err);
+	return r;
+}
+
+static void start_all(struct supervisor *s)
+{
+	for (uint32_t i = 0; i < s->config->count && s->phase == PHASE_STARTING; i++) {
+		struct process *p = process_at(s, i);
+
+		p->loop = s->config->loop;
+		p->ops = &process_ops;
+		p->ctx = s;
+		process_start(p);
+	}
+}
+
+static void rows_name(struct supervisor *s)
+{
+	for (uint32_t i = 0; i < s->config->count; i++)
+		snprintf(s->rows[i].name, sizeof s->rows[i].name, "%s", process_at(s, i)->name);
+}
+
+int supervisor_run(const struct supervisor_config *config, struct err *err)
+{
+	CLEANUP(free_p) struct screen_row *rows = calloc(config->count, sizeof *rows);
+	struct supervisor s = {.config = config, .rows = rows};
+	int r;
+
+	if (!rows)
+		return err_set(err, -ENOMEM, "out of memory");
+	rows_name(&s);
+	screen_init(&s.screen, config->fd, config->live && !config->json, config->color, config->columns, rows,
+		config->count);
+	if ((r = signals_watch(&s, err)) < 0)
+		return r;
+	s.started_us = env_now_us(loop_env(config->loop));
+	start_all(&s);
+	if (any_alive(&s))
+		loop_run(config->loop);
+	env_timer_cancel(loop_env(config->loop), &s.deadline);
+	return (int)s.end;
+}

@@ -1,0 +1,49 @@
+/* supervisor.h - keep a deployment alive: start its processes at once, show their start, restart those that die, drain and
+ * stop on request. The process's exit status comes from how it ended.
+ *
+ * The first SIGINT, SIGTERM or SIGHUP drains: the frontend accepts no more and lets streams finish within its drain time,
+ * then the workers stop. The second one kills everything at once. A process that says "error" at its first start, or dies
+ * three times without ever being ready, ends the deployment: starting it again would not help. Later deaths are repaired
+ * for ever, with back-off.
+ *
+ * Thread: the loop's. Memory: as given by the caller, fixed. */
+#ifndef STATOR_LAUNCH_SUPERVISOR_H
+#define STATOR_LAUNCH_SUPERVISOR_H
+
+#include "launch/process.h"
+#include "launch/screen.h"
+
+enum {
+	SUPERVISOR_START_TRIES = 3, /* lives without being ready before the deployment gives up */
+	SUPERVISOR_ONE_WISH_MS =
+		50, /* signals this close are one wish: timeout(1) signals a process and then its group */
+	SUPERVISOR_STOP_MS = 5000, /* from SIGTERM to SIGKILL for a worker; above the drain time for the frontend */
+};
+
+/* One process of the deployment. The caller fills name and facts; the rest is the supervisor's. */
+struct supervised {
+	struct process process; /* name, spec and is_frontend are the caller's too */
+	char facts[SCREEN_TEXT_BYTES]; /* what the table says of it when it is ready */
+};
+
+struct supervisor_config {
+	struct loop *loop; /* without pools: the only thread */
+	struct supervised *processes; /* borrowed; the frontend is one of them */
+	uint32_t count;
+	uint32_t drain_ms; /* what the frontend was told */
+	bool quiet; /* do not pass the processes' log lines on */
+	bool json; /* events as log lines in JSON, no table */
+	int fd; /* where the table goes; log lines go to stderr */
+	bool live, color; /* fd is a terminal; it understands colours */
+	uint32_t columns;
+	/* Every process has been ready once. Called once. May be NULL. */
+	void (*on_ready)(void *ctx, struct screen *screen, uint64_t took_us);
+	void *ctx;
+};
+enum supervisor_end { SUPERVISOR_STOPPED, SUPERVISOR_FAILED, SUPERVISOR_KILLED };
+
+/* Run until everything has stopped; no child is left then. SUPERVISOR_STOPPED: asked to, and drained; _FAILED: it could
+ * not start, explained already; _KILLED: by a second signal. Negative with err: the loop could not be prepared. */
+int supervisor_run(const struct supervisor_config *config, struct err *err);
+
+#endif

@@ -1,0 +1,222 @@
+/* From a graph to command lines. */
+#include "launch/deployment.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "../lib/cmocka_all.h"
+
+#define TEXT(n)                                                                                                        \
+	{                                                                                                              \
+		.key = {.name = n, .type = CONFIG_STRING, .help = "x"}, .arg = "X"                                     \
+	}
+static const struct flag worker_flags[] = {TEXT("name"), TEXT("engine"), TEXT("role"), TEXT("listen"),
+	TEXT("status-fd"), TEXT("kv-secret-file"), TEXT("model"), TEXT("served-model-name"), TEXT("threads"),
+	TEXT("block-size")};
+static const struct flag frontend_flags[] = {TEXT("listen"), TEXT("status-fd"), TEXT("workers"), TEXT("policy"),
+	TEXT("drain-timeout"), TEXT("max-conns"), TEXT("api-keys-file")};
+static const struct flags_command worker = {
+	.name = "worker", .args = "", .summary = "x", .flags = worker_flags, .count = ARRAY_LEN(worker_flags)};
+static const struct flags_command frontend = {
+	.name = "frontend", .args = "", .summary = "x", .flags = frontend_flags, .count = ARRAY_LEN(frontend_flags)};
+
+struct fixture {
+	struct graph *graph;
+	struct deployment d;
+	struct cores cores;
+	struct err err;
+	char model[32];
+};
+
+static int build(struct fixture *f, const char *text, const char *engine)
+{
+	struct graph_options options = {.engine = engine};
+	struct diags diags;
+	struct deployment_config config = {.cores = &f->cores,
+		.dir = "/run/d",
+		.demo_model = f->model,
+		.listen_fd = -1,
+		.url = "http://h:1",
+		.drain_ms = 30000,
+		.worker = &worker,
+		.frontend = &frontend};
+
+	diags_init(&diags);
+	assert_int_equal(graph_parse(&f->graph, "g.yaml", text, strlen(text), &options, &diags, &f->err), 0);
+	diags_done(&diags);
+	config.graph = f->graph;
+	return deployment_build(&f->d, &config, &f->err);
+}
+
+static const char *command(const struct fixture *f, uint32_t i)
+{
+	static char line[2048];
+
+	assert_in_range(i, 0, f->d.count - 1);
+	line[0] = '\0';
+	for (const char *const *a = f->d.processes[i].process.spec.argv; *a; a++)
+		snprintf(line + strlen(line), sizeof line - strlen(line), "%s%s", *line ? " " : "", *a);
+	return line;
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+
+	f->cores.count = 4;
+	for (uint16_t i = 0; i < 4; i++)
+		f->cores.cpus[i] = i;
+	strcpy(f->model, "/tmp/stator-model-XXXXXX");
+	close(mkstemp(f->model));
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	unlink(f->model);
+	deployment_done(&f->d);
+	graph_destroy(f->graph);
+	free(f);
+	return 0;
+}
+
+static void mock_workers_get_names_sockets_and_their_settings(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(
+		build(f,
+			"Frontend:\n  max-conns: 7\nMockWorker:\n  block-size: 16\n  ServiceArgs:\n    workers: 2\n"
+			"    envs: {A: b}\nRouter:\n  mode: random\n",
+			NULL),
+		0);
+	assert_int_equal(f->d.count, 3);
+	assert_string_equal(f->d.model, "mock");
+	assert_string_equal(f->d.title, "mock on 2 mock workers, 4 CPUs");
+	assert_true(f->d.processes[0].process.is_frontend);
+	assert_string_equal(command(f, 0),
+		"stator frontend --listen=fd:4 --status-fd=3 --workers=unix:/run/d/mock-0.sock,unix:/run/d/mock-1.sock "
+		"--policy=random --drain-timeout=30000ms --max-conns=7");
+	assert_string_equal(f->d.processes[2].process.name, "mock-1");
+	assert_string_equal(command(f, 2),
+		"stator worker --name=mock-1 --engine=mock --role=both --listen=unix:/run/d/mock-1.sock --status-fd=3 "
+		"--kv-secret-file=/run/d/secret --served-model-name=mock --block-size=16");
+	assert_string_equal(f->d.processes[1].process.spec.envs[0], "A=b");
+	assert_null(f->d.processes[1].process.spec.envs[1]);
+	assert_int_equal(f->d.processes[1].process.spec.cpus_len, 0);
+}
+
+static void llama_workers_share_the_cpus(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(build(f,
+				 "LlamaWorker:\n  model: demo\n  ServiceArgs: {workers: 2}\n"
+				 "Big:\n  engine: llama\n  model: demo\n  served-model-name: big\n",
+				 NULL),
+		0);
+	assert_int_equal(f->d.count, 4);
+	assert_string_equal(f->d.processes[3].process.name, "big-0");
+	assert_int_equal(f->d.processes[1].process.spec.cpus_len, 2);
+	assert_int_equal(f->d.processes[2].process.spec.cpus[0], 2);
+	assert_int_equal(f->d.processes[3].process.spec.cpus[0], 3);
+	assert_string_equal(f->d.processes[1].facts, "2 threads on CPUs 0-1");
+	assert_string_equal(f->d.processes[3].facts, "1 thread on CPU 3");
+	assert_non_null(strstr(command(f, 1), "--threads=2"));
+	assert_non_null(strstr(command(f, 3), f->model));
+	assert_non_null(strstr(command(f, 3), "--served-model-name=big"));
+}
+
+static void threads_of_the_user_are_left_alone(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(build(f, "LlamaWorker:\n  model: demo\n  threads: 3\n", NULL), 0);
+	assert_int_equal(f->d.processes[1].process.spec.cpus_len, 0);
+	assert_non_null(strstr(command(f, 1), "--threads=3"));
+}
+
+static void services_of_one_base_name_count_on(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(build(f, "MockWorker: {}\nmock:\n  engine: mock\n", NULL), 0);
+	assert_string_equal(f->d.processes[1].process.name, "mock-0");
+	assert_string_equal(f->d.processes[2].process.name, "mock-1");
+}
+
+static void vllm_workers_are_refused_with_a_way_out(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(build(f, "VllmWorker:\n  model: some/model\n", NULL), -ENOTSUP);
+	assert_non_null(strstr(f->err.msg, "--engine llama"));
+	assert_non_null(strstr(f->err.msg, "vllm"));
+}
+
+static void vllm_workers_run_on_the_mock_when_asked(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(
+		build(f, "VllmWorker:\n  model: some/model\nPrefillWorker:\n  model: some/model\n", "mock"), 0);
+	assert_string_equal(f->d.processes[1].process.name, "vllm-0");
+	assert_string_equal(f->d.processes[2].process.name, "prefill-0");
+	assert_non_null(strstr(command(f, 1), "--engine=mock"));
+	assert_non_null(strstr(command(f, 2), "--role=prefill"));
+	assert_string_equal(f->d.model, "some/model");
+}
+
+static void a_model_that_is_no_file_is_explained(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(build(f, "VllmWorker:\n  model: some/model\n", "llama"), -ENOENT);
+	assert_non_null(strstr(f->err.msg, "No such file"));
+	assert_non_null(strstr(f->err.msg, "GGUF"));
+}
+
+static void a_missing_demo_model_names_what_fetches_it(void **state)
+{
+	struct fixture *f = *state;
+
+	unlink(f->model);
+	assert_int_equal(build(f, "LlamaWorker:\n  model: demo\n", NULL), -ENOENT);
+	assert_non_null(strstr(f->err.msg, "make model"));
+	assert_non_null(strstr(f->err.msg, f->model));
+}
+
+static void a_folder_is_no_model(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(build(f, "LlamaWorker:\n  model: /tmp\n", NULL), -EISDIR);
+}
+
+static void no_workers_at_all_are_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(build(f, "MockWorker:\n  ServiceArgs: {workers: 0}\n", NULL), -EINVAL);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(mock_workers_get_names_sockets_and_their_settings),
+		TEST(llama_workers_share_the_cpus),
+		TEST(threads_of_the_user_are_left_alone),
+		TEST(services_of_one_base_name_count_on),
+		TEST(vllm_workers_are_refused_with_a_way_out),
+		TEST(vllm_workers_run_on_the_mock_when_asked),
+		TEST(a_model_that_is_no_file_is_explained),
+		TEST(a_missing_demo_model_names_what_fetches_it),
+		TEST(a_folder_is_no_model),
+		TEST(no_workers_at_all_are_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,138 @@
+/* The listening socket and the private folder of a deployment. */
+#include "launch/listen.h"
+#include "launch/runtime_dir.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../lib/cmocka_all.h"
+
+static void port_0_takes_a_free_one_and_names_it(void **state)
+{
+	(void)state;
+	char addr[LISTEN_ADDR_BYTES], url[100];
+	struct err err;
+	int fd = listen_open("127.0.0.1", 0, addr, &err);
+
+	assert_true(fd >= 0);
+	assert_memory_equal(addr, "127.0.0.1:", 10);
+	assert_true(atoi(addr + 10) > 0);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	listen_url(addr, url, sizeof url);
+	assert_memory_equal(url, "http://127.0.0.1:", 17);
+	close(fd);
+}
+
+static void a_busy_port_is_named_with_a_way_out(void **state)
+{
+	(void)state;
+	char addr[LISTEN_ADDR_BYTES], other[LISTEN_ADDR_BYTES];
+	struct err err;
+	int fd = listen_open("127.0.0.1", 0, addr, &err);
+
+	assert_int_equal(listen_open("127.0.0.1", (uint16_t)atoi(addr + 10), other, &err), -EADDRINUSE);
+	assert_non_null(strstr(err.msg, addr + 10));
+	assert_non_null(strstr(err.msg, "in use"));
+	assert_non_null(strstr(err.msg, "--port 0"));
+	close(fd);
+}
+
+static void a_host_that_is_not_ours_is_explained(void **state)
+{
+	(void)state;
+	char addr[LISTEN_ADDR_BYTES];
+	struct err err;
+
+	assert_true(listen_open("192.0.2.1", 0, addr, &err) < 0);
+	assert_non_null(strstr(err.msg, "192.0.2.1"));
+	assert_true(listen_open("no such host", 0, addr, &err) < 0);
+	assert_non_null(strstr(err.msg, "no such host"));
+}
+
+static void wildcards_become_the_loopback_in_urls(void **state)
+{
+	(void)state;
+	char url[100];
+
+	listen_url("0.0.0.0:80", url, sizeof url);
+	assert_string_equal(url, "http://127.0.0.1:80");
+	listen_url("[::]:80", url, sizeof url);
+	assert_string_equal(url, "http://[::1]:80");
+	listen_url("10.0.0.7:80", url, sizeof url);
+	assert_string_equal(url, "http://10.0.0.7:80");
+}
+
+static void the_folder_is_private_and_goes_away_with_its_files(void **state)
+{
+	(void)state;
+	char path[128];
+	struct runtime_dir d;
+	struct stat st;
+	struct err err;
+
+	assert_int_equal(runtime_dir_create(&d, NULL, &err), 0);
+	assert_int_equal(stat(d.path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+	assert_int_equal(runtime_dir_write_secret(&d, &err), 0);
+	snprintf(path, sizeof path, "%s/secret", d.path);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(st.st_size, 2 * RUNTIME_SECRET_BYTES + 1);
+	snprintf(path, sizeof path, "%s", d.path);
+	runtime_dir_destroy(&d);
+	assert_int_equal(stat(path, &st), -1);
+	runtime_dir_destroy(&d);
+}
+
+/* A supervisor that was killed leaves its folder; its lock is free then. */
+static void folders_of_the_dead_are_swept_and_those_of_the_living_stay(void **state)
+{
+	(void)state;
+	char parent[] = "/tmp/rt-XXXXXX", dead[RUNTIME_DIR_BYTES_MAX];
+	struct runtime_dir a, b, c;
+	struct stat st;
+	struct err err;
+
+	assert_non_null(mkdtemp(parent));
+	assert_int_equal(runtime_dir_create(&a, parent, &err), 0);
+	assert_int_equal(runtime_dir_create(&b, parent, &err), 0);
+	assert_int_equal(runtime_dir_write_secret(&a, &err), 0);
+	strcpy(dead, a.path);
+	close(a.lock_fd); /* what the kernel does when a process dies */
+	assert_int_equal(runtime_dir_create(&c, parent, &err), 0);
+	assert_int_equal(stat(dead, &st), -1);
+	assert_int_equal(stat(b.path, &st), 0);
+	runtime_dir_destroy(&b);
+	runtime_dir_destroy(&c);
+	assert_int_equal(rmdir(parent), 0);
+}
+
+static void a_folder_that_cannot_be_made_is_explained(void **state)
+{
+	(void)state;
+	struct runtime_dir d;
+	struct err err;
+
+	assert_true(runtime_dir_create(&d, "/nowhere/at/all", &err) < 0);
+	assert_non_null(strstr(err.msg, "/nowhere/at/all"));
+	assert_int_equal(
+		runtime_dir_create(&d, "/a/path/that/is/much/too/long/for/the/path/of/a/unix/socket/in/it", &err),
+		-ENAMETOOLONG);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(port_0_takes_a_free_one_and_names_it),
+		cmocka_unit_test(a_busy_port_is_named_with_a_way_out),
+		cmocka_unit_test(a_host_that_is_not_ours_is_explained),
+		cmocka_unit_test(wildcards_become_the_loopback_in_urls),
+		cmocka_unit_test(the_folder_is_private_and_goes_away_with_its_files),
+		cmocka_unit_test(folders_of_the_dead_are_swept_and_those_of_the_living_stay),
+		cmocka_unit_test(a_folder_that_cannot_be_made_is_explained),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
