@@ -219,12 +219,14 @@ class Deployment(Process):
         return sum(value for have, value in samples[name] if labels.items() <= have.items())
 
     def running(self):
-        """Requests that workers compute."""
+        """Requests that were accepted and have not ended."""
         return self.metric("stator_requests_running")
 
     def idle(self):
-        """Is nothing running, waiting or queued anywhere?"""
-        return self.running() + self.metric("stator_requests_waiting") == 0
+        """Does nothing run or wait, at the frontend or at any worker?"""
+        samples = self.metrics()
+        names = ("stator_requests_running", "stator_requests_waiting", "stator_worker_running", "stator_worker_waiting")
+        return not any(value for name in names for _, value in samples.get(name, []))
 
 
 def mock_graph(frontend=None, worker=None, workers=1, **services):
