@@ -35,6 +35,18 @@ void arena_done(struct arena *a)
 	*a = (struct arena){.bytes_max = a->bytes_max};
 }
 
+void arena_reset(struct arena *a)
+{
+	struct arena_block *keep = a->head;
+
+	if (a->hooks || !keep || keep->next || keep->size != ARENA_BLOCK_BYTES) {
+		arena_done(a);
+		return;
+	}
+	keep->used = 0;
+	a->bytes_used = 0;
+}
+
 static struct arena_block *block_add(struct arena *a, size_t size)
 {
 	struct arena_block *b = malloc(sizeof *b + size);

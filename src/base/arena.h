@@ -20,6 +20,8 @@ struct arena {
 void arena_init(struct arena *a, size_t bytes_max);
 /* Run the hooks, free all. The arena may be used again (same bytes_max). */
 void arena_done(struct arena *a);
+/* As arena_done, but keep one ordinary block for the next use: a loop that resets does not allocate once warm. */
+void arena_reset(struct arena *a);
 /* Zeroed memory aligned for any type, valid until arena_done. NULL: out of memory or past bytes_max. */
 void *arena_alloc(struct arena *a, size_t size);
 /* Copies; NUL-terminated. */
