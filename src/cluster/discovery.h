@@ -1,0 +1,47 @@
+/* discovery.h - which worker addresses there are. Kinds are one table of functions each, in one file each.
+ *
+ *   static     "unix:/run/x/w0.sock,10.0.0.7:7000"     the list, for ever
+ *   directory  "/run/x"                                every *.sock in it, looked at again and again
+ *
+ * An address that is told may be dead, and one that works may be told late: whoever connects tries and tries again.
+ * Thread: the env's loop; handlers are called from turns of its own. Memory: ADDRS_MAX addresses. */
+#ifndef STATOR_CLUSTER_DISCOVERY_H
+#define STATOR_CLUSTER_DISCOVERY_H
+
+#include "base/env.h"
+
+enum {
+	DISCOVERY_ADDRS_MAX = 1024, /* WORKERS_MAX */
+	DISCOVERY_POLL_US = 20 * 1000, /* at first, while a deployment starts */
+	DISCOVERY_POLL_SLOW_US = 500 * 1000, /* after DISCOVERY_FAST_US without news; a look is one stat */
+	DISCOVERY_FAST_US = 10 * 1000 * 1000,
+};
+
+struct discovery;
+
+struct discovery_handler {
+	void (*on_found)(void *ctx, const char *addr); /* borrows addr */
+	void (*on_lost)(void *ctx, const char *addr);
+};
+
+struct discovery_ops {
+	const char *name;
+	int (*create)(struct discovery **ret, struct env *env, const char *arg, const struct discovery_handler *handler,
+		void *ctx, struct err *err);
+	void (*destroy)(struct discovery *d);
+};
+
+/* First member of every kind's struct. */
+struct discovery {
+	const struct discovery_ops *ops;
+};
+
+extern const struct discovery_ops discovery_static, discovery_directory;
+/* NULL when there is none of that name. */
+const struct discovery_ops *discovery_find(const char *name);
+int discovery_create(struct discovery **ret, const struct discovery_ops *ops, struct env *env, const char *arg,
+	const struct discovery_handler *handler, void *ctx, struct err *err) MUST_USE;
+/* Calls nobody. NULL is fine. */
+void discovery_destroy(struct discovery *d);
+
+#endif
