@@ -25,6 +25,7 @@ enum {
 	/* A request. */
 	TOKENS_MAX = 2 * 1024 * 1024, /* prompt + answer; past it: 400 */
 	CHOICES_MAX = 16, /* n */
+	PROMPTS_MAX = 128, /* choices of one request in all: prompts times n */
 	STOPS_MAX = 16, /* stop strings; OpenAI allows 4 */
 	STOP_BYTES_MAX = 256, /* one stop string: what must be held back of a stream */
 	TOP_LOGPROBS_MAX = 20, /* OpenAI's */

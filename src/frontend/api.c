@@ -1,0 +1,284 @@
+/* api.c - the table of endpoints, and the small ones. */
+#include "base/json_out.h"
+#include "base/limits.h"
+#include "config/suggest.h"
+#include "frontend/internal.h"
+#include "frontend/keys.h"
+
+#include <stdio.h>
+
+enum { REPLY_BYTES_MAX = 16 * 1024 * 1024 };
+
+struct endpoint {
+	const char *method, *path;
+	bool open; /* asks for no key: probes and scrapers have none */
+	void (*serve)(struct frontend *fe, struct http_exchange *x);
+};
+
+void api_request_id(struct frontend *fe, struct http_exchange *x, char *ret, size_t cap)
+{
+	const char *given = http_header(x, "x-request-id");
+	size_t len = given ? strlen(given) : 0;
+	bool is_printable = len > 0 && len < cap;
+
+	for (size_t i = 0; is_printable && i < len; i++)
+		is_printable = given[i] > ' ' && given[i] < 0x7f;
+	if (is_printable)
+		memcpy(ret, given, len + 1);
+	else
+		snprintf(ret, cap, "req-%016llx", (unsigned long long)env_rand(fe->env));
+	http_add_header(x, "x-request-id", ret);
+}
+
+static void reply_json(struct http_exchange *x, int status, struct buf *body)
+{
+	struct api_error e = {0};
+
+	if (body->failed) {
+		api_error_set(&e, 500, NULL, NULL, "out of memory");
+		api_error_reply(x, &e);
+	} else {
+		http_reply(x, status, "application/json", buf_str(body), body->len);
+	}
+	buf_done(body);
+}
+
+static void serve_chat(struct frontend *fe, struct http_exchange *x)
+{
+	completion_start(fe, x, API_CHAT);
+}
+
+static void serve_completions(struct frontend *fe, struct http_exchange *x)
+{
+	completion_start(fe, x, API_COMPLETION);
+}
+
+/* models */
+
+static void out_model(struct buf *b, const struct model *m)
+{
+	buf_add_str(b, "{\"id\":");
+	json_out_cstr(b, m->name);
+	buf_printf(b, ",\"object\":\"model\",\"created\":%llu,\"owned_by\":\"stator\",\"max_model_len\":%u}",
+		(unsigned long long)m->created_s, m->context_max);
+}
+
+static void serve_models(struct frontend *fe, struct http_exchange *x)
+{
+	struct buf b;
+	const char *comma = "";
+
+	buf_init(&b, REPLY_BYTES_MAX);
+	buf_add_str(&b, "{\"object\":\"list\",\"data\":[");
+	list_foreach(it, &fe->models)
+	{
+		const struct model *m = list_entry(it, struct model, link);
+		if (m->state != MODEL_READY)
+			continue;
+		buf_add_str(&b, comma);
+		out_model(&b, m);
+		comma = ",";
+	}
+	buf_add_str(&b, "]}");
+	reply_json(x, 200, &b);
+}
+
+static void serve_model(struct frontend *fe, struct http_exchange *x)
+{
+	struct api_error e = {0};
+	struct buf b;
+	const struct model *m = model_find(fe, http_path(x) + strlen("/v1/models/"), &e);
+
+	if (!m) {
+		api_error_reply(x, &e);
+		return;
+	}
+	buf_init(&b, REPLY_BYTES_MAX);
+	out_model(&b, m);
+	reply_json(x, 200, &b);
+}
+
+/* operations */
+
+static void serve_live(struct frontend *fe, struct http_exchange *x)
+{
+	(void)fe;
+	http_reply(x, 200, "application/json", "{\"status\":\"ok\"}", 15);
+}
+
+static bool is_ready(struct frontend *fe)
+{
+	bool up = false;
+
+	list_foreach(it, &fe->models)
+	{
+		const struct model *m = list_entry(it, struct model, link);
+		up |= m->state == MODEL_READY && pool_workers_up(m->pool);
+	}
+	return up && !fe->draining;
+}
+
+/* Healthy is: a request would be served now. What is missing stands beside it. */
+static void serve_health(struct frontend *fe, struct http_exchange *x)
+{
+	bool ready = is_ready(fe);
+	const char *comma = "";
+	struct buf b;
+
+	buf_init(&b, REPLY_BYTES_MAX);
+	buf_printf(&b, "{\"status\":\"%s\",\"requests\":%u,\"models\":[",
+		ready          ? "ok"
+		: fe->draining ? "draining"
+			       : "waiting for workers",
+		fe->requests);
+	list_foreach(it, &fe->models)
+	{
+		const struct model *m = list_entry(it, struct model, link);
+		static const char *const states[] = {"loading", "ready", "failed"};
+		buf_printf(&b, "%s{\"id\":", comma);
+		json_out_cstr(&b, m->name);
+		buf_printf(&b, ",\"state\":\"%s\",\"workers\":%u,\"running\":%u,\"waiting\":%u}", states[m->state],
+			pool_workers_up(m->pool), pool_outstanding(m->pool), pool_waiting(m->pool));
+		comma = ",";
+	}
+	buf_add_str(&b, "]}");
+	reply_json(x, ready ? 200 : 503, &b);
+}
+
+static void serve_metrics(struct frontend *fe, struct http_exchange *x)
+{
+	struct buf b;
+
+	list_foreach(it, &fe->models)
+	{
+		const struct model *m = list_entry(it, struct model, link);
+		const char *labels[] = {m->name};
+		metric_set(metrics_get(fe->metrics, FM_REQUESTS_WAITING, labels), pool_waiting(m->pool));
+	}
+	metric_set(fe->m_running, fe->requests);
+	metric_set(fe->m_conns, http_server_conns(fe->http));
+	buf_init(&b, REPLY_BYTES_MAX);
+	metrics_print(fe->metrics, &b);
+	http_reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&b), b.len);
+	buf_done(&b);
+}
+
+/* A path that ends with "/" takes what follows it. */
+static const struct endpoint endpoints[] = {
+	{"POST", "/v1/chat/completions", false, serve_chat},
+	{"POST", "/v1/completions", false, serve_completions},
+	{"GET", "/v1/models", false, serve_models},
+	{"GET", "/v1/models/", false, serve_model},
+	{"POST", "/tokenize", false, text_api_tokenize},
+	{"POST", "/detokenize", false, text_api_detokenize},
+	{"GET", "/health", true, serve_health},
+	{"GET", "/ready", true, serve_health},
+	{"GET", "/live", true, serve_live},
+	{"GET", "/metrics", true, serve_metrics},
+};
+
+static bool path_fits(const struct endpoint *e, const char *path)
+{
+	size_t len = strlen(e->path);
+
+	if (e->path[len - 1] == '/')
+		return !strncmp(e->path, path, len) && path[len];
+	return !strcmp(e->path, path);
+}
+
+/* HEAD is answered as GET; the server leaves the body out. */
+static bool method_fits(const struct endpoint *e, const char *method)
+{
+	return !strcmp(e->method, method) || (!strcmp(e->method, "GET") && !strcmp(method, "HEAD"));
+}
+
+static const char *nearest_path(const char *path)
+{
+	struct suggest s;
+
+	/* The most usual mistake is a base URL without /v1, or with it twice. */
+	for (uint32_t i = 0; i < ARRAY_LEN(endpoints); i++) {
+		const char *p = endpoints[i].path;
+		if (!strncmp(p, "/v1", 3) &&
+			(!strcmp(p + 3, path) || (!strncmp(path, "/v1", 3) && !strcmp(p, path + 3))))
+			return p;
+	}
+	suggest_init(&s, path);
+	for (uint32_t i = 0; i < ARRAY_LEN(endpoints); i++)
+		suggest_offer(&s, endpoints[i].path);
+	return suggest_best(&s);
+}
+
+static void refuse_path(struct http_exchange *x)
+{
+	struct api_error e = {0};
+	const char *near = nearest_path(http_path(x));
+
+	if (near)
+		api_error_set(&e, 404, "unknown_url", NULL, "there is nothing at %s %.200s; did you mean %s?",
+			http_method(x), http_path(x), near);
+	else
+		api_error_set(&e, 404, "unknown_url", NULL,
+			"there is nothing at %s %.200s; the API is at /v1/chat/completions, /v1/completions and "
+			"/v1/models",
+			http_method(x), http_path(x));
+	api_error_reply(x, &e);
+}
+
+static void refuse_method(struct http_exchange *x, const struct endpoint *e)
+{
+	struct api_error error = {0};
+
+	api_error_set(
+		&error, 405, "method_not_allowed", NULL, "%s takes %s, not %s", e->path, e->method, http_method(x));
+	http_add_header(x, "allow", e->method);
+	api_error_reply(x, &error);
+}
+
+static bool is_allowed(struct frontend *fe, struct http_exchange *x)
+{
+	struct api_error e = {0};
+	const char *given = http_header(x, "authorization");
+
+	if (!fe->config.keys || api_keys_allow(fe->config.keys, given))
+		return true;
+	api_error_set(&e, 401, "invalid_api_key", NULL,
+		given ? "the API key is not known here"
+		      : "this server asks for an API key: send \"Authorization: Bearer KEY\"");
+	http_add_header(x, "www-authenticate", "Bearer");
+	api_error_reply(x, &e);
+	return false;
+}
+
+static void on_request(void *ctx, struct http_exchange *x)
+{
+	struct frontend *fe = ctx;
+	const struct endpoint *other = NULL;
+
+	for (uint32_t i = 0; i < ARRAY_LEN(endpoints); i++) {
+		const struct endpoint *e = &endpoints[i];
+		if (!path_fits(e, http_path(x)))
+			continue;
+		if (!method_fits(e, http_method(x))) {
+			other = e;
+			continue;
+		}
+		if (e->open || is_allowed(fe, x))
+			e->serve(fe, x);
+		return;
+	}
+	if (other)
+		refuse_method(x, other);
+	else
+		refuse_path(x);
+}
+
+static void on_count(void *ctx, const char *name)
+{
+	struct frontend *fe = ctx;
+	const char *labels[] = {name};
+
+	metric_add(metrics_get(fe->metrics, FM_HTTP_EVENTS, labels), 1);
+}
+
+const struct http_handler api_handler = {.on_request = on_request, .on_count = on_count};

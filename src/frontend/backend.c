@@ -1,0 +1,201 @@
+#include "frontend/internal.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+
+int backend_create(struct frontend *fe, const char *addr, struct err *err)
+{
+	struct backend *b = calloc(1, sizeof *b);
+	const struct link_config config = {
+		.software = fe->config.software,
+		.secret = fe->config.secret,
+		.secret_len = fe->config.secret_len,
+	};
+
+	if (!b)
+		return err_set(err, -ENOMEM, "out of memory");
+	b->fe = fe;
+	int r = link_create(&b->conn, fe->env, addr, &config, &backend_link_handler, b, err);
+	if (r < 0) {
+		free(b);
+		return r;
+	}
+	list_add_tail(&fe->backends, &b->link);
+	return 0;
+}
+
+static void add_metrics(struct backend *b)
+{
+	struct metrics *all = b->fe->metrics;
+	const char *labels[] = {b->model->name, b->name};
+
+	b->up = metrics_get(all, FM_WORKER_UP, labels);
+	b->lost = metrics_get(all, FM_WORKER_LOST, labels);
+	b->dispatched = metrics_get(all, FM_WORKER_DISPATCHED, labels);
+	b->running = metrics_get(all, FM_WORKER_RUNNING, labels);
+	b->waiting = metrics_get(all, FM_WORKER_WAITING, labels);
+	b->step = metrics_get(all, FM_WORKER_STEP, labels);
+	b->preemptions = metrics_get(all, FM_WORKER_PREEMPTIONS, labels);
+	b->cells = metrics_get(all, FM_KV_CELLS, labels);
+	b->cells_used = metrics_get(all, FM_KV_CELLS_USED, labels);
+	b->blocks = metrics_get(all, FM_KV_BLOCKS, labels);
+	b->mismatches = metrics_get(all, FM_KV_MISMATCHES, labels);
+}
+
+void backend_model_ready(struct backend *b)
+{
+	if (b->worker || b->draining || b->model->state != MODEL_READY)
+		return;
+	b->worker = pool_worker_add(b->model->pool, link_card(b->conn)->seqs_max, b);
+	if (!b->worker) {
+		log_error("worker not used", LOG_F("worker", log_str(b->name)),
+			LOG_F("why", log_str("too many workers")));
+		return;
+	}
+	metric_set(b->up, 1);
+	log_info("worker is up", LOG_F("worker", log_str(b->name)), LOG_F("model", log_str(b->model->name)),
+		LOG_F("addr", log_str(link_addr(b->conn))));
+}
+
+static void on_up(void *ctx, struct link *l)
+{
+	struct backend *b = ctx;
+	struct err err;
+
+	snprintf(b->name, sizeof b->name, "%s", link_card(l)->worker.data);
+	b->draining = false;
+	b->model = model_of_card(b->fe, link_card(l), &err);
+	if (!b->model) {
+		log_error("worker not used", LOG_F("worker", log_str(b->name)), LOG_F("why", log_str(err.msg)));
+		return;
+	}
+	b->model->users++;
+	add_metrics(b);
+	backend_model_ready(b);
+}
+
+/* Every flight ends, then the worker leaves the pool. */
+static void detach(struct backend *b, const char *why)
+{
+	uint32_t pos = 0;
+	uint64_t id, value;
+
+	while (pos = 0, map_next(&b->flights, &pos, &id, &value)) {
+		map_del(&b->flights, id);
+		flight_lost((struct flight *)(uintptr_t)value, why);
+	}
+	if (b->worker) {
+		pool_worker_remove(b->model->pool, b->worker);
+		metric_set(b->up, 0);
+		metric_set(b->running, 0);
+		metric_set(b->waiting, 0);
+	}
+	b->worker = NULL;
+	if (b->model)
+		model_unuse(b->model);
+	b->model = NULL;
+}
+
+static void on_down(void *ctx, struct link *l, const char *why)
+{
+	struct backend *b = ctx;
+
+	log_warn("worker lost", LOG_F("worker", log_str(b->name)), LOG_F("addr", log_str(link_addr(l))),
+		LOG_F("why", log_str(why)), LOG_F("requests", log_u64(b->flights.len)));
+	if (b->model)
+		metric_add(b->lost, 1);
+	detach(b, why);
+	completions_flush(b->fe);
+}
+
+static void on_trouble(void *ctx, struct link *l, const char *why)
+{
+	(void)ctx;
+	log_info("worker not reached", LOG_F("addr", log_str(link_addr(l))), LOG_F("why", log_str(why)));
+}
+
+void backend_destroy(struct backend *b)
+{
+	detach(b, "the worker was taken out of the deployment");
+	list_del(&b->link);
+	link_destroy(b->conn);
+	map_done(&b->flights);
+	free(b);
+}
+
+static void on_tokens(void *ctx, struct link *l, const struct msg_token_item *item)
+{
+	struct backend *b = ctx;
+	struct flight *f = map_get_ptr(&b->flights, item->id);
+
+	(void)l;
+	if (f)
+		flight_tokens(f, item);
+}
+
+static void on_done(void *ctx, struct link *l, const struct msg_done *done)
+{
+	struct backend *b = ctx;
+	struct flight *f = map_get_ptr(&b->flights, done->id);
+
+	(void)l;
+	if (!f)
+		return;
+	map_del(&b->flights, done->id);
+	flight_done(f, done);
+}
+
+static void on_turn(void *ctx, struct link *l)
+{
+	(void)l;
+	completions_flush(((struct backend *)ctx)->fe);
+}
+
+static void on_step(void *ctx, struct link *l, const struct msg_step *step)
+{
+	struct backend *b = ctx;
+	const struct kv_record *kv = link_kv(l);
+
+	if (!b->model)
+		return;
+	if (b->worker)
+		pool_worker_report(b->model->pool, b->worker, step);
+	metric_set(b->running, step->running);
+	metric_set(b->waiting, step->waiting);
+	metric_observe(b->step, step->duration_us);
+	metric_set(b->preemptions, (int64_t)step->preemptions);
+	metric_set(b->cells, step->cells);
+	metric_set(b->cells_used, step->cells_used);
+	metric_set(b->blocks, kv->blocks.len);
+	if (kv->mismatches == b->mismatches_seen)
+		return;
+	metric_add(b->mismatches, kv->mismatches - b->mismatches_seen);
+	b->mismatches_seen = kv->mismatches;
+	log_warn("worker's cached prefixes differ from what it reported; asking again",
+		LOG_F("worker", log_str(b->name)));
+}
+
+static void on_drain(void *ctx, struct link *l)
+{
+	struct backend *b = ctx;
+
+	(void)l;
+	b->draining = true;
+	if (!b->worker)
+		return;
+	pool_worker_drain(b->model->pool, b->worker);
+	metric_set(b->up, 0);
+	log_info("worker drains", LOG_F("worker", log_str(b->name)));
+}
+
+const struct link_handler backend_link_handler = {
+	.on_up = on_up,
+	.on_down = on_down,
+	.on_trouble = on_trouble,
+	.on_tokens = on_tokens,
+	.on_done = on_done,
+	.on_turn = on_turn,
+	.on_step = on_step,
+	.on_drain = on_drain,
+};

@@ -1,0 +1,451 @@
+#include "frontend/completion.h"
+#include "base/log.h"
+
+#include <stdio.h>
+
+/* birth and end */
+
+const char *completion_endpoint(const struct completion *c)
+{
+	return c->req.kind == API_CHAT ? "chat" : "completions";
+}
+
+static void choices_free(struct completion *c)
+{
+	for (uint32_t i = 0; i < c->choices_len; i++) {
+		struct choice *ch = &c->choices[i];
+		free(ch->in.tokens);
+		free(ch->in.logprobs);
+		free(ch->in.top_tokens);
+		free(ch->in.top_logprobs);
+		buf_done(&ch->text);
+		detok_done(&ch->detok);
+	}
+}
+
+static void completion_free(struct completion *c)
+{
+	for (uint32_t i = 0; i < c->runs_len; i++)
+		if (c->runs[i])
+			run_abandon(c->runs[i]);
+	choices_free(c);
+	stops_destroy(c->stops);
+	if (c->model)
+		model_unuse(c->model);
+	list_del(&c->link);
+	list_del(&c->dirty_link);
+	buf_done(&c->out);
+	buf_done(&c->piece);
+	buf_done(&c->clean);
+	buf_done(&c->head);
+	arena_done(&c->parse_arena);
+	arena_done(&c->arena);
+	free(c);
+}
+
+/* The one end of every request. The exchange has been answered or is gone; a job may still hold the memory. */
+static void completion_end(struct completion *c, int status)
+{
+	uint64_t now_us = env_now_us(c->fe->env);
+
+	ASSERT(!c->x);
+	if (c->model) {
+		metric_observe(c->model->e2e, now_us - c->arrived_us);
+		metric_add(c->model->prompt_tokens, c->prompt_tokens);
+		metric_add(c->model->cached_tokens, c->cached_tokens);
+	}
+	frontend_request_ended(c->fe, c->model ? c->model->name : "", completion_endpoint(c), status);
+	if (!c->in_job)
+		completion_free(c);
+}
+
+void completion_fail(struct completion *c, const struct api_error *e)
+{
+	struct http_exchange *x = c->x;
+
+	log_debug("request failed", LOG_F("id", log_str(c->request_id)), LOG_F("status", log_i64(e->status)),
+		LOG_F("why", log_str(e->message)));
+	if (x && c->begun) {
+		respond_stream_error(c, e);
+		http_write(x, c->out.data, c->out.len);
+		c->x = NULL;
+		http_end(x);
+		completion_end(c, 599);
+	} else {
+		c->x = NULL;
+		if (x)
+			api_error_reply(x, e);
+		completion_end(c, e->status);
+	}
+}
+
+static void on_gone(void *user)
+{
+	struct completion *c = user;
+
+	c->x = NULL;
+	log_debug("client left", LOG_F("id", log_str(c->request_id)));
+	completion_end(c, 499);
+}
+
+static void on_drain(void *user)
+{
+	struct completion *c = user;
+
+	if (c->state == COMPLETION_RUN && c->begun)
+		completion_flush(c);
+}
+
+static const struct http_exchange_ops exchange_ops = {.on_drain = on_drain, .on_gone = on_gone};
+
+void completion_destroy_all(struct frontend *fe)
+{
+	list_foreach_safe(it, &fe->completions)
+	{
+		struct completion *c = list_entry(it, struct completion, link);
+		struct http_exchange *x = c->x;
+		if (x) {
+			http_set_ops(x, NULL, NULL);
+			http_abort(x);
+		}
+		on_gone(c);
+	}
+}
+
+/* parse -> text -> run */
+
+static void after_parse(struct completion *c);
+static void after_text(struct completion *c);
+
+static void on_work(struct env_job *job)
+{
+	struct completion *c = CONTAINER_OF(job, struct completion, job);
+
+	if (c->state == COMPLETION_PARSE)
+		prompt_parse(c);
+	else
+		prompt_tokenize(c);
+}
+
+static void on_worked(struct env_job *job)
+{
+	struct completion *c = CONTAINER_OF(job, struct completion, job);
+
+	c->in_job = false;
+	c->fe->jobs--;
+	if (!c->x)
+		completion_free(c); /* it ended while the job ran */
+	else if (c->state == COMPLETION_PARSE)
+		after_parse(c);
+	else
+		after_text(c);
+}
+
+static void start_job(struct completion *c)
+{
+	struct api_error e = {0};
+
+	c->job = (struct env_job){.work = on_work, .done = on_worked};
+	if (env_offload(c->fe->env, ENV_POOL_TEXT, &c->job) == 0) {
+		c->in_job = true;
+		c->fe->jobs++;
+		return;
+	}
+	api_error_set(&e, 503, "stopping", NULL, "the server is stopping");
+	e.retry_after_s = 5;
+	completion_fail(c, &e);
+}
+
+static void after_parse(struct completion *c)
+{
+	struct api_error e = {0};
+
+	if (c->error.status) {
+		completion_fail(c, &c->error);
+		return;
+	}
+	c->model = model_find(c->fe, c->req.model, &e);
+	if (!c->model) {
+		completion_fail(c, &e);
+		return;
+	}
+	c->model->users++;
+	c->state = COMPLETION_TEXT;
+	c->text_us = env_now_us(c->fe->env);
+	start_job(c);
+}
+
+static int choices_init(struct completion *c)
+{
+	uint32_t n = c->req.n;
+
+	c->choices = arena_alloc(&c->arena, c->runs_len * n * sizeof *c->choices);
+	if (!c->choices)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < c->runs_len * n; i++) {
+		struct choice *ch = &c->choices[i];
+		ch->completion = c;
+		ch->index = i;
+		buf_init(&ch->text, COMPLETION_TEXT_BYTES_MAX);
+		detok_init(&ch->detok, c->model->tokenizer, c->req.kind == API_CHAT);
+		c->choices_len++;
+		if (c->stops && !(ch->scan = arena_alloc(&c->arena, sizeof *ch->scan)))
+			return -ENOMEM;
+		if (ch->scan)
+			stop_scan_init(ch->scan, c->stops);
+		c->runs[i / n]->flights[i % n].choice = ch;
+	}
+	c->choices_open = c->choices_len;
+	return 0;
+}
+
+static void shed_error(const struct model *m, bool is_full, struct api_error *e)
+{
+	e->retry_after_s = pool_retry_after_s(m->pool);
+	if (!pool_workers_up(m->pool))
+		api_error_set(e, 503, "no_worker", NULL, "no worker of model \"%.100s\" is up", m->name);
+	else if (is_full)
+		api_error_set(e, 429, "queue_full", NULL,
+			"all workers of model \"%.100s\" are busy and %u requests wait; try again in %u s", m->name,
+			pool_waiting(m->pool), e->retry_after_s);
+	else
+		api_error_set(e, 503, "queue_timeout", NULL,
+			"all workers of model \"%.100s\" stayed busy for as long as a request may wait", m->name);
+}
+
+static void on_shed(struct pool_ticket *t, enum pool_shed why)
+{
+	struct run *r = CONTAINER_OF(t, struct run, ticket);
+	struct api_error e = {0};
+
+	(void)why;
+	shed_error(r->model, false, &e);
+	completion_fail(r->completion, &e);
+}
+
+static int dispatch(struct run *r)
+{
+	struct completion *c = r->completion;
+
+	metric_observe(c->model->queue, r->ticket.ready_us - r->ticket.submitted_us);
+	int err = run_dispatch(r);
+	if (err == 0 && r == c->runs[0])
+		http_add_header(c->x, "x-stator-worker", r->backend->name);
+	return err;
+}
+
+static void on_ready(struct pool_ticket *t)
+{
+	/* When it fails the completion has ended; nothing more to do either way. */
+	int err = dispatch(CONTAINER_OF(t, struct run, ticket));
+	(void)err;
+}
+
+/* 0, or negative when c has ended. */
+static int submit(struct completion *c, struct run *r)
+{
+	struct api_error e = {0};
+
+	r->ticket.request = (struct route_request){
+		.prompt_tokens = r->prompt_len, .max_tokens = c->max_tokens, .choices = r->flights_len};
+	r->ticket.on_ready = on_ready;
+	r->ticket.on_shed = on_shed;
+	switch (pool_submit(c->model->pool, &r->ticket)) {
+	case POOL_READY:
+		return dispatch(r);
+	case POOL_FULL:
+		shed_error(c->model, true, &e);
+		completion_fail(c, &e);
+		return -EAGAIN;
+	default:
+		return 0;
+	}
+}
+
+static uint32_t max_tokens(const struct completion *c)
+{
+	if (c->req.max_tokens)
+		return c->req.max_tokens;
+	return c->req.kind == API_CHAT ? c->model->context_max - c->runs[0]->prompt_len : COMPLETION_TOKENS_DEFAULT;
+}
+
+static void after_text(struct completion *c)
+{
+	metric_observe(c->model->text, env_now_us(c->fe->env) - c->text_us);
+	if (!c->error.status && (choices_init(c) < 0 || respond_init(c) < 0))
+		api_error_set(&c->error, 500, NULL, NULL, "out of memory");
+	if (c->error.status) {
+		completion_fail(c, &c->error);
+		return;
+	}
+	arena_done(&c->parse_arena);
+	c->req.model = c->model->name;
+	c->req.prompts = NULL;
+	c->req.messages = NULL;
+	c->req.stops = NULL;
+	if (!c->req.has_seed)
+		c->req.sampling.seed = env_rand(c->fe->env);
+	c->max_tokens = max_tokens(c);
+	for (uint32_t i = 0; i < c->runs_len; i++)
+		c->prompt_tokens += c->runs[i]->prompt_len;
+	c->state = COMPLETION_RUN;
+	for (uint32_t i = 0; i < c->runs_len; i++)
+		if (submit(c, c->runs[i]) < 0)
+			return;
+}
+
+static bool is_traceparent(const char *s)
+{
+	/* version-trace-parent-flags, W3C Trace Context */
+	return s && strlen(s) == 55 && strspn(s, "0123456789abcdef-") == 55 && s[2] == '-' && s[35] == '-' &&
+	       s[52] == '-';
+}
+
+static int keep_body(struct completion *c)
+{
+	size_t len;
+	const char *body = http_body(c->x, &len);
+
+	c->body = body;
+	c->body_len = len;
+	if (len <= COMPLETION_INLINE_BYTES)
+		return 0;
+	/* The exchange and its body go when the client leaves, a text thread may still read then. */
+	c->body = arena_strndup(&c->parse_arena, body, len);
+	return c->body ? 0 : -ENOMEM;
+}
+
+static void bufs_init(struct completion *c)
+{
+	buf_init(&c->out, COMPLETION_TEXT_BYTES_MAX);
+	buf_init(&c->piece, 64 * 1024);
+	buf_init(&c->clean, 64 * 1024);
+	buf_init(&c->head, 4096);
+	arena_init(&c->arena, REQUEST_ARENA_BYTES_MAX);
+	arena_init(&c->parse_arena, REQUEST_ARENA_BYTES_MAX);
+}
+
+void completion_start(struct frontend *fe, struct http_exchange *x, enum api_kind kind)
+{
+	struct completion *c = calloc(1, sizeof *c);
+	struct api_error e = {0};
+
+	if (!c) {
+		api_error_set(&e, 500, NULL, NULL, "out of memory");
+		api_error_reply(x, &e);
+		return;
+	}
+	c->fe = fe;
+	c->x = x;
+	c->req.kind = kind;
+	c->arrived_us = env_now_us(fe->env);
+	bufs_init(c);
+	list_init(&c->dirty_link);
+	list_add_tail(&fe->completions, &c->link);
+	frontend_request_begun(fe);
+	http_set_ops(x, &exchange_ops, c);
+	api_request_id(fe, x, c->request_id, sizeof c->request_id);
+	if (is_traceparent(http_header(x, "traceparent")))
+		memcpy(c->traceparent, http_header(x, "traceparent"), 56);
+	snprintf(c->id, sizeof c->id, "%s-%016llx%08x", kind == API_CHAT ? "chatcmpl" : "cmpl",
+		(unsigned long long)env_rand(fe->env), (unsigned)(env_rand(fe->env) >> 32));
+	if (keep_body(c) < 0) {
+		api_error_set(&e, 500, NULL, NULL, "out of memory");
+		completion_fail(c, &e);
+	} else if (c->body_len > COMPLETION_INLINE_BYTES) {
+		start_job(c);
+	} else {
+		prompt_parse(c);
+		after_parse(c);
+	}
+}
+
+/* tokens -> client */
+
+void completion_dirty(struct completion *c)
+{
+	if (c->dirty)
+		return;
+	c->dirty = true;
+	list_add_tail(&c->fe->dirty, &c->dirty_link);
+}
+
+void completions_flush(struct frontend *fe)
+{
+	while (!list_empty(&fe->dirty)) {
+		struct completion *c = list_first(&fe->dirty, struct completion, dirty_link);
+		list_del(&c->dirty_link);
+		c->dirty = false;
+		completion_flush(c);
+	}
+}
+
+static bool has_room(const struct completion *c)
+{
+	return !c->req.stream || http_queued(c->x) + c->out.len < COMPLETION_QUEUED_BYTES;
+}
+
+static void render(struct completion *c, struct choice *ch)
+{
+	if (ch->state == CHOICE_ENDED || !has_room(c))
+		return;
+	respond_tokens(c, ch);
+	if (ch->state == CHOICE_DONE && ch->in.taken == ch->in.len)
+		respond_finish(c, ch);
+}
+
+static void write_out(struct completion *c)
+{
+	if (!c->out.len)
+		return;
+	if (!c->begun) {
+		c->begun = true;
+		http_add_header(c->x, "cache-control", "no-cache");
+		http_add_header(c->x, "x-accel-buffering", "no");
+		http_begin(c->x, 200, "text/event-stream");
+	}
+	http_write(c->x, c->out.data, c->out.len);
+	buf_reset(&c->out);
+}
+
+/* Usage counts what was cached, which a worker says at the end; without usage nobody waits for that. */
+static bool is_over(const struct completion *c)
+{
+	bool needs_usage = !c->req.stream || c->req.include_usage;
+	return !c->choices_open && !(needs_usage && c->flights_flying);
+}
+
+static void answer(struct completion *c)
+{
+	struct http_exchange *x = c->x;
+
+	c->x = NULL;
+	if (c->req.stream)
+		http_end(x);
+	else
+		http_reply(x, 200, "application/json", c->out.data, c->out.len);
+	completion_end(c, 200);
+}
+
+void completion_flush(struct completion *c)
+{
+	struct api_error e = {0};
+
+	for (uint32_t i = 0; i < c->choices_len; i++)
+		render(c, &c->choices[i]);
+	bool over = is_over(c);
+	if (over && c->req.stream)
+		respond_stream_end(c);
+	else if (over)
+		respond_whole(c);
+	if (c->out.failed || c->piece.failed || c->clean.failed) {
+		buf_reset(&c->out);
+		api_error_set(&e, 500, NULL, NULL, "the answer is larger than this server can hold");
+		completion_fail(c, &e);
+		return;
+	}
+	if (c->req.stream)
+		write_out(c);
+	if (over)
+		answer(c);
+}

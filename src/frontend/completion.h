@@ -1,0 +1,149 @@
+/* completion.h - one request for text, from its body to the end of its answer. Shared by the files of this room only.
+ *
+ *   PARSE -> TEXT -> RUN -> ended        any step may end it: an error, the client leaving, the worker lost
+ *
+ * completion.c  the life cycle: exactly one end, whatever happens     prompt.c   body and prompt, on a text thread
+ * flight.c      what runs at workers, and may outlive the request     respond.c  tokens to JSON and SSE
+ *
+ * Tokens wait as ids in their choice and become text only when the client has room for it; a slow client costs four
+ * bytes a token, at most max_tokens of them, and never pauses a worker. */
+#ifndef STATOR_FRONTEND_COMPLETION_H
+#define STATOR_FRONTEND_COMPLETION_H
+
+#include "base/arena.h"
+#include "base/limits.h"
+#include "frontend/internal.h"
+#include "frontend/request.h"
+#include "text/detok.h"
+#include "text/stops.h"
+
+enum completion_state { COMPLETION_PARSE, COMPLETION_TEXT, COMPLETION_RUN };
+enum {
+	COMPLETION_INLINE_BYTES = 64 * 1024, /* larger bodies are parsed on a text thread */
+	COMPLETION_QUEUED_BYTES = 32 * 1024, /* rendered text the client has not taken; past it tokens wait as ids */
+	COMPLETION_TOKENS_DEFAULT = 16, /* max_tokens of /v1/completions when absent, as OpenAI documents */
+	COMPLETION_TEXT_BYTES_MAX = 64 * 1024 * 1024, /* of a whole answer's JSON */
+};
+
+struct choice;
+struct completion;
+
+/* One sequence at a worker. choice is NULL when nobody reads it any more; it lives until the worker says done. */
+struct flight {
+	uint64_t id;
+	struct run *run;
+	struct choice *choice;
+	bool flying; /* the worker knows it and has not said done */
+	bool cancelled; /* and was told to stop */
+};
+
+/* One prompt, its place in the pool's queue or at a worker, and its flights. Kept by its completion and by each flight
+ * that flies. */
+struct run {
+	struct pool_ticket ticket;
+	struct completion *completion; /* NULL when that has ended */
+	struct frontend *fe;
+	struct model *model;
+	struct backend *backend;
+	struct tokens prompt;
+	uint32_t prompt_len; /* also when prompt has been freed */
+	uint32_t refs;
+	uint32_t flights_len;
+	struct flight flights[];
+};
+
+enum choice_state {
+	CHOICE_OPEN, /* tokens may come */
+	CHOICE_DONE, /* the worker has ended; what came may still be rendered */
+	CHOICE_ENDED, /* its finish reason is written */
+};
+
+struct choice {
+	struct completion *completion;
+	uint32_t index;
+	enum choice_state state;
+	struct flight *flight; /* NULL before dispatch and after its end */
+	const char *finish; /* "stop" or "length", once known */
+	/* Tokens received: those before taken are rendered. Whole answers with log-probabilities keep them all. */
+	struct {
+		uint32_t *tokens;
+		float *logprobs;
+		uint32_t *top_tokens; /* top_logprobs of each token */
+		float *top_logprobs;
+		uint32_t len, taken, cap;
+	} in;
+	uint32_t received, rendered; /* tokens in all */
+	uint64_t last_us; /* when tokens came last */
+	struct detok detok;
+	struct stop_scan *scan; /* NULL: no stop strings */
+	struct buf text; /* the whole text, when not streamed */
+	uint64_t text_chars; /* rendered before, for text_offset */
+	bool role_sent;
+	bool stopped; /* at a stop string: what follows is not text */
+};
+
+struct completion {
+	struct list link, dirty_link;
+	struct frontend *fe;
+	struct http_exchange *x; /* NULL: the client left */
+	enum completion_state state;
+	bool in_job, begun, dirty;
+	struct model *model;
+	struct arena arena; /* what lives as long as the request */
+	struct arena parse_arena; /* the JSON tree, until the prompt is tokens */
+	const char *body;
+	size_t body_len;
+	struct api_request req;
+	struct api_error error; /* of the job */
+	struct env_job job;
+	uint64_t arrived_us, text_us, first_us;
+	char request_id[REQUEST_ID_BYTES_MAX + 1], id[40], traceparent[64];
+	struct run **runs;
+	uint32_t runs_len;
+	struct choice *choices;
+	uint32_t choices_len, choices_open; /* open: not CHOICE_ENDED */
+	uint32_t flights_flying, max_tokens;
+	struct stops *stops;
+	struct api_text *echo; /* one a prompt, with req.echo */
+	uint64_t prompt_tokens, cached_tokens, generated_tokens;
+	struct buf out; /* what is about to be written */
+	struct buf piece, clean; /* scratch: a token's text; what of it may be passed on */
+	struct buf head; /* the constant beginning of each event */
+};
+
+/* prompt.c: jobs. Fill error on failure. */
+void prompt_parse(struct completion *c);
+/* Make runs with their tokens. */
+void prompt_tokenize(struct completion *c);
+
+/* flight.c */
+struct run *run_create(struct completion *c, uint32_t flights);
+void run_unref(struct run *r);
+/* Nobody waits for it any more: leave the queue, or tell the worker. Drops the completion's reference. */
+void run_abandon(struct run *r);
+/* Send all flights of a run that has a worker. Negative: that failed, and the completion has ended. */
+int run_dispatch(struct run *r) MUST_USE;
+/* The choice reads no further: tell the worker to stop. */
+void choice_cancel(struct choice *ch);
+
+/* completion.c */
+void completion_dirty(struct completion *c);
+/* End it with an error: as the answer, or as the last event of a stream that has begun. c is gone. */
+void completion_fail(struct completion *c, const struct api_error *e);
+void completion_flush(struct completion *c);
+const char *completion_endpoint(const struct completion *c);
+
+/* respond.c */
+/* Prepare head. */
+int respond_init(struct completion *c);
+/* Turn waiting tokens of ch into out (streams, as events, while there is room) or into ch->text. */
+void respond_tokens(struct completion *c, struct choice *ch);
+/* The worker is done with ch and nothing waits: the last text, and the finish reason. */
+void respond_finish(struct completion *c, struct choice *ch);
+/* What follows the last choice of a stream: usage, [DONE]. */
+void respond_stream_end(struct completion *c);
+void respond_stream_error(struct completion *c, const struct api_error *e);
+/* The whole answer of a request that is not streamed, into out. */
+void respond_whole(struct completion *c);
+
+#endif

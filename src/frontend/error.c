@@ -1,0 +1,61 @@
+#include "frontend/error.h"
+#include "base/json_out.h"
+
+#include <stdio.h>
+
+int api_error_set(struct api_error *e, int status, const char *code, const char *param, const char *fmt, ...)
+{
+	va_list ap;
+
+	e->status = status;
+	e->code = code;
+	snprintf(e->param, sizeof e->param, "%s", param ? param : "");
+	va_start(ap, fmt);
+	vsnprintf(e->message, sizeof e->message, fmt, ap);
+	va_end(ap);
+	return -EINVAL;
+}
+
+const char *api_error_type(int status)
+{
+	switch (status) {
+	case 401:
+		return "authentication_error";
+	case 429:
+		return "rate_limit_error";
+	default:
+		return status >= 500 ? "server_error" : "invalid_request_error";
+	}
+}
+
+void api_error_json(struct buf *out, const struct api_error *e)
+{
+	buf_add_str(out, "{\"error\":{\"message\":");
+	json_out_cstr(out, e->message);
+	buf_printf(out, ",\"type\":\"%s\",\"param\":", api_error_type(e->status));
+	if (*e->param)
+		json_out_cstr(out, e->param);
+	else
+		buf_add_str(out, "null");
+	buf_add_str(out, ",\"code\":");
+	if (e->code)
+		json_out_cstr(out, e->code);
+	else
+		buf_add_str(out, "null");
+	buf_add_str(out, "}}");
+}
+
+void api_error_reply(struct http_exchange *x, const struct api_error *e)
+{
+	struct buf body;
+	char seconds[16];
+
+	buf_init(&body, 16 * 1024);
+	api_error_json(&body, e);
+	if (e->retry_after_s) {
+		snprintf(seconds, sizeof seconds, "%u", e->retry_after_s);
+		http_add_header(x, "retry-after", seconds);
+	}
+	http_reply(x, e->status, "application/json", buf_str(&body), body.len);
+	buf_done(&body);
+}

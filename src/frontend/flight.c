@@ -1,0 +1,297 @@
+#include "frontend/completion.h"
+#include "base/rng.h"
+
+#include <stdio.h>
+
+struct run *run_create(struct completion *c, uint32_t flights)
+{
+	struct run *r = calloc(1, sizeof *r + flights * sizeof r->flights[0]);
+
+	if (!r)
+		return NULL;
+	r->completion = c;
+	r->fe = c->fe;
+	r->model = c->model;
+	r->refs = 1;
+	r->flights_len = flights;
+	list_init(&r->ticket.link);
+	for (uint32_t i = 0; i < flights; i++)
+		r->flights[i].run = r;
+	return r;
+}
+
+void run_unref(struct run *r)
+{
+	ASSERT(r->refs);
+	if (--r->refs)
+		return;
+	ASSERT(r->ticket.state == POOL_IDLE);
+	vec_done(&r->prompt);
+	free(r);
+}
+
+/* A flight has ended at its worker, or with it, or never left. */
+static void flight_land(struct flight *f)
+{
+	struct run *r = f->run;
+
+	ASSERT(f->flying);
+	f->flying = false;
+	r->fe->flights--;
+	if (r->completion)
+		r->completion->flights_flying--;
+	if (f->choice)
+		f->choice->flight = NULL;
+	f->choice = NULL;
+	pool_release(r->model->pool, &r->ticket);
+	model_unuse(r->model);
+	run_unref(r);
+}
+
+void choice_cancel(struct choice *ch)
+{
+	struct flight *f = ch->flight;
+
+	if (!f || f->cancelled)
+		return;
+	f->cancelled = true;
+	link_cancel(f->run->backend->conn, f->id);
+}
+
+void run_abandon(struct run *r)
+{
+	pool_cancel(r->model->pool, &r->ticket);
+	for (uint32_t i = 0; i < r->flights_len; i++) {
+		struct flight *f = &r->flights[i];
+		if (!f->flying || !f->choice)
+			continue;
+		choice_cancel(f->choice);
+		f->choice->flight = NULL;
+		f->choice = NULL;
+	}
+	r->completion = NULL;
+	run_unref(r);
+}
+
+static void fill_request(const struct run *r, uint32_t index, struct msg_request *m)
+{
+	const struct completion *c = r->completion;
+
+	*m = (struct msg_request){
+		.id = r->flights[index].id,
+		.request_id = msg_str(c->request_id),
+		.traceparent = msg_str(c->traceparent),
+		.model = msg_str(c->model->name),
+		.tokens = {r->prompt.v, r->prompt.len},
+		.prompt_len = r->prompt.len,
+		.max_tokens = MIN(c->max_tokens, c->model->context_max - r->prompt.len),
+		.min_tokens = c->req.min_tokens,
+		.ignore_eos = c->req.ignore_eos,
+		.logprobs = c->req.logprobs ? c->req.top_logprobs + 1 : 0,
+		.sampling = c->req.sampling,
+	};
+	/* Choices of one prompt differ by their seed; the first has the one that was asked for. */
+	if (index)
+		m->sampling.seed = rng_keyed_u64(m->sampling.seed, index);
+}
+
+static int send(struct run *r, uint32_t index)
+{
+	struct backend *b = r->backend;
+	struct flight *f = &r->flights[index];
+	struct msg_request m;
+
+	f->id = ++r->fe->next_id;
+	fill_request(r, index, &m);
+	int err = map_put_ptr(&b->flights, f->id, f);
+	if (err < 0)
+		return err;
+	err = link_request(b->conn, &m);
+	if (err < 0)
+		map_del(&b->flights, f->id);
+	else
+		metric_add(b->dispatched, 1);
+	return err;
+}
+
+int run_dispatch(struct run *r)
+{
+	struct completion *c = r->completion;
+	bool failed = false;
+
+	r->backend = pool_worker_user(r->ticket.worker);
+	for (uint32_t i = 0; i < r->flights_len; i++) {
+		struct flight *f = &r->flights[i];
+		f->flying = true;
+		r->refs++;
+		r->fe->flights++;
+		r->model->users++;
+		c->flights_flying++;
+		f->choice->flight = f;
+		if (send(r, i) < 0) {
+			failed = true;
+			flight_land(f);
+		}
+	}
+	vec_done(&r->prompt);
+	if (!failed)
+		return 0;
+	struct api_error e;
+	api_error_set(&e, 503, "worker_not_reading", NULL, "worker \"%s\" takes no more requests", r->backend->name);
+	e.retry_after_s = 1;
+	completion_fail(c, &e);
+	return -EIO;
+}
+
+/* Keep n tokens of item behind those that wait. Whole answers with log-probabilities keep everything; else the front
+ * that was rendered is used again. */
+static int keep(struct choice *ch, const struct msg_token_item *item, uint32_t n, uint32_t top, bool logprobs)
+{
+	if (ch->in.taken == ch->in.len && !(logprobs && !ch->completion->req.stream))
+		ch->in.taken = ch->in.len = 0;
+	if (ch->in.len + n > ch->in.cap) {
+		uint32_t cap = MAX(MAX(ch->in.len + n, ch->in.cap * 2), 16u);
+		void *v = realloc(ch->in.tokens, cap * sizeof *ch->in.tokens);
+		ch->in.tokens = v ? v : ch->in.tokens;
+		if (v && logprobs && (v = realloc(ch->in.logprobs, cap * sizeof *ch->in.logprobs)))
+			ch->in.logprobs = v;
+		if (v && top && (v = realloc(ch->in.top_tokens, (size_t)cap * top * sizeof *ch->in.top_tokens)))
+			ch->in.top_tokens = v;
+		if (v && top && (v = realloc(ch->in.top_logprobs, (size_t)cap * top * sizeof *ch->in.top_logprobs)))
+			ch->in.top_logprobs = v;
+		if (!v)
+			return -ENOMEM;
+		ch->in.cap = cap;
+	}
+	memcpy(ch->in.tokens + ch->in.len, item->tokens.v, n * sizeof *ch->in.tokens);
+	if (logprobs)
+		memcpy(ch->in.logprobs + ch->in.len, item->logprobs.v, n * sizeof *ch->in.logprobs);
+	if (top) {
+		size_t at = (size_t)ch->in.len * top, count = (size_t)n * top;
+		memcpy(ch->in.top_tokens + at, item->top_tokens.v, count * sizeof *ch->in.top_tokens);
+		memcpy(ch->in.top_logprobs + at, item->top_logprobs.v, count * sizeof *ch->in.top_logprobs);
+	}
+	ch->in.len += n;
+	return 0;
+}
+
+static void observe_arrival(struct completion *c, struct choice *ch, uint32_t n)
+{
+	uint64_t now_us = env_now_us(c->fe->env);
+
+	if (!c->first_us) {
+		c->first_us = now_us;
+		metric_observe(c->model->ttft, now_us - c->arrived_us);
+	}
+	if (ch->last_us)
+		metric_observe(c->model->inter_token, (now_us - ch->last_us) / n);
+	ch->last_us = now_us;
+	metric_add(c->model->generated_tokens, n);
+}
+
+/* What the worker says must fit what was asked, or it is not to be trusted with this request. */
+static bool is_sane(const struct completion *c, const struct choice *ch, const struct msg_token_item *item)
+{
+	uint32_t n = item->tokens.len, top = c->req.top_logprobs;
+
+	if (n > c->max_tokens - ch->received)
+		return false;
+	return !c->req.logprobs ||
+	       (item->logprobs.len == n && item->top_tokens.len == n * top && item->top_logprobs.len == n * top);
+}
+
+static void fail_choice(struct choice *ch, int status, const char *code, const char *why)
+{
+	struct api_error e = {0};
+
+	api_error_set(&e, status, code, NULL, "%s", why);
+	if (status == 503)
+		e.retry_after_s = 1;
+	completion_fail(ch->completion, &e);
+}
+
+void flight_tokens(struct flight *f, const struct msg_token_item *item)
+{
+	struct choice *ch = f->choice;
+	uint32_t n = item->tokens.len;
+
+	pool_first_token(f->run->model->pool, &f->run->ticket);
+	if (!ch || ch->state != CHOICE_OPEN || !n)
+		return;
+	struct completion *c = ch->completion;
+	if (!is_sane(c, ch, item)) {
+		fail_choice(ch, 500, "worker_error", "the worker sent tokens that do not fit the request");
+		return;
+	}
+	observe_arrival(c, ch, n);
+	if (keep(ch, item, n, c->req.logprobs ? c->req.top_logprobs : 0, c->req.logprobs) < 0) {
+		fail_choice(ch, 500, NULL, "out of memory");
+		return;
+	}
+	ch->received += n;
+	completion_dirty(c);
+}
+
+static void fail_by_reason(struct choice *ch, const struct msg_done *done)
+{
+	char why[API_MESSAGE_BYTES_MAX];
+	const char *error = done->error.len ? done->error.data : "it gave no reason";
+
+	switch (done->reason) {
+	case MSG_REASON_REFUSED:
+		snprintf(why, sizeof why, "the worker refused the request: %s", error);
+		if (done->code == -E2BIG || done->code == -EINVAL || done->code == -ERANGE)
+			fail_choice(ch, 400, "context_length_exceeded", why);
+		else
+			fail_choice(ch, 503, "worker_busy", why);
+		break;
+	case MSG_REASON_DEADLINE:
+		fail_choice(ch, 504, "deadline_exceeded", "the request's time was over");
+		break;
+	case MSG_REASON_CANCELLED:
+		fail_choice(ch, 503, "worker_stopped", "the worker stopped the request");
+		break;
+	default:
+		snprintf(why, sizeof why, "the worker failed: %s", error);
+		fail_choice(ch, 500, "worker_error", why);
+	}
+}
+
+void flight_done(struct flight *f, const struct msg_done *done)
+{
+	struct choice *ch = f->choice;
+	struct run *r = f->run;
+	struct completion *c = r->completion;
+
+	if (ch && f == &r->flights[0])
+		c->cached_tokens += done->cached_tokens;
+	flight_land(f);
+	if (!ch)
+		return;
+	completion_dirty(c);
+	if (ch->state != CHOICE_OPEN)
+		return; /* it found its stop string meanwhile */
+	if (done->reason == MSG_REASON_EOS || done->reason == MSG_REASON_LENGTH) {
+		ch->state = CHOICE_DONE;
+		ch->finish = done->reason == MSG_REASON_EOS ? "stop" : "length";
+		return;
+	}
+	fail_by_reason(ch, done);
+}
+
+void flight_lost(struct flight *f, const char *why)
+{
+	struct choice *ch = f->choice;
+	char message[API_MESSAGE_BYTES_MAX];
+
+	snprintf(message, sizeof message, "the worker \"%s\" was lost while it answered: %s", f->run->backend->name,
+		why);
+	struct completion *c = ch ? ch->completion : NULL;
+	flight_land(f);
+	if (!c)
+		return;
+	if (ch->state == CHOICE_OPEN)
+		fail_choice(ch, 503, "worker_lost", message);
+	else
+		completion_dirty(c);
+}

@@ -1,0 +1,204 @@
+#include "frontend/frontend.h"
+#include "base/log.h"
+#include "cluster/discovery.h"
+#include "frontend/internal.h"
+
+#include <stdio.h>
+
+enum { SERIES_MAX = 20000, WAITING_MAX = 1024, WAIT_MS_MAX = 30 * 1000 };
+
+static void on_drain_timer(void *ctx);
+
+void frontend_config_default(struct frontend_config *ret)
+{
+	*ret = (struct frontend_config){
+		.listen = "127.0.0.1:8000",
+		.discovery = "static",
+		.policy = "least-loaded",
+		.waiting_max = WAITING_MAX,
+		.wait_ms_max = WAIT_MS_MAX,
+		.software = "stator " STATOR_VERSION,
+	};
+	http_limits_default(&ret->http);
+}
+
+static struct backend *backend_find(struct frontend *fe, const char *addr)
+{
+	list_foreach(it, &fe->backends)
+	{
+		struct backend *b = list_entry(it, struct backend, link);
+		if (!strcmp(link_addr(b->conn), addr))
+			return b;
+	}
+	return NULL;
+}
+
+static void on_found(void *ctx, const char *addr)
+{
+	struct frontend *fe = ctx;
+	struct err err;
+
+	if (!backend_find(fe, addr) && backend_create(fe, addr, &err) < 0)
+		log_error("worker not used", LOG_F("addr", log_str(addr)), LOG_F("why", log_str(err.msg)));
+}
+
+static void on_lost(void *ctx, const char *addr)
+{
+	struct frontend *fe = ctx;
+	struct backend *b = backend_find(fe, addr);
+
+	/* A socket that is gone from a folder may still be connected: such a worker is let go when it hangs up. */
+	if (!b || link_is_up(b->conn))
+		return;
+	backend_destroy(b);
+	completions_flush(fe);
+}
+
+static const struct discovery_handler discovery_handler = {.on_found = on_found, .on_lost = on_lost};
+
+static int find_policy(struct frontend *fe, struct err *err)
+{
+	const char *notice;
+
+	fe->policy = route_policy_find(fe->config.policy, &notice);
+	if (!fe->policy)
+		return err_set(err, -EINVAL, "unknown router policy \"%s\"", fe->config.policy);
+	if (notice)
+		log_warn(notice);
+	return 0;
+}
+
+static int start(struct frontend *fe, struct err *err)
+{
+	const struct frontend_config *c = &fe->config;
+	const struct discovery_ops *ops = discovery_find(c->discovery);
+
+	if (!ops)
+		return err_set(err, -EINVAL, "unknown discovery \"%s\"", c->discovery);
+	int r = find_policy(fe, err);
+	if (r < 0)
+		return r;
+	r = metrics_create(&fe->metrics, frontend_metric_defs, FM_COUNT, SERIES_MAX, err);
+	if (r < 0)
+		return r;
+	fe->m_running = metrics_get(fe->metrics, FM_REQUESTS_RUNNING, NULL);
+	fe->m_conns = metrics_get(fe->metrics, FM_HTTP_CONNS, NULL);
+	r = http_server_create(&fe->http, fe->env, c->listen, &c->http, &api_handler, fe, err);
+	if (r < 0)
+		return r;
+	return discovery_create(&fe->discovery, ops, fe->env, c->discovery_arg, &discovery_handler, fe, err);
+}
+
+int frontend_create(struct frontend **ret, struct env *env, const struct frontend_config *config, struct err *err)
+{
+	struct frontend *fe = calloc(1, sizeof *fe);
+
+	if (!fe)
+		return err_set(err, -ENOMEM, "out of memory");
+	fe->env = env;
+	fe->config = *config;
+	list_init(&fe->models);
+	list_init(&fe->backends);
+	list_init(&fe->completions);
+	list_init(&fe->dirty);
+	fe->drain_timer = (struct env_timer){.fn = on_drain_timer, .ctx = fe};
+	int r = start(fe, err);
+	if (r < 0) {
+		frontend_destroy(fe);
+		return err_wrap(err, "could not start the frontend");
+	}
+	*ret = fe;
+	return 0;
+}
+
+const char *frontend_addr(const struct frontend *fe)
+{
+	return http_server_addr(fe->http);
+}
+
+void frontend_destroy(struct frontend *fe)
+{
+	if (!fe)
+		return;
+	env_timer_cancel(fe->env, &fe->drain_timer);
+	fe->on_drained = NULL;
+	completion_destroy_all(fe);
+	discovery_destroy(fe->discovery);
+	list_foreach_safe(b, &fe->backends) backend_destroy(list_entry(b, struct backend, link));
+	list_foreach_safe(m, &fe->models) model_destroy(list_entry(m, struct model, link));
+	if (fe->http)
+		http_server_destroy(fe->http);
+	metrics_destroy(fe->metrics);
+	free(fe);
+}
+
+/* draining */
+
+static void drained(struct frontend *fe)
+{
+	void (*fn)(void *) = fe->on_drained;
+
+	fe->on_drained = NULL;
+	env_timer_cancel(fe->env, &fe->drain_timer);
+	if (fn)
+		fn(fe->drain_ctx);
+}
+
+static void on_drain_timer(void *ctx)
+{
+	struct frontend *fe = ctx;
+
+	if (fe->requests)
+		log_warn("time to drain is over", LOG_F("requests", log_u64(fe->requests)));
+	drained(fe);
+}
+
+void frontend_drain(struct frontend *fe, uint64_t deadline_us, void (*on_drained)(void *ctx), void *ctx)
+{
+	fe->draining = true;
+	fe->on_drained = on_drained;
+	fe->drain_ctx = ctx;
+	http_server_drain(fe->http);
+	/* From a turn of our own, also when there is nothing to wait for. */
+	env_timer_set_in(fe->env, &fe->drain_timer, fe->requests ? deadline_us : 0);
+}
+
+/* counting */
+
+void frontend_request_begun(struct frontend *fe)
+{
+	fe->requests++;
+	fe->accepted++;
+}
+
+void frontend_request_ended(struct frontend *fe, const char *model, const char *endpoint, int status)
+{
+	char text[12];
+	const char *labels[] = {model, endpoint, text};
+
+	ASSERT(fe->requests);
+	snprintf(text, sizeof text, "%d", status);
+	metric_add(metrics_get(fe->metrics, FM_REQUESTS, labels), 1);
+	fe->requests--;
+	fe->ended++;
+	if (!fe->requests && fe->on_drained)
+		env_timer_set_in(fe->env, &fe->drain_timer, 0);
+}
+
+void frontend_counts(const struct frontend *fe, struct frontend_counts *ret)
+{
+	*ret = (struct frontend_counts){
+		.requests = fe->requests,
+		.flights = fe->flights,
+		.jobs = fe->jobs,
+		.accepted = fe->accepted,
+		.ended = fe->ended,
+	};
+	list_foreach(it, &fe->models)
+	{
+		const struct model *m = list_entry(it, struct model, link);
+		ret->waiting += pool_waiting(m->pool);
+		ret->workers_up += pool_workers_up(m->pool);
+		ret->models += m->state == MODEL_READY;
+	}
+}

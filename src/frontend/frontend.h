@@ -1,0 +1,57 @@
+/* frontend.h - HTTP API, text processing and router in one object: clients on one side, workers on the other.
+ *
+ * Workers name their model in their card, so models come with their first worker and there is nothing to configure for
+ * them: a model is its tokenizer and chat template (loaded from where the card says), its pool of workers, its queue.
+ *
+ * Thread: the env's loop. Rendering and tokenizing go to ENV_POOL_TEXT. Memory: a vocabulary for each model, a few KiB
+ * for each request besides its text and tokens; everything from clients is bounded by base/limits.h. */
+#ifndef STATOR_FRONTEND_FRONTEND_H
+#define STATOR_FRONTEND_FRONTEND_H
+
+#include "base/env.h"
+#include "net/http_server.h"
+
+struct frontend;
+struct api_keys;
+
+struct frontend_config {
+	const char *listen; /* as env_listen */
+	struct http_limits http;
+	const char *discovery, *discovery_arg; /* "static" and a list, or "directory" and its path */
+	const char *policy; /* a name of route/policy.h */
+	const void *secret; /* for workers on TCP; NULL: none */
+	size_t secret_len;
+	const struct api_keys *keys; /* NULL: everybody may ask. Borrowed */
+	uint32_t waiting_max; /* prompts that wait for a worker, each model; past it: 429 or 503 */
+	uint32_t wait_ms_max; /* of one; past it: 503 */
+	bool user_specials; /* text of users may become control tokens */
+	const char *chat_template; /* source to use instead of the models'; NULL: theirs */
+	const char *software; /* "stator 0.1.0" */
+};
+/* Everything but addresses. */
+void frontend_config_default(struct frontend_config *ret);
+
+/* Listens at once; answers 503 until a worker is there. Copies no strings: config's must live as long. */
+int frontend_create(
+	struct frontend **ret, struct env *env, const struct frontend_config *config, struct err *err) MUST_USE;
+/* "127.0.0.1:8000" as bound. */
+const char *frontend_addr(const struct frontend *f);
+/* Accept nothing new and let what runs end. on_drained(ctx) is called once, when nothing runs any more or deadline_us
+ * from now has passed. */
+void frontend_drain(struct frontend *f, uint64_t deadline_us, void (*on_drained)(void *ctx), void *ctx);
+/* Ends what runs: clients see their connections closed. No job of it may be in a pool (stop the env's pools first, or
+ * look at frontend_counts). */
+void frontend_destroy(struct frontend *f);
+
+/* What is alive; all zero when nothing runs. */
+struct frontend_counts {
+	uint32_t requests; /* accepted, not ended */
+	uint32_t flights; /* sequences at workers that have not said done */
+	uint32_t waiting; /* prompts in queues */
+	uint32_t jobs; /* in the text pool */
+	uint32_t workers_up, models;
+	uint64_t accepted, ended; /* since start; equal when requests is 0 */
+};
+void frontend_counts(const struct frontend *f, struct frontend_counts *ret);
+
+#endif

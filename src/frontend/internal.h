@@ -1,0 +1,117 @@
+/* internal.h - what the files of this room share: the frontend's tables. Nothing outside src/frontend/ includes it.
+ *
+ *   frontend -- models: tokenizer, template, pool --.
+ *       |                                           | pool_worker
+ *       |----- backends: link, flights by id -------'
+ *       '----- completions: one a request -- runs: one a prompt -- flights: one a choice, at a backend */
+#ifndef STATOR_FRONTEND_INTERNAL_H
+#define STATOR_FRONTEND_INTERNAL_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/vec.h"
+#include "frontend/error.h"
+#include "frontend/frontend.h"
+#include "frontend/link.h"
+#include "frontend/metrics.h"
+#include "frontend/request.h"
+#include "route/pool.h"
+#include "text/template.h"
+#include "text/tokenizer.h"
+
+enum model_state { MODEL_LOADING, MODEL_READY, MODEL_FAILED };
+
+struct model {
+	struct list link; /* in frontend.models */
+	struct frontend *fe;
+	char *name, *spec;
+	uint64_t tokenizer_hash; /* by the cards */
+	enum model_state state;
+	struct tokenizer *tokenizer;
+	struct chat_template *template;
+	struct err load_err, template_err;
+	struct pool *pool;
+	uint32_t context_max; /* the least of the workers' */
+	uint64_t created_s;
+	struct env_job job; /* of loading */
+	uint32_t users; /* requests and backends that point here */
+	struct metric *ttft, *inter_token, *e2e, *queue, *text;
+	struct metric *prompt_tokens, *cached_tokens, *generated_tokens;
+};
+
+/* A worker's address. It has a model while its link is up. */
+struct backend {
+	struct list link; /* in frontend.backends */
+	struct frontend *fe;
+	struct link *conn;
+	struct model *model;
+	struct pool_worker *worker; /* NULL until the model is loaded */
+	char name[64];
+	struct map flights; /* request id -> struct flight */
+	bool draining;
+	uint64_t mismatches_seen;
+	struct metric *up, *lost, *dispatched, *running, *waiting, *step, *preemptions;
+	struct metric *cells, *cells_used, *blocks, *mismatches;
+};
+
+struct frontend {
+	struct env *env;
+	struct frontend_config config;
+	const struct route_policy *policy;
+	struct http_server *http;
+	struct discovery *discovery;
+	struct metrics *metrics;
+	struct list models, backends, completions, dirty;
+	uint32_t requests, flights, jobs;
+	uint64_t accepted, ended, next_id;
+	struct metric *m_running, *m_conns;
+	bool draining;
+	struct env_timer drain_timer;
+	void (*on_drained)(void *ctx);
+	void *drain_ctx;
+};
+
+/* model.c */
+/* The ready model of a name; "" is the only one there is. NULL with the error filled: 404 lists those there are. */
+struct model *model_find(struct frontend *fe, const char *name, struct api_error *e);
+/* The model of a card, loading it when it is new. NULL: the card does not fit the model of its name (err says why). */
+struct model *model_of_card(struct frontend *fe, const struct msg_card *card, struct err *err);
+void model_destroy(struct model *m);
+/* Nothing uses it any more; forget it when its tokenizer could not be loaded, so that the next worker tries anew. */
+void model_unuse(struct model *m);
+
+/* backend.c */
+extern const struct link_handler backend_link_handler;
+int backend_create(struct frontend *fe, const char *addr, struct err *err);
+void backend_destroy(struct backend *b);
+/* The model of b is loaded (or failed): take requests. */
+void backend_model_ready(struct backend *b);
+
+/* completion.c */
+struct completion;
+void completion_start(struct frontend *fe, struct http_exchange *x, enum api_kind kind);
+/* Write what came for the dirty ones. */
+void completions_flush(struct frontend *fe);
+void completion_destroy_all(struct frontend *fe);
+
+/* flight.c */
+struct flight;
+void flight_tokens(struct flight *f, const struct msg_token_item *item);
+void flight_done(struct flight *f, const struct msg_done *done);
+/* Its worker was lost. */
+void flight_lost(struct flight *f, const char *why);
+
+/* text_api.c */
+void text_api_tokenize(struct frontend *fe, struct http_exchange *x);
+void text_api_detokenize(struct frontend *fe, struct http_exchange *x);
+
+/* api.c */
+extern const struct http_handler api_handler;
+/* Put x-request-id (the client's, or a new one) on the answer; ret is it. */
+void api_request_id(struct frontend *fe, struct http_exchange *x, char *ret, size_t cap);
+
+/* frontend.c */
+void frontend_request_begun(struct frontend *fe);
+void frontend_request_ended(struct frontend *fe, const char *model, const char *endpoint, int status);
+
+#endif

@@ -1,0 +1,207 @@
+#include "frontend/json_in.h"
+#include "base/limits.h"
+#include "base/utf8.h"
+#include "frontend/request.h"
+
+#include <math.h>
+
+enum {
+	/* What a body may hold. jansson needs some 40 bytes for a number and 150 for an empty list, so that bytes alone
+	 * bound its tree badly: 32 MiB of "[],[]," would be 1.6 GB. */
+	VALUES_MAX = TOKENS_MAX + 1024 * 1024,
+	CONTAINERS_MAX = 128 * 1024,
+};
+
+struct place {
+	unsigned long line, column;
+};
+
+static struct place place_of(const char *body, size_t offset)
+{
+	struct place p = {1, 1};
+
+	for (size_t i = 0; i < offset; i++) {
+		if (body[i] == '\n') {
+			p.line++;
+			p.column = 0;
+		}
+		p.column += ((unsigned char)body[i] & 0xc0) != 0x80; /* characters, not bytes */
+	}
+	return p;
+}
+
+static int refuse_at(struct api_error *e, const char *body, size_t offset, const char *why)
+{
+	struct place p = place_of(body, offset);
+	return api_error_set(e, 400, NULL, NULL, "could not parse the body as JSON: line %lu, column %lu: %s", p.line,
+		p.column, why);
+}
+
+/* Skip a string; i is at its opening quote. Returns the closing quote's place, or len. */
+static size_t skip_string(const char *body, size_t len, size_t i)
+{
+	for (i++; i < len && body[i] != '"'; i++)
+		i += body[i] == '\\';
+	return i;
+}
+
+/* Bound nesting and counts before jansson, which recurses and allocates, sees the text. */
+static int check_bounds(const char *body, size_t len, struct api_error *e)
+{
+	uint32_t depth = 0, containers = 0, values = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		switch (body[i]) {
+		case '"':
+			i = skip_string(body, len, i);
+			break;
+		case '[':
+		case '{':
+			if (++depth > JSON_DEPTH_MAX)
+				return refuse_at(e, body, i, "nested more than 64 levels deep");
+			if (++containers > CONTAINERS_MAX)
+				return refuse_at(e, body, i, "more than 131072 lists and objects");
+			break;
+		case ']':
+		case '}':
+			depth -= depth > 0;
+			break;
+		case ',':
+			if (++values > VALUES_MAX)
+				return refuse_at(e, body, i, "more than 3145728 values");
+			break;
+		}
+	}
+	return 0;
+}
+_Static_assert(JSON_DEPTH_MAX == 64 && VALUES_MAX == 3145728 && CONTAINERS_MAX == 131072, "as the messages say");
+
+static void decref(void *arg)
+{
+	json_decref(arg);
+}
+
+int api_json_parse(json_t **ret, const char *body, size_t len, struct arena *arena, struct api_error *e)
+{
+	json_error_t error;
+	size_t valid = utf8_check(body, len);
+
+	if (valid != len)
+		return api_error_set(e, 400, NULL, NULL,
+			"could not parse the body as JSON: invalid UTF-8 at byte offset %zu (byte 0x%02x)", valid,
+			(unsigned char)body[valid]);
+	if (!len)
+		return api_error_set(e, 400, NULL, NULL, "the request has no body; send a JSON object");
+	if (check_bounds(body, len, e) < 0)
+		return -EINVAL;
+	json_t *root = json_loadb(body, len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
+	if (!root)
+		return api_error_set(e, 400, NULL, NULL, "could not parse the body as JSON: line %d, column %d: %s",
+			error.line, error.column, error.text);
+	if (arena_on_done(arena, decref, root) < 0) {
+		json_decref(root);
+		return api_error_set(e, 500, NULL, NULL, "out of memory");
+	}
+	if (!json_is_object(root))
+		return api_error_set(
+			e, 400, NULL, NULL, "the body must be a JSON object, not %s", json_in_type_name(root));
+	*ret = root;
+	return 0;
+}
+
+const char *json_in_type_name(const json_t *v)
+{
+	static const char *const names[] = {
+		[JSON_OBJECT] = "an object",
+		[JSON_ARRAY] = "an array",
+		[JSON_STRING] = "a string",
+		[JSON_INTEGER] = "an integer",
+		[JSON_REAL] = "a number with a fraction",
+		[JSON_TRUE] = "true",
+		[JSON_FALSE] = "false",
+		[JSON_NULL] = "null",
+	};
+	return names[json_typeof(v)];
+}
+
+json_t *json_in_get(const json_t *object, const char *name)
+{
+	json_t *v = json_object_get(object, name);
+	return v && !json_is_null(v) ? v : NULL;
+}
+
+int json_in_wrong_type(struct api_error *e, const char *name, const char *want, const json_t *got)
+{
+	return api_error_set(e, 400, NULL, name, "\"%s\" must be %s, not %s", name, want, json_in_type_name(got));
+}
+
+static int check_range(const struct json_in_field *f, double v, struct api_error *e)
+{
+	if (v >= f->min && v <= f->max)
+		return 0;
+	return api_error_set(
+		e, 400, NULL, f->name, "\"%s\" must be between %.9g and %.9g, not %.9g", f->name, f->min, f->max, v);
+}
+
+static int read_field(const struct json_in_field *f, const json_t *v, void *at, struct api_error *e)
+{
+	switch (f->kind) {
+	case JSON_IN_BOOL:
+		if (!json_is_boolean(v))
+			return json_in_wrong_type(e, f->name, "true or false", v);
+		*(bool *)at = json_is_true(v);
+		return 0;
+	case JSON_IN_U32:
+		/* 16.0 is an integer to the JSON of some languages. */
+		if (!json_is_number(v) || json_number_value(v) != floor(json_number_value(v)))
+			return json_in_wrong_type(e, f->name, "an integer", v);
+		if (check_range(f, json_number_value(v), e) < 0)
+			return -EINVAL;
+		*(uint32_t *)at = (uint32_t)json_number_value(v);
+		return 0;
+	case JSON_IN_F32:
+		if (!json_is_number(v))
+			return json_in_wrong_type(e, f->name, "a number", v);
+		if (check_range(f, json_number_value(v), e) < 0)
+			return -EINVAL;
+		*(float *)at = (float)json_number_value(v);
+		return 0;
+	}
+	return 0;
+}
+
+int json_in_fields(
+	const json_t *object, const struct json_in_field *fields, uint32_t count, void *ret, struct api_error *e)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const json_t *v = json_in_get(object, fields[i].name);
+		if (v && read_field(&fields[i], v, (char *)ret + fields[i].offset, e) < 0)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+int json_in_tokens(
+	const json_t *array, const char *name, struct arena *arena, struct msg_u32s *ret, struct api_error *e)
+{
+	size_t count = json_array_size(array);
+
+	if (count > TOKENS_MAX)
+		return api_error_set(
+			e, 400, NULL, name, "\"%s\" has %zu token ids; at most %u are taken", name, count, TOKENS_MAX);
+	uint32_t *v = arena_alloc(arena, MAX(count, 1u) * sizeof *v);
+	if (!v)
+		return api_error_set(e, 500, NULL, NULL, "out of memory");
+	for (size_t i = 0; i < count; i++) {
+		const json_t *id = json_array_get(array, i);
+		if (!json_is_integer(id))
+			return api_error_set(e, 400, NULL, name, "\"%s\" item %zu must be a token id, not %s", name, i,
+				json_in_type_name(id));
+		if (json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX)
+			return api_error_set(e, 400, NULL, name, "\"%s\" item %zu is %lld, which is no token id", name,
+				i, (long long)json_integer_value(id));
+		v[i] = (uint32_t)json_integer_value(id);
+	}
+	*ret = (struct msg_u32s){v, (uint32_t)count};
+	return 0;
+}

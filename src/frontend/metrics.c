@@ -1,0 +1,78 @@
+#include "frontend/metrics.h"
+
+enum { US = 1000 * 1000 };
+
+/* In microseconds: 1 ms to 60 s, and finer where tokens follow each other. */
+static const uint64_t long_borders[] = {1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000,
+	5000000, 10000000, 30000000, 60000000, 0};
+static const uint64_t short_borders[] = {
+	100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 5000000, 0};
+
+#define COUNTER(metric, text, ...)                                                                                     \
+	{                                                                                                              \
+		.name = metric, .help = text, .kind = METRIC_COUNTER, .labels = { __VA_ARGS__ }                        \
+	}
+#define GAUGE(metric, text, ...)                                                                                       \
+	{                                                                                                              \
+		.name = metric, .help = text, .kind = METRIC_GAUGE, .labels = { __VA_ARGS__ }                          \
+	}
+#define TIME(metric, text, edges, ...)                                                                                 \
+	{                                                                                                              \
+		.name = metric, .help = text, .kind = METRIC_HISTOGRAM, .scale = US, .borders = edges, .labels = {     \
+			__VA_ARGS__                                                                                    \
+		}                                                                                                      \
+	}
+
+const struct metric_def frontend_metric_defs[FM_COUNT] = {
+	[FM_REQUESTS] = COUNTER("stator_requests_total",
+		"Requests that ended; status is the HTTP status, or 499 for a client that left and 599 for a stream "
+		"that broke",
+		"model", "endpoint", "status"),
+	[FM_REQUESTS_RUNNING] = GAUGE("stator_requests_running", "Requests accepted that have not ended", NULL),
+	[FM_REQUESTS_WAITING] =
+		GAUGE("stator_requests_waiting", "Prompts that wait at the router for a worker", "model"),
+	[FM_TTFT] = TIME("stator_ttft_seconds", "From the request to its first token", long_borders, "model"),
+	[FM_INTER_TOKEN] = TIME("stator_inter_token_seconds",
+		"Between two arrivals of tokens of one choice, divided by the tokens that came", short_borders,
+		"model"),
+	[FM_E2E] = TIME("stator_request_seconds", "From the request to the end of its answer", long_borders, "model"),
+	[FM_QUEUE] =
+		TIME("stator_queue_seconds", "What a prompt waited at the router for a worker", long_borders, "model"),
+	[FM_TEXT] = TIME(
+		"stator_text_seconds", "Rendering and tokenizing a request, waiting included", short_borders, "model"),
+	[FM_PROMPT_TOKENS] = COUNTER("stator_prompt_tokens_total", "Prompt tokens of requests that ended", "model"),
+	[FM_CACHED_TOKENS] =
+		COUNTER("stator_cached_tokens_total", "Prompt tokens whose KV a worker had already", "model"),
+	[FM_GENERATED_TOKENS] = COUNTER("stator_generated_tokens_total", "Tokens that came from workers", "model"),
+	[FM_WORKER_UP] =
+		GAUGE("stator_worker_up", "1 while the worker is connected and takes requests", "model", "worker"),
+	[FM_WORKER_LOST] =
+		COUNTER("stator_worker_lost_total", "Connections to the worker that broke", "model", "worker"),
+	[FM_WORKER_DISPATCHED] =
+		COUNTER("stator_worker_dispatched_total", "Sequences sent to the worker", "model", "worker"),
+	[FM_WORKER_RUNNING] =
+		GAUGE("stator_worker_running", "Sequences it runs, by its last report", "model", "worker"),
+	[FM_WORKER_WAITING] =
+		GAUGE("stator_worker_waiting", "Sequences that wait there, by its last report", "model", "worker"),
+	[FM_WORKER_STEP] =
+		TIME("stator_worker_step_seconds", "What its engine's steps took", short_borders, "model", "worker"),
+	[FM_WORKER_PREEMPTIONS] = GAUGE("stator_worker_preemptions",
+		"Sequences it put back and computed again since its start, because KV ran out", "model", "worker"),
+	[FM_KV_CELLS] = GAUGE("stator_kv_cells", "KV cells (tokens) the worker has", "model", "worker"),
+	[FM_KV_CELLS_USED] =
+		GAUGE("stator_kv_cells_used", "KV cells in use, retained prefixes included", "model", "worker"),
+	[FM_KV_BLOCKS] = GAUGE("stator_kv_blocks", "Prefix blocks the worker says it holds", "model", "worker"),
+	[FM_KV_MISMATCHES] = COUNTER("stator_kv_mismatches_total",
+		"Times the record of a worker's prefixes differed from its report and was asked for again", "model",
+		"worker"),
+	[FM_HTTP_CONNS] = GAUGE("stator_http_connections", "Open client connections", NULL),
+	[FM_HTTP_EVENTS] = COUNTER("stator_http_events_total", "Odd events on client connections", "event"),
+};
+
+void frontend_metrics_reference(struct buf *out)
+{
+	buf_add_str(out,
+		"# Metrics\n\n`GET /metrics` of the frontend, in Prometheus' text format. Times are in seconds. "
+		"This page is printed from the table\nin `src/frontend/metrics.c`; a test compares them.\n\n");
+	metrics_reference(frontend_metric_defs, FM_COUNT, out);
+}

@@ -1,0 +1,205 @@
+#include "frontend/internal.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+
+static void on_load(struct env_job *job);
+static void on_loaded(struct env_job *job);
+
+static struct model *find(struct frontend *fe, const char *name)
+{
+	list_foreach(it, &fe->models)
+	{
+		struct model *m = list_entry(it, struct model, link);
+		if (!strcmp(m->name, name))
+			return m;
+	}
+	return NULL;
+}
+
+static void list_names(struct frontend *fe, struct buf *out)
+{
+	list_foreach(it, &fe->models)
+	{
+		const struct model *m = list_entry(it, struct model, link);
+		if (m->state == MODEL_READY)
+			buf_printf(out, "%s\"%s\"", out->len ? ", " : "", m->name);
+	}
+}
+
+static void not_found(struct frontend *fe, const char *name, struct api_error *e)
+{
+	struct buf names;
+
+	buf_init(&names, 600);
+	list_names(fe, &names);
+	if (!names.len) {
+		api_error_set(e, 503, "no_worker", NULL, "no worker has connected yet; try again soon");
+		e->retry_after_s = 1;
+	} else if (*name) {
+		api_error_set(e, 404, "model_not_found", "model", "the model \"%.100s\" does not exist; there %s %s",
+			name, strchr(names.data, ',') ? "are" : "is", buf_str(&names));
+	} else {
+		api_error_set(e, 400, NULL, "model", "\"model\" is missing; there are %s", buf_str(&names));
+	}
+	buf_done(&names);
+}
+
+static struct model *only_one(struct frontend *fe)
+{
+	if (list_empty(&fe->models) || fe->models.next->next != &fe->models)
+		return NULL;
+	return list_first(&fe->models, struct model, link);
+}
+
+struct model *model_find(struct frontend *fe, const char *name, struct api_error *e)
+{
+	struct model *m = *name ? find(fe, name) : only_one(fe);
+
+	if (!m) {
+		not_found(fe, name, e);
+		return NULL;
+	}
+	if (m->state == MODEL_READY)
+		return m;
+	if (m->state == MODEL_FAILED)
+		api_error_set(e, 503, "model_not_loaded", "model", "the model \"%.100s\" cannot be served: %s", m->name,
+			m->load_err.msg);
+	else
+		api_error_set(e, 503, "model_loading", "model", "the tokenizer of \"%.100s\" is being loaded", m->name);
+	e->retry_after_s = 1;
+	return NULL;
+}
+
+static void add_metrics(struct model *m)
+{
+	struct metrics *all = m->fe->metrics;
+	const char *labels[] = {m->name};
+
+	m->ttft = metrics_get(all, FM_TTFT, labels);
+	m->inter_token = metrics_get(all, FM_INTER_TOKEN, labels);
+	m->e2e = metrics_get(all, FM_E2E, labels);
+	m->queue = metrics_get(all, FM_QUEUE, labels);
+	m->text = metrics_get(all, FM_TEXT, labels);
+	m->prompt_tokens = metrics_get(all, FM_PROMPT_TOKENS, labels);
+	m->cached_tokens = metrics_get(all, FM_CACHED_TOKENS, labels);
+	m->generated_tokens = metrics_get(all, FM_GENERATED_TOKENS, labels);
+}
+
+static int create(struct frontend *fe, const struct msg_card *card, struct model **ret, struct err *err)
+{
+	const struct pool_config pool = {
+		.policy = fe->policy,
+		.waiting_max = fe->config.waiting_max,
+		.wait_us_max = (uint64_t)fe->config.wait_ms_max * 1000,
+	};
+	struct model *m = calloc(1, sizeof *m);
+
+	if (!m)
+		return err_set(err, -ENOMEM, "out of memory");
+	list_init(&m->link);
+	m->fe = fe;
+	m->name = strdup(card->model.data);
+	m->spec = strdup(card->tokenizer.data);
+	m->tokenizer_hash = card->tokenizer_hash;
+	m->context_max = card->context_max;
+	m->created_s = env_wall_us(fe->env) / 1000000;
+	if (!m->name || !m->spec || pool_create(&m->pool, fe->env, &pool, err) < 0) {
+		model_destroy(m);
+		return err_set(err, -ENOMEM, "out of memory");
+	}
+	m->job = (struct env_job){.work = on_load, .done = on_loaded};
+	int r = env_offload(fe->env, ENV_POOL_TEXT, &m->job);
+	if (r < 0) {
+		model_destroy(m);
+		return err_set(err, r, "the frontend is stopping");
+	}
+	fe->jobs++;
+	add_metrics(m);
+	list_add_tail(&fe->models, &m->link);
+	*ret = m;
+	return 0;
+}
+
+void model_destroy(struct model *m)
+{
+	if (!m)
+		return;
+	list_del(&m->link);
+	pool_destroy(m->pool);
+	chat_template_destroy(m->template);
+	tokenizer_destroy(m->tokenizer);
+	free(m->name);
+	free(m->spec);
+	free(m);
+}
+
+/* On a text thread: reading a vocabulary takes up to two seconds. A model without a usable chat template still serves
+ * completions. */
+static void on_load(struct env_job *job)
+{
+	struct model *m = CONTAINER_OF(job, struct model, job);
+	const struct chat_template_params params = {
+		.source = m->fe->config.chat_template,
+		.user_specials = m->fe->config.user_specials,
+	};
+
+	if (tokenizer_load(&m->tokenizer, m->spec, &m->load_err) < 0)
+		return;
+	if (chat_template_load(&m->template, m->tokenizer, &params, &m->template_err) < 0)
+		m->template = NULL;
+}
+
+static void on_loaded(struct env_job *job)
+{
+	struct model *m = CONTAINER_OF(job, struct model, job);
+	struct frontend *fe = m->fe;
+
+	fe->jobs--;
+	m->state = m->tokenizer ? MODEL_READY : MODEL_FAILED;
+	if (m->state == MODEL_FAILED)
+		log_error("model cannot be served", LOG_F("model", log_str(m->name)),
+			LOG_F("why", log_str(m->load_err.msg)));
+	else if (!m->template)
+		log_warn("model has no chat template", LOG_F("model", log_str(m->name)),
+			LOG_F("why", log_str(m->template_err.msg)));
+	list_foreach_safe(it, &fe->backends)
+	{
+		struct backend *b = list_entry(it, struct backend, link);
+		if (b->model == m)
+			backend_model_ready(b);
+	}
+	m->users++;
+	model_unuse(m);
+}
+
+/* A model nobody uses is kept when it works: its clients wait for a worker to come back. */
+void model_unuse(struct model *m)
+{
+	ASSERT(m->users);
+	if (--m->users == 0 && m->state == MODEL_FAILED)
+		model_destroy(m);
+}
+
+struct model *model_of_card(struct frontend *fe, const struct msg_card *card, struct err *err)
+{
+	struct model *m = find(fe, card->model.data);
+
+	if (m && m->tokenizer_hash != card->tokenizer_hash && !m->users && m->state == MODEL_READY) {
+		model_destroy(m); /* served anew from another file */
+		m = NULL;
+	}
+	if (!m)
+		return create(fe, card, &m, err) < 0 ? NULL : m;
+	if (m->tokenizer_hash != card->tokenizer_hash) {
+		err_set(err, -EINVAL,
+			"its tokenizer differs from that of the other workers of model \"%s\"; workers of one model "
+			"must "
+			"have one vocabulary and chat template",
+			m->name);
+		return NULL;
+	}
+	m->context_max = MIN(m->context_max, card->context_max);
+	return m;
+}

@@ -1,0 +1,185 @@
+/* prompt.c - from the body to tokens. Runs on text threads: touches the completion's own memory, the model's tokenizer
+ * and template (safe from many threads), nothing of the loop's. */
+#include "frontend/completion.h"
+
+#include <stdio.h>
+
+void prompt_parse(struct completion *c)
+{
+	api_request_parse(&c->req, c->req.kind, c->body, c->body_len, &c->parse_arena, &c->error);
+}
+
+static void out_of_memory(struct completion *c)
+{
+	api_error_set(&c->error, 500, NULL, NULL, "out of memory");
+}
+
+static void refuse(struct completion *c, const char *param, const struct err *err)
+{
+	if (err->code == -ENOMEM)
+		out_of_memory(c);
+	else
+		api_error_set(&c->error, 400, NULL, param, "could not make a prompt of \"%s\": %s", param, err->msg);
+}
+
+/* Both numbers: what there is and what fits. */
+static bool fits(struct completion *c, const struct run *r)
+{
+	uint32_t context = c->model->context_max;
+
+	if (!r->prompt.len) {
+		api_error_set(&c->error, 400, NULL, c->req.kind == API_CHAT ? "messages" : "prompt",
+			"the prompt is empty: it has no tokens");
+		return false;
+	}
+	if (r->prompt.len < context)
+		return true;
+	api_error_set(&c->error, 400, "context_length_exceeded", c->req.kind == API_CHAT ? "messages" : "prompt",
+		"the prompt has %u tokens, but the model \"%.100s\" takes %u, answer included", r->prompt.len,
+		c->model->name, context);
+	return false;
+}
+
+static bool render_chat(struct completion *c, struct run *r)
+{
+	const struct chat_request chat = {
+		.messages = c->req.messages,
+		.message_count = c->req.messages_len,
+		.no_generation_prompt = c->req.no_generation_prompt,
+		.kwargs_json = c->req.kwargs_json,
+		.tokens_max = TOKENS_MAX,
+	};
+	struct err err = {0};
+
+	if (!c->model->template) {
+		api_error_set(&c->error, 400, "no_chat_template", NULL,
+			"the model \"%.100s\" has no usable chat template (%.300s); use /v1/completions",
+			c->model->name, c->model->template_err.msg);
+		return false;
+	}
+	if (chat_render(c->model->template, &chat, &r->prompt, &err) == 0)
+		return true;
+	refuse(c, "messages", &err);
+	return false;
+}
+
+static bool take_ids(struct completion *c, const struct msg_u32s *ids, struct tokens *ret)
+{
+	uint32_t vocab = tokenizer_vocab(c->model->tokenizer);
+
+	for (uint32_t i = 0; i < ids->len; i++)
+		if (ids->v[i] >= vocab) {
+			api_error_set(&c->error, 400, NULL, "prompt",
+				"\"prompt\" has the token id %u at place %u; the model has %u tokens", ids->v[i], i,
+				vocab);
+			return false;
+		}
+	if (vec_reserve(ret, ids->len) < 0) {
+		out_of_memory(c);
+		return false;
+	}
+	memcpy(ret->v, ids->v, ids->len * sizeof *ret->v);
+	ret->len = ids->len;
+	return true;
+}
+
+static bool encode(struct completion *c, const struct api_prompt *p, struct run *r)
+{
+	unsigned flags = TOKENIZE_BOS_EOS | (c->fe->config.user_specials ? TOKENIZE_SPECIAL : 0u);
+	struct err err = {0};
+
+	if (p->is_tokens)
+		return take_ids(c, &p->tokens, &r->prompt);
+	if (tokenizer_encode(c->model->tokenizer, p->text.data, p->text.len, flags, TOKENS_MAX, &r->prompt, &err) == 0)
+		return true;
+	refuse(c, "prompt", &err);
+	return false;
+}
+
+/* What echo repeats: the text as it was sent, or that of the token ids. */
+static bool keep_echo(struct completion *c, const struct api_prompt *p, struct api_text *ret)
+{
+	struct buf text;
+	bool ok = true;
+
+	buf_init(&text, COMPLETION_TEXT_BYTES_MAX);
+	if (!p->is_tokens)
+		ok = buf_add(&text, p->text.data, p->text.len) == 0;
+	for (uint32_t i = 0; p->is_tokens && ok && i < p->tokens.len; i++)
+		ok = tokenizer_piece(c->model->tokenizer, p->tokens.v[i], true, &text) == 0;
+	ret->len = text.len;
+	ret->data = ok ? arena_strndup(&c->arena, buf_str(&text), text.len) : NULL;
+	buf_done(&text);
+	if (!ret->data)
+		out_of_memory(c);
+	return ret->data != NULL;
+}
+
+/* The stop strings' memory is the JSON tree's, which goes when the prompt is ready; the set copies them. */
+static bool make_stops(struct completion *c)
+{
+	struct stop_string strings[STOPS_MAX];
+	struct err err = {0};
+
+	if (!c->req.stops_len)
+		return true;
+	for (uint32_t i = 0; i < c->req.stops_len; i++)
+		strings[i] = (struct stop_string){c->req.stops[i].data, c->req.stops[i].len};
+	if (stops_create(&c->stops, strings, c->req.stops_len, &err) == 0)
+		return true;
+	refuse(c, "stop", &err);
+	return false;
+}
+
+/* logit_bias lies in the tree's arena, too. */
+static bool keep_bias(struct completion *c)
+{
+	struct msg_u32s *tokens = &c->req.sampling.bias_tokens;
+	struct msg_f32s *values = &c->req.sampling.bias_values;
+	uint32_t *t = arena_alloc(&c->arena, tokens->len * sizeof *t + 1);
+	float *v = arena_alloc(&c->arena, values->len * sizeof *v + 1);
+
+	if (!t || !v) {
+		out_of_memory(c);
+		return false;
+	}
+	if (tokens->len) {
+		memcpy(t, tokens->v, tokens->len * sizeof *t);
+		memcpy(v, values->v, values->len * sizeof *v);
+	}
+	tokens->v = t;
+	values->v = v;
+	return true;
+}
+
+static bool make_run(struct completion *c, uint32_t i)
+{
+	struct run *r = c->runs[i] = run_create(c, c->req.n);
+
+	if (!r) {
+		out_of_memory(c);
+		return false;
+	}
+	if (!(c->req.kind == API_CHAT ? render_chat(c, r) : encode(c, &c->req.prompts[i], r)) || !fits(c, r))
+		return false;
+	r->prompt_len = r->prompt.len;
+	return !c->req.echo || keep_echo(c, &c->req.prompts[i], &c->echo[i]);
+}
+
+void prompt_tokenize(struct completion *c)
+{
+	uint32_t count = c->req.kind == API_CHAT ? 1 : c->req.prompts_len;
+
+	c->runs = arena_alloc(&c->arena, count * sizeof *c->runs);
+	c->echo = arena_alloc(&c->arena, count * sizeof *c->echo);
+	if (!c->runs || !c->echo) {
+		out_of_memory(c);
+		return;
+	}
+	c->runs_len = count;
+	if (!make_stops(c) || !keep_bias(c))
+		return;
+	for (uint32_t i = 0; i < count; i++)
+		if (!make_run(c, i))
+			return;
+}

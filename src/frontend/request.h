@@ -1,0 +1,62 @@
+/* request.h - the JSON body of /v1/chat/completions and /v1/completions to a checked struct.
+ *
+ * What OpenAI documents and what vLLM and llama-server users send besides (top_k, min_p, ignore_eos, ...). Unknown
+ * fields are ignored, null is absent; a wrong type or range is refused by the field's name; text that is no JSON by line
+ * and column, bytes that are no UTF-8 by their offset. Nesting is bounded by JSON_DEPTH_MAX.
+ *
+ * Thread: pure, any (large bodies are parsed on a text thread). Memory: the caller's arena, which also holds the JSON
+ * tree that the result points into. Cost: linear in the body. */
+#ifndef STATOR_FRONTEND_REQUEST_H
+#define STATOR_FRONTEND_REQUEST_H
+
+#include "base/arena.h"
+#include "frontend/error.h"
+#include "llama/template.h"
+#include "wire/msg.h"
+
+enum api_kind { API_CHAT, API_COMPLETION };
+
+struct api_text {
+	const char *data;
+	size_t len;
+};
+
+/* One prompt of a completion: text, or token ids as they are. */
+struct api_prompt {
+	bool is_tokens;
+	struct api_text text;
+	struct msg_u32s tokens;
+};
+
+struct api_request {
+	enum api_kind kind;
+	const char *model; /* "" when the body names none */
+	/* API_COMPLETION: at least one; API_CHAT: none, but messages. */
+	struct api_prompt *prompts;
+	uint32_t prompts_len;
+	struct ll_message *messages;
+	uint32_t messages_len;
+	bool no_generation_prompt;
+	const char *kwargs_json; /* chat_template_kwargs, or NULL */
+
+	uint32_t n; /* choices of each prompt */
+	uint32_t max_tokens; /* 0: not given */
+	uint32_t min_tokens;
+	bool stream, include_usage, echo, ignore_eos, has_seed;
+	bool logprobs;
+	uint32_t top_logprobs; /* with logprobs */
+	struct api_text *stops;
+	uint32_t stops_len;
+	struct msg_sampling sampling; /* seed set when has_seed */
+};
+
+/* 0, or -EINVAL with ret_error filled. body must be followed by a NUL. Borrows body until return; ret lives as long as
+ * arena's content. */
+int api_request_parse(struct api_request *ret, enum api_kind kind, const char *body, size_t len, struct arena *arena,
+	struct api_error *ret_error);
+
+struct json_t;
+/* Parse any body under the same bounds, for the small endpoints. The tree lives in arena. */
+int api_json_parse(struct json_t **ret, const char *body, size_t len, struct arena *arena, struct api_error *ret_error);
+
+#endif

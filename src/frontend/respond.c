@@ -1,0 +1,369 @@
+/* respond.c - tokens to what clients read, written by hand: on the token path nothing is allocated once the buffers are
+ * warm, and the constant beginning of an event is copied. */
+#include "base/json_out.h"
+#include "frontend/completion.h"
+
+static bool is_chat(const struct completion *c)
+{
+	return c->req.kind == API_CHAT;
+}
+
+int respond_init(struct completion *c)
+{
+	struct buf *b = &c->head;
+	const char *object = !is_chat(c)     ? "text_completion"
+			     : c->req.stream ? "chat.completion.chunk"
+					     : "chat.completion";
+
+	buf_printf(b, "%s{\"id\":\"%s\",\"object\":\"%s\",\"created\":%llu,\"model\":", c->req.stream ? "data: " : "",
+		c->id, object, (unsigned long long)(env_wall_us(c->fe->env) / 1000000));
+	json_out_cstr(b, c->model->name);
+	buf_add_str(b, ",\"choices\":[");
+	return b->failed ? -ENOMEM : 0;
+}
+
+/* log-probabilities */
+
+/* OpenAI writes the impossible as -9999; JSON has no infinity. */
+static void out_logprob(struct buf *out, float v)
+{
+	json_out_f64(out, v > -9999 ? (double)v : -9999.0);
+}
+
+static void out_bytes(struct buf *out, const struct buf *piece)
+{
+	buf_add_byte(out, '[');
+	for (size_t i = 0; i < piece->len; i++) {
+		if (i)
+			buf_add_byte(out, ',');
+		json_out_u64(out, (unsigned char)piece->data[i]);
+	}
+	buf_add_byte(out, ']');
+}
+
+static void take_piece(struct completion *c, uint32_t token)
+{
+	buf_reset(&c->piece);
+	tokenizer_piece(c->model->tokenizer, token, true, &c->piece);
+}
+
+/* {"token":..,"logprob":..,"bytes":[..]   (left open) */
+static void out_chat_token(struct completion *c, uint32_t token, float logprob)
+{
+	take_piece(c, token);
+	buf_add_str(&c->out, "{\"token\":");
+	json_out_str(&c->out, buf_str(&c->piece), c->piece.len);
+	buf_add_str(&c->out, ",\"logprob\":");
+	out_logprob(&c->out, logprob);
+	buf_add_str(&c->out, ",\"bytes\":");
+	out_bytes(&c->out, &c->piece);
+}
+
+static void out_chat_logprob(struct completion *c, const struct choice *ch, uint32_t i)
+{
+	uint32_t top = c->req.top_logprobs;
+
+	out_chat_token(c, ch->in.tokens[i], ch->in.logprobs[i]);
+	buf_add_str(&c->out, ",\"top_logprobs\":[");
+	for (uint32_t k = 0; k < top; k++) {
+		if (k)
+			buf_add_byte(&c->out, ',');
+		out_chat_token(c, ch->in.top_tokens[i * top + k], ch->in.top_logprobs[i * top + k]);
+		buf_add_byte(&c->out, '}');
+	}
+	buf_add_str(&c->out, "]}");
+}
+
+/* The answer's tokens from..to; an end token is not text and has no entry. */
+static bool has_entry(const struct completion *c, const struct choice *ch, uint32_t i)
+{
+	return !tokenizer_is_eog(c->model->tokenizer, ch->in.tokens[i]);
+}
+
+static void out_chat_logprobs(struct completion *c, const struct choice *ch, uint32_t from, uint32_t to)
+{
+	const char *comma = "";
+
+	buf_add_str(&c->out, "{\"content\":[");
+	for (uint32_t i = from; i < to; i++) {
+		if (!has_entry(c, ch, i))
+			continue;
+		buf_add_str(&c->out, comma);
+		out_chat_logprob(c, ch, i);
+		comma = ",";
+	}
+	buf_add_str(&c->out, "],\"refusal\":null}");
+}
+
+static size_t count_chars(const struct buf *b)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < b->len; i++)
+		n += ((unsigned char)b->data[i] & 0xc0) != 0x80;
+	return n;
+}
+
+static void out_top_map(struct completion *c, const struct choice *ch, uint32_t i)
+{
+	uint32_t top = c->req.top_logprobs;
+
+	buf_add_byte(&c->out, '{');
+	for (uint32_t k = 0; k < top; k++) {
+		take_piece(c, ch->in.top_tokens[i * top + k]);
+		if (k)
+			buf_add_byte(&c->out, ',');
+		json_out_str(&c->out, buf_str(&c->piece), c->piece.len);
+		buf_add_byte(&c->out, ':');
+		out_logprob(&c->out, ch->in.top_logprobs[i * top + k]);
+	}
+	buf_add_byte(&c->out, '}');
+}
+
+/* The four lists of the older form, one after another. */
+enum column { COLUMN_TOKENS, COLUMN_LOGPROBS, COLUMN_TOP, COLUMN_OFFSETS, COLUMN_COUNT };
+
+static void out_cell(struct completion *c, struct choice *ch, uint32_t i, enum column column)
+{
+	switch (column) {
+	case COLUMN_TOKENS:
+		take_piece(c, ch->in.tokens[i]);
+		json_out_str(&c->out, buf_str(&c->piece), c->piece.len);
+		break;
+	case COLUMN_LOGPROBS:
+		out_logprob(&c->out, ch->in.logprobs[i]);
+		break;
+	case COLUMN_TOP:
+		out_top_map(c, ch, i);
+		break;
+	default:
+		take_piece(c, ch->in.tokens[i]);
+		json_out_u64(&c->out, ch->text_chars);
+		ch->text_chars += count_chars(&c->piece);
+	}
+}
+
+static void out_completion_logprobs(struct completion *c, struct choice *ch, uint32_t from, uint32_t to)
+{
+	static const char *const names[] = {
+		"{\"tokens\":[", "],\"token_logprobs\":[", "],\"top_logprobs\":", "\"text_offset\":["};
+
+	for (enum column column = 0; column < COLUMN_COUNT; column++) {
+		const char *comma = "";
+		buf_add_str(&c->out, names[column]);
+		if (column == COLUMN_TOP && !c->req.top_logprobs) {
+			buf_add_str(&c->out, "null,");
+			continue;
+		}
+		if (column == COLUMN_TOP)
+			buf_add_byte(&c->out, '[');
+		for (uint32_t i = from; i < to; i++) {
+			if (!has_entry(c, ch, i))
+				continue;
+			buf_add_str(&c->out, comma);
+			out_cell(c, ch, i, column);
+			comma = ",";
+		}
+		if (column == COLUMN_TOP)
+			buf_add_str(&c->out, "],");
+	}
+	buf_add_str(&c->out, "]}");
+}
+
+static void out_logprobs(struct completion *c, struct choice *ch, uint32_t from, uint32_t to)
+{
+	if (!c->req.logprobs || from >= to)
+		buf_add_str(&c->out, "null");
+	else if (is_chat(c))
+		out_chat_logprobs(c, ch, from, to);
+	else
+		out_completion_logprobs(c, ch, from, to);
+}
+
+/* events of a stream */
+
+static void event_begin(struct completion *c, const struct choice *ch)
+{
+	buf_add(&c->out, c->head.data, c->head.len);
+	buf_add(&c->out, "{\"index\":", 9);
+	json_out_u64(&c->out, ch->index);
+}
+
+static void event_end(struct completion *c, const char *finish)
+{
+	if (finish)
+		buf_printf(&c->out, ",\"finish_reason\":\"%s\"}]", finish);
+	else
+		buf_add(&c->out, ",\"finish_reason\":null}]", 23);
+	if (c->req.include_usage)
+		buf_add_str(&c->out, ",\"usage\":null");
+	buf_add(&c->out, "}\n\n", 3);
+}
+
+/* What a choice's stream begins with: the role, or the prompt that is to be repeated. */
+static void event_first(struct completion *c, struct choice *ch)
+{
+	ch->role_sent = true;
+	if (!is_chat(c) && !c->req.echo)
+		return;
+	event_begin(c, ch);
+	if (is_chat(c)) {
+		buf_add_str(&c->out, ",\"delta\":{\"role\":\"assistant\",\"content\":\"\"}");
+	} else {
+		const struct api_text *echo = &c->echo[ch->index / c->req.n];
+		buf_add_str(&c->out, ",\"text\":");
+		json_out_str(&c->out, echo->data, echo->len);
+	}
+	buf_add_str(&c->out, ",\"logprobs\":null");
+	event_end(c, NULL);
+}
+
+/* One event: text, and the log-probabilities of tokens from..to. */
+static void event_text(struct completion *c, struct choice *ch, const struct buf *text, uint32_t from, uint32_t to)
+{
+	if (!ch->role_sent)
+		event_first(c, ch);
+	if (!text->len && !(c->req.logprobs && from < to))
+		return;
+	event_begin(c, ch);
+	if (is_chat(c))
+		buf_add(&c->out, ",\"delta\":{\"content\":\"", 21);
+	else
+		buf_add(&c->out, ",\"text\":\"", 9);
+	json_out_str_inside(&c->out, buf_str(text), text->len);
+	if (is_chat(c))
+		buf_add(&c->out, "\"},\"logprobs\":", 14);
+	else
+		buf_add(&c->out, "\",\"logprobs\":", 13);
+	out_logprobs(c, ch, from, to);
+	event_end(c, NULL);
+}
+
+static void give_text(struct completion *c, struct choice *ch, const struct buf *text, uint32_t from, uint32_t to)
+{
+	if (c->req.stream)
+		event_text(c, ch, text, from, to);
+	else if (buf_add(&ch->text, buf_str(text), text->len) < 0)
+		c->out.failed = true;
+}
+
+/* tokens to text */
+
+/* What is in piece may pass on, but for what may become a stop string. True when one was found. */
+static bool pass_stops(struct completion *c, struct choice *ch)
+{
+	buf_reset(&c->clean);
+	return stop_scan_push(ch->scan, buf_str(&c->piece), c->piece.len, &c->clean, NULL) != STOP_NONE;
+}
+
+static void one_token(struct completion *c, struct choice *ch)
+{
+	uint32_t i = ch->in.taken++, token = ch->in.tokens[i];
+	bool is_end = tokenizer_is_eog(c->model->tokenizer, token);
+
+	ch->rendered++;
+	c->generated_tokens++;
+	buf_reset(&c->piece);
+	if (!is_end && detok_push(&ch->detok, token, &c->piece) < 0)
+		c->out.failed = true;
+	if (!ch->scan) {
+		give_text(c, ch, &c->piece, i, i + !is_end);
+		return;
+	}
+	ch->stopped = pass_stops(c, ch);
+	give_text(c, ch, &c->clean, i, i + !is_end);
+	if (!ch->stopped)
+		return;
+	ch->state = CHOICE_DONE;
+	ch->finish = "stop";
+	ch->in.taken = ch->in.len;
+	choice_cancel(ch);
+}
+
+void respond_tokens(struct completion *c, struct choice *ch)
+{
+	while (ch->in.taken < ch->in.len && (!c->req.stream || c->out.len < COMPLETION_QUEUED_BYTES))
+		one_token(c, ch);
+}
+
+void respond_finish(struct completion *c, struct choice *ch)
+{
+	ASSERT(ch->state == CHOICE_DONE);
+	if (!ch->stopped) {
+		buf_reset(&c->piece);
+		if (detok_finish(&ch->detok, &c->piece) < 0)
+			c->out.failed = true;
+		if (ch->scan && pass_stops(c, ch)) {
+			ch->finish = "stop";
+			give_text(c, ch, &c->clean, 0, 0);
+		} else if (ch->scan) {
+			stop_scan_finish(ch->scan, &c->clean);
+			give_text(c, ch, &c->clean, 0, 0);
+		} else {
+			give_text(c, ch, &c->piece, 0, 0);
+		}
+	}
+	ch->state = CHOICE_ENDED;
+	c->choices_open--;
+	if (!c->req.stream)
+		return;
+	event_begin(c, ch);
+	buf_add_str(&c->out, is_chat(c) ? ",\"delta\":{}" : ",\"text\":\"\"");
+	buf_add_str(&c->out, ",\"logprobs\":null");
+	event_end(c, ch->finish);
+}
+
+static void out_usage(struct completion *c)
+{
+	buf_printf(&c->out,
+		"\"usage\":{\"prompt_tokens\":%llu,\"completion_tokens\":%llu,\"total_tokens\":%llu,"
+		"\"prompt_tokens_details\":{\"cached_tokens\":%llu}}",
+		(unsigned long long)c->prompt_tokens, (unsigned long long)c->generated_tokens,
+		(unsigned long long)(c->prompt_tokens + c->generated_tokens), (unsigned long long)c->cached_tokens);
+}
+
+void respond_stream_end(struct completion *c)
+{
+	if (c->req.include_usage) {
+		buf_add(&c->out, c->head.data, c->head.len);
+		buf_add_str(&c->out, "],");
+		out_usage(c);
+		buf_add_str(&c->out, "}\n\n");
+	}
+	buf_add_str(&c->out, "data: [DONE]\n\n");
+}
+
+void respond_stream_error(struct completion *c, const struct api_error *e)
+{
+	buf_reset(&c->out);
+	buf_add_str(&c->out, "data: ");
+	api_error_json(&c->out, e);
+	buf_add_str(&c->out, "\n\n");
+}
+
+static void out_whole_choice(struct completion *c, struct choice *ch)
+{
+	buf_add_str(&c->out, "{\"index\":");
+	json_out_u64(&c->out, ch->index);
+	buf_add_str(&c->out, is_chat(c) ? ",\"message\":{\"role\":\"assistant\",\"content\":\"" : ",\"text\":\"");
+	if (c->req.echo) {
+		const struct api_text *echo = &c->echo[ch->index / c->req.n];
+		json_out_str_inside(&c->out, echo->data, echo->len);
+	}
+	json_out_str_inside(&c->out, buf_str(&ch->text), ch->text.len);
+	buf_add_str(&c->out, is_chat(c) ? "\",\"refusal\":null},\"logprobs\":" : "\",\"logprobs\":");
+	out_logprobs(c, ch, 0, ch->rendered);
+	buf_printf(&c->out, ",\"finish_reason\":\"%s\"}", ch->finish);
+}
+
+void respond_whole(struct completion *c)
+{
+	buf_add(&c->out, c->head.data, c->head.len);
+	for (uint32_t i = 0; i < c->choices_len; i++) {
+		if (i)
+			buf_add_byte(&c->out, ',');
+		out_whole_choice(c, &c->choices[i]);
+	}
+	buf_add_str(&c->out, "],");
+	out_usage(c);
+	buf_add_byte(&c->out, '}');
+}
