@@ -47,6 +47,11 @@ void diags_add(struct diags *d, enum diag_severity severity, const struct config
 void diags_hint(struct diags *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Give the item added last more lines. Copies. */
 void diags_detail(struct diags *d, const char *lines);
+/* No room for more: what would make the next one helpful need not be computed. */
+static inline bool diags_full(const struct diags *d)
+{
+	return d->len == DIAG_COUNT_MAX;
+}
 /* Order by place: the file from top to bottom, then overrides in the order they were noted. */
 void diags_sort(struct diags *d);
 /* All items as lines: "POS: error: TEXT" and the detail indented below. min_severity DIAG_ERROR prints errors only. */

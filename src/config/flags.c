@@ -244,7 +244,11 @@ int flags_parse(struct flags **ret, const struct flags_command *cmd, int argc, c
 	arena_init(&f->arena, FLAGS_BYTES_MAX);
 	f->values = arena_alloc(&f->arena, (cmd->count + 1) * sizeof *f->values);
 	f->lists = arena_alloc(&f->arena, (cmd->count + 1) * sizeof *f->lists);
-	int r = f->values && f->lists ? set_defaults(f, err) : err_set(err, -ENOMEM, "out of memory");
+	if (!f->values || !f->lists) {
+		flags_destroy(f);
+		return err_set(err, -ENOMEM, "out of memory");
+	}
+	int r = set_defaults(f, err);
 	if (r == 0)
 		r = parse_words(f, &c, err);
 	if (r < 0) {

@@ -83,7 +83,7 @@ static int read_services(struct graph_reader *r, const struct yaml_node *root)
 			unknown_service(r, n);
 			continue;
 		}
-		if (known->kind == GRAPH_COMMON || yaml_find(root, n->key) != n)
+		if (known->kind == GRAPH_COMMON || n->shadowed)
 			continue;
 		struct graph_service *s = &r->graph->services[r->graph->len];
 		s->name = n->key;

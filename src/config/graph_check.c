@@ -14,6 +14,20 @@ static bool is_listed(const struct yaml_node *service, const char *key)
 	return false;
 }
 
+static void unknown_in_common(struct graph_reader *r, const struct yaml_node *c)
+{
+	struct suggest s;
+	uint32_t pos = 0;
+
+	diags_add(r->diags, DIAG_ERROR, &c->key_pos, "unknown key \"%s\" in Common", c->key);
+	suggest_init(&s, c->key);
+	for (const struct config_table *t; !diags_full(r->diags) && (t = config_table_next(NULL, &pos));)
+		for (size_t i = 0; i < t->count; i++)
+			suggest_offer(&s, t->keys[i].name);
+	if (suggest_best(&s))
+		diags_hint(r->diags, "did you mean \"%s\"?", suggest_best(&s));
+}
+
 void graph_check_common(struct graph_reader *r, const struct yaml_node *root)
 {
 	for (const struct yaml_node *c = r->common ? r->common->first : NULL; c; c = c->next) {
@@ -22,20 +36,12 @@ void graph_check_common(struct graph_reader *r, const struct yaml_node *root)
 			taken = is_listed(s, c->key);
 		if (taken)
 			continue;
-		diags_add(r->diags, graph_key_known_anywhere(c->key) ? DIAG_WARNING : DIAG_ERROR, &c->key_pos,
-			graph_key_known_anywhere(c->key) ? "no service takes \"%s\" from Common"
-							 : "unknown key \"%s\" in Common",
-			c->key);
-		struct suggest s;
-		uint32_t pos = 0;
-		suggest_init(&s, c->key);
-		for (const struct config_table *t; (t = config_table_next(NULL, &pos));)
-			for (size_t i = 0; i < t->count; i++)
-				suggest_offer(&s, t->keys[i].name);
-		if (graph_key_known_anywhere(c->key))
-			diags_hint(r->diags, "list it in the common-configs of those that should");
-		else if (suggest_best(&s))
-			diags_hint(r->diags, "did you mean \"%s\"?", suggest_best(&s));
+		if (!graph_key_known_anywhere(c->key)) {
+			unknown_in_common(r, c);
+			continue;
+		}
+		diags_add(r->diags, DIAG_WARNING, &c->key_pos, "no service takes \"%s\" from Common", c->key);
+		diags_hint(r->diags, "list it in the common-configs of those that should");
 	}
 }
 

@@ -159,7 +159,7 @@ static int read_entries(
 		if (config_name_equal(n->key, "common-configs") || config_name_equal(n->key, "ServiceArgs"))
 			continue;
 		/* Of a key written twice (reported already) the last counts. */
-		if (yaml_find(node, n->key) == n)
+		if (!n->shadowed)
 			entries[len++] = (struct entry){n, false};
 	}
 	int code = 0;

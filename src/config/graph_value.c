@@ -22,6 +22,21 @@ static const char *shape_name(const struct yaml_node *n)
 	return n->type == YAML_MAP ? "a map" : n->type == YAML_SEQ ? "a list" : "a single value";
 }
 
+/* "a,b,c", as a command line has it. */
+static const char *joined(struct arena *arena, const char *const *list, uint32_t len)
+{
+	struct buf b;
+
+	buf_init(&b, YAML_BYTES_MAX);
+	for (uint32_t i = 0; i < len; i++) {
+		buf_add_str(&b, i ? "," : "");
+		buf_add_str(&b, list[i]);
+	}
+	const char *text = b.failed ? NULL : arena_strdup(arena, buf_str(&b));
+	buf_done(&b);
+	return text;
+}
+
 static int set_list(struct graph_reader *r, struct config_item *item, const struct yaml_node *node, const char *owner)
 {
 	const char **list = arena_alloc(&r->graph->arena, (node->count + 1) * sizeof *list);
@@ -36,8 +51,11 @@ static int set_list(struct graph_reader *r, struct config_item *item, const stru
 			diags_add(r->diags, DIAG_ERROR, &c->pos, "%s.%s: an item is %s, but a text is expected", owner,
 				item->key->name, c->type == YAML_NULL ? "empty" : shape_name(c));
 	}
+	const char *text = joined(&r->graph->arena, list, n);
+	if (!text)
+		return -ENOMEM;
 	item->value = (struct config_value){
-		.has = true, .set = true, .pos = node->pos, .list = list, .list_len = n, .text = ""};
+		.has = true, .set = true, .pos = node->pos, .list = list, .list_len = n, .text = text};
 	return 0;
 }
 
@@ -113,7 +131,8 @@ void graph_unknown_key(struct graph_reader *r, const struct yaml_node *node, con
 	bool passes = !strcmp(section, "VllmWorker") || !strcmp(section, "SglangWorker");
 
 	suggest_init(&s, node->key);
-	offer_section(&s, section);
+	if (!diags_full(r->diags))
+		offer_section(&s, section);
 	if (strcmp(section, "ServiceArgs")) {
 		suggest_offer(&s, "ServiceArgs");
 		suggest_offer(&s, "common-configs");

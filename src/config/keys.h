@@ -34,13 +34,13 @@ enum config_when { CONFIG_RESTART, CONFIG_LIVE };
 struct config_key {
 	const char *name;
 	enum config_type type;
+	enum config_when when; /* a change takes effect */
 	const char *unit; /* "tokens", "ms"; NULL when it has none */
 	const char *def; /* as a user would write it; NULL: unset */
 	/* Numbers: both ends are in; max below min: no upper end; both 0: any. Durations in the key's unit, sizes in
 	 * bytes. */
 	double min, max;
 	const char *choices; /* enum: "f16|q8_0" */
-	enum config_when when;
 	const char *help; /* one line, lower case start, no full stop */
 };
 
@@ -54,7 +54,7 @@ struct config_value {
 		uint64_t u; /* also microseconds, bytes, and the place of an enum in choices */
 		double f;
 	};
-	const char *text; /* strings, enums, JSON; for others as written */
+	const char *text; /* strings, enums, JSON; for others as written, lists with commas: what a flag would take */
 	const char *const *list; /* list_len strings and a NULL */
 	uint32_t list_len;
 };

@@ -72,6 +72,13 @@ static int refuse(struct builder *b, const struct config_pos *pos, const char *w
 	return -EINVAL;
 }
 
+static int too_many(struct builder *b, const struct config_pos *pos)
+{
+	diags_add(b->diags, DIAG_ERROR, pos,
+		"too many keys and values; at most %d are read, aliases counted as often as used", YAML_NODES_MAX);
+	return -EINVAL;
+}
+
 static struct config_pos pos_of(struct builder *b, struct fy_token *token)
 {
 	const struct fy_mark *m = token ? fy_token_start_mark(token) : NULL;
@@ -97,8 +104,7 @@ static bool is_null_word(const char *s)
 static int place(struct builder *b, struct yaml_node *node)
 {
 	if (++b->nodes > YAML_NODES_MAX)
-		return refuse(
-			b, &node->pos, "too many values; a file may hold 50000, aliases counted as often as used");
+		return too_many(b, &node->pos);
 	if (b->depth == 0) {
 		b->root = node;
 		return 0;
@@ -188,7 +194,7 @@ static int copy_node(
 	if (!n)
 		return -ENOMEM;
 	if (++b->nodes > YAML_NODES_MAX)
-		return refuse(b, at, "too many values; a file may hold 50000, aliases counted as often as used");
+		return too_many(b, at);
 	n->text = src->text;
 	n->quoted = src->quoted;
 	n->key = src->key;

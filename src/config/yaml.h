@@ -14,7 +14,7 @@
 enum {
 	YAML_BYTES_MAX = 1024 * 1024, /* a graph is a few KiB; this leaves room for generated ones */
 	YAML_DEPTH_MAX = 32,
-	YAML_NODES_MAX = 50000, /* after aliases are expanded */
+	YAML_NODES_MAX = 20000, /* keys and values, after aliases are expanded: a hundred services of a hundred keys */
 	YAML_ARENA_BYTES_MAX = 64 * 1024 * 1024,
 };
 
@@ -22,6 +22,7 @@ enum yaml_type { YAML_NULL, YAML_SCALAR, YAML_SEQ, YAML_MAP };
 
 struct yaml_node {
 	enum yaml_type type;
+	bool shadowed; /* the same key comes again further down, and that one counts (set by yaml_check_duplicates) */
 	bool quoted; /* the scalar was written in quotes or as a block: never null */
 	const char *text; /* scalar; "" for null */
 	const char *key; /* in a map; else NULL */
@@ -36,8 +37,8 @@ int yaml_parse(struct yaml_node **ret, struct arena *arena, const char *file, co
 	struct diags *diags);
 /* The last child of that key (hyphen and underscore alike), or NULL. */
 struct yaml_node *yaml_find(const struct yaml_node *map, const char *key);
-/* Report keys that occur twice in one map, anywhere below root, naming both places. */
-void yaml_check_duplicates(const struct yaml_node *root, struct diags *diags);
+/* Report keys that occur twice in one map, anywhere below root, naming both places, and mark all but the last. */
+void yaml_check_duplicates(struct yaml_node *root, struct diags *diags);
 /* A new node. NULL: no memory. */
 struct yaml_node *yaml_node_create(struct arena *arena, enum yaml_type type, const struct config_pos *pos);
 /* Append child to a map or list; child->key must be set for a map. */

@@ -17,7 +17,7 @@ static uint64_t key_hash(const char *s)
 	return h;
 }
 
-static void check_map(const struct yaml_node *map, struct diags *diags)
+static void check_map(struct yaml_node *map, struct diags *diags)
 {
 	struct map seen = {0};
 	char first[512];
@@ -32,6 +32,7 @@ static void check_map(const struct yaml_node *map, struct diags *diags)
 		}
 		if (!config_name_equal(before->key, n->key))
 			continue;
+		before->shadowed = true;
 		diags_add(diags, DIAG_ERROR, &n->key_pos, "key \"%s\" is here a second time; the first is at %s",
 			n->key, config_pos_text(&before->key_pos, first, sizeof first));
 		if (strcmp(before->key, n->key))
@@ -40,11 +41,11 @@ static void check_map(const struct yaml_node *map, struct diags *diags)
 	map_done(&seen);
 }
 
-void yaml_check_duplicates(const struct yaml_node *root, struct diags *diags)
+void yaml_check_duplicates(struct yaml_node *root, struct diags *diags)
 {
 	if (root->type == YAML_MAP)
 		check_map(root, diags);
-	for (const struct yaml_node *n = root->first; n; n = n->next)
+	for (struct yaml_node *n = root->first; n; n = n->next)
 		yaml_check_duplicates(n, diags);
 }
 

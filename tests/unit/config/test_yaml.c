@@ -119,7 +119,7 @@ static void an_alias_bomb_is_refused(void **state UNUSED)
 		buf_add_str(&b, "]\n");
 	}
 	assert_refused(buf_str(&b),
-		"f:5:25: error: too many values; a file may hold 50000, aliases counted as often as used\n");
+		"f:5:10: error: too many keys and values; at most 20000 are read, aliases counted as often as used\n");
 	buf_done(&b);
 }
 
