@@ -18,19 +18,24 @@ struct http_limits {
 	size_t body_bytes_max;
 	uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, stall_timeout_ms;
 };
-/* The values of base/limits.h. */
+/* The values of base/limits.h; connections no more than the process has fds for. */
 void http_limits_default(struct http_limits *ret);
 
 struct http_handler {
 	/* A whole request. Answer now or later with the calls below, exactly once; or be told by on_gone. */
 	void (*on_request)(void *ctx, struct http_exchange *x);
-	/* Counts for metrics; may be NULL. name is a string literal: "http_conn_refused", "http_header_timeout", ... */
+	/* Counts for metrics; may be NULL. name is a string literal: http_requests, http_conn_accepted, http_conn_refused
+	 * (503, too many), http_bad_request (4xx of the parser), http_too_large (413, 431), http_refused (5xx of the
+	 * parser), http_header_timeout, http_body_timeout, http_idle_timeout, http_stalled (a reader that takes nothing),
+	 * http_client_gone (while it was being answered), http_out_of_memory. */
 	void (*on_count)(void *ctx, const char *name);
 };
 /* What an exchange tells while it is being answered. Either may be NULL. */
 struct http_exchange_ops {
 	void (*on_drain)(void *user); /* what was written has left */
-	void (*on_gone)(void *user); /* the client left, or stalled too long: x must not be used after it returns */
+	/* The client left, or stalled too long: x must not be used any more, nor inside it. A client that shut down its
+	 * sending side alone is still there and gets its answer. */
+	void (*on_gone)(void *user);
 };
 
 /* Listen on addr (forms as env_listen). */
@@ -38,11 +43,11 @@ int http_server_create(struct http_server **ret, struct env *env, const char *ad
 	const struct http_handler *handler, void *ctx, struct err *err);
 /* "127.0.0.1:8000" as bound. */
 const char *http_server_addr(const struct http_server *s);
-/* Accept no more; close idle connections; answers under way say "connection: close". */
+/* Accept no more (the address is free at once); close idle connections; answers under way say "connection: close". */
 void http_server_drain(struct http_server *s);
 /* Connections that are open. */
 uint32_t http_server_conns(const struct http_server *s);
-/* Close everything; on_gone is called for exchanges under way. */
+/* Close everything; on_gone is called for exchanges under way. Not from inside a callback of the server's. */
 void http_server_destroy(struct http_server *s);
 
 /* The request. All borrowed until the exchange ends. */

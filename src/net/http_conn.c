@@ -1,0 +1,385 @@
+#include "net/http_priv.h"
+
+#include <stdio.h>
+
+/* The states of a connection and what ends each wait:
+ *
+ *     IDLE     first byte                          idle_timeout: close
+ *     HEAD     headers whole                       header_timeout from the first byte: 408
+ *     BODY     body whole                          body_timeout from the end of the headers: 408
+ *     ANSWER   http_reply, http_end, http_abort    the handler's own deadlines; stall_timeout while bytes are unsent
+ *     CLOSING  the stream says closed              stall_timeout while bytes are unsent
+ *
+ * While a request is being answered, what the client sends behind it waits in pending, one read at most; then reading
+ * stops. The next request is begun from the timer and never inside the handler's call that ended the one before. */
+
+static void set_timer(struct http_conn *c, uint32_t ms)
+{
+	env_timer_set_in(c->s->env, &c->timer, (uint64_t)ms * 1000);
+}
+
+/* Parse what waits in pending, in a turn of its own. */
+static void kick(struct http_conn *c)
+{
+	c->kick = true;
+	set_timer(c, 0);
+}
+
+static size_t unsent(const struct http_conn *c)
+{
+	return env_conn_queued(c->s->env, c->stream);
+}
+
+static void conn_free(struct http_conn *c)
+{
+	struct http_server *s = c->s;
+
+	env_timer_cancel(s->env, &c->timer);
+	list_del(&c->link);
+	if (c->refused)
+		s->refused_count--;
+	else
+		s->conn_count--;
+	http_exchange_free(s, c->x);
+	buf_done(&c->pending);
+	free(c);
+}
+
+static void leave(struct http_conn *c)
+{
+	if (--c->busy == 0 && c->dead)
+		conn_free(c);
+}
+
+/* The stream is gone already, or goes now. */
+static void conn_end(struct http_conn *c)
+{
+	if (c->dead)
+		return;
+	c->dead = true;
+	if (c->stream)
+		env_conn_close(c->s->env, c->stream);
+	c->stream = NULL;
+	if (c->state == CONN_ANSWER)
+		http_exchange_gone(c);
+}
+
+void http_conn_close(struct http_conn *c)
+{
+	c->busy++;
+	conn_end(c);
+	leave(c);
+}
+
+void http_conn_broken(struct http_conn *c)
+{
+	c->broken = true;
+	c->kick = false;
+	set_timer(c, 0);
+}
+
+void http_conn_finish(struct http_conn *c)
+{
+	c->state = CONN_CLOSING;
+	c->kick = false;
+	buf_done(&c->pending);
+	env_conn_finish(c->s->env, c->stream);
+	c->quiet_ticks = 0;
+	set_timer(c, c->s->limits.stall_timeout_ms / HTTP_STALL_TICKS);
+}
+
+static void refuse(struct http_conn *c, int status, const char *why)
+{
+	bool is_large = status == 413 || status == 431;
+
+	http_count(c->s, is_large ? "http_too_large" : status >= 500 ? "http_refused" : "http_bad_request");
+	http_answer_error(c, status, why);
+	http_conn_finish(c);
+}
+
+static void hand_over(struct http_conn *c)
+{
+	struct http_server *s = c->s;
+
+	c->state = CONN_ANSWER;
+	c->quiet_ticks = 0;
+	if (unsent(c))
+		set_timer(c, s->limits.stall_timeout_ms / HTTP_STALL_TICKS);
+	else
+		env_timer_cancel(s->env, &c->timer);
+	http_count(s, "http_requests");
+	s->handler->on_request(s->ctx, c->x);
+}
+
+/* A request's first byte. */
+static bool begin_request(struct http_conn *c)
+{
+	c->x = http_exchange_new(c->s);
+	if (!c->x) {
+		http_count(c->s, "http_out_of_memory");
+		conn_end(c);
+		return false;
+	}
+	c->x->conn = c;
+	c->state = CONN_HEAD;
+	http_request_init(c);
+	set_timer(c, c->s->limits.header_timeout_ms);
+	return true;
+}
+
+/* Parse until a request is whole or data ends. Returns how many bytes were used. */
+static size_t take(struct http_conn *c, const uint8_t *data, size_t len)
+{
+	if (c->state == CONN_IDLE && !begin_request(c))
+		return len;
+	bool was_head = c->state == CONN_HEAD;
+	size_t used = http_request_feed(c, data, len);
+	if (was_head && c->state == CONN_BODY)
+		set_timer(c, c->s->limits.body_timeout_ms);
+	return used;
+}
+
+/* What take() found. Behind it, because the handler may end the connection and all its buffers. */
+static void settle(struct http_conn *c)
+{
+	if (!c->x || c->dead)
+		return;
+	if (c->bad_status)
+		refuse(c, c->bad_status, c->bad_why);
+	else if (c->message_done)
+		hand_over(c);
+}
+
+static bool is_reading(const struct http_conn *c)
+{
+	return !c->dead && c->state <= CONN_BODY;
+}
+
+/* Keep what cannot be parsed yet, and stop the rest from coming. */
+static void keep(struct http_conn *c, const uint8_t *data, size_t len)
+{
+	if (c->dead || c->state == CONN_CLOSING || !len)
+		return;
+	if (buf_add(&c->pending, data, len) < 0) {
+		http_conn_broken(c);
+		return;
+	}
+	if (!c->paused)
+		env_conn_pause(c->s->env, c->stream, true);
+	c->paused = true;
+}
+
+static void on_data(void *ctx, const uint8_t *data, size_t len)
+{
+	struct http_conn *c = ctx;
+	size_t used = 0;
+
+	c->busy++;
+	/* At most one whole request: the next waits in pending even when the answer is given at once, so that the work of
+	 * a callback is bounded. */
+	bool parses = is_reading(c) && !c->pending.len;
+	if (parses)
+		used = take(c, data, len);
+	if (used < len && !c->bad_status)
+		keep(c, data + used, len - used);
+	if (parses)
+		settle(c);
+	leave(c);
+}
+
+/* The answer before is through: parse what came behind it. */
+static void go_on(struct http_conn *c)
+{
+	struct env *e = c->s->env;
+
+	c->kick = false;
+	if (!is_reading(c))
+		return;
+	if (unsent(c) > HTTP_BACKLOG_BYTES_MAX) {
+		/* on_drain comes back here; the timer sees to it that the reader takes something. */
+		set_timer(c, c->s->limits.stall_timeout_ms / HTTP_STALL_TICKS);
+		return;
+	}
+	size_t used = c->pending.len ? take(c, (const uint8_t *)c->pending.data, c->pending.len) : 0;
+	if (c->dead)
+		return;
+	buf_consume(&c->pending, used);
+	if (!c->pending.len) {
+		buf_done(&c->pending);
+		if (c->paused)
+			env_conn_pause(e, c->stream, false);
+		c->paused = false;
+	}
+	settle(c);
+	/* It had said that it sends no more: a request that is cut will never be whole. */
+	if (c->eof && is_reading(c) && !c->pending.len)
+		http_conn_finish(c);
+}
+
+void http_conn_answered(struct http_conn *c)
+{
+	struct http_server *s = c->s;
+	bool keep_alive = c->x->keep_alive && !s->draining && !(c->eof && !c->pending.len);
+
+	c->busy++;
+	http_exchange_free(s, c->x);
+	c->x = NULL;
+	if (c->broken) {
+		c->state = CONN_CLOSING;
+	} else if (keep_alive) {
+		c->state = CONN_IDLE;
+		set_timer(c, s->limits.idle_timeout_ms);
+		if (c->pending.len)
+			kick(c);
+	} else {
+		http_conn_finish(c);
+	}
+	leave(c);
+}
+
+void http_conn_wrote(struct http_conn *c, size_t len)
+{
+	c->written += len;
+	if (c->state == CONN_ANSWER && !env_timer_is_set(&c->timer)) {
+		c->quiet_ticks = 0;
+		set_timer(c, c->s->limits.stall_timeout_ms / HTTP_STALL_TICKS);
+	}
+}
+
+/* Does the reader take anything? A timer that looks now and then costs the token path nothing. */
+static void look_at_reader(struct http_conn *c)
+{
+	size_t queued = unsent(c);
+	uint64_t taken = c->written - queued;
+
+	c->quiet_ticks = queued && taken == c->taken ? (uint8_t)(c->quiet_ticks + 1) : 0;
+	c->taken = taken;
+	if (c->quiet_ticks >= HTTP_STALL_TICKS) {
+		http_count(c->s, "http_stalled");
+		conn_end(c);
+		return;
+	}
+	if (queued || c->state == CONN_CLOSING)
+		set_timer(c, c->s->limits.stall_timeout_ms / HTTP_STALL_TICKS);
+	else if (c->state == CONN_IDLE)
+		set_timer(c, c->s->limits.idle_timeout_ms);
+}
+
+static void on_timer(void *ctx)
+{
+	struct http_conn *c = ctx;
+
+	c->busy++;
+	if (c->broken) {
+		conn_end(c);
+	} else if (c->kick) {
+		go_on(c);
+	} else if (c->state == CONN_HEAD) {
+		http_count(c->s, "http_header_timeout");
+		http_answer_error(c, 408, "the request's headers did not arrive in time");
+		http_conn_finish(c);
+	} else if (c->state == CONN_BODY) {
+		http_count(c->s, "http_body_timeout");
+		http_answer_error(c, 408, "the request's body did not arrive in time");
+		http_conn_finish(c);
+	} else if (c->state == CONN_IDLE && !unsent(c)) {
+		http_count(c->s, "http_idle_timeout");
+		http_conn_finish(c);
+	} else {
+		look_at_reader(c);
+	}
+	leave(c);
+}
+
+static void on_drain(void *ctx)
+{
+	struct http_conn *c = ctx;
+
+	c->busy++;
+	if (c->state == CONN_ANSWER && c->x->begun && c->x->ops && c->x->ops->on_drain)
+		c->x->ops->on_drain(c->x->user);
+	else if (c->state == CONN_IDLE && c->pending.len)
+		kick(c);
+	leave(c);
+}
+
+/* No more requests come. An answer under way still goes out: half-closed clients are alive (printf | nc). Whether there
+ * is anybody behind it shows only when something is sent. */
+static void on_eof(void *ctx)
+{
+	struct http_conn *c = ctx;
+
+	c->busy++;
+	c->eof = true;
+	if (c->state == CONN_ANSWER)
+		http_answer_probe(c);
+	else if (c->state != CONN_CLOSING && !c->pending.len)
+		http_conn_finish(c);
+	leave(c);
+}
+
+static void on_closed(void *ctx, int code)
+{
+	struct http_conn *c = ctx;
+
+	(void)code;
+	c->busy++;
+	c->stream = NULL;
+	if (c->state == CONN_ANSWER)
+		http_count(c->s, "http_client_gone");
+	conn_end(c);
+	leave(c);
+}
+
+static const struct env_conn_ops stream_ops = {
+	.on_data = on_data,
+	.on_drain = on_drain,
+	.on_eof = on_eof,
+	.on_closed = on_closed,
+};
+
+static struct http_conn *conn_new(struct http_server *s, struct env_conn *stream)
+{
+	struct http_conn *c = calloc(1, sizeof *c);
+
+	if (!c)
+		return NULL;
+	c->s = s;
+	c->stream = stream;
+	c->timer = (struct env_timer){.fn = on_timer, .ctx = c};
+	buf_init(&c->pending, SIZE_MAX / 4); /* bounded by pausing: one read of the env */
+	list_add_tail(&s->conns, &c->link);
+	env_conn_attach(s->env, stream, &stream_ops, c);
+	return c;
+}
+
+/* One too many: say so and leave. */
+static void turn_away(struct http_conn *c)
+{
+	struct http_server *s = c->s;
+
+	c->refused = true;
+	s->refused_count++;
+	c->busy++;
+	http_answer_error(c, 503, "too many connections");
+	http_conn_finish(c);
+	leave(c);
+}
+
+void http_conn_accepted(struct http_server *s, struct env_conn *stream)
+{
+	bool is_full = s->conn_count >= s->limits.conns_max;
+
+	http_count(s, is_full ? "http_conn_refused" : "http_conn_accepted");
+	struct http_conn *c = is_full && s->refused_count >= HTTP_REFUSED_MAX ? NULL : conn_new(s, stream);
+	if (!c) {
+		env_conn_close(s->env, stream);
+		return;
+	}
+	if (is_full) {
+		turn_away(c);
+		return;
+	}
+	s->conn_count++;
+	set_timer(c, s->limits.idle_timeout_ms);
+}
