@@ -54,6 +54,7 @@ void backend_model_ready(struct backend *b)
 		return;
 	}
 	metric_set(b->up, 1);
+	frontend_worker_up(b->fe);
 	log_info("worker is up", LOG_F("worker", log_str(b->name)), LOG_F("model", log_str(b->model->name)),
 		LOG_F("addr", log_str(link_addr(b->conn))));
 }

@@ -104,10 +104,10 @@ void completion_destroy_all(struct frontend *fe)
 	{
 		struct completion *c = list_entry(it, struct completion, link);
 		struct http_exchange *x = c->x;
-		if (x) {
-			http_set_ops(x, NULL, NULL);
-			http_abort(x);
-		}
+		if (!x)
+			continue; /* ended already; its job frees it */
+		http_set_ops(x, NULL, NULL);
+		http_abort(x);
 		on_gone(c);
 	}
 }

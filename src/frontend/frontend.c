@@ -5,9 +5,10 @@
 
 #include <stdio.h>
 
-enum { SERIES_MAX = 20000, WAITING_MAX = 1024, WAIT_MS_MAX = 30 * 1000 };
+enum { SERIES_MAX = 20000, WAITING_MAX = 1024, WAIT_MS_MAX = 30 * 1000, DRAIN_LOOK_US = 5000 };
 
 static void on_drain_timer(void *ctx);
+static void on_ready_timer(void *ctx);
 
 void frontend_config_default(struct frontend_config *ret)
 {
@@ -102,6 +103,7 @@ int frontend_create(struct frontend **ret, struct env *env, const struct fronten
 	list_init(&fe->completions);
 	list_init(&fe->dirty);
 	fe->drain_timer = (struct env_timer){.fn = on_drain_timer, .ctx = fe};
+	fe->ready_timer = (struct env_timer){.fn = on_ready_timer, .ctx = fe};
 	int r = start(fe, err);
 	if (r < 0) {
 		frontend_destroy(fe);
@@ -121,6 +123,7 @@ void frontend_destroy(struct frontend *fe)
 	if (!fe)
 		return;
 	env_timer_cancel(fe->env, &fe->drain_timer);
+	env_timer_cancel(fe->env, &fe->ready_timer);
 	fe->on_drained = NULL;
 	completion_destroy_all(fe);
 	discovery_destroy(fe->discovery);
@@ -132,35 +135,67 @@ void frontend_destroy(struct frontend *fe)
 	free(fe);
 }
 
-/* draining */
+/* ready */
 
-static void drained(struct frontend *fe)
+static void on_ready_timer(void *ctx)
 {
-	void (*fn)(void *) = fe->on_drained;
+	struct frontend *fe = ctx;
+	void (*fn)(void *) = fe->on_ready;
+	struct frontend_counts counts;
 
-	fe->on_drained = NULL;
-	env_timer_cancel(fe->env, &fe->drain_timer);
-	if (fn)
-		fn(fe->drain_ctx);
+	frontend_counts(fe, &counts);
+	if (!fn || counts.workers_up < fe->ready_workers)
+		return;
+	fe->on_ready = NULL;
+	fn(fe->ready_ctx);
 }
+
+void frontend_worker_up(struct frontend *fe)
+{
+	if (fe->on_ready)
+		env_timer_set_in(fe->env, &fe->ready_timer, 0);
+}
+
+void frontend_when_ready(struct frontend *fe, uint32_t workers, void (*on_ready)(void *ctx), void *ctx)
+{
+	fe->ready_workers = workers;
+	fe->on_ready = on_ready;
+	fe->ready_ctx = ctx;
+	env_timer_set_in(fe->env, &fe->ready_timer, 0);
+}
+
+/* draining */
 
 static void on_drain_timer(void *ctx)
 {
 	struct frontend *fe = ctx;
+	void (*fn)(void *) = fe->on_drained;
+	uint64_t now_us = env_now_us(fe->env);
 
-	if (fe->requests)
+	if (fe->requests && now_us >= fe->drain_at_us) {
 		log_warn("time to drain is over", LOG_F("requests", log_u64(fe->requests)));
-	drained(fe);
+		completion_destroy_all(fe);
+	}
+	/* Requests tell their end; jobs on other threads are looked at. */
+	if (fe->requests || fe->jobs) {
+		env_timer_set_in(fe->env, &fe->drain_timer, DRAIN_LOOK_US);
+		return;
+	}
+	fe->on_drained = NULL;
+	if (fn)
+		fn(fe->drain_ctx);
 }
 
 void frontend_drain(struct frontend *fe, uint64_t deadline_us, void (*on_drained)(void *ctx), void *ctx)
 {
+	if (!fe->draining)
+		http_server_drain(fe->http);
 	fe->draining = true;
 	fe->on_drained = on_drained;
 	fe->drain_ctx = ctx;
-	http_server_drain(fe->http);
+	fe->drain_at_us = env_now_us(fe->env) + deadline_us;
 	/* From a turn of our own, also when there is nothing to wait for. */
-	env_timer_set_in(fe->env, &fe->drain_timer, fe->requests ? deadline_us : 0);
+	env_timer_set_in(fe->env, &fe->drain_timer, 0);
 }
 
 /* counting */

@@ -36,11 +36,13 @@ int frontend_create(
 	struct frontend **ret, struct env *env, const struct frontend_config *config, struct err *err) MUST_USE;
 /* "127.0.0.1:8000" as bound. */
 const char *frontend_addr(const struct frontend *f);
-/* Accept nothing new and let what runs end. on_drained(ctx) is called once, when nothing runs any more or deadline_us
- * from now has passed. */
+/* Call on_ready(ctx) once, in a turn of the loop, when so many workers are up with their models loaded (0: at once). */
+void frontend_when_ready(struct frontend *f, uint32_t workers, void (*on_ready)(void *ctx), void *ctx);
+/* Accept nothing new and let what runs end; what still runs after deadline_us is broken off. on_drained(ctx) is called
+ * once, when nothing runs any more, in the text pool neither. Calling again moves the deadline. */
 void frontend_drain(struct frontend *f, uint64_t deadline_us, void (*on_drained)(void *ctx), void *ctx);
-/* Ends what runs: clients see their connections closed. No job of it may be in a pool (stop the env's pools first, or
- * look at frontend_counts). */
+/* Ends what runs: clients see their connections closed. No job of it may be in the text pool: drain first, or look at
+ * frontend_counts. */
 void frontend_destroy(struct frontend *f);
 
 /* What is alive; all zero when nothing runs. */

@@ -67,8 +67,13 @@ struct frontend {
 	struct metric *m_running, *m_conns;
 	bool draining;
 	struct env_timer drain_timer;
+	uint64_t drain_at_us;
 	void (*on_drained)(void *ctx);
 	void *drain_ctx;
+	struct env_timer ready_timer;
+	uint32_t ready_workers;
+	void (*on_ready)(void *ctx);
+	void *ready_ctx;
 };
 
 /* model.c */
@@ -111,6 +116,8 @@ extern const struct http_handler api_handler;
 void api_request_id(struct frontend *fe, struct http_exchange *x, char *ret, size_t cap);
 
 /* frontend.c */
+/* A worker takes requests now. */
+void frontend_worker_up(struct frontend *fe);
 void frontend_request_begun(struct frontend *fe);
 void frontend_request_ended(struct frontend *fe, const char *model, const char *endpoint, int status);
 

@@ -1,0 +1,191 @@
+#include "frontend/frontend_main.h"
+#include "base/buf.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "frontend/keys.h"
+#include "net/loop.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { TEXT_THREADS_MAX = 8, FILE_BYTES_MAX = 1024 * 1024, DRAIN_US = 30 * 1000 * 1000 };
+
+struct process {
+	const struct frontend_main_options *options;
+	struct frontend_config config;
+	struct loop *loop;
+	struct frontend *fe;
+	struct api_keys *keys;
+	struct buf secret, chat_template;
+	bool stopping;
+};
+
+void frontend_main_options_default(struct frontend_main_options *ret)
+{
+	/* Before the default number of connections is taken from it. */
+	loop_raise_fd_limit();
+	*ret = (struct frontend_main_options){.drain_us = DRAIN_US, .min_workers = 1, .status_fd = -1};
+	frontend_config_default(&ret->config);
+}
+
+static void tell(const struct process *p, const char *word, const char *text)
+{
+	char line[2048];
+	int len = snprintf(line, sizeof line, "%s %s\n", word, text);
+
+	if (p->options->status_fd < 0)
+		return;
+	/* A supervisor that is gone cannot be told. */
+	ssize_t n = write(p->options->status_fd, line, MIN((size_t)len, sizeof line - 1));
+	(void)n;
+}
+
+static uint32_t core_count(void)
+{
+	cpu_set_t set;
+	return sched_getaffinity(0, sizeof set, &set) == 0 ? (uint32_t)MAX(CPU_COUNT(&set), 1) : 1;
+}
+
+static int read_file(const char *path, const char *what, struct buf *ret, struct err *err)
+{
+	char chunk[4096];
+	FILE *f = fopen(path, "re");
+	size_t n;
+	int r = 0;
+
+	if (!f)
+		return err_set_errno(err, -errno, "could not open the %s \"%s\"", what, path);
+	while (r == 0 && (n = fread(chunk, 1, sizeof chunk, f)) > 0)
+		r = buf_add(ret, chunk, n);
+	if (r < 0)
+		err_set(err, r, "the %s \"%s\" is larger than 1 MiB", what, path);
+	else if (ferror(f))
+		r = err_set_errno(err, -EIO, "could not read the %s \"%s\"", what, path);
+	fclose(f);
+	return r;
+}
+
+/* A secret is a line: the line feed that editors add is not part of it. */
+static int read_secret(struct process *p, struct err *err)
+{
+	if (!p->options->secret_file)
+		return 0;
+	int r = read_file(p->options->secret_file, "secret file", &p->secret, err);
+	if (r < 0)
+		return r;
+	while (p->secret.len && strchr("\r\n", p->secret.data[p->secret.len - 1]))
+		p->secret.len--;
+	if (!p->secret.len)
+		return err_set(err, -EINVAL, "the secret file \"%s\" is empty", p->options->secret_file);
+	p->config.secret = p->secret.data;
+	p->config.secret_len = p->secret.len;
+	return 0;
+}
+
+static int read_files(struct process *p, struct err *err)
+{
+	const struct frontend_main_options *o = p->options;
+	int r = read_secret(p, err);
+
+	if (r == 0 && o->api_keys_file) {
+		r = api_keys_load(&p->keys, o->api_keys_file, err);
+		p->config.keys = p->keys;
+	}
+	if (r == 0 && o->chat_template_file) {
+		r = read_file(o->chat_template_file, "chat template", &p->chat_template, err);
+		p->config.chat_template = buf_str(&p->chat_template);
+	}
+	return r;
+}
+
+static void on_ready(void *ctx)
+{
+	struct process *p = ctx;
+	char url[256];
+
+	snprintf(url, sizeof url, "http://%s", frontend_addr(p->fe));
+	log_info("ready", LOG_F("url", log_str(url)));
+	tell(p, "ready", url);
+}
+
+static void on_drained(void *ctx)
+{
+	loop_stop(((struct process *)ctx)->loop);
+}
+
+static void on_signal(void *ctx, int signo)
+{
+	struct process *p = ctx;
+
+	(void)signo;
+	log_info(p->stopping ? "stopping at once" : "draining");
+	frontend_drain(p->fe, p->stopping ? 0 : p->options->drain_us, on_drained, p);
+	p->stopping = true;
+}
+
+/* Connections may use the file descriptors that workers, logs and the loop do not. */
+static void fit_conns(struct http_limits *limits)
+{
+	uint64_t fds = loop_raise_fd_limit(), most = fds > 2 * FDS_RESERVED ? fds - FDS_RESERVED : fds / 2;
+
+	if (limits->conns_max > most)
+		limits->conns_max = (uint32_t)most;
+}
+
+static int start(struct process *p, struct err *err)
+{
+	const struct frontend_main_options *o = p->options;
+	const struct loop_config loop = {
+		.text_threads = o->text_threads ? o->text_threads : MIN(core_count(), (uint32_t)TEXT_THREADS_MAX),
+		.text_stack_bytes = TEXT_STACK_BYTES,
+	};
+
+	if (o->die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return err_set_errno(err, -errno, "could not ask to end with the supervisor");
+	fit_conns(&p->config.http);
+	int r = read_files(p, err);
+	if (r < 0)
+		return r;
+	r = loop_create(&p->loop, &loop, err);
+	if (r < 0)
+		return r;
+	r = frontend_create(&p->fe, loop_env(p->loop), &p->config, err);
+	if (r < 0)
+		return r;
+	r = loop_on_signal(p->loop, SIGTERM, on_signal, p, err);
+	return r < 0 ? r : loop_on_signal(p->loop, SIGINT, on_signal, p, err);
+}
+
+static void stop(struct process *p)
+{
+	frontend_destroy(p->fe);
+	if (p->loop)
+		loop_destroy(p->loop);
+	api_keys_destroy(p->keys);
+	buf_done(&p->secret);
+	buf_done(&p->chat_template);
+}
+
+int frontend_main(const struct frontend_main_options *options)
+{
+	struct process p = {.options = options, .config = options->config};
+	struct err err;
+
+	buf_init(&p.secret, FILE_BYTES_MAX);
+	buf_init(&p.chat_template, FILE_BYTES_MAX);
+	if (start(&p, &err) < 0) {
+		log_error("frontend cannot run", LOG_F("why", log_str(err.msg)));
+		tell(&p, "error", err.msg);
+		stop(&p);
+		return 1;
+	}
+	log_info("listening", LOG_F("addr", log_str(frontend_addr(p.fe))));
+	frontend_when_ready(p.fe, options->min_workers, on_ready, &p);
+	loop_run(p.loop);
+	stop(&p);
+	return 0;
+}

@@ -1,0 +1,224 @@
+/* Clients, frontend and mock workers in one thread on a fake clock, from a seed: every accepted request ends exactly
+ * once, nothing is left anywhere, and what a client reads is what the mock says. */
+#include "base/rng.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "../lib/cmocka_all.h"
+#include "../lib/world.h"
+
+enum { CLIENTS = 12, SEEDS = 400 };
+
+static struct world_config config;
+static struct world w;
+
+static void start(uint64_t seed)
+{
+	world_config_default(&config, seed);
+	world_init(&w, &config);
+	world_wait_workers(&w, config.workers);
+}
+
+static void finish(void)
+{
+	world_wait_idle(&w);
+	world_done(&w);
+}
+
+static void a_streamed_completion_is_what_the_mock_says(void **state)
+{
+	(void)state;
+	struct world_client c;
+	struct world_stream s;
+	struct buf want;
+
+	start(1);
+	buf_init(&want, 1 << 20);
+	const char *reason = world_reference_text(&w, "Once upon a time", true, 42, 30, &want);
+	world_post(&w, &c, "/v1/completions",
+		"{\"model\":\"mock\",\"prompt\":\"Once upon a time\",\"max_tokens\":30,\"seed\":42,\"stream\":true,"
+		"\"stream_options\":{\"include_usage\":true}}");
+	world_finish(&c);
+	assert_int_equal(c.status, 200);
+	assert_true(c.whole);
+	assert_string_equal(world_header(&c, "content-type"), "text/event-stream");
+	assert_non_null(world_header(&c, "x-request-id"));
+	assert_non_null(world_header(&c, "x-stator-worker"));
+	world_stream_read(&s, &c);
+	assert_string_equal(buf_str(&s.text[0]), buf_str(&want));
+	assert_string_equal(s.finish[0], reason);
+	assert_int_equal(s.dones, 1);
+	assert_int_equal(s.usages, 1);
+	assert_true(s.prompt_tokens >= 16);
+	world_stream_done(&s);
+	world_client_done(&c);
+	buf_done(&want);
+	finish();
+}
+
+struct plan {
+	struct world_client client;
+	char prompt[200];
+	uint32_t max_tokens, n;
+	uint64_t seed;
+	bool sampled, stream, left, slow;
+};
+
+static void plan_make(struct plan *p, struct rng *r)
+{
+	char body[1024];
+
+	*p = (struct plan){
+		.max_tokens = 1 + (uint32_t)rng_below(r, 60),
+		.n = rng_below(r, 4) ? 1 : 1 + (uint32_t)rng_below(r, 4),
+		.seed = rng_below(r, 1000),
+		.sampled = rng_below(r, 2),
+		.stream = rng_below(r, 4) > 0,
+		.slow = rng_below(r, 4) == 0,
+	};
+	/* Few beginnings, so that prefixes are shared. */
+	snprintf(p->prompt, sizeof p->prompt, "%s number %u of this world",
+		rng_below(r, 2)
+			? "The quick brown fox jumps over the lazy dog, and it does so with the greatest of ease,"
+			: "It was the best of times, it was the worst of times, it was the age of wisdom,",
+		(unsigned)rng_below(r, 5));
+	snprintf(body, sizeof body,
+		"{\"model\":\"mock\",\"prompt\":\"%s\",\"max_tokens\":%u,\"n\":%u,\"seed\":%u,\"temperature\":%d,"
+		"\"stream\":%s}",
+		p->prompt, p->max_tokens, p->n, (unsigned)p->seed, p->sampled, p->stream ? "true" : "false");
+	world_post(&w, &p->client, "/v1/completions", body);
+}
+
+static void check_text(const struct plan *p, uint32_t choice, const char *text, const char *finish, bool whole)
+{
+	struct buf want;
+
+	buf_init(&want, 1 << 20);
+	uint64_t seed = choice ? rng_keyed_u64(p->seed, choice) : p->seed;
+	const char *reason = world_reference_text(&w, p->prompt, p->sampled, seed, p->max_tokens, &want);
+	if (whole) {
+		assert_string_equal(text, buf_str(&want));
+		assert_string_equal(finish, reason);
+	} else {
+		assert_memory_equal(text, buf_str(&want), strlen(text));
+	}
+	buf_done(&want);
+}
+
+/* Whole, or ended by an error that says so; what text there is, is right. Returns true when whole. */
+static bool plan_check(struct plan *p)
+{
+	struct world_stream s;
+	bool whole;
+
+	if (p->left)
+		return false;
+	world_finish(&p->client);
+	assert_true(p->client.whole);
+	if (p->client.status != 200) {
+		assert_true(p->client.status == 503 || p->client.status == 429);
+		assert_non_null(strstr(buf_str(&p->client.body), "\"type\":\""));
+		assert_non_null(world_header(&p->client, "retry-after"));
+		return false;
+	}
+	if (!p->stream)
+		return true;
+	world_stream_read(&s, &p->client);
+	whole = s.dones == 1;
+	assert_int_equal(s.dones + s.errors, 1);
+	for (uint32_t i = 0; i < p->n; i++) {
+		assert_int_equal(s.finishes[i], whole ? 1 : s.finishes[i]);
+		check_text(p, i, buf_str(&s.text[i]), s.finish[i], whole);
+	}
+	world_stream_done(&s);
+	return whole;
+}
+
+static void random_faults(struct rng *r, struct plan *plans)
+{
+	for (int i = 0; i < 30; i++) {
+		uint32_t k = (uint32_t)rng_below(r, config.workers);
+		struct plan *p = &plans[rng_below(r, CLIENTS)];
+		switch (rng_below(r, 6)) {
+		case 0:
+			if (w.workers[k].worker)
+				world_worker_kill(&w, k);
+			break;
+		case 1:
+			if (!w.workers[k].worker)
+				world_worker_start(&w, k);
+			break;
+		case 2:
+			sim_cut_addr(w.sim, w.workers[k].addr);
+			break;
+		case 3:
+			if (!p->client.ended)
+				p->left = true;
+			if (p->left)
+				world_leave(&p->client);
+			break;
+		case 4:
+			if (p->client.conn && p->slow)
+				env_conn_pause(w.env, p->client.conn, rng_below(r, 2));
+			break;
+		default:
+			break;
+		}
+		sim_run_for(w.sim, rng_below(r, 8000));
+	}
+}
+
+static void every_request_ends_exactly_once_whatever_fails(void **state)
+{
+	(void)state;
+	static struct plan plans[CLIENTS];
+	uint32_t whole = 0, failed = 0;
+
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		struct rng r;
+		rng_init(&r, seed);
+		world_config_default(&config, seed);
+		config.sim.socket_bytes = rng_below(&r, 2) ? 2048 : 65536;
+		config.workers = 1 + (uint32_t)rng_below(&r, 3);
+		config.frontend.wait_ms_max = 2000;
+		config.frontend.waiting_max = 6;
+		world_init(&w, &config);
+		if (rng_below(&r, 4))
+			world_wait_workers(&w, config.workers);
+		for (int i = 0; i < CLIENTS; i++) {
+			plan_make(&plans[i], &r);
+			sim_run_for(w.sim, rng_below(&r, 5000));
+		}
+		random_faults(&r, plans);
+		/* Faults are over: all is well again and everything ends. */
+		for (uint32_t i = 0; i < config.workers; i++)
+			if (!w.workers[i].worker)
+				world_worker_start(&w, i);
+		for (int i = 0; i < CLIENTS; i++)
+			if (plans[i].client.conn)
+				env_conn_pause(w.env, plans[i].client.conn, false);
+		for (int i = 0; i < CLIENTS; i++) {
+			bool ok = plan_check(&plans[i]);
+			whole += ok;
+			failed += !ok;
+		}
+		world_wait_idle(&w);
+		for (int i = 0; i < CLIENTS; i++)
+			world_client_done(&plans[i].client);
+		world_wait_workers(&w, config.workers);
+		world_done(&w);
+	}
+	/* Both happen, or nothing was tried. */
+	assert_true(whole > SEEDS * CLIENTS / 4);
+	assert_true(failed > SEEDS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_streamed_completion_is_what_the_mock_says),
+		cmocka_unit_test(every_request_ends_exactly_once_whatever_fails),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
