@@ -1,4 +1,5 @@
 #include "world.h"
+#include "base/log.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -63,6 +64,7 @@ void world_init(struct world *w, const struct world_config *config)
 	static char list[256];
 	struct err err = {0};
 
+	log_setup(2, LOG_ERROR, false);
 	*w = (struct world){
 		.mock = config->mock, .sched = config->sched, .workers_len = config->workers, .model = "mock"};
 	assert_int_equal(sim_create(&w->sim, &config->sim, NULL), 0);
