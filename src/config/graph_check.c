@@ -47,7 +47,8 @@ void graph_check_common(struct graph_reader *r, const struct yaml_node *root)
 
 static void check_model(struct graph_reader *r, const struct graph_service *s)
 {
-	if (*s->model || s->engine == GRAPH_ENGINE_MOCK || (r->lost && !r->common) || s->workers == 0)
+	if (*s->model || s->engine == GRAPH_ENGINE_NONE || s->engine == GRAPH_ENGINE_MOCK || (r->lost && !r->common) ||
+		s->workers == 0)
 		return;
 	diags_add(r->diags, DIAG_ERROR, &s->pos, "%s has no model", s->name);
 	if (r->common && yaml_find(r->common, "model"))

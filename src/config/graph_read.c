@@ -155,7 +155,7 @@ static int read_entries(
 	if (!entries || !s->args)
 		return -ENOMEM;
 	collect_common(r, s, node, entries, &len);
-	for (const struct yaml_node *n = node->type == YAML_MAP ? node->first : NULL; n; n = n->next) {
+	for (const struct yaml_node *n = node->first; n; n = n->next) {
 		if (config_name_equal(n->key, "common-configs") || config_name_equal(n->key, "ServiceArgs"))
 			continue;
 		/* Of a key written twice (reported already) the last counts. */
@@ -168,6 +168,7 @@ static int read_entries(
 	return code;
 }
 
+/* GRAPH_ENGINE_NONE: there is a name, but of no engine. */
 static enum graph_engine engine_asked(const struct graph_known *known, const struct yaml_node *node)
 {
 	const struct yaml_node *n = yaml_find(node, "engine");
@@ -175,8 +176,7 @@ static enum graph_engine engine_asked(const struct graph_known *known, const str
 	for (int e = GRAPH_ENGINE_LLAMA; n && e <= GRAPH_ENGINE_SGLANG; e++)
 		if (!strcmp(n->text, graph_engine_name((enum graph_engine)e)))
 			return (enum graph_engine)e;
-	/* A wrong name is reported with the key's other checks; llama's keys are as good as any to go on with. */
-	return known->engine ? known->engine : GRAPH_ENGINE_LLAMA;
+	return n ? GRAPH_ENGINE_NONE : known->engine;
 }
 
 static enum graph_engine engine_by_name(const char *name)
@@ -196,24 +196,41 @@ static void set_facts(struct graph_service *s, const struct graph_known *known)
 		s->role = (enum graph_role)config_enum(&s->settings, "role");
 }
 
+/* A worker whose engine nobody knows: say so, and nothing about its other keys. */
+static int read_unknown_engine(struct graph_reader *r, struct graph_service *s, const struct yaml_node *node)
+{
+	int code = config_section_init(&s->settings, graph_engine_section(GRAPH_ENGINE_LLAMA), &r->graph->arena);
+
+	if (code < 0)
+		return code;
+	return graph_set_value(r, config_section_find(&s->settings, "engine"), yaml_find(node, "engine"), s->name);
+}
+
 int graph_read_service(
 	struct graph_reader *r, struct graph_service *s, const struct graph_known *known, const struct yaml_node *node)
 {
-	enum graph_engine asked = known->kind == GRAPH_WORKER ? engine_asked(known, node) : GRAPH_ENGINE_NONE;
+	bool worker = known->kind == GRAPH_WORKER;
+	enum graph_engine asked = worker ? engine_asked(known, node) : GRAPH_ENGINE_NONE;
 
 	s->kind = known->kind;
 	s->pos = node->key_pos;
-	s->model = s->served_name = "";
+	s->model = s->served_name = s->cpus = s->ns = "";
+	if (worker && !asked)
+		return read_unknown_engine(r, s, node);
 	s->engine = runs_elsewhere(r, asked) ? engine_by_name(r->options->engine) : asked;
-	const char *section = known->kind == GRAPH_WORKER ? graph_engine_section(s->engine) : known->section;
+	const char *section = worker ? graph_engine_section(s->engine) : known->section;
 	int code = config_section_init(&s->settings, section, &r->graph->arena);
-	if (code == 0 && node->type != YAML_MAP && node->type != YAML_NULL)
+	if (code < 0)
+		return code;
+	if (node->type != YAML_MAP && node->type != YAML_NULL) {
 		diags_add(r->diags, DIAG_ERROR, &node->pos, "%s must be a map of settings", s->name);
-	if (code == 0)
-		code = read_entries(r, s, asked, node);
+		s->engine = GRAPH_ENGINE_NONE; /* no more is said of it */
+		return 0;
+	}
+	code = read_entries(r, s, asked, node);
 	if (code == 0)
 		code = graph_read_service_args(r, s, yaml_find(node, "ServiceArgs"));
-	if (code == 0 && s->kind == GRAPH_WORKER)
+	if (code == 0 && worker)
 		set_facts(s, known);
 	return code;
 }

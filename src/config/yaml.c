@@ -348,6 +348,8 @@ static void report_syntax(struct builder *b, struct fy_diag *diag)
 	diags_add(b->diags, DIAG_ERROR, &pos, "this is not YAML: %s", e && e->msg ? e->msg : "it cannot be read");
 	if (e && e->msg && strstr(e->msg, "multiline plain key"))
 		diags_hint(b->diags, "is a \":\" missing at the end of the line, or a space after it?");
+	else if (e && e->msg && (strstr(e->msg, "indentation") || strstr(e->msg, "plain multiline")))
+		diags_hint(b->diags, "keys of one level must start in the same column");
 }
 
 static int read_events(struct builder *b, struct fy_parser *parser, struct fy_diag *diag)

@@ -196,6 +196,16 @@ static void unknown_services_are_named_with_the_nearest_one(void **state UNUSED)
 		"one\n");
 }
 
+static void an_unknown_engine_is_one_mistake(void **state UNUSED)
+{
+	assert_says("Small: {engine: lama, threads: 3, tokens: 5}\n",
+		"g.yaml:1:17: error: Small.engine: \"lama\" is not one of llama, mock, vllm, sglang; did you mean "
+		"\"llama\"?\n");
+	assert_says("Small: {engine: [x]}\n",
+		"g.yaml:1:17: error: Small.engine is a list, but one of llama, mock, vllm, sglang is expected\n");
+	assert_says("LlamaWorker:\n  - model: m\n", "g.yaml:2:3: error: LlamaWorker must be a map of settings\n");
+}
+
 static void flags_of_an_external_engine_pass_through_with_a_notice(void **state UNUSED)
 {
 	struct reading r;
@@ -535,6 +545,7 @@ int main(void)
 		cmocka_unit_test(types_are_explained_with_what_is_accepted),
 		cmocka_unit_test(a_key_twice_names_both_places_in_any_spelling),
 		cmocka_unit_test(unknown_services_are_named_with_the_nearest_one),
+		cmocka_unit_test(an_unknown_engine_is_one_mistake),
 		cmocka_unit_test(flags_of_an_external_engine_pass_through_with_a_notice),
 		cmocka_unit_test(known_flags_of_an_external_engine_are_checked),
 		cmocka_unit_test(common_is_checked_through_those_who_take_it),

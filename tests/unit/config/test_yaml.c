@@ -141,7 +141,8 @@ static void size_depth_and_bytes_are_bounded(void **state UNUSED)
 static void what_is_no_yaml_is_explained(void **state UNUSED)
 {
 	assert_refused("a:\n\tb: 1\n", "f:2:1: error: this line is indented with a tab; YAML takes spaces only\n");
-	assert_refused("a:\n  b: 1\n c: 2\n", "f:3:2: error: this is not YAML: invalid indentation in mapping\n");
+	assert_refused("a:\n  b: 1\n c: 2\n", "f:3:2: error: this is not YAML: invalid indentation in mapping; keys of "
+					      "one level must start in the same column\n");
 	assert_refused("a: [1, 2\n", "f:2:1: error: this is not YAML: flow sequence without a closing bracket\n");
 	assert_refused("a:1\nb: 2\n",
 		"f:1:1: error: this is not YAML: invalid multiline plain key; is a \":\" missing at the "
