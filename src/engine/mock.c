@@ -14,6 +14,7 @@ struct mock_seq {
 	uint64_t prompt_hash;
 	uint32_t prompt_len;
 	bool hashed;
+	uint64_t step; /* whose batch it was last in */
 };
 struct mock {
 	struct engine base;
@@ -170,13 +171,13 @@ static int check_history(const struct mock *m, const struct engine_item *it, uin
 	return 0;
 }
 
-static int check_item(const struct mock *m, uint32_t i, const struct engine_item *it, bool *seen, struct err *err)
+static int check_item(struct mock *m, uint32_t i, const struct engine_item *it, struct err *err)
 {
 	if (it->seq >= m->cells.seqs)
 		return err_set(err, -EINVAL, "item %u: sequence %u out of range [0, %u)", i, it->seq, m->cells.seqs);
-	if (seen[it->seq])
+	if (m->seqs[it->seq].step == m->step)
 		return err_set(err, -EINVAL, "item %u: sequence %u is there twice", i, it->seq);
-	seen[it->seq] = true;
+	m->seqs[it->seq].step = m->step;
 	if (!it->count)
 		return err_set(err, -EINVAL, "item %u has no tokens", i);
 	if (it->pos != kv_cells_len(&m->cells, it->seq))
@@ -193,13 +194,12 @@ static int check_item(const struct mock *m, uint32_t i, const struct engine_item
 	return r == 0 && it->want && m->config.verify ? check_history(m, it, i, err) : r;
 }
 
-static int check_items(const struct mock *m, const struct engine_batch *batch, struct err *err)
+static int check_items(struct mock *m, const struct engine_batch *batch, struct err *err)
 {
-	bool seen[SEQS_MAX] = {0};
 	uint64_t tokens = 0;
 
 	for (uint32_t i = 0; i < batch->items_count; i++) {
-		int r = check_item(m, i, &batch->items[i], seen, err);
+		int r = check_item(m, i, &batch->items[i], err);
 		if (r < 0)
 			return r;
 		tokens += batch->items[i].count;
@@ -295,8 +295,8 @@ static void set_defaults(struct mock_config *c)
 
 static int check_config(const struct mock_config *c, struct err *err)
 {
-	if (c->seqs > SEQS_MAX)
-		return err_set(err, -EINVAL, "%u sequences; at most %d", c->seqs, SEQS_MAX);
+	if (c->seqs > MOCK_SEQS_MAX)
+		return err_set(err, -EINVAL, "%u sequences; at most %d", c->seqs, MOCK_SEQS_MAX);
 	if (c->batch_tokens_max < 2)
 		return err_set(err, -EINVAL, "a batch of %u tokens; at least 2", c->batch_tokens_max);
 	if (c->answer_min > c->answer_max)
@@ -315,7 +315,7 @@ static void fill_info(struct mock *m)
 		.batch_tokens_max = c->batch_tokens_max,
 		.context_max = MIN(c->context_max, c->cells),
 		.vocab = c->vocab ? c->vocab : BYTE_VOCAB,
-		.tokenizer_hash = c->vocab ? c->tokenizer_hash : XXH3_64bits("byte", 4),
+		.tokenizer_hash = c->tokenizer_hash,
 		.prefix_copy = !c->no_prefix_copy,
 		.virtual_time = !c->real_time};
 	m->info.kv_domain = XXH3_64bits_withSeed("mock", 4, m->info.tokenizer_hash);

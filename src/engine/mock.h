@@ -13,12 +13,13 @@
 #include "engine/engine.h"
 #include "engine/timing.h"
 
+enum { MOCK_SEQS_MAX = 4096 };
 struct mock_config {
 	uint32_t cells, seqs, batch_tokens_max, context_max; /* 0: 32,768; 256; 2,048; = cells */
 	uint32_t vocab; /* 0: the byte tokenizer's; else ids are spread over [0, vocab) */
 	uint32_t eog_token; /* with vocab */
 	char tokenizer[512]; /* with vocab: the GGUF that holds it */
-	uint64_t tokenizer_hash; /* with vocab */
+	uint64_t tokenizer_hash; /* goes to info */
 	uint32_t answer_min, answer_max; /* tokens before the end token; 0: 16, 256 */
 	struct timing_model timing;
 	bool real_time; /* step sleeps for its duration; else virtual_time: the caller lets it pass */

@@ -216,9 +216,9 @@ static void nonsense_sizes_are_refused(void **state)
 	struct engine *e = NULL;
 	struct err err = {0};
 
-	c.seqs = 1000;
+	c.seqs = 5000;
 	assert_int_equal(mock_engine_create(&e, &c, &err), -EINVAL);
-	assert_non_null(strstr(err.msg, "1000 sequences; at most 256"));
+	assert_non_null(strstr(err.msg, "5000 sequences; at most 4096"));
 	assert_null(e);
 }
 
