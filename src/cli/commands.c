@@ -6,6 +6,11 @@
 #include <unistd.h>
 
 static const struct command *const commands[] = {
+	&command_serve,
+	&command_run,
+	&command_chat,
+	&command_worker,
+	&command_frontend,
 	&command_version,
 	&command_help,
 	&command_completion,

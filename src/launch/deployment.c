@@ -164,6 +164,17 @@ static void cpus_give(struct builder *b, const struct graph_service *s, struct s
 	buf_done(&text);
 }
 
+/* Workers log as the frontend is told to. */
+static void log_flags(struct words *w, const struct flags_command *spec, const struct graph *g)
+{
+	const struct config_section *front = &graph_find(g, GRAPH_FRONTEND)->settings;
+
+	if (config_is_set(front, "log-level"))
+		word_flag(w, spec, "log-level", config_str(front, "log-level"));
+	if (config_bool(front, "log-json"))
+		word_flag(w, spec, "log-json", "true");
+}
+
 static int worker_add(struct builder *b, const struct graph_service *s)
 {
 	static const char *const decided[] = {"engine", "role", "model", "served-model-name", NULL};
@@ -191,6 +202,7 @@ static int worker_add(struct builder *b, const struct graph_service *s)
 		word_flag(&w, spec, "model", model_path(b, s));
 	word_flag(&w, spec, "served-model-name", s->served_name);
 	word_settings(&w, spec, &s->settings, decided);
+	log_flags(&w, spec, b->config->graph);
 	if (s->engine == GRAPH_ENGINE_LLAMA)
 		cpus_give(b, s, p, &w);
 	p->process.spec.listen_fd = -1;
@@ -223,7 +235,10 @@ static int frontend_fill(struct builder *b)
 	snprintf(number, sizeof number, "%d", CHILD_STATUS_FD);
 	word_flag(&w, spec, "status-fd", number);
 	word_flag(&w, spec, "workers", b->sockets);
-	word_flag(&w, spec, "kv-secret-file", arena_printf(&b->d->arena, "%s/secret", b->config->dir));
+	/* Ready means that requests can go to every worker, unless the user is content with less. */
+	snprintf(number, sizeof number, "%u", b->d->workers);
+	if (!config_is_set(&router->settings, "min-workers"))
+		word_flag(&w, spec, "min-workers", number);
 	word_flag(&w, spec, "policy", graph_router_mode(b->config->graph));
 	word_flag(&w, spec, "drain-timeout", arena_printf(&b->d->arena, "%ums", b->config->drain_ms));
 	word_settings(&w, spec, &front->settings, decided);

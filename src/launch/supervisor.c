@@ -80,10 +80,13 @@ static void death_show(struct supervisor *s, const struct process *p, const char
 		log_error("process died", LOG_F("process", log_str(p->name)), LOG_F("how", log_str(how)),
 			LOG_F("error", log_str(p->error)), LOG_F("up_us", log_u64(up_us)),
 			LOG_F("next", log_str(next)));
+	else if (*p->error)
+		screen_line(&s->screen, "%s%s: %s (%s after %.1f s); %s%s", p->is_frontend ? "the " : "worker ",
+			p->name, p->error, how, (double)up_us / 1e6, next,
+			p->tail.count > 0 ? "; its last lines:" : "");
 	else
-		screen_line(&s->screen, "%s%s died after %.1f s: %s%s%s; %s%s", p->is_frontend ? "the " : "worker ",
-			p->name, (double)up_us / 1e6, *p->error ? p->error : how, *p->error ? ", " : "",
-			*p->error ? how : "", next,
+		screen_line(&s->screen, "%s%s died after %.1f s: %s; %s%s", p->is_frontend ? "the " : "worker ",
+			p->name, (double)up_us / 1e6, how, next,
 			p->tail.count > 0 ? "; its last lines:" : "; it had logged nothing");
 	tail_show(s, p);
 }
@@ -220,11 +223,14 @@ static void ready_check(struct supervisor *s)
 
 static void ready_show(struct supervisor *s, struct process *p, const char *where)
 {
-	const char *facts = CONTAINER_OF(p, struct supervised, process)->facts;
+	const struct supervised *of = CONTAINER_OF(p, struct supervised, process);
+	char text[sizeof of->info + sizeof of->facts + 4];
 
 	if (s->config->json)
-		log_info("process ready", LOG_F("process", log_str(p->name)), LOG_F("addr", log_str(where)));
-	row_show(s, p, SCREEN_READY, facts);
+		log_info("process ready", LOG_F("process", log_str(p->name)), LOG_F("addr", log_str(where)),
+			LOG_F("info", log_str(of->info)));
+	snprintf(text, sizeof text, "%s%s%s", of->info, *of->info && *of->facts ? "; " : "", of->facts);
+	row_show(s, p, SCREEN_READY, text);
 }
 
 static void on_status(void *ctx, struct process *p, const struct status *status)
@@ -240,9 +246,8 @@ static void on_status(void *ctx, struct process *p, const struct status *status)
 		row_show(s, p, SCREEN_PROGRESS, status->text);
 		return;
 	case STATUS_INFO:
-		if (p->state == PROCESS_STARTING)
-			row_show(s, p, row->state, status->text);
-		return;
+		snprintf(CONTAINER_OF(p, struct supervised, process)->info, SCREEN_TEXT_BYTES, "%s", status->text);
+		return; /* shown with "ready", which is not far */
 	case STATUS_READY:
 		ready_show(s, p, status->text);
 		if (s->phase == PHASE_STARTING)
@@ -254,11 +259,19 @@ static void on_status(void *ctx, struct process *p, const struct status *status)
 	}
 }
 
+/* "2026-11-23T12:00:00.123Z info ...": while the deployment starts the table tells all that, and better. */
+static bool is_chatter(const char *line)
+{
+	const char *level = strchr(line, ' ');
+
+	return level && (strncmp(level, " info ", 6) == 0 || strncmp(level, " debug ", 7) == 0);
+}
+
 static void on_line(void *ctx, struct process *p, char *line)
 {
 	struct supervisor *s = ctx;
 
-	if (!s->config->quiet)
+	if (!s->config->quiet && (s->phase != PHASE_STARTING || s->config->json || !is_chatter(line)))
 		log_line_show(s, p, line);
 }
 
@@ -269,7 +282,7 @@ static void restart(struct supervisor *s, struct process *p, const char *how)
 	char next[64];
 
 	if (s->phase == PHASE_STARTING && (*p->error || p->backoff.deaths >= SUPERVISOR_START_TRIES)) {
-		row_show(s, p, SCREEN_FAILED, *p->error ? p->error : how);
+		row_show(s, p, SCREEN_FAILED, how);
 		screen_close(&s->screen);
 		death_show(s, p, how, up_us, "the deployment cannot start");
 		give_up(s);

@@ -24,6 +24,7 @@ enum {
 struct supervised {
 	struct process process; /* name, spec and is_frontend are the caller's too */
 	char facts[SCREEN_TEXT_BYTES]; /* what the table says of it when it is ready */
+	char info[SCREEN_TEXT_BYTES]; /* and what it said of itself (the supervisor's) */
 };
 
 struct supervisor_config {

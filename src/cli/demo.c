@@ -1,0 +1,29 @@
+/* demo.c - the demo model's path; the same rule as in scripts/model. */
+#include "cli/demo.h"
+
+#include <pwd.h>
+#include <unistd.h>
+
+#define DEMO_FILE "models/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+static const char *variable(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && *value ? value : NULL;
+}
+
+const char *demo_model_path(struct arena *a)
+{
+	const char *dir;
+
+	if ((dir = variable("STATOR_CACHE")))
+		return arena_printf(a, "%s/" DEMO_FILE, dir);
+	if ((dir = variable("XDG_CACHE_HOME")))
+		return arena_printf(a, "%s/stator/" DEMO_FILE, dir);
+	if (!(dir = variable("HOME"))) {
+		const struct passwd *me = getpwuid(getuid());
+		dir = me && me->pw_dir ? me->pw_dir : "";
+	}
+	return arena_printf(a, "%s/.cache/stator/" DEMO_FILE, dir);
+}

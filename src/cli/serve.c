@@ -1,0 +1,487 @@
+/* serve.c - stator serve: read what is to be served, then hand over to launch/. */
+#include "base/json_out.h"
+#include "base/log.h"
+#include "base/vec.h"
+#include "cli/command.h"
+#include "cli/demo.h"
+#include "config/graph.h"
+#include "launch/deployment.h"
+#include "launch/listen.h"
+#include "launch/runtime_dir.h"
+#include "net/loop.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum { SERVE_ARENA_BYTES_MAX = 8 * 1024 * 1024, DEMO_WORKERS = 2 };
+
+static const struct flag flags_table[] = {
+	{.key = {.name = "port",
+		 .type = CONFIG_UINT,
+		 .def = "8000",
+		 .max = 65535,
+		 .help = "TCP port to listen on; 0 takes any that is free"},
+		.letter = 'p',
+		.arg = "PORT"},
+	{.key = {.name = "host",
+		 .type = CONFIG_STRING,
+		 .def = "127.0.0.1",
+		 .help = "address to listen on; 0.0.0.0 lets other machines in"},
+		.arg = "ADDRESS"},
+	{.key = {.name = "engine",
+		 .type = CONFIG_ENUM,
+		 .choices = "llama|mock",
+		 .help = "what runs the model; also runs a graph of vLLM or SGLang workers on this one"},
+		.arg = "ENGINE"},
+	{.key = {.name = "workers",
+		 .type = CONFIG_UINT,
+		 .unit = "processes",
+		 .min = 1,
+		 .max = 1024,
+		 .help = "worker processes; 1 for a model, 2 for the demo model"},
+		.letter = 'w',
+		.arg = "N"},
+	{.key = {.name = "context-length",
+		 .type = CONFIG_UINT,
+		 .unit = "tokens",
+		 .max = 16777216,
+		 .help = "KV cells of each worker; 0 takes the model's own context"},
+		.arg = "TOKENS"},
+	{.key = {.name = "threads",
+		 .type = CONFIG_UINT,
+		 .unit = "threads",
+		 .max = 1024,
+		 .help = "compute threads of each worker; by default the CPUs are divided among the workers"},
+		.arg = "N"},
+	{.key = {.name = "policy",
+		 .type = CONFIG_ENUM,
+		 .choices = "round-robin|random|least-loaded|kv",
+		 .help = "how a worker is picked for a request; least-loaded when no one says"},
+		.arg = "POLICY"},
+	{.key = {.name = "api-keys",
+		 .type = CONFIG_STRING,
+		 .help = "file with one API key a line; without it no key is asked for"},
+		.arg = "FILE"},
+	{.key = {.name = "drain-seconds",
+		 .type = CONFIG_UINT,
+		 .unit = "s",
+		 .max = 86400,
+		 .help = "how long running streams may take after Ctrl-C; 30 when no one says"},
+		.arg = "N"},
+	{.key = {.name = "log-json", .type = CONFIG_BOOL, .help = "log one JSON object a line, and show no table"}},
+	{.key = {.name = "quiet",
+		 .type = CONFIG_BOOL,
+		 .def = "false",
+		 .help = "do not show the processes' logs; the last lines of one that dies are shown still"},
+		.letter = 'q'},
+	{.key = {.name = "check",
+		 .type = CONFIG_BOOL,
+		 .def = "false",
+		 .help = "read and check everything, say what would be started, start nothing"}},
+};
+
+/* What is put together before the processes start, and taken down after. */
+struct serve {
+	const struct flags *flags;
+	struct arena arena;
+	VEC(const char *) overrides;
+	struct graph *graph;
+	int listen_fd;
+	char addr[LISTEN_ADDR_BYTES], url[LISTEN_ADDR_BYTES + 16];
+	struct runtime_dir dir;
+	struct cores cores;
+	struct deployment deployment;
+	bool json;
+};
+
+/* Overrides. */
+
+static int override(struct serve *s, const char *service, const char *key, const char *value)
+{
+	char *text = arena_printf(&s->arena, "--%s.%s=%s", service, key, value);
+
+	return text ? vec_push(&s->overrides, text) : -ENOMEM;
+}
+
+/* A flag of ours as the key it stands for, when it was given. */
+static int override_flag(struct serve *s, const char *flag, const char *service, const char *key)
+{
+	char number[32];
+
+	if (!flags_is_set(s->flags, flag))
+		return 0;
+	snprintf(number, sizeof number, "%llu", (unsigned long long)flags_uint(s->flags, flag));
+	return override(s, service, key, number);
+}
+
+static int override_text(struct serve *s, const char *flag, const char *service, const char *key)
+{
+	return flags_is_set(s->flags, flag) ? override(s, service, key, flags_str(s->flags, flag)) : 0;
+}
+
+static int overrides_front(struct serve *s)
+{
+	int r = override_flag(s, "port", "Frontend", "port");
+
+	if (r == 0)
+		r = override_text(s, "host", "Frontend", "host");
+	if (r == 0)
+		r = override_text(s, "api-keys", "Frontend", "api-keys-file");
+	if (r == 0)
+		r = override_text(s, "policy", "Router", "mode");
+	if (r == 0 && flags_is_set(s->flags, "log-json"))
+		r = override(s, "Frontend", "log-json", flags_bool(s->flags, "log-json") ? "true" : "false");
+	if (r == 0 && flags_is_set(s->flags, "drain-seconds")) {
+		char text[32];
+		snprintf(text, sizeof text, "%llus", (unsigned long long)flags_uint(s->flags, "drain-seconds"));
+		r = override(s, "Frontend", "drain-timeout", text);
+	}
+	return r;
+}
+
+static int overrides_worker(struct serve *s, const char *service)
+{
+	int r = override_flag(s, "workers", service, "ServiceArgs.workers");
+
+	if (r == 0)
+		r = override_flag(s, "context-length", service, "context-length");
+	return r == 0 ? override_flag(s, "threads", service, "threads") : r;
+}
+
+static bool worker_flags_given(const struct serve *s)
+{
+	return flags_is_set(s->flags, "workers") || flags_is_set(s->flags, "context-length") ||
+	       flags_is_set(s->flags, "threads");
+}
+
+static int overrides_user(struct serve *s)
+{
+	uint32_t count;
+	const char *const *list = flags_overrides(s->flags, &count);
+	int r = 0;
+
+	for (uint32_t i = 0; i < count && r == 0; i++)
+		r = vec_push(&s->overrides, list[i]);
+	return r;
+}
+
+/* The graph. */
+
+static int graph_read(struct serve *s, const char *file, bool show, struct err *err)
+{
+	const struct graph_options options = {.overrides = s->overrides.v,
+		.overrides_len = s->overrides.len,
+		.engine = flags_str(s->flags, "engine")};
+	struct diags diags;
+	struct buf text;
+	int r;
+
+	graph_destroy(TAKE(s->graph));
+	diags_init(&diags);
+	r = file ? graph_load(&s->graph, file, &options, &diags, err)
+		 : graph_parse(&s->graph, "command line", "", 0, &options, &diags, err);
+	buf_init(&text, 2 * DIAG_BYTES_MAX);
+	diags_print(&diags, DIAG_NOTICE, &text);
+	if (show || r < 0)
+		fputs(buf_str(&text), stderr);
+	buf_done(&text);
+	diags_done(&diags);
+	return r;
+}
+
+static bool is_gguf(const char *path)
+{
+	char magic[4] = {0};
+	size_t len = strlen(path);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		ssize_t n = read(fd, magic, sizeof magic);
+		close(fd);
+		if (n == (ssize_t)sizeof magic && memcmp(magic, "GGUF", 4) == 0)
+			return true;
+	}
+	return len > 5 && strcmp(path + len - 5, ".gguf") == 0;
+}
+
+/* A model alone: a graph of one service. */
+static int graph_of_model(struct serve *s, const char *model, uint32_t workers, struct err *err)
+{
+	bool mock = flags_is_set(s->flags, "engine") && strcmp(flags_str(s->flags, "engine"), "mock") == 0;
+	const char *service = mock ? "MockWorker" : "LlamaWorker";
+	char number[16];
+	int r = 0;
+
+	snprintf(number, sizeof number, "%u", workers);
+	/* The mock engine needs no model; one that is named lends it its tokenizer. */
+	if (!mock || strcmp(model, "demo") != 0)
+		r = override(s, service, "model", model);
+	if (r == 0)
+		r = override(s, service, "ServiceArgs.workers", number);
+	if (r == 0)
+		r = overrides_front(s);
+	if (r == 0)
+		r = overrides_worker(s, service);
+	if (r == 0)
+		r = overrides_user(s);
+	return r < 0 ? err_set(err, r, "out of memory") : graph_read(s, NULL, true, err);
+}
+
+static const char *only_worker(const struct graph *g)
+{
+	const char *name = NULL;
+
+	for (uint32_t i = 0; i < g->len; i++) {
+		if (g->services[i].kind != GRAPH_WORKER)
+			continue;
+		if (name)
+			return NULL;
+		name = g->services[i].name;
+	}
+	return name;
+}
+
+/* A graph file. Which service --workers means is only known when it has been read once. */
+static int graph_of_file(struct serve *s, const char *file, struct err *err)
+{
+	int r = overrides_front(s);
+
+	if (r == 0)
+		r = overrides_user(s);
+	if (r < 0)
+		return err_set(err, r, "out of memory");
+	r = graph_read(s, file, !worker_flags_given(s), err);
+	if (r < 0 || !worker_flags_given(s))
+		return r;
+	const char *service = only_worker(s->graph);
+	if (!service)
+		return err_set(err, -EINVAL,
+			"--workers, --context-length and --threads need a graph with one kind of worker, \"%s\" has "
+			"several; "
+			"say which: --LlamaWorker.ServiceArgs.workers=2",
+			file);
+	service = arena_strdup(&s->arena, service); /* the graph it is from is read anew */
+	if (!service || overrides_worker(s, service) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
+	return graph_read(s, file, true, err);
+}
+
+static int graph_get(struct serve *s, struct err *err)
+{
+	uint32_t count;
+	const char *const *args = flags_args(s->flags, &count);
+
+	if (count == 0)
+		return graph_of_model(s, "demo", DEMO_WORKERS, err);
+	if (strcmp(args[0], "demo") == 0 || is_gguf(args[0]))
+		return graph_of_model(s, args[0], 1, err);
+	return graph_of_file(s, args[0], err);
+}
+
+/* Preparing. */
+
+static int http_listen(struct serve *s, struct err *err)
+{
+	const struct config_section *front = &graph_find(s->graph, GRAPH_FRONTEND)->settings;
+
+	int fd = listen_open(config_str(front, "host"), (uint16_t)config_uint(front, "port"), s->addr, err);
+	if (fd < 0)
+		return fd;
+	s->listen_fd = fd;
+	listen_url(s->addr, s->url, sizeof s->url);
+	return 0;
+}
+
+static uint32_t drain_ms(const struct serve *s)
+{
+	return (uint32_t)(config_duration_us(&graph_find(s->graph, GRAPH_FRONTEND)->settings, "drain-timeout") / 1000);
+}
+
+static int prepare(struct serve *s, struct err *err)
+{
+	struct deployment_config config = {.graph = s->graph,
+		.cores = &s->cores,
+		.demo_model = demo_model_path(&s->arena),
+		.url = s->url,
+		.drain_ms = drain_ms(s),
+		.worker = &command_worker.spec,
+		.frontend = &command_frontend.spec};
+	int r;
+
+	if (!config.demo_model)
+		return err_set(err, -ENOMEM, "out of memory");
+	s->json = config_bool(&graph_find(s->graph, GRAPH_FRONTEND)->settings, "log-json");
+	if ((r = cores_available(&s->cores, err)) < 0 || (r = http_listen(s, err)) < 0)
+		return r;
+	if ((r = runtime_dir_create(&s->dir, NULL, err)) < 0 || (r = runtime_dir_write_secret(&s->dir, err)) < 0)
+		return r;
+	config.dir = s->dir.path;
+	config.listen_fd = s->listen_fd;
+	return deployment_build(&s->deployment, &config, err);
+}
+
+static void serve_done(struct serve *s)
+{
+	deployment_done(&s->deployment);
+	runtime_dir_destroy(&s->dir);
+	if (s->listen_fd >= 0)
+		close(s->listen_fd);
+	graph_destroy(s->graph);
+	vec_done(&s->overrides);
+	arena_done(&s->arena);
+}
+
+/* Showing. */
+
+/* Inside single quotes of a shell. */
+static void shell_quoted(struct buf *out, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '\'')
+			buf_add_str(out, "'\\''");
+		else
+			buf_add_byte(out, (uint8_t)*text);
+	}
+}
+
+static void curl_print(struct buf *out, const struct serve *s)
+{
+	struct buf body;
+
+	buf_init(&body, 64 * 1024);
+	buf_add_str(&body, "{\"model\": ");
+	json_out_cstr(&body, s->deployment.model);
+	buf_add_str(&body,
+		", \"stream\": true, \"messages\": [{\"role\": \"user\", \"content\": \"Why is the sky blue?\"}]}");
+	buf_printf(out, "curl -N %s/v1/chat/completions -H 'content-type: application/json'", s->url);
+	if (config_has(&graph_find(s->graph, GRAPH_FRONTEND)->settings, "api-keys-file"))
+		buf_add_str(out, " -H \"authorization: Bearer $API_KEY\"");
+	buf_add_str(out, " -d '");
+	shell_quoted(out, buf_str(&body));
+	buf_add_str(out, "'");
+	buf_done(&body);
+}
+
+static void on_ready(void *ctx, struct screen *screen, uint64_t took_us)
+{
+	const struct serve *s = ctx;
+	struct buf curl;
+
+	if (s->json) {
+		log_info("deployment ready", LOG_F("url", log_str(s->url)),
+			LOG_F("model", log_str(s->deployment.model)), LOG_F("workers", log_u64(s->deployment.workers)),
+			LOG_F("took_us", log_u64(took_us)));
+		return;
+	}
+	buf_init(&curl, 128 * 1024);
+	curl_print(&curl, s);
+	screen_line(screen, "\nReady in %.2f s at %s (Ctrl-C stops)\n\n  %s\n", (double)took_us / 1e6, s->url,
+		buf_str(&curl));
+	buf_done(&curl);
+}
+
+/* The table is drawn in place when it fits a terminal. */
+static void terminal_look(struct supervisor_config *c)
+{
+	const char *term = getenv("TERM");
+	struct winsize size;
+
+	if (!isatty(c->fd) || !term || strcmp(term, "dumb") == 0)
+		return;
+	c->color = !getenv("NO_COLOR");
+	if (ioctl(c->fd, TIOCGWINSZ, &size) == 0 && size.ws_row > c->count + 2) {
+		c->live = true;
+		c->columns = size.ws_col;
+	}
+}
+
+static enum exit_status supervise(struct serve *s)
+{
+	const struct loop_config loop_config = {0};
+	struct loop *loop = NULL;
+	struct err err = {0};
+
+	loop_raise_fd_limit(); /* the processes inherit it */
+	if (loop_create(&loop, &loop_config, &err) < 0) {
+		command_complain("serve", "%s", err.msg);
+		return EXIT_FAILED;
+	}
+	struct supervisor_config config = {.loop = loop,
+		.processes = s->deployment.processes,
+		.count = s->deployment.count,
+		.drain_ms = drain_ms(s),
+		.quiet = flags_bool(s->flags, "quiet"),
+		.json = s->json,
+		.fd = STDOUT_FILENO,
+		.on_ready = on_ready,
+		.ctx = s};
+	terminal_look(&config);
+	if (!s->json)
+		dprintf(STDOUT_FILENO, "stator %s: %s\n\n", STATOR_VERSION, s->deployment.title);
+	int end = supervisor_run(&config, &err);
+	loop_destroy(loop);
+	if (end < 0)
+		command_complain("serve", "%s", err.msg);
+	return end == SUPERVISOR_STOPPED ? EXIT_OK : end == SUPERVISOR_KILLED ? EXIT_INTERRUPTED : EXIT_FAILED;
+}
+
+/* What would be started, one command line each. */
+static enum exit_status check_print(const struct serve *s)
+{
+	struct buf out;
+
+	buf_init(&out, SERVE_ARENA_BYTES_MAX);
+	buf_printf(&out, "%s\n", s->deployment.title);
+	for (uint32_t i = 0; i < s->deployment.count; i++) {
+		const struct supervised *p = &s->deployment.processes[i];
+
+		buf_printf(&out, "\n%s: %s\n ", p->process.name, p->facts);
+		for (const char *const *a = p->process.spec.argv; *a; a++)
+			buf_printf(&out, " %s", *a);
+		buf_add_byte(&out, '\n');
+	}
+	enum exit_status status = command_print("serve", &out);
+	buf_done(&out);
+	return status;
+}
+
+static enum exit_status serve_run(const struct flags *flags)
+{
+	struct serve s = {.flags = flags, .listen_fd = -1, .dir = {.lock_fd = -1}};
+	struct err err = {0};
+	enum exit_status status;
+	int r;
+
+	arena_init(&s.arena, SERVE_ARENA_BYTES_MAX);
+	if ((r = graph_get(&s, &err)) < 0 || (r = prepare(&s, &err)) < 0) {
+		command_complain("serve", "%s", err.msg);
+		status = r == -EINVAL || r == -ENOTSUP ? EXIT_USAGE : EXIT_FAILED;
+	} else {
+		log_setup(STDERR_FILENO, LOG_INFO, s.json);
+		status = flags_bool(flags, "check") ? check_print(&s) : supervise(&s);
+	}
+	serve_done(&s);
+	return status;
+}
+
+const struct command command_serve = {
+	.spec = {.name = "serve",
+		.args = "[GRAPH.yaml | MODEL.gguf]",
+		.summary = "start a deployment: workers and a frontend with an OpenAI-compatible API",
+		.text = "Takes a graph file, or a GGUF model, or nothing: then the demo model is served by two "
+			"workers. "
+			"Keys of a graph are overridden with --Service.key=value, such as "
+			"--LlamaWorker.ServiceArgs.workers=2; docs/reference/config.md lists them.\n\n"
+			"Ctrl-C lets running streams finish and stops; a second Ctrl-C stops at once. A process that "
+			"dies is "
+			"started again, and its last log lines are shown. When serve itself is killed, its processes "
+			"end too.",
+		.flags = flags_table,
+		.count = ARRAY_LEN(flags_table),
+		.args_max = 1,
+		.overrides = true},
+	.run = serve_run,
+};

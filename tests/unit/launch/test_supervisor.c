@@ -1,0 +1,341 @@
+/* Real children and the policy over them. This program is its own child: "test_supervisor child BEHAVIOUR FILE". */
+#include "launch/supervisor.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../lib/cmocka_all.h"
+
+/* ---- the child's side ---- */
+
+static void say(const char *line)
+{
+	if (write(CHILD_STATUS_FD, line, strlen(line)) < 0)
+		_exit(99);
+}
+
+/* True in the first life only: the file is its memory. */
+static bool first_life(const char *file)
+{
+	int fd = open(file, O_CREAT | O_EXCL | O_WRONLY, 0600);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static void wait_for_ever(void)
+{
+	for (;;)
+		pause();
+}
+
+static volatile sig_atomic_t got_term;
+static void on_term(int signo)
+{
+	(void)signo;
+	got_term = 1;
+}
+
+static void polite(void)
+{
+	say("progress 0.5 half\nprogress 1.0 whole\ninfo all is well\nready here\n");
+	wait_for_ever();
+}
+
+static void deaf(void)
+{
+	signal(SIGTERM, SIG_IGN);
+	polite();
+}
+
+static void bad(void)
+{
+	say("error could not load model \"x\": it is bad\n");
+	fprintf(stderr, "a last word\n");
+	_exit(1);
+}
+
+static void crash(void)
+{
+	fprintf(stderr, "about to crash\n");
+	_exit(7);
+}
+
+/* Dies once after it was ready; in the second life all is well, and it tells the supervisor to stop. */
+static void crash_once(const char *file)
+{
+	say("ready here\n");
+	if (first_life(file)) {
+		fprintf(stderr, "famous last words\n");
+		raise(SIGKILL);
+	}
+	kill(getppid(), SIGINT);
+	wait_for_ever();
+}
+
+/* Asks for a stop when it is ready, and for another when it is told to stop; never ends by itself. */
+static void two_wishes(void)
+{
+	signal(SIGTERM, on_term);
+	say("ready here\n");
+	kill(getppid(), SIGINT);
+	while (!got_term)
+		pause();
+	usleep(2 * SUPERVISOR_ONE_WISH_MS * 1000); /* else the two would count as one */
+	kill(getppid(), SIGINT);
+	wait_for_ever();
+}
+
+/* What the child was given, to FILE, then it asks for a stop. */
+static void inspect(const char *file)
+{
+	bool others = fcntl(CHILD_LISTEN_FD + 1, F_GETFD) >= 0 || fcntl(50, F_GETFD) >= 0;
+	FILE *f = fopen(file, "w");
+
+	fprintf(f, "group=%d stdin=%d listen=%d env=%s", getpgid(0) == getpid(), (int)read(0, &(char){0}, 1),
+		fcntl(CHILD_LISTEN_FD, F_GETFD) >= 0, getenv("STATOR_TEST_ENV"));
+	fprintf(f, " others=%d", others);
+	fclose(f);
+	say("ready here\n");
+	kill(getppid(), SIGTERM);
+	wait_for_ever();
+}
+
+static int child_main(const char *behaviour, const char *file)
+{
+	if (!strcmp(behaviour, "polite"))
+		polite();
+	else if (!strcmp(behaviour, "deaf"))
+		deaf();
+	else if (!strcmp(behaviour, "bad"))
+		bad();
+	else if (!strcmp(behaviour, "crash"))
+		crash();
+	else if (!strcmp(behaviour, "crash-once"))
+		crash_once(file);
+	else if (!strcmp(behaviour, "two-wishes"))
+		two_wishes();
+	else if (!strcmp(behaviour, "inspect"))
+		inspect(file);
+	return 98;
+}
+
+/* ---- the tests ---- */
+
+struct fixture {
+	struct supervised processes[2];
+	const char *argv[2][5];
+	char file[64], output[64 * 1024];
+	int ready; /* times on_ready was called */
+	int stop_on_ready; /* signal to ourselves then */
+	int end;
+	bool json;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+
+	snprintf(f->file, sizeof f->file, "/tmp/stator-supervisor-%d", (int)getpid());
+	unlink(f->file);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	unlink(f->file);
+	free(f);
+	return 0;
+}
+
+static void on_ready(void *ctx, struct screen *screen, uint64_t took_us)
+{
+	struct fixture *f = ctx;
+	(void)took_us;
+
+	f->ready++;
+	screen_line(screen, "everything is ready");
+	if (f->stop_on_ready)
+		raise(f->stop_on_ready);
+}
+
+static void run(struct fixture *f, const char *frontend, const char *worker)
+{
+	const char *behaviours[2] = {frontend, worker};
+	const struct loop_config loop_config = {0};
+	struct supervisor_config config = {
+		.processes = f->processes, .count = 2, .drain_ms = 100, .quiet = true, .on_ready = on_ready, .ctx = f};
+	int out[2];
+	struct err err;
+
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	fcntl(out[1], F_SETPIPE_SZ, 1 << 20); /* room for all, so that nobody need read meanwhile */
+	config.fd = out[1];
+	for (int i = 0; i < 2; i++) {
+		const char *argv[] = {"test", "child", behaviours[i], f->file, NULL};
+		struct process *p = &f->processes[i].process;
+
+		memcpy(f->argv[i], argv, sizeof argv);
+		p->name = i == 0 ? "frontend" : "mock-0";
+		p->is_frontend = i == 0;
+		p->spec.argv = f->argv[i];
+		if (p->spec.listen_fd == 0)
+			p->spec.listen_fd = -1;
+	}
+	assert_int_equal(loop_create(&config.loop, &loop_config, &err), 0);
+	alarm(60); /* the deadline of every wait in here */
+	f->end = supervisor_run(&config, &err);
+	alarm(0);
+	loop_destroy(config.loop);
+	close(out[1]);
+	ssize_t n = read(out[0], f->output, sizeof f->output - 1);
+	f->output[n > 0 ? n : 0] = '\0';
+	close(out[0]);
+	/* No child is left, alive or dead. */
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+}
+
+static bool said(const struct fixture *f, const char *text)
+{
+	if (strstr(f->output, text))
+		return true;
+	print_message("no \"%s\" in:\n%s\n", text, f->output);
+	return false;
+}
+
+static void a_signal_drains_and_nothing_is_left(void **state)
+{
+	struct fixture *f = *state;
+
+	f->stop_on_ready = SIGINT;
+	run(f, "polite", "polite");
+	assert_int_equal(f->end, SUPERVISOR_STOPPED);
+	assert_int_equal(f->ready, 1);
+	assert_true(said(f, "mock-0    ready       all is well"));
+	assert_true(said(f, "draining"));
+}
+
+static void a_bad_start_is_explained_and_ends_the_deployment(void **state)
+{
+	struct fixture *f = *state;
+
+	run(f, "polite", "bad");
+	assert_int_equal(f->end, SUPERVISOR_FAILED);
+	assert_int_equal(f->ready, 0);
+	assert_true(said(f, "worker mock-0: could not load model \"x\": it is bad (exit status 1 after"));
+	assert_true(said(f, "    | a last word"));
+}
+
+static void three_deaths_before_ready_end_the_deployment(void **state)
+{
+	struct fixture *f = *state;
+
+	run(f, "polite", "crash");
+	assert_int_equal(f->end, SUPERVISOR_FAILED);
+	assert_true(said(f, "starting it again in 0.1 s"));
+	assert_true(said(f, "starting it again in 0.2 s"));
+	assert_true(said(f, "the deployment cannot start"));
+	assert_true(said(f, "    | about to crash"));
+}
+
+static void a_worker_that_dies_is_started_again_and_its_last_lines_are_shown(void **state)
+{
+	struct fixture *f = *state;
+
+	run(f, "polite", "crash-once");
+	assert_int_equal(f->end, SUPERVISOR_STOPPED);
+	assert_true(said(f, "killed by signal 9 (Killed); starting it again in 0.1 s; its last lines:"));
+	assert_true(said(f, "    | famous last words"));
+}
+
+static void a_frontend_that_dies_is_started_again(void **state)
+{
+	struct fixture *f = *state;
+
+	run(f, "crash-once", "polite");
+	assert_int_equal(f->end, SUPERVISOR_STOPPED);
+	assert_true(said(f, "the frontend died"));
+}
+
+static void a_frontend_that_is_deaf_is_killed_after_its_drain_time(void **state)
+{
+	struct fixture *f = *state;
+
+	f->stop_on_ready = SIGTERM;
+	run(f, "deaf", "polite");
+	assert_int_equal(f->end, SUPERVISOR_STOPPED);
+	assert_true(said(f, "did not end within its drain time"));
+}
+
+static void a_second_signal_kills_at_once(void **state)
+{
+	struct fixture *f = *state;
+
+	run(f, "two-wishes", "deaf");
+	assert_int_equal(f->end, SUPERVISOR_KILLED);
+	assert_true(said(f, "stopping at once"));
+}
+
+static void a_child_gets_what_it_needs_and_nothing_else(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const envs[] = {"STATOR_TEST_ENV=new", NULL};
+	char text[256] = "";
+	int leaked = dup(1), fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	setenv("STATOR_TEST_ENV", "old", 1);
+	assert_true(dup2(leaked, 50) == 50); /* without CLOEXEC, as a careless parent leaves them */
+	f->processes[0].process.spec.listen_fd = fd;
+	f->processes[0].process.spec.envs = envs;
+	run(f, "inspect", "polite");
+	assert_int_equal(f->end, SUPERVISOR_STOPPED);
+	FILE *file = fopen(f->file, "r");
+	assert_non_null(file);
+	assert_non_null(fgets(text, sizeof text, file));
+	fclose(file);
+	assert_string_equal(text, "group=1 stdin=0 listen=1 env=new others=0");
+	close(50);
+	close(leaked);
+	close(fd);
+}
+
+static void ends_are_told_in_words(void **state)
+{
+	(void)state;
+	char text[128];
+
+	assert_string_equal(child_end_text(3 << 8, text, sizeof text), "exit status 3");
+	assert_string_equal(child_end_text(SIGKILL, text, sizeof text), "killed by signal 9 (Killed)");
+	assert_string_equal(
+		child_end_text(SIGABRT | 0x80, text, sizeof text), "killed by signal 6 (Aborted), core dumped");
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_signal_drains_and_nothing_is_left),
+		TEST(a_bad_start_is_explained_and_ends_the_deployment),
+		TEST(three_deaths_before_ready_end_the_deployment),
+		TEST(a_worker_that_dies_is_started_again_and_its_last_lines_are_shown),
+		TEST(a_frontend_that_dies_is_started_again),
+		TEST(a_frontend_that_is_deaf_is_killed_after_its_drain_time),
+		TEST(a_second_signal_kills_at_once),
+		TEST(a_child_gets_what_it_needs_and_nothing_else),
+		cmocka_unit_test(ends_are_told_in_words),
+	};
+
+	if (argc == 4 && strcmp(argv[1], "child") == 0)
+		return child_main(argv[2], argv[3]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
