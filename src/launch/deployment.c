@@ -134,7 +134,8 @@ static const char *model_path(const struct builder *b, const struct graph_servic
 	return demo ? b->config->demo_model : s->model;
 }
 
-/* CPUs of a llama worker, unless the user chose threads or CPUs. Fills facts for the table. */
+/* CPUs of a llama worker, unless the user chose threads or CPUs. Fills facts for the table; how many threads there are
+ * the worker says itself. */
 static void cpus_give(struct builder *b, const struct graph_service *s, struct supervised *p, struct words *w)
 {
 	const struct cores *c = b->config->cores;
@@ -151,14 +152,13 @@ static void cpus_give(struct builder *b, const struct graph_service *s, struct s
 	p->process.spec.cpus = c->cpus + share.first;
 	p->process.spec.cpus_len = share.count;
 	buf_init(&text, sizeof p->facts - 1);
-	buf_printf(&text, "%u thread%s", share.threads, share.threads == 1 ? "" : "s");
 	if (share.count > 0) {
-		buf_add_str(&text, share.count == 1 ? " on CPU " : " on CPUs ");
+		buf_add_str(&text, share.count == 1 ? "on CPU " : "on CPUs ");
 		cores_print(&text, c, share.first, share.count);
 	} else if (c->quota && c->quota < c->count) {
-		buf_printf(&text, " (a cgroup allows %u of %u CPUs)", c->quota, c->count);
+		buf_printf(&text, "a cgroup allows %u of %u CPUs", c->quota, c->count);
 	} else if (b->llama_workers > c->count) {
-		buf_printf(&text, " (%u workers share %u CPU%s)", b->llama_workers, c->count, c->count == 1 ? "" : "s");
+		buf_printf(&text, "%u workers share %u CPU%s", b->llama_workers, c->count, c->count == 1 ? "" : "s");
 	}
 	snprintf(p->facts, sizeof p->facts, "%s", buf_str(&text));
 	buf_done(&text);

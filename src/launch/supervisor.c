@@ -259,7 +259,7 @@ static void on_status(void *ctx, struct process *p, const struct status *status)
 	}
 }
 
-/* "2026-11-23T12:00:00.123Z info ...": while the deployment starts the table tells all that, and better. */
+/* "2026-11-23T12:00:00.123Z info ...": while the deployment starts and stops we tell all that, and better. */
 static bool is_chatter(const char *line)
 {
 	const char *level = strchr(line, ' ');
@@ -271,7 +271,7 @@ static void on_line(void *ctx, struct process *p, char *line)
 {
 	struct supervisor *s = ctx;
 
-	if (!s->config->quiet && (s->phase != PHASE_STARTING || s->config->json || !is_chatter(line)))
+	if (!s->config->quiet && (s->phase == PHASE_RUNNING || s->config->json || !is_chatter(line)))
 		log_line_show(s, p, line);
 }
 

@@ -123,8 +123,8 @@ static void llama_workers_share_the_cpus(void **state)
 	assert_int_equal(f->d.processes[1].process.spec.cpus_len, 2);
 	assert_int_equal(f->d.processes[2].process.spec.cpus[0], 2);
 	assert_int_equal(f->d.processes[3].process.spec.cpus[0], 3);
-	assert_string_equal(f->d.processes[1].facts, "2 threads on CPUs 0-1");
-	assert_string_equal(f->d.processes[3].facts, "1 thread on CPU 3");
+	assert_string_equal(f->d.processes[1].facts, "on CPUs 0-1");
+	assert_string_equal(f->d.processes[3].facts, "on CPU 3");
 	assert_non_null(strstr(command(f, 1), "--threads=2"));
 	assert_non_null(strstr(command(f, 3), f->model));
 	assert_non_null(strstr(command(f, 3), "--served-model-name=big"));

@@ -1,0 +1,434 @@
+"""stator serve as an operator sees it: start, stop, death and return of its processes; and the small commands beside it."""
+
+import json
+import os
+import pathlib
+import re
+import shlex
+import signal
+import subprocess
+
+import pytest
+from deployment import URL, Deployment, Process, arguments_of, mock_graph, stat_of, stator_bin, until
+from rawhttp import Wire, post
+
+SHORT = {"model": "mock", "prompt": "once upon a time", "max_tokens": 8}
+# Two seconds at 20 ms a token.
+STREAM = {"model": "mock", "prompt": "for a while", "max_tokens": 100, "ignore_eos": True, "stream": True}
+# Minutes.
+LONG = {**STREAM, "max_tokens": 20000}
+SLOW = {"decode-us-base": 20000, "context-length": 30000}
+
+
+def stator(*args, input=None, env=None, deadline_s=60):
+    return subprocess.run([stator_bin(), *map(str, args)], input=input, env={**os.environ, **(env or {})}, text=True,
+                          stdin=subprocess.DEVNULL if input is None else None, timeout=deadline_s, capture_output=True)
+
+
+def runtime_dir(deployment):
+    """The private folder of a deployment, from the command line of a worker."""
+    (listen,) = (a for a in arguments_of(deployment.workers()[0]) if a.startswith("--listen=unix:"))
+    return pathlib.Path(listen.removeprefix("--listen=unix:")).parent
+
+
+@pytest.fixture(scope="module")
+def slow():
+    with Deployment(graph=mock_graph(None, SLOW, workers=2)) as deployment:
+        yield deployment
+
+
+# Starting.
+
+@pytest.mark.smoke
+def test_serve_without_a_graph_starts_two_mock_workers_on_any_port():
+    with Deployment("--engine", "mock", "--port", "0") as deployment:
+        assert len(deployment.workers()) == 2
+        assert post(deployment, "/v1/completions", SHORT).status == 200
+
+
+@pytest.mark.smoke
+def test_the_curl_line_can_be_pasted():
+    with Deployment("--engine", "mock", "--port", "0", "--MockWorker.served-model-name=it's \"x\"") as deployment:
+        line = deployment.wait_line(r"^\s*curl -N .*").group()
+        answer = subprocess.run(line.strip(), shell=True, capture_output=True, text=True, timeout=60)
+        assert answer.returncode == 0, answer.stderr
+        assert answer.stdout.rstrip().endswith("data: [DONE]")
+
+
+def test_the_table_names_every_process_and_its_state():
+    with Deployment(graph=mock_graph(workers=3)) as deployment:
+        for name in ("frontend", "mock-0", "mock-1", "mock-2"):
+            deployment.wait_line(rf"^\s*{name}\s+ready")
+        assert re.search(r"mock on 3 mock workers, \d+ CPU", deployment.lines[0])
+
+
+def test_flags_of_serve_win_over_the_graph():
+    with Deployment("--workers", "3", "--host", "127.0.0.1", graph=mock_graph(workers=1)) as deployment:
+        assert len(deployment.workers()) == 3
+
+
+def test_check_says_what_would_be_started_and_starts_nothing(tmp_path):
+    (tmp_path / "graph.yaml").write_text(json.dumps(mock_graph(workers=2)))
+    done = stator("serve", "--check", tmp_path / "graph.yaml")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("stator worker ") == 2 and done.stdout.count("stator frontend ") == 1
+
+
+def test_json_logs_are_json_on_every_line():
+    process = Process("serve", "--engine", "mock", "--port", "0", "--log-json")
+    try:
+        process.wait_line("deployment ready")
+        process.popen.send_signal(signal.SIGTERM)
+        assert process.wait_exit() == 0
+        for line in process.lines:
+            assert isinstance(json.loads(line), dict), line
+    finally:
+        process.kill_all()
+
+
+def test_a_worker_flag_for_a_graph_with_two_kinds_of_workers_asks_which(tmp_path):
+    (tmp_path / "graph.yaml").write_text("MockWorker: {}\nOther:\n  engine: mock\n")
+    done = stator("serve", "--port", "0", "--workers", "2", tmp_path / "graph.yaml")
+    assert done.returncode == 2
+    assert "ServiceArgs.workers" in done.stderr
+
+
+# Stopping.
+
+@pytest.mark.smoke
+def test_ctrl_c_lets_a_stream_finish_refuses_new_ones_and_leaves_nothing():
+    deployment = Deployment(graph=mock_graph(None, SLOW, workers=2))
+    try:
+        folder = runtime_dir(deployment)
+        assert folder.stat().st_mode & 0o077 == 0
+        assert (folder / "secret").stat().st_mode & 0o077 == 0
+        with Wire(deployment) as wire:
+            wire.request("POST", "/v1/completions", STREAM)
+            assert wire.head()[0] == 200
+            next(wire.events())
+            deployment.popen.send_signal(signal.SIGINT)
+            deployment.wait_line("draining")
+            assert list(wire.events())[-1] == "[DONE]"
+        assert deployment.wait_exit() == 0
+        assert not deployment.session()
+        assert not folder.exists()
+    finally:
+        deployment.kill_all()
+        deployment.folder.cleanup()
+
+
+@pytest.mark.smoke
+def test_a_second_ctrl_c_stops_at_once():
+    deployment = Deployment(graph=mock_graph(None, SLOW, workers=2))
+    try:
+        folder = runtime_dir(deployment)
+        with Wire(deployment) as wire:
+            wire.request("POST", "/v1/completions", LONG)
+            assert wire.head()[0] == 200
+            deployment.popen.send_signal(signal.SIGINT)
+            deployment.wait_line("draining")
+
+            def stopped():
+                # One that comes within 50 ms of the first counts as the same wish: then the next one does it.
+                deployment.popen.send_signal(signal.SIGINT)
+                return deployment.popen.poll() is not None
+
+            until("it to stop", stopped, 5)
+        assert deployment.wait_exit(5) == 130
+        assert not deployment.session()
+        assert not folder.exists()
+    finally:
+        deployment.kill_all()
+        deployment.folder.cleanup()
+
+
+def test_a_drain_that_takes_too_long_is_broken_off():
+    deployment = Deployment("--drain-seconds", "1", graph=mock_graph(None, SLOW))
+    try:
+        with Wire(deployment) as wire:
+            wire.request("POST", "/v1/completions", LONG)
+            assert wire.head()[0] == 200
+            next(wire.events())
+            deployment.popen.send_signal(signal.SIGTERM)
+            assert deployment.wait_exit(20) == 0
+        assert not deployment.session()
+    finally:
+        deployment.kill_all()
+        deployment.folder.cleanup()
+
+
+def test_ctrl_c_of_a_terminal_reaches_the_supervisor_alone(slow):
+    """It goes to the foreground process group: the children have groups of their own."""
+    assert all(int(stat_of(pid)[2]) == pid for pid in slow.workers() + slow.children("frontend"))
+
+
+def test_a_stop_while_it_loads_leaves_nothing(demo_model):
+    process = Process("serve", demo_model, "--port", "0")
+    try:
+        process.wait_line("loading weights")
+        process.popen.send_signal(signal.SIGINT)
+        assert process.wait_exit(20) == 0
+        assert not process.session()
+    finally:
+        process.kill_all()
+
+
+# Dying.
+
+@pytest.mark.smoke
+def test_a_killed_worker_is_started_again_and_its_last_lines_are_shown(slow):
+    first = len(slow.lines)
+    victim = slow.workers()[0]
+    name = next(a for a in arguments_of(victim) if a.startswith("--name=")).removeprefix("--name=")
+    os.kill(victim, signal.SIGKILL)
+    slow.wait_line(rf"worker {name} died .*killed by signal 9.*starting it again in 0\.1 s.*last lines", after=first)
+    slow.wait_line(r"^    \| .*worker ready", after=first)
+    slow.wait_line(rf"{name}\s+ready", after=first)
+    assert len(slow.workers()) == 2
+    assert post(slow, "/v1/completions", SHORT).status == 200
+
+
+def test_the_folder_of_a_killed_supervisor_is_swept_by_the_next():
+    deployment = Deployment(graph=mock_graph())
+    try:
+        folder = runtime_dir(deployment)
+        deployment.popen.kill()
+        until("its children to be gone", lambda: not deployment.session(), 20)
+        assert folder.exists()
+        with Deployment(graph=mock_graph()):
+            assert not folder.exists()
+    finally:
+        deployment.kill_all()
+        deployment.folder.cleanup()
+
+
+def test_a_child_between_fork_and_exec_does_not_outlive_its_supervisor():
+    """Kill the supervisor at any moment of its start: nobody stays behind."""
+    for _ in range(10):
+        process = Process("serve", "--engine", "mock", "--port", "0")
+        try:
+            until("a child", lambda: len(process.session()) > 1, 20)
+            process.popen.kill()
+            until("all to be gone", lambda: not process.session(), 20)
+        finally:
+            process.kill_all()
+
+
+# The commands beside serve.
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("args, said", [
+    (["srve"], 'did you mean "serve"'), (["serve", "--prot", "1"], 'did you mean "--port"'),
+    (["completion", "tcsh"], "bash, zsh and fish"), (["help", "cht"], 'did you mean "chat"'), ([], "stator help"),
+    (["run"], "which model"), (["serve", "--port", "x"], "65535"), (["frontend"], "--workers"),
+    (["serve", "a.yaml", "b.yaml"], "b.yaml"),
+])
+def test_a_mistyped_command_line_is_explained_with_status_2(args, said):
+    done = stator(*args)
+    assert done.returncode == 2, done
+    assert said in done.stderr
+    assert not done.stdout
+
+
+@pytest.mark.parametrize("command", ["serve", "run", "chat", "worker", "frontend", "version", "help", "completion", "man"])
+def test_every_command_has_help(command):
+    for args in ([command, "--help"], ["help", command]):
+        done = stator(*args)
+        assert done.returncode == 0, done.stderr
+        assert f"usage: stator {command}" in done.stdout
+
+
+def test_version_states_what_it_was_built_with():
+    said = stator("version").stdout
+    for word in ("stator", "commit", "compiler", "llama.cpp", "libevent", "cuda"):
+        assert re.search(rf"^{re.escape(word)} +\S", said, re.M), said
+    short = stator("--version").stdout.splitlines()[0].split()[-1]
+    assert stator("version", "--short").stdout.strip() == short
+
+
+def test_output_that_cannot_be_written_is_an_error():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([stator_bin(), "help"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "No space left" in done.stderr
+
+
+def test_bash_completes_commands_and_flags():
+    def complete(line):
+        words = shlex.split(line) + ([""] if line.endswith(" ") else [])
+        script = (f"source <({shlex.quote(stator_bin())} completion bash); COMP_WORDS=({' '.join(map(shlex.quote, words))}); "
+                  f"COMP_CWORD={len(words) - 1}; $(complete -p stator | sed 's/.*-F \\([^ ]*\\).*/\\1/') stator; "
+                  'printf "%s\\n" "${COMPREPLY[@]}"')
+        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60).stdout.split()
+
+    assert "serve" in complete("stator se")
+    assert "--port" in complete("stator serve --po")
+
+
+# run and chat.
+
+@pytest.mark.smoke
+def test_chat_without_a_terminal_answers_each_line(slow):
+    done = stator("chat", slow.url, "--max-tokens", "4", input="hello\nagain\n")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) >= 2
+    assert not done.stderr
+
+
+def test_chat_says_what_the_server_says(slow):
+    done = stator("chat", slow.url, "--model", "nobody", input="hello\n")
+    assert done.returncode == 1
+    assert "nobody" in done.stderr and "mock" in done.stderr
+
+
+def test_chat_without_a_server_says_so():
+    done = stator("chat", "http://127.0.0.1:1", input="hello\n")
+    assert done.returncode == 1
+    assert "Connection refused" in done.stderr and "stator serve" in done.stderr
+
+
+@pytest.mark.parametrize("url, said", [("ftp://x", "ftp"), ("https://x", "https"), ("http://x:99999", "99999")])
+def test_chat_refuses_what_is_no_url(url, said):
+    done = stator("chat", url, input="")
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+def test_chat_shows_its_key():
+    keys = pathlib.Path(os.environ.get("TMPDIR", "/tmp"), f"stator-keys-{os.getpid()}")
+    keys.write_text("secret-one\n")
+    keys.chmod(0o600)
+    try:
+        with Deployment("--api-keys", keys, graph=mock_graph()) as deployment:
+            refused = stator("chat", deployment.url, input="hello\n")
+            assert refused.returncode == 1 and "key" in refused.stderr.lower()
+            for args, env in ((["--api-key", "secret-one"], {}), ([], {"OPENAI_API_KEY": "secret-one"})):
+                assert stator("chat", deployment.url, "-n", "3", *args, input="hello\n", env=env).returncode == 0
+    finally:
+        keys.unlink()
+
+
+class Terminal:
+    """A command on a terminal of its own: what it prints, and keys to press."""
+
+    def __init__(self, *args, env=None):
+        import pty
+
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execve(stator_bin(), ["stator", *map(str, args)], {**os.environ, "TERM": "xterm", **(env or {})})
+        os.set_blocking(self.fd, False)
+        self.said = b""
+        self.seen = 0
+
+    def read(self):
+        try:
+            data = os.read(self.fd, 65536)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        self.said += data
+        return bool(data)
+
+    def expect(self, text, deadline_s=30):
+        """Wait for text behind what was expected before."""
+        def there():
+            self.read()
+            return text.encode() in self.said[self.seen:]
+
+        until(f"{text!r} on the terminal", there, deadline_s)
+        self.seen = self.said.index(text.encode(), self.seen) + len(text.encode())
+
+    def press(self, keys):
+        os.write(self.fd, keys.encode())
+
+    def wait_exit(self, deadline_s=30):
+        status = []
+
+        def ended():
+            self.read()
+            pid, code = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                status.append(os.waitstatus_to_exitcode(code))
+            return pid
+
+        until("it to end", ended, deadline_s)
+        os.close(self.fd)
+        self.pid = None
+        return status[0]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            os.close(self.fd)
+
+
+@pytest.mark.smoke
+def test_ctrl_c_in_chat_stops_the_answer_only(slow, tmp_path):
+    state = {"XDG_STATE_HOME": str(tmp_path)}
+    with Terminal("chat", slow.url, "--max-tokens", "5000", env=state) as chat:
+        chat.expect("> ")
+        chat.press("hello there\r")
+        until("the answer to run", lambda: slow.running() == 1 and chat.read())
+        chat.press("\x03")
+        chat.expect("(stopped)")
+        until("the worker to be free", slow.idle, 20)
+        chat.expect("> ")
+        chat.press("/hepl\r")
+        chat.expect('did you mean "/help"')
+        chat.expect("> ")
+        chat.press("half a line\x03")
+        chat.expect("leaves")
+        chat.press("\x04")
+        assert chat.wait_exit() == 0
+    history = tmp_path / "stator" / "chat_history"
+    assert "hello" in history.read_text()
+    assert history.stat().st_mode & 0o077 == 0
+
+
+def test_the_table_is_redrawn_on_a_terminal_and_ctrl_c_works_there():
+    with Terminal("serve", "--engine", "mock", "--port", "0") as terminal:
+        terminal.expect("Ready in")
+        assert b"\x1b[" in terminal.said and URL.search(terminal.said.decode(errors="replace"))
+        terminal.press("\x03")
+        terminal.expect("draining")
+        assert terminal.wait_exit() == 0
+
+
+def test_run_answers_on_standard_output_and_nothing_else(demo_model):
+    args = ("run", demo_model, "-p", "Say hello.", "-n", "8", "--seed", "1")
+    first, second = stator(*args), stator(*args, "--verbose")
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert first.stdout.strip() and first.stdout == second.stdout
+    assert not first.stderr
+    assert re.search(r"answer +8 tokens", second.stderr), second.stderr
+
+
+def test_run_reads_its_prompt_from_a_pipe(demo_model):
+    done = stator("run", demo_model, "-n", "4", "--raw", input="Once upon a")
+    assert done.returncode == 0 and done.stdout.strip(), done.stderr
+
+
+def test_run_explains_a_model_that_is_none(tmp_path):
+    (tmp_path / "x.gguf").write_text("no model")
+    for path, word in ((tmp_path / "nothing.gguf", "No such file"), (tmp_path / "x.gguf", "GGUF")):
+        done = stator("run", path, "-p", "x")
+        assert done.returncode == 1
+        assert word in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_install_puts_everything_below_destdir(tmp_path):
+    root = pathlib.Path(__file__).resolve().parents[2]
+    build = pathlib.Path(stator_bin()).parent
+    if build != root / "build":
+        pytest.skip("the program under test is not this tree's")
+    subprocess.run(["make", "-C", root, "install", f"DESTDIR={tmp_path}", "PREFIX=/usr"], check=True, capture_output=True,
+                   timeout=300)
+    for path in ("bin/stator", "share/man/man1/stator.1", "share/bash-completion/completions/stator",
+                 "share/zsh/site-functions/_stator", "share/fish/vendor_completions.d/stator.fish"):
+        assert (tmp_path / "usr" / path).stat().st_size > 0
