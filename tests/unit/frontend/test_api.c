@@ -1,0 +1,729 @@
+/* What clients read, byte by byte where it matters, over HTTP on a fake clock. */
+#include "base/rng.h"
+#include "frontend/keys.h"
+#include "text/template.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../lib/cmocka_all.h"
+#include "../lib/world.h"
+
+static struct world_config config;
+static struct world w;
+static struct world_client c;
+
+static void start_with(void (*change)(struct world_config *))
+{
+	world_config_default(&config, 7);
+	config.workers = 1;
+	if (change)
+		change(&config);
+	world_init(&w, &config);
+	world_wait_workers(&w, config.workers);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	start_with(NULL);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	world_wait_idle(&w);
+	world_client_done(&c);
+	world_done(&w);
+	return 0;
+}
+
+static const char *post(const char *path, const char *body)
+{
+	world_client_done(&c);
+	world_post(&w, &c, path, body);
+	world_finish(&c);
+	assert_true(c.whole);
+	return buf_str(&c.body);
+}
+
+static const char *get(const char *path)
+{
+	world_client_done(&c);
+	world_send(&w, &c, "GET", path, NULL, NULL);
+	world_finish(&c);
+	return buf_str(&c.body);
+}
+
+/* The answer's JSON, checked to be some; the caller drops it. */
+static json_t *json_of(const char *text)
+{
+	json_error_t error;
+	json_t *root = json_loads(text, JSON_ALLOW_NUL, &error);
+	if (!root)
+		fail_msg("no JSON: %s", text);
+	return root;
+}
+
+static void replace_id(const char *body, const char *kind, char *ret, size_t cap)
+{
+	char prefix[32];
+	snprintf(prefix, sizeof prefix, "\"id\":\"%s-", kind);
+	const char *at = strstr(body, prefix);
+	assert_non_null(at);
+	at += strlen(prefix);
+	snprintf(ret, cap, "%.*s", (int)strcspn(at, "\""), at);
+}
+
+static void a_chat_stream_has_openai_s_events_byte_for_byte(void **state)
+{
+	(void)state;
+	char id[64], want[4096];
+
+	struct ll_message messages[] = {{.role = "user", .content = "Hi", .content_len = 2}};
+	struct chat_template *t;
+	struct tokens prompt = {0};
+	struct buf text;
+	assert_int_equal(chat_template_load(&t, w.tokenizer, NULL, NULL), 0);
+	assert_int_equal(
+		chat_render(t, &(struct chat_request){.messages = messages, .message_count = 1, .tokens_max = 999},
+			&prompt, NULL),
+		0);
+	buf_init(&text, 1000);
+	assert_string_equal(world_reference(&w, prompt.v, prompt.len, false, 0, 3, false, &text), "length");
+	const char *body = post("/v1/chat/completions",
+		"{\"model\":\"mock\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"temperature\":0,"
+		"\"max_completion_tokens\":3,\"stream\":true,\"stream_options\":{\"include_usage\":true}}");
+	replace_id(body, "chatcmpl", id, sizeof id);
+#define HEAD                                                                                                           \
+	"data: {\"id\":\"chatcmpl-%s\",\"object\":\"chat.completion.chunk\",\"created\":1767225601,"                   \
+	"\"model\":\"mock\",\"choices\":["
+#define MIDDLE "},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n"
+	snprintf(want, sizeof want,
+		HEAD
+		"{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"" MIDDLE HEAD
+		"{\"index\":0,\"delta\":{\"content\":\"%c\"" MIDDLE HEAD
+		"{\"index\":0,\"delta\":{\"content\":\"%c\"" MIDDLE HEAD
+		"{\"index\":0,\"delta\":{\"content\":\"%c\"" MIDDLE HEAD
+		"{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"length\"}],\"usage\":null}\n\n" HEAD
+		"],\"usage\":{\"prompt_tokens\":%u,\"completion_tokens\":3,\"total_tokens\":%u,"
+		"\"prompt_tokens_details\":{\"cached_tokens\":0}}}\n\ndata: [DONE]\n\n",
+		id, id, text.data[0], id, text.data[1], id, text.data[2], id, id, prompt.len, prompt.len + 3);
+	assert_string_equal(body, want);
+	assert_string_equal(world_header(&c, "content-type"), "text/event-stream");
+	vec_done(&prompt);
+	buf_done(&text);
+	chat_template_destroy(t);
+}
+
+static void a_chat_answer_is_openai_s_object(void **state)
+{
+	(void)state;
+	json_t *root = json_of(post("/v1/chat/completions", "{\"model\":\"mock\",\"messages\":[{\"role\":\"system\","
+							    "\"content\":[{\"type\":\"text\",\"text\":\"Be \"},"
+							    "{\"type\":\"text\",\"text\":\"good\"}]},{\"role\":"
+							    "\"user\",\"content\":\"Hi\"}],\"seed\":5,\"user\":\"u\","
+							    "\"made_up_field\":{\"x\":[1]}}"));
+	const char *object, *role, *content, *finish;
+	json_int_t prompt, completion, total;
+
+	assert_int_equal(c.status, 200);
+	assert_int_equal(json_unpack(root, "{s:s,s:[{s:{s:s,s:s},s:s}],s:{s:I,s:I,s:I}}", "object", &object, "choices",
+				 "message", "role", &role, "content", &content, "finish_reason", &finish, "usage",
+				 "prompt_tokens", &prompt, "completion_tokens", &completion, "total_tokens", &total),
+		0);
+	assert_string_equal(object, "chat.completion");
+	assert_string_equal(role, "assistant");
+	assert_string_equal(finish, "stop");
+	assert_int_equal(total, prompt + completion);
+	assert_int_equal(completion, strlen(content) + 1); /* bytes, and the end token */
+	json_decref(root);
+}
+
+static void n_choices_are_those_of_their_seeds(void **state)
+{
+	(void)state;
+	struct buf want;
+
+	json_t *root = json_of(post("/v1/completions",
+		"{\"model\":\"mock\",\"prompt\":\"Tell me\",\"n\":3,\"seed\":11,\"max_tokens\":20}"));
+	json_t *choices = json_object_get(root, "choices");
+	assert_int_equal(json_array_size(choices), 3);
+	for (uint32_t i = 0; i < 3; i++) {
+		const json_t *choice = json_array_get(choices, i);
+		buf_init(&want, 1000);
+		const char *finish =
+			world_reference_text(&w, "Tell me", true, i ? rng_keyed_u64(11, i) : 11, 20, &want);
+		assert_int_equal(json_integer_value(json_object_get(choice, "index")), i);
+		assert_string_equal(json_string_value(json_object_get(choice, "text")), buf_str(&want));
+		assert_string_equal(json_string_value(json_object_get(choice, "finish_reason")), finish);
+		buf_done(&want);
+	}
+	json_decref(root);
+}
+
+static void several_prompts_are_several_choices_and_echo_repeats_them(void **state)
+{
+	(void)state;
+	static const char *const prompts[] = {"One", "Two"};
+	struct buf want;
+
+	json_t *root = json_of(post("/v1/completions",
+		"{\"model\":\"mock\",\"prompt\":[\"One\",\"Two\"],\"echo\":true,\"temperature\":0,\"max_tokens\":9}"));
+	for (uint32_t i = 0; i < 2; i++) {
+		buf_init(&want, 1000);
+		buf_add_str(&want, prompts[i]);
+		world_reference_text(&w, prompts[i], false, 0, 9, &want);
+		const json_t *choice = json_array_get(json_object_get(root, "choices"), i);
+		assert_string_equal(json_string_value(json_object_get(choice, "text")), buf_str(&want));
+		buf_done(&want);
+	}
+	json_decref(root);
+	root = json_of(post("/v1/completions", "{\"model\":\"mock\",\"prompt\":[[72,105],[72]],\"temperature\":0}"));
+	assert_int_equal(json_array_size(json_object_get(root, "choices")), 2);
+	json_t *usage = json_object_get(root, "usage");
+	assert_int_equal(json_integer_value(json_object_get(usage, "prompt_tokens")), 3);
+	json_decref(root);
+}
+
+static void default_max_tokens_are_sixteen_for_completions(void **state)
+{
+	(void)state;
+	json_t *root = json_of(post("/v1/completions", "{\"prompt\":\"x\",\"ignore_eos\":true}"));
+	json_int_t n = json_integer_value(json_object_get(json_object_get(root, "usage"), "completion_tokens"));
+	assert_int_equal(n, 16);
+	json_decref(root);
+}
+
+static void a_stop_string_ends_the_text_before_it_in_streams_and_answers(void **state)
+{
+	(void)state;
+	struct buf text;
+	char body[512], stop[8];
+	struct world_stream s;
+
+	buf_init(&text, 1000);
+	world_reference_text(&w, "Stop me", true, 3, 40, &text);
+	assert_true(text.len > 12);
+	memcpy(stop, text.data + 6, 4);
+	stop[4] = '\0';
+	const char *at = strstr(text.data, stop);
+	snprintf(body, sizeof body,
+		"{\"model\":\"mock\",\"prompt\":\"Stop me\",\"seed\":3,\"max_tokens\":40,\"stop\":[\"zzz\",\"%s\"]}",
+		stop);
+	json_t *root = json_of(post("/v1/completions", body));
+	const json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
+	const char *got = json_string_value(json_object_get(choice, "text"));
+	assert_int_equal(strlen(got), at - text.data);
+	assert_memory_equal(got, text.data, strlen(got));
+	assert_string_equal(json_string_value(json_object_get(choice, "finish_reason")), "stop");
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(root, "usage"), "completion_tokens")),
+		at - text.data + 4);
+	json_decref(root);
+	snprintf(body, sizeof body,
+		"{\"model\":\"mock\",\"prompt\":\"Stop "
+		"me\",\"seed\":3,\"max_tokens\":40,\"stop\":\"%s\",\"stream\":true}",
+		stop);
+	post("/v1/completions", body);
+	world_stream_read(&s, &c);
+	assert_int_equal(s.text[0].len, at - text.data);
+	assert_string_equal(s.finish[0], "stop");
+	assert_int_equal(s.dones, 1);
+	world_stream_done(&s);
+	buf_done(&text);
+}
+
+static void chat_logprobs_have_token_bytes_and_top(void **state)
+{
+	(void)state;
+	json_t *root = json_of(post("/v1/chat/completions", "{\"model\":\"mock\",\"messages\":[{\"role\":\"user\","
+							    "\"content\":\"Hi\"}],\"max_tokens\":4,\"logprobs\":true,"
+							    "\"top_logprobs\":2,\"temperature\":0}"));
+	json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
+	const char *text = json_string_value(json_object_get(json_object_get(choice, "message"), "content"));
+	json_t *content = json_object_get(json_object_get(choice, "logprobs"), "content");
+
+	assert_int_equal(json_array_size(content), 4);
+	for (uint32_t i = 0; i < 4; i++) {
+		json_t *e = json_array_get(content, i), *top = json_object_get(e, "top_logprobs");
+		assert_int_equal(json_string_value(json_object_get(e, "token"))[0], text[i]);
+		assert_true(json_is_number(json_object_get(e, "logprob")));
+		assert_true(json_number_value(json_object_get(e, "logprob")) <= 0);
+		assert_int_equal(json_integer_value(json_array_get(json_object_get(e, "bytes"), 0)), text[i]);
+		assert_int_equal(json_array_size(top), 2);
+		assert_non_null(json_object_get(json_array_get(top, 0), "token"));
+	}
+	json_decref(root);
+}
+
+static void completion_logprobs_are_four_lists(void **state)
+{
+	(void)state;
+	json_t *root = json_of(
+		post("/v1/completions", "{\"prompt\":\"Hi\",\"max_tokens\":4,\"logprobs\":1,\"temperature\":0}"));
+	json_t *choice = json_array_get(json_object_get(root, "choices"), 0), *lp = json_object_get(choice, "logprobs");
+	static const char *const names[] = {"tokens", "token_logprobs", "top_logprobs", "text_offset"};
+
+	for (uint32_t i = 0; i < 4; i++)
+		assert_int_equal(json_array_size(json_object_get(lp, names[i])), 4);
+	assert_int_equal(json_object_size(json_array_get(json_object_get(lp, "top_logprobs"), 0)), 1);
+	for (uint32_t i = 0; i < 4; i++)
+		assert_int_equal(json_integer_value(json_array_get(json_object_get(lp, "text_offset"), i)), i);
+	json_decref(root);
+	/* In a stream each event has its own, and offsets go on. */
+	const char *body = post("/v1/completions",
+		"{\"prompt\":\"Hi\",\"max_tokens\":2,\"logprobs\":0,\"temperature\":0,\"stream\":true}");
+	assert_non_null(strstr(body, "\"top_logprobs\":null,\"text_offset\":[0]"));
+	assert_non_null(strstr(body, "\"top_logprobs\":null,\"text_offset\":[1]"));
+}
+
+static void a_prompt_seen_before_is_reported_as_cached(void **state)
+{
+	(void)state;
+	static const char body[] = "{\"prompt\":\"The same long prompt is sent two times over, "
+				   "and the second time most of it is there already.\",\"max_tokens\":2}";
+	json_int_t cached;
+
+	post("/v1/completions", body);
+	json_t *root = json_of(post("/v1/completions", body));
+	assert_int_equal(
+		json_unpack(root, "{s:{s:{s:I}}}", "usage", "prompt_tokens_details", "cached_tokens", &cached), 0);
+	assert_true(cached >= 64);
+	json_decref(root);
+}
+
+/* Each refused with this status, and a message that has these words. */
+static const struct {
+	const char *path, *body;
+	int status;
+	const char *words;
+} refusals[] = {
+	{"/v1/completions", "", 400, "no body"},
+	{"/v1/completions", "[]", 400, "must be a JSON object, not an array"},
+	{"/v1/completions", "{\n  \"prompt\": \"x\",\n  \"n\": }", 400, "line 3, column 8"},
+	{"/v1/completions", "{\"prompt\":\"a\xff\"}", 400, "invalid UTF-8 at byte offset 12 (byte 0xff)"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"model\":\"gpt\"}", 404,
+		"the model \\\"gpt\\\" does not exist; there is \\\"mock\\\""},
+	{"/v1/completions", "{}", 400, "\\\"prompt\\\" is missing"},
+	{"/v1/completions", "{\"messages\":[]}", 400, "go to /v1/chat/completions"},
+	{"/v1/completions", "{\"prompt\":[]}", 400, "\\\"prompt\\\" is empty"},
+	{"/v1/completions", "{\"prompt\":7}", 400,
+		"must be a string, an array of strings, or an array (of arrays) of token ids, not an integer"},
+	{"/v1/completions", "{\"prompt\":[\"a\",null]}", 400, "\\\"prompt[1]\\\" must be"},
+	{"/v1/completions", "{\"prompt\":[1,2.5]}", 400, "item 1 must be a token id, not a number with a fraction"},
+	{"/v1/completions", "{\"prompt\":[1,-2]}", 400, "item 1 is -2, which is no token id"},
+	{"/v1/completions", "{\"prompt\":[70000]}", 400, "token id 70000 at place 0; the model has 260 tokens"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":\"5\"}", 400,
+		"\\\"max_tokens\\\" must be an integer, not a string"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":0}", 400,
+		"\\\"max_tokens\\\" must be between 1 and 2097152, not 0"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":1e300}", 400, "must be between"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"temperature\":3}", 400,
+		"\\\"temperature\\\" must be between 0 and 2, not 3"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"temperature\":true}", 400,
+		"\\\"temperature\\\" must be a number, not true"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"n\":17}", 400, "\\\"n\\\" must be between 1 and 16"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"stream\":1}", 400,
+		"\\\"stream\\\" must be true or false, not an integer"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"seed\":1.5}", 400, "\\\"seed\\\" must be an integer"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"stop\":5}", 400,
+		"\\\"stop\\\" must be a string or an array of strings"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"stop\":[\"\"]}", 400, "empty string"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"logit_bias\":{\"a\":1}}", 400,
+		"the key \\\"a\\\", which is no token id"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"logit_bias\":{\"5\":101}}", 400,
+		"token 5 must be a number between -100 and 100"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"logprobs\":21}", 400, "\\\"logprobs\\\" must be between 0 and 20"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"best_of\":4}", 400, "best_of"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"suffix\":\"y\"}", 400, "suffix"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"echo\":true,\"logprobs\":1}", 400, "echo"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"top_k\":-2}", 400, "\\\"top_k\\\" must be -1 (off) or more"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"response_format\":{\"type\":\"json_object\"}}", 400,
+		"\\\"json_object\\\" is not supported yet"},
+	{"/v1/chat/completions", "{\"prompt\":\"x\"}", 400, "a \\\"prompt\\\" goes to /v1/completions"},
+	{"/v1/chat/completions", "{\"messages\":[]}", 400, "\\\"messages\\\" is empty"},
+	{"/v1/chat/completions", "{\"messages\":\"x\"}", 400, "\\\"messages\\\" must be an array, not a string"},
+	{"/v1/chat/completions", "{\"messages\":[5]}", 400, "\\\"messages[0]\\\" must be an object"},
+	{"/v1/chat/completions", "{\"messages\":[{\"content\":\"x\"}]}", 400,
+		"\\\"messages[0]\\\" needs a \\\"role\\\""},
+	{"/v1/chat/completions", "{\"messages\":[{\"role\":\"user\"}]}", 400,
+		"\\\"messages[0]\\\" needs a \\\"content\\\""},
+	{"/v1/chat/completions", "{\"messages\":[{\"role\":\"user\",\"content\":5}]}", 400,
+		"\\\"messages[0].content\\\" must be a string or an array"},
+	{"/v1/chat/completions",
+		"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"image_"
+		"url\"}]}]}",
+		400, "\\\"messages[0].content[1]\\\" is of type \\\"image_url\\\"; this server takes text only"},
+	{"/v1/chat/completions",
+		"{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tools\":[{\"type\":\"function\"}]}", 400,
+		"\\\"tools\\\" is not supported yet"},
+	{"/v1/chat/completions", "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"top_logprobs\":2}", 400,
+		"needs \\\"logprobs\\\""},
+	{"/tokenize", "{}", 400, "nothing to tokenize"},
+	{"/detokenize", "{\"tokens\":\"x\"}", 400, "\\\"tokens\\\" must be an array of token ids, not a string"},
+	{"/v1/chat/completion", "{}", 404, "did you mean /v1/chat/completions?"},
+	{"/chat/completions", "{}", 404, "did you mean /v1/chat/completions?"},
+	{"/v1/v1/completions", "{}", 404, "did you mean /v1/completions?"},
+	{"/nothing/like/it", "{}", 404, "the API is at"},
+	{"/v1/models", "{}", 405, "/v1/models takes GET, not POST"},
+};
+
+static void every_mistake_is_named(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_LEN(refusals); i++) {
+		const char *body = post(refusals[i].path, refusals[i].body);
+		if (c.status != refusals[i].status || !strstr(body, refusals[i].words))
+			fail_msg("%s %s\n  got %d %s", refusals[i].path, refusals[i].body, c.status, body);
+		json_t *root = json_of(body), *error = json_object_get(root, "error");
+		assert_string_equal(json_string_value(json_object_get(error, "type")), "invalid_request_error");
+		assert_non_null(json_object_get(error, "param"));
+		assert_non_null(json_object_get(error, "code"));
+		json_decref(root);
+	}
+}
+
+static void nesting_past_the_limit_is_refused_with_its_place(void **state)
+{
+	(void)state;
+	char body[300] = "{\"x\":";
+	memset(body + 5, '[', 80);
+	assert_non_null(strstr(post("/v1/completions", body), "line 1, column 69: nested more than 64 levels deep"));
+	assert_int_equal(c.status, 400);
+}
+
+static void a_prompt_longer_than_the_context_names_both_numbers(void **state)
+{
+	(void)state;
+	static char body[3000];
+
+	sprintf(body, "{\"prompt\":\"%0*d\"}", 2500, 7);
+	const char *answer = post("/v1/completions", body);
+	assert_int_equal(c.status, 400);
+	if (!strstr(answer, "the prompt has 250") ||
+		!strstr(answer, "the model \\\"mock\\\" takes 2048, answer included") ||
+		!strstr(answer, "\"code\":\"context_length_exceeded\""))
+		fail_msg("%s", answer);
+}
+
+static void max_tokens_past_the_context_are_what_is_left(void **state)
+{
+	(void)state;
+	json_t *root = json_of(post("/v1/completions",
+		"{\"prompt\":[65,66,67],\"max_tokens\":100000,\"ignore_eos\":true,\"temperature\":0}"));
+	json_t *usage = json_object_get(root, "usage");
+	assert_int_equal(json_integer_value(json_object_get(usage, "total_tokens")), 2048);
+	json_decref(root);
+}
+
+static void large_bodies_are_parsed_off_the_loop_all_the_same(void **state)
+{
+	(void)state;
+	static char body[200000];
+
+	sprintf(body, "{\"prompt\":\"%0*d\",\"n\":}", 150000, 7);
+	assert_non_null(strstr(post("/v1/completions", body), "line 1, column 1500"));
+	sprintf(body, "{\"prompt\":\"%0*d\"}", 150000, 7);
+	assert_non_null(strstr(post("/v1/completions", body), "context_length_exceeded"));
+	/* And a client that leaves meanwhile harms nobody. */
+	for (uint64_t us = 0; us < 1500; us += 50) {
+		world_client_done(&c);
+		world_post(&w, &c, "/v1/completions", body);
+		sim_run_for(w.sim, us);
+		world_leave(&c);
+		sim_run_for(w.sim, 10000);
+	}
+}
+
+static void request_ids_are_echoed_when_they_are_harmless(void **state)
+{
+	(void)state;
+	world_send(&w, &c, "POST", "/v1/completions", "x-request-id: my-id-7\r\n", "{\"prompt\":\"x\"}");
+	world_finish(&c);
+	assert_string_equal(world_header(&c, "x-request-id"), "my-id-7");
+	world_client_done(&c);
+	world_send(&w, &c, "POST", "/v1/completions", "x-request-id: two words\r\n", "{\"prompt\":\"x\"}");
+	world_finish(&c);
+	assert_memory_equal(world_header(&c, "x-request-id"), "req-", 4);
+}
+
+static void models_are_listed_and_found(void **state)
+{
+	(void)state;
+	json_t *root = json_of(get("/v1/models"));
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(json_object_get(root, "data"), 0), "id")), "mock");
+	json_decref(root);
+	root = json_of(get("/v1/models/mock"));
+	assert_int_equal(json_integer_value(json_object_get(root, "max_model_len")), 2048);
+	json_decref(root);
+	get("/v1/models/other");
+	assert_int_equal(c.status, 404);
+}
+
+static void text_goes_to_tokens_and_back(void **state)
+{
+	(void)state;
+	assert_string_equal(post("/tokenize", "{\"prompt\":\"Hi\",\"add_special_tokens\":false}"),
+		"{\"tokens\":[72,105],\"count\":2,\"max_model_len\":2048}");
+	assert_string_equal(
+		post("/detokenize", "{\"tokens\":[72,195,182,105]}"), "{\"prompt\":\"Höi\",\"content\":\"Höi\"}");
+	assert_non_null(strstr(post("/tokenize", "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}"), "258"));
+}
+
+static void health_says_what_is_missing(void **state)
+{
+	(void)state;
+	assert_non_null(strstr(get("/health"), "\"status\":\"ok\""));
+	assert_int_equal(c.status, 200);
+	world_worker_kill(&w, 0);
+	world_wait_workers(&w, 0);
+	assert_non_null(strstr(get("/ready"), "\"status\":\"waiting for workers\""));
+	assert_int_equal(c.status, 503);
+	get("/live");
+	assert_int_equal(c.status, 200);
+	world_worker_start(&w, 0);
+	world_wait_workers(&w, 1);
+	get("/health");
+	assert_int_equal(c.status, 200);
+}
+
+static void metrics_count_what_happened(void **state)
+{
+	(void)state;
+	post("/v1/completions", "{\"prompt\":[1,2,3],\"max_tokens\":5,\"ignore_eos\":true}");
+	post("/v1/completions", "{\"prompt\":4}");
+	const char *text = get("/metrics");
+	static const char *const lines[] = {
+		"stator_requests_total{model=\"mock\",endpoint=\"completions\",status=\"200\"} 1\n",
+		"stator_requests_total{model=\"\",endpoint=\"completions\",status=\"400\"} 1\n",
+		"stator_requests_running 0\n",
+		"stator_prompt_tokens_total{model=\"mock\"} 3\n",
+		"stator_generated_tokens_total{model=\"mock\"} 5\n",
+		"stator_ttft_seconds_count{model=\"mock\"} 1\n",
+		"stator_worker_up{model=\"mock\",worker=\"mock-0\"} 1\n",
+		"stator_worker_dispatched_total{model=\"mock\",worker=\"mock-0\"} 1\n",
+		"stator_kv_cells{model=\"mock\",worker=\"mock-0\"} 4096\n",
+	};
+	for (uint32_t i = 0; i < ARRAY_LEN(lines); i++)
+		if (!strstr(text, lines[i]))
+			fail_msg("missing: %s\n%s", lines[i], text);
+	assert_string_equal(world_header(&c, "content-type"), "text/plain; version=0.0.4; charset=utf-8");
+	/* Counters exist from the first event on, so a worker that never drifted has none. */
+	const char *drift = strstr(text, "stator_kv_mismatches_total{");
+	assert_true(!drift || strstr(drift, "} 0\n"));
+}
+
+static void a_lost_worker_ends_a_stream_with_an_error_event(void **state)
+{
+	(void)state;
+	struct world_stream s;
+
+	world_post(&w, &c, "/v1/completions",
+		"{\"prompt\":\"x\",\"max_tokens\":1000,\"ignore_eos\":true,\"stream\":true}");
+	sim_run_for(w.sim, 50000);
+	world_worker_kill(&w, 0);
+	world_finish(&c);
+	assert_true(c.whole);
+	world_stream_read(&s, &c);
+	assert_int_equal(s.errors, 1);
+	assert_int_equal(s.dones, 0);
+	assert_true(s.text[0].len > 5);
+	assert_non_null(strstr(s.error, "the worker \"mock-0\" was lost while it answered"));
+	assert_non_null(strstr(buf_str(&c.body), "\"type\":\"server_error\""));
+	world_stream_done(&s);
+	/* And one that has said nothing yet ends with a status. */
+	world_worker_start(&w, 0);
+	world_wait_workers(&w, 1);
+	world_client_done(&c);
+	world_post(&w, &c, "/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":1000,\"ignore_eos\":true}");
+	sim_run_for(w.sim, 50000);
+	world_worker_kill(&w, 0);
+	world_finish(&c);
+	assert_int_equal(c.status, 503);
+	assert_string_equal(world_header(&c, "retry-after"), "1");
+}
+
+static void a_slow_reader_never_stops_the_worker(void **state)
+{
+	(void)state;
+	struct frontend_counts counts;
+	struct world_stream s;
+
+	world_post(&w, &c, "/v1/completions",
+		"{\"prompt\":[65],\"max_tokens\":2000,\"ignore_eos\":true,\"stream\":true,\"temperature\":0}");
+	sim_run_for(w.sim, 3000);
+	env_conn_pause(w.env, c.conn, true);
+	sim_run_for(w.sim, 10000000);
+	/* The worker has long been done; only the reader holds things up, with what its sockets hold and no more text. */
+	frontend_counts(w.fe, &counts);
+	assert_int_equal(counts.flights, 0);
+	assert_int_equal(counts.requests, 1);
+	env_conn_pause(w.env, c.conn, false);
+	world_finish(&c);
+	world_stream_read(&s, &c);
+	assert_int_equal(s.text[0].len, 2000);
+	assert_int_equal(s.dones, 1);
+	world_stream_done(&s);
+}
+
+static void a_client_that_leaves_frees_the_worker_at_once(void **state)
+{
+	(void)state;
+	struct frontend_counts counts;
+
+	world_post(&w, &c, "/v1/completions",
+		"{\"prompt\":\"x\",\"max_tokens\":2000,\"ignore_eos\":true,\"stream\":true}");
+	sim_run_for(w.sim, 20000);
+	frontend_counts(w.fe, &counts);
+	assert_int_equal(counts.flights, 1);
+	world_leave(&c);
+	sim_run_for(w.sim, 5000); /* some steps of about a millisecond */
+	frontend_counts(w.fe, &counts);
+	assert_int_equal(counts.flights + counts.requests, 0);
+	assert_int_equal(worker_counts(w.workers[0].worker).requests, 0);
+}
+
+static void no_worker_at_all_is_503_with_retry_after(void **state)
+{
+	(void)state;
+	world_config_default(&config, 1);
+	config.workers = 0;
+	world_init(&w, &config);
+	assert_non_null(
+		strstr(post("/v1/completions", "{\"prompt\":\"x\",\"model\":\"m\"}"), "no worker has connected yet"));
+	assert_int_equal(c.status, 503);
+	assert_string_equal(world_header(&c, "retry-after"), "1");
+	assert_string_equal(get("/v1/models"), "{\"object\":\"list\",\"data\":[]}");
+}
+
+static void keys_are_asked_for_where_they_must_be(void **state)
+{
+	(void)state;
+	struct api_keys *keys;
+
+	static const char text[] = "# ours\n\n  key-one \r\nkey-two";
+	assert_int_equal(api_keys_parse(&keys, text, strlen(text), NULL), 0);
+	world_config_default(&config, 1);
+	config.frontend.keys = keys;
+	world_init(&w, &config);
+	world_wait_workers(&w, 2);
+	get("/v1/models");
+	assert_int_equal(c.status, 401);
+	assert_non_null(strstr(buf_str(&c.body), "invalid_api_key"));
+	get("/health");
+	assert_int_equal(c.status, 200);
+	static const struct {
+		const char *header;
+		int status;
+	} tries[] = {{"authorization: Bearer key-one\r\n", 200}, {"authorization: bearer key-two\r\n", 200},
+		{"authorization: Bearer key-tw\r\n", 401}, {"authorization: Bearer key-two2\r\n", 401},
+		{"authorization: Bearer # ours\r\n", 401}, {"authorization: Bearer \r\n", 401},
+		{"authorization: key-one\r\n", 401}};
+	for (uint32_t i = 0; i < ARRAY_LEN(tries); i++) {
+		world_client_done(&c);
+		world_send(&w, &c, "GET", "/v1/models", tries[i].header, NULL);
+		world_finish(&c);
+		assert_int_equal(c.status, tries[i].status);
+	}
+	teardown(NULL);
+	api_keys_destroy(keys);
+}
+
+static void two_models_are_two_pools(void **state)
+{
+	(void)state;
+	world_config_default(&config, 3);
+	world_init(&w, &config);
+	world_wait_workers(&w, 2);
+	world_worker_kill(&w, 1);
+	w.model = "other";
+	world_worker_start(&w, 1);
+	world_wait_workers(&w, 2);
+	post("/v1/completions", "{\"prompt\":\"x\",\"model\":\"mock\"}");
+	assert_string_equal(world_header(&c, "x-stator-worker"), "mock-0");
+	post("/v1/completions", "{\"prompt\":\"x\",\"model\":\"other\"}");
+	assert_string_equal(world_header(&c, "x-stator-worker"), "mock-1");
+	assert_non_null(strstr(post("/v1/completions", "{\"prompt\":\"x\",\"model\":\"third\"}"),
+		"there are \\\"mock\\\", \\\"other\\\""));
+	assert_non_null(strstr(post("/v1/completions", "{\"prompt\":\"x\"}"), "\\\"model\\\" is missing"));
+}
+
+static void note(void *ctx)
+{
+	(*(uint32_t *)ctx)++;
+}
+
+static void draining_ends_what_runs_and_then_says_so(void **state)
+{
+	(void)state;
+	uint32_t drained = 0;
+	struct world_stream s;
+
+	world_post(
+		&w, &c, "/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":100,\"ignore_eos\":true,\"stream\":true}");
+	sim_run_for(w.sim, 20000);
+	frontend_drain(w.fe, 60000000, note, &drained);
+	sim_run_for(w.sim, 1000);
+	assert_int_equal(drained, 0);
+	world_finish(&c);
+	world_stream_read(&s, &c);
+	assert_int_equal(s.text[0].len, 100);
+	world_stream_done(&s);
+	sim_run_for(w.sim, 10000);
+	assert_int_equal(drained, 1);
+}
+
+static void draining_breaks_off_what_runs_past_the_deadline(void **state)
+{
+	(void)state;
+	uint32_t drained = 0;
+
+	world_post(&w, &c, "/v1/completions",
+		"{\"prompt\":\"x\",\"max_tokens\":2000,\"ignore_eos\":true,\"stream\":true}");
+	sim_run_for(w.sim, 20000);
+	frontend_drain(w.fe, 100000, note, &drained);
+	world_finish(&c);
+	assert_false(c.whole);
+	sim_run_for(w.sim, 20000);
+	assert_int_equal(drained, 1);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define ALONE(fn) cmocka_unit_test_teardown(fn, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_chat_stream_has_openai_s_events_byte_for_byte),
+		TEST(a_chat_answer_is_openai_s_object),
+		TEST(n_choices_are_those_of_their_seeds),
+		TEST(several_prompts_are_several_choices_and_echo_repeats_them),
+		TEST(default_max_tokens_are_sixteen_for_completions),
+		TEST(a_stop_string_ends_the_text_before_it_in_streams_and_answers),
+		TEST(chat_logprobs_have_token_bytes_and_top),
+		TEST(completion_logprobs_are_four_lists),
+		TEST(a_prompt_seen_before_is_reported_as_cached),
+		TEST(every_mistake_is_named),
+		TEST(nesting_past_the_limit_is_refused_with_its_place),
+		TEST(a_prompt_longer_than_the_context_names_both_numbers),
+		TEST(max_tokens_past_the_context_are_what_is_left),
+		TEST(large_bodies_are_parsed_off_the_loop_all_the_same),
+		TEST(request_ids_are_echoed_when_they_are_harmless),
+		TEST(models_are_listed_and_found),
+		TEST(text_goes_to_tokens_and_back),
+		TEST(health_says_what_is_missing),
+		TEST(metrics_count_what_happened),
+		TEST(a_lost_worker_ends_a_stream_with_an_error_event),
+		TEST(a_slow_reader_never_stops_the_worker),
+		TEST(a_client_that_leaves_frees_the_worker_at_once),
+		ALONE(no_worker_at_all_is_503_with_retry_after),
+		cmocka_unit_test(keys_are_asked_for_where_they_must_be),
+		ALONE(two_models_are_two_pools),
+		TEST(draining_ends_what_runs_and_then_says_so),
+		TEST(draining_breaks_off_what_runs_past_the_deadline),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

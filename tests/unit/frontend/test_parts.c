@@ -1,0 +1,281 @@
+/* The small parts of the frontend: records of prefixes, keys, the metrics page, and requests one by one. */
+#include "base/rng.h"
+#include "frontend/keys.h"
+#include "frontend/kv_record.h"
+#include "frontend/metrics.h"
+#include "frontend/request.h"
+#include "kv/hash.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../lib/cmocka_all.h"
+
+enum { HASHES = 64 };
+
+/* A worker's own set, and the frames that tell of its changes. */
+struct held {
+	bool there[HASHES];
+	uint64_t digest;
+	uint32_t count;
+};
+
+static void held_set(struct held *h, uint32_t i, bool there)
+{
+	if (h->there[i] == there)
+		return;
+	h->there[i] = there;
+	h->digest = there ? kv_digest_add(h->digest, i * 7919) : kv_digest_remove(h->digest, i * 7919);
+	h->count += there ? 1 : -1u;
+}
+
+static int tell(struct kv_record *r, const struct held *h, const uint64_t *removed, uint32_t removed_len,
+	const uint64_t *stored, uint32_t stored_len, bool snapshot)
+{
+	const struct msg_kv kv = {
+		.removed = {removed, removed_len},
+		.stored = {stored, stored_len},
+		.snapshot = snapshot,
+		.snapshot_end = snapshot,
+		.digest = h->digest,
+		.blocks_held = h->count,
+	};
+	return kv_record_apply(r, &kv);
+}
+
+static int snapshot(struct kv_record *r, const struct held *h)
+{
+	uint64_t v[HASHES];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < HASHES; i++)
+		if (h->there[i])
+			v[n++] = i * 7919;
+	return tell(r, h, NULL, 0, v, n, true);
+}
+
+static void a_record_follows_the_worker_and_sees_what_is_lost(void **state)
+{
+	(void)state;
+	struct kv_record r;
+	struct held h = {0};
+	struct rng rng;
+	uint32_t lost = 0;
+
+	kv_record_init(&r, HASHES);
+	rng_init(&rng, 1);
+	assert_int_equal(snapshot(&r, &h), 0);
+	for (int i = 0; i < 20000; i++) {
+		uint32_t k = (uint32_t)rng_below(&rng, HASHES);
+		uint64_t hash = k * 7919;
+		bool add = !h.there[k];
+		held_set(&h, k, add);
+		if (rng_below(&rng, 50) == 0) {
+			/* The frame is lost; the next step report shows it, and a new snapshot heals it. */
+			assert_int_equal(kv_record_check(&r, h.digest, h.count), 1);
+			assert_int_equal(r.mismatches, ++lost);
+			assert_int_equal(kv_record_check(&r, h.digest, h.count), 0); /* counted once */
+			assert_int_equal(snapshot(&r, &h), 0);
+		} else {
+			assert_int_equal(tell(&r, &h, &hash, !add, &hash, add, false), 0);
+		}
+		assert_int_equal(kv_record_check(&r, h.digest, h.count), 0);
+		assert_int_equal(kv_record_has(&r, hash), h.there[k]);
+	}
+	assert_true(lost > 100);
+	kv_record_done(&r);
+}
+
+static void more_blocks_than_the_card_says_are_refused(void **state)
+{
+	(void)state;
+	struct kv_record r;
+	struct held h = {0};
+
+	for (uint32_t i = 0; i < HASHES; i++)
+		held_set(&h, i, true);
+	kv_record_init(&r, HASHES - 1);
+	assert_int_equal(snapshot(&r, &h), -ENOSPC);
+	kv_record_done(&r);
+}
+
+static void changes_before_the_snapshot_do_not_count(void **state)
+{
+	(void)state;
+	struct kv_record r;
+	struct held h = {0};
+	uint64_t hash = 0;
+
+	kv_record_init(&r, HASHES);
+	held_set(&h, 0, true);
+	assert_int_equal(tell(&r, &h, NULL, 0, &hash, 1, false), 0);
+	assert_false(kv_record_has(&r, 0));
+	assert_int_equal(snapshot(&r, &h), 0);
+	assert_true(kv_record_has(&r, 0));
+	kv_record_reset(&r);
+	assert_false(kv_record_has(&r, 0));
+	kv_record_done(&r);
+}
+
+static void a_key_file_without_keys_opens_no_door(void **state)
+{
+	(void)state;
+	struct api_keys *keys;
+	struct err err;
+	char path[] = "/tmp/stator-keys-XXXXXX";
+	int fd = mkstemp(path);
+
+	assert_int_equal(write(fd, "# none\n\n", 8), 8);
+	assert_int_equal(api_keys_load(&keys, path, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "it holds no key"));
+	assert_int_equal(write(fd, "k", 1), 1);
+	assert_int_equal(api_keys_load(&keys, path, &err), 0);
+	assert_true(api_keys_allow(keys, "Bearer k"));
+	assert_false(api_keys_allow(keys, NULL));
+	api_keys_destroy(keys);
+	close(fd);
+	unlink(path);
+	assert_int_equal(api_keys_load(&keys, path, &err), -ENOENT);
+}
+
+static void the_metrics_page_is_what_the_table_prints(void **state)
+{
+	(void)state;
+	static char page[65536];
+	struct buf out;
+	FILE *f = fopen("docs/reference/metrics.md", "r");
+
+	assert_non_null(f);
+	size_t n = fread(page, 1, sizeof page - 1, f);
+	fclose(f);
+	page[n] = '\0';
+	buf_init(&out, sizeof page);
+	frontend_metrics_reference(&out);
+	if (getenv("STATOR_WRITE_REFERENCE")) {
+		f = fopen("docs/reference/metrics.md", "w");
+		fputs(buf_str(&out), f);
+		fclose(f);
+	} else {
+		assert_string_equal(page, buf_str(&out));
+	}
+	buf_done(&out);
+}
+
+static void a_request_with_everything_is_read_whole(void **state)
+{
+	(void)state;
+	static const char body[] =
+		"{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"1\"}"
+		"]},"
+		"{\"role\":\"tool\",\"content\":\"4\",\"tool_call_id\":\"1\"}],\"max_tokens\":5,\"max_completion_"
+		"tokens\":6,"
+		"\"min_tokens\":2,\"n\":3,\"seed\":-1,\"temperature\":0.5,\"top_p\":0,\"top_k\":40,\"min_p\":0.1,"
+		"\"typical_p\":0.9,"
+		"\"repetition_penalty\":1.1,\"presence_penalty\":-2,\"frequency_penalty\":2,\"logit_bias\":{\"7\":-100,"
+		"\"9\":1.5},"
+		"\"stop\":[\"a\",\"b\\u0000c\"],\"stream\":true,\"stream_options\":{\"include_usage\":true},\"ignore_"
+		"eos\":true,"
+		"\"logprobs\":true,\"top_logprobs\":20,\"tools\":[],\"response_format\":{\"type\":\"text\"},"
+		"\"chat_template_kwargs\":{\"enable_thinking\":false},\"add_generation_prompt\":false}";
+	struct api_request r;
+	struct api_error e = {0};
+	struct arena arena;
+
+	arena_init(&arena, 1 << 20);
+	if (api_request_parse(&r, API_CHAT, body, sizeof body - 1, &arena, &e) < 0)
+		fail_msg("%s", e.message);
+	assert_string_equal(r.model, "m");
+	assert_int_equal(r.messages_len, 2);
+	assert_null(r.messages[0].content);
+	assert_string_equal(r.messages[0].extra_json, "{\"tool_calls\":[{\"id\":\"1\"}]}");
+	assert_int_equal(r.max_tokens, 6);
+	assert_int_equal(r.min_tokens, 2);
+	assert_int_equal(r.n, 3);
+	assert_true(r.has_seed && r.sampling.seed == UINT64_MAX);
+	assert_true(r.sampling.top_p > 0 && r.sampling.top_p < 1e-5f);
+	assert_int_equal(r.sampling.top_k, 40);
+	assert_true(r.sampling.presence_penalty == -2 && r.sampling.frequency_penalty == 2);
+	assert_int_equal(r.sampling.bias_tokens.len, 2);
+	assert_int_equal(r.stops_len, 2);
+	assert_int_equal(r.stops[1].len, 3);
+	assert_true(r.stream && r.include_usage && r.ignore_eos && r.logprobs && r.no_generation_prompt);
+	assert_int_equal(r.top_logprobs, 20);
+	assert_string_equal(r.kwargs_json, "{\"enable_thinking\":false}");
+	arena_done(&arena);
+}
+
+static void a_request_without_anything_has_openai_s_defaults(void **state)
+{
+	(void)state;
+	static const char body[] = "{\"prompt\":\"x\",\"seed\":null,\"stop\":null,\"logprobs\":null,\"top_k\":-1}";
+	struct api_request r;
+	struct api_error e = {0};
+	struct arena arena;
+
+	arena_init(&arena, 1 << 20);
+	assert_int_equal(api_request_parse(&r, API_COMPLETION, body, sizeof body - 1, &arena, &e), 0);
+	assert_true(r.sampling.temperature == 1 && r.sampling.top_p == 1);
+	assert_int_equal(r.n, 1);
+	assert_false(r.has_seed || r.stream || r.logprobs || r.echo || r.stops_len || r.sampling.top_k || r.max_tokens);
+	arena_done(&arena);
+}
+
+static void every_cut_of_a_body_is_an_error_and_nothing_worse(void **state)
+{
+	(void)state;
+	static const char whole[] =
+		"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"\xc3\xb6\\u00f6\"}]}],"
+		"\"logit_bias\":{\"1\":2},\"stop\":[\"x\"]}";
+	char body[sizeof whole];
+
+	for (size_t len = 0; len < sizeof whole - 1; len++) {
+		struct api_request r;
+		struct api_error e = {0};
+		struct arena arena;
+		memcpy(body, whole, len);
+		body[len] = '\0';
+		arena_init(&arena, 1 << 20);
+		assert_int_equal(api_request_parse(&r, API_CHAT, body, len, &arena, &e), -EINVAL);
+		assert_int_equal(e.status, 400);
+		assert_true(strlen(e.message) > 10);
+		arena_done(&arena);
+	}
+}
+
+static void a_body_of_empty_lists_is_stopped_by_its_count(void **state)
+{
+	(void)state;
+	size_t len = 3 * 200000;
+	char *body = malloc(len + 1);
+	struct api_request r;
+	struct api_error e = {0};
+	struct arena arena;
+
+	assert_non_null(body);
+	for (size_t i = 0; i < len; i += 3)
+		memcpy(body + i, "[],", 3);
+	body[0] = '[';
+	body[len] = '\0';
+	arena_init(&arena, 1 << 20);
+	assert_int_equal(api_request_parse(&r, API_COMPLETION, body, len, &arena, &e), -EINVAL);
+	assert_non_null(strstr(e.message, "more than 131072 lists and objects"));
+	arena_done(&arena);
+	free(body);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_record_follows_the_worker_and_sees_what_is_lost),
+		cmocka_unit_test(more_blocks_than_the_card_says_are_refused),
+		cmocka_unit_test(changes_before_the_snapshot_do_not_count),
+		cmocka_unit_test(a_key_file_without_keys_opens_no_door),
+		cmocka_unit_test(the_metrics_page_is_what_the_table_prints),
+		cmocka_unit_test(a_request_with_everything_is_read_whole),
+		cmocka_unit_test(a_request_without_anything_has_openai_s_defaults),
+		cmocka_unit_test(every_cut_of_a_body_is_an_error_and_nothing_worse),
+		cmocka_unit_test(a_body_of_empty_lists_is_stopped_by_its_count),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
