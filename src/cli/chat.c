@@ -55,6 +55,7 @@ struct chat {
 	VEC(struct message) messages;
 	struct buf answer; /* the one that is coming */
 	bool failed; /* the last request was not answered */
+	bool interrupted; /* and no terminal to go on at */
 };
 
 /* The handler can reach nothing else. */
@@ -194,6 +195,7 @@ static void ask(struct chat *c, const char *text)
 		message_drop(c);
 	else if (message_add(c, "assistant", buf_str(&c->answer)) < 0)
 		messages_reset(c);
+	c->interrupted = r == -ECANCELED && !c->interactive;
 	if (r == -ECANCELED)
 		fprintf(stderr, "(stopped)\n");
 	else if (r < 0)
@@ -318,9 +320,12 @@ static void talk(struct chat *c)
 
 		if (what == LINE_INPUT_END)
 			break;
+		if (what == LINE_INPUT_INTERRUPTED && !c->interactive) {
+			c->interrupted = true;
+			return;
+		}
 		if (what == LINE_INPUT_INTERRUPTED) {
-			if (c->interactive)
-				fprintf(stderr, "\n(Ctrl-D or /exit leaves)\n");
+			fprintf(stderr, "\n(Ctrl-D or /exit leaves)\n");
 			continue;
 		}
 		if (line[strspn(line, " \t\n")] == '\0')
@@ -328,6 +333,8 @@ static void talk(struct chat *c)
 		if (!is_slash(line))
 			ask(c, line);
 		else if (!slash_run(c, line + 1))
+			return;
+		if (c->interrupted)
 			return;
 	}
 	if (c->interactive)
@@ -402,7 +409,7 @@ static enum exit_status chat_run(const struct flags *flags)
 			problem_show(&c, &err);
 		} else {
 			talk(&c);
-			status = c.failed && !c.interactive ? EXIT_FAILED : EXIT_OK;
+			status = c.interrupted ? EXIT_INTERRUPTED : c.failed && !c.interactive ? EXIT_FAILED : EXIT_OK;
 		}
 	}
 	chat_close(&c);

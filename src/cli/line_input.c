@@ -84,9 +84,10 @@ static const char *piece_read(struct line_input *in, size_t *ret_len, enum line_
 		*ret_what = count < 0 ? LINE_INPUT_INTERRUPTED : LINE_INPUT_END;
 		return *ret_len > 0 ? piece : NULL;
 	}
+	errno = 0; /* the end of the input leaves it as it was, which may be EINTR */
 	ssize_t n = getline(&in->raw, &in->raw_cap, stdin);
 	*ret_len = n > 0 ? (size_t)n : 0;
-	*ret_what = n < 0 && errno == EINTR ? LINE_INPUT_INTERRUPTED : LINE_INPUT_END;
+	*ret_what = n < 0 && errno == EINTR && !feof(stdin) ? LINE_INPUT_INTERRUPTED : LINE_INPUT_END;
 	return n > 0 ? in->raw : NULL;
 }
 

@@ -383,6 +383,14 @@ static void on_ready(void *ctx, struct screen *screen, uint64_t took_us)
 	buf_done(&curl);
 }
 
+static void on_drain(void *ctx)
+{
+	struct serve *s = ctx;
+
+	close(s->listen_fd);
+	s->listen_fd = -1;
+}
+
 /* The table is drawn in place when it fits a terminal. */
 static void terminal_look(struct supervisor_config *c)
 {
@@ -417,6 +425,7 @@ static enum exit_status supervise(struct serve *s)
 		.json = s->json,
 		.fd = STDOUT_FILENO,
 		.on_ready = on_ready,
+		.on_drain = on_drain,
 		.ctx = s};
 	terminal_look(&config);
 	if (!s->json)

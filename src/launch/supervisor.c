@@ -173,6 +173,8 @@ static void on_deadline(void *ctx)
 static void drain(struct supervisor *s)
 {
 	s->phase = PHASE_DRAINING;
+	if (s->config->on_drain)
+		s->config->on_drain(s->config->ctx);
 	if (signal_some(s, true, SIGTERM) == 0)
 		workers_stop(s);
 	else

@@ -39,6 +39,9 @@ struct supervisor_config {
 	uint32_t columns;
 	/* Every process has been ready once. Called once. May be NULL. */
 	void (*on_ready)(void *ctx, struct screen *screen, uint64_t took_us);
+	/* It is about to drain: let go of listening sockets, so that new clients are refused instead of waiting in a queue
+	 * nobody serves any more. Called once. May be NULL. */
+	void (*on_drain)(void *ctx);
 	void *ctx;
 };
 enum supervisor_end { SUPERVISOR_STOPPED, SUPERVISOR_FAILED, SUPERVISOR_KILLED };

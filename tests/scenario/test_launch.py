@@ -37,6 +37,14 @@ def slow():
         yield deployment
 
 
+def refuses(deployment):
+    try:
+        Wire(deployment).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 # Starting.
 
 @pytest.mark.smoke
@@ -108,6 +116,8 @@ def test_ctrl_c_lets_a_stream_finish_refuses_new_ones_and_leaves_nothing():
             next(wire.events())
             deployment.popen.send_signal(signal.SIGINT)
             deployment.wait_line("draining")
+            # A new client is refused, not left waiting in the queue of a socket that somebody still holds.
+            until("new clients to be refused", lambda: refuses(deployment), 1)
             assert list(wire.events())[-1] == "[DONE]"
         assert deployment.wait_exit() == 0
         assert not deployment.session()
@@ -273,6 +283,24 @@ def test_chat_without_a_terminal_answers_each_line(slow):
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) >= 2
     assert not done.stderr
+
+
+@pytest.mark.parametrize("more", ["", "a second question\n"], ids=["last", "more"])
+def test_ctrl_c_ends_a_chat_without_a_terminal(slow, more):
+    chat = subprocess.Popen([stator_bin(), "chat", slow.url, "-n", "5000"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
+    try:
+        chat.stdin.write("hello\n" + more)
+        chat.stdin.close()
+        chat.stdin = None
+        until("the answer to run", lambda: slow.running() == 1)
+        chat.send_signal(signal.SIGINT)
+        _, said = chat.communicate(timeout=20)
+        assert chat.returncode == 130
+        assert "stopped" in said
+    finally:
+        chat.kill()
+    until("the worker to be free", slow.idle, 20)
 
 
 def test_chat_says_what_the_server_says(slow):
