@@ -41,6 +41,7 @@ enum {
 	TEXT_CACHE_BYTES_MAX = 64 * 1024 * 1024, /* tokenized segments of prompts; the least recently used goes */
 
 	WORKERS_MAX = 1024, /* known to one frontend */
+	WORKER_SILENT_MS = 60 * 1000, /* with requests to answer; then it is given up. A step takes a second at most */
 	FRONTENDS_MAX = 64, /* connected to one worker */
 	SEQS_MAX = 256, /* sequences of one llama worker: libllama's own limit */
 };

@@ -1,5 +1,6 @@
 #include "frontend/internal.h"
 
+#include "base/limits.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -106,8 +107,20 @@ static void on_down(void *ctx, struct link *l, const char *why)
 		LOG_F("why", log_str(why)), LOG_F("requests", log_u64(b->flights.len)));
 	if (b->model)
 		metric_add(b->lost, 1);
+	struct frontend *fe = b->fe;
 	detach(b, why);
-	completions_flush(b->fe);
+	if (b->gone)
+		backend_destroy(b);
+	completions_flush(fe);
+}
+
+void backend_watch(struct backend *b)
+{
+	uint64_t silent_us = env_now_us(b->fe->env) - link_heard_us(b->conn);
+
+	/* Steps are bounded in time and each is reported, so a worker with work to do is never silent for long. */
+	if (b->flights.len && link_is_up(b->conn) && silent_us > WORKER_SILENT_MS * 1000ull)
+		link_drop(b->conn, "it has been silent for too long");
 }
 
 static void on_trouble(void *ctx, struct link *l, const char *why)

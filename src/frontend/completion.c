@@ -54,6 +54,9 @@ static void completion_end(struct completion *c, int status)
 		metric_add(c->model->prompt_tokens, c->prompt_tokens);
 		metric_add(c->model->cached_tokens, c->cached_tokens);
 	}
+	log_debug("request ended", LOG_F("id", log_str(c->request_id)), LOG_F("status", log_i64(status)),
+		LOG_F("prompt_tokens", log_u64(c->prompt_tokens)), LOG_F("generated", log_u64(c->generated_tokens)),
+		LOG_F("ms", log_u64((now_us - c->arrived_us) / 1000)));
 	frontend_request_ended(c->fe, c->model ? c->model->name : "", completion_endpoint(c), status);
 	if (!c->in_job)
 		completion_free(c);
@@ -170,6 +173,7 @@ static void after_parse(struct completion *c)
 		return;
 	}
 	c->model->users++;
+	c->context_max = c->model->context_max;
 	c->state = COMPLETION_TEXT;
 	c->text_us = env_now_us(c->fe->env);
 	start_job(c);
@@ -266,7 +270,7 @@ static uint32_t max_tokens(const struct completion *c)
 {
 	if (c->req.max_tokens)
 		return c->req.max_tokens;
-	return c->req.kind == API_CHAT ? c->model->context_max - c->runs[0]->prompt_len : COMPLETION_TOKENS_DEFAULT;
+	return c->req.kind == API_CHAT ? c->context_max - c->runs[0]->prompt_len : COMPLETION_TOKENS_DEFAULT;
 }
 
 static void after_text(struct completion *c)

@@ -103,6 +103,7 @@ struct completion {
 	struct choice *choices;
 	uint32_t choices_len, choices_open; /* open: not CHOICE_ENDED */
 	uint32_t flights_flying, max_tokens;
+	uint32_t context_max; /* the model's when the prompt was made; text threads must not look there */
 	struct stops *stops;
 	struct api_text *echo; /* one a prompt, with req.echo */
 	uint64_t prompt_tokens, cached_tokens, generated_tokens;

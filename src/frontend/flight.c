@@ -84,7 +84,7 @@ static void fill_request(const struct run *r, uint32_t index, struct msg_request
 		.model = msg_str(c->model->name),
 		.tokens = {r->prompt.v, r->prompt.len},
 		.prompt_len = r->prompt.len,
-		.max_tokens = MIN(c->max_tokens, c->model->context_max - r->prompt.len),
+		.max_tokens = MIN(c->max_tokens, c->context_max - r->prompt.len),
 		.min_tokens = c->req.min_tokens,
 		.ignore_eos = c->req.ignore_eos,
 		.logprobs = c->req.logprobs ? c->req.top_logprobs + 1 : 0,

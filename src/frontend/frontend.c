@@ -5,10 +5,17 @@
 
 #include <stdio.h>
 
-enum { SERIES_MAX = 20000, WAITING_MAX = 1024, WAIT_MS_MAX = 30 * 1000, DRAIN_LOOK_US = 5000 };
+enum {
+	SERIES_MAX = 20000,
+	WAITING_MAX = 1024,
+	WAIT_MS_MAX = 30 * 1000,
+	DRAIN_LOOK_US = 5000,
+	WATCH_US = 5 * 1000 * 1000
+};
 
 static void on_drain_timer(void *ctx);
 static void on_ready_timer(void *ctx);
+static void on_watch_timer(void *ctx);
 
 void frontend_config_default(struct frontend_config *ret)
 {
@@ -39,7 +46,10 @@ static void on_found(void *ctx, const char *addr)
 	struct frontend *fe = ctx;
 	struct err err;
 
-	if (!backend_find(fe, addr) && backend_create(fe, addr, &err) < 0)
+	struct backend *b = backend_find(fe, addr);
+	if (b)
+		b->gone = false;
+	else if (backend_create(fe, addr, &err) < 0)
 		log_error("worker not used", LOG_F("addr", log_str(addr)), LOG_F("why", log_str(err.msg)));
 }
 
@@ -49,7 +59,10 @@ static void on_lost(void *ctx, const char *addr)
 	struct backend *b = backend_find(fe, addr);
 
 	/* A socket that is gone from a folder may still be connected: such a worker is let go when it hangs up. */
-	if (!b || link_is_up(b->conn))
+	if (!b)
+		return;
+	b->gone = true;
+	if (link_is_up(b->conn))
 		return;
 	backend_destroy(b);
 	completions_flush(fe);
@@ -104,11 +117,13 @@ int frontend_create(struct frontend **ret, struct env *env, const struct fronten
 	list_init(&fe->dirty);
 	fe->drain_timer = (struct env_timer){.fn = on_drain_timer, .ctx = fe};
 	fe->ready_timer = (struct env_timer){.fn = on_ready_timer, .ctx = fe};
+	fe->watch_timer = (struct env_timer){.fn = on_watch_timer, .ctx = fe};
 	int r = start(fe, err);
 	if (r < 0) {
 		frontend_destroy(fe);
 		return err_wrap(err, "could not start the frontend");
 	}
+	env_timer_set_in(env, &fe->watch_timer, WATCH_US);
 	*ret = fe;
 	return 0;
 }
@@ -124,6 +139,7 @@ void frontend_destroy(struct frontend *fe)
 		return;
 	env_timer_cancel(fe->env, &fe->drain_timer);
 	env_timer_cancel(fe->env, &fe->ready_timer);
+	env_timer_cancel(fe->env, &fe->watch_timer);
 	fe->on_drained = NULL;
 	completion_destroy_all(fe);
 	discovery_destroy(fe->discovery);
@@ -133,6 +149,16 @@ void frontend_destroy(struct frontend *fe)
 		http_server_destroy(fe->http);
 	metrics_destroy(fe->metrics);
 	free(fe);
+}
+
+/* watching */
+
+static void on_watch_timer(void *ctx)
+{
+	struct frontend *fe = ctx;
+
+	list_foreach_safe(it, &fe->backends) backend_watch(list_entry(it, struct backend, link));
+	env_timer_set_in(fe->env, &fe->watch_timer, WATCH_US);
 }
 
 /* ready */

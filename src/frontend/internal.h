@@ -49,6 +49,7 @@ struct backend {
 	char name[64];
 	struct map flights; /* request id -> struct flight */
 	bool draining;
+	bool gone; /* discovery has lost it; forgotten when its link goes down */
 	uint64_t mismatches_seen;
 	struct metric *up, *lost, *dispatched, *running, *waiting, *step, *preemptions;
 	struct metric *cells, *cells_used, *blocks, *mismatches;
@@ -70,6 +71,7 @@ struct frontend {
 	uint64_t drain_at_us;
 	void (*on_drained)(void *ctx);
 	void *drain_ctx;
+	struct env_timer watch_timer; /* looks for workers that have gone silent */
 	struct env_timer ready_timer;
 	uint32_t ready_workers;
 	void (*on_ready)(void *ctx);
@@ -89,6 +91,8 @@ void model_unuse(struct model *m);
 extern const struct link_handler backend_link_handler;
 int backend_create(struct frontend *fe, const char *addr, struct err *err);
 void backend_destroy(struct backend *b);
+/* Give up a worker that has requests of ours and has said nothing for WORKER_SILENT_MS. */
+void backend_watch(struct backend *b);
 /* The model of b is loaded (or failed): take requests. */
 void backend_model_ready(struct backend *b);
 

@@ -32,6 +32,7 @@ struct link {
 	struct msg_card card;
 	struct kv_record kv;
 	char trouble[256]; /* what was told last, so that a dead address is told once */
+	uint64_t heard_us;
 	bool reading; /* inside on_data: frames are being handed over */
 	bool destroyed; /* by a handler meanwhile */
 };
@@ -380,6 +381,7 @@ static void on_data(void *ctx, const uint8_t *data, size_t len)
 	struct link *l = ctx;
 	struct err err;
 
+	l->heard_us = env_now_us(l->env);
 	l->reading = true;
 	int r = take_bytes(l, data, len, &err);
 	l->reading = false;
@@ -402,6 +404,17 @@ static void on_closed(void *ctx, int code)
 }
 
 static const struct env_conn_ops conn_ops = {.on_open = on_open, .on_data = on_data, .on_closed = on_closed};
+
+uint64_t link_heard_us(const struct link *l)
+{
+	return l->heard_us;
+}
+
+void link_drop(struct link *l, const char *why)
+{
+	ASSERT(l->state == LINK_UP && !l->reading);
+	down(l, why);
+}
 
 /* requests */
 

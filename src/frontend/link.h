@@ -43,6 +43,10 @@ bool link_is_up(const struct link *l);
 /* Valid while it is up, and until the next on_up. */
 const struct msg_card *link_card(const struct link *l);
 const struct kv_record *link_kv(const struct link *l);
+/* When bytes came last. */
+uint64_t link_heard_us(const struct link *l);
+/* Give the connection up as if it had broken: on_down follows in this call. It must be up. */
+void link_drop(struct link *l, const char *why);
 /* Keep a pointer of the owner's. */
 void link_set_user(struct link *l, void *user);
 void *link_user(const struct link *l);

@@ -25,7 +25,7 @@ static void refuse(struct completion *c, const char *param, const struct err *er
 /* Both numbers: what there is and what fits. */
 static bool fits(struct completion *c, const struct run *r)
 {
-	uint32_t context = c->model->context_max;
+	uint32_t context = c->context_max;
 
 	if (!r->prompt.len) {
 		api_error_set(&c->error, 400, NULL, c->req.kind == API_CHAT ? "messages" : "prompt",

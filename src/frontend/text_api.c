@@ -14,6 +14,7 @@ struct text_call {
 	struct frontend *fe;
 	struct http_exchange *x; /* NULL: the client left */
 	struct model *model;
+	uint32_t context_max; /* the model's, copied for the text thread */
 	struct arena arena;
 	struct env_job job;
 	struct api_error error;
@@ -68,7 +69,7 @@ static void out_tokens(struct text_call *t)
 			buf_add_byte(&t->out, ',');
 		json_out_u64(&t->out, t->tokens.v[i]);
 	}
-	buf_printf(&t->out, "],\"count\":%u,\"max_model_len\":%u}", t->tokens.len, t->model->context_max);
+	buf_printf(&t->out, "],\"count\":%u,\"max_model_len\":%u}", t->tokens.len, t->context_max);
 }
 
 static int tokenize(struct text_call *t, struct err *err)
@@ -184,6 +185,7 @@ static int read_call(struct text_call *t)
 	if (!t->model)
 		return -EINVAL;
 	t->model->users++;
+	t->context_max = t->model->context_max;
 	return 0;
 }
 

@@ -651,6 +651,64 @@ static void two_models_are_two_pools(void **state)
 	assert_non_null(strstr(post("/v1/completions", "{\"prompt\":\"x\"}"), "\\\"model\\\" is missing"));
 }
 
+static void a_worker_that_falls_silent_is_given_up(void **state)
+{
+	(void)state;
+	world_config_default(&config, 1);
+	config.workers = 1;
+	config.mock.timing.base_us = 500e6; /* a step that takes eight minutes */
+	world_init(&w, &config);
+	world_wait_workers(&w, 1);
+	world_post(&w, &c, "/v1/completions", "{\"prompt\":\"x\"}");
+	sim_run_for(w.sim, 50000000);
+	assert_false(c.ended);
+	world_finish(&c);
+	assert_int_equal(c.status, 503);
+	assert_non_null(strstr(buf_str(&c.body), "it has been silent for too long"));
+	world_wait_workers(&w, 1); /* and is tried again */
+	world_worker_kill(&w, 0);
+}
+
+static void touch(const char *path)
+{
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	fclose(f);
+}
+
+static void a_worker_that_leaves_the_folder_is_kept_while_it_lives(void **state)
+{
+	(void)state;
+	static char dir[] = "/tmp/stator-fe-XXXXXX";
+
+	assert_non_null(mkdtemp(dir));
+	world_config_default(&config, 1);
+	config.workers = 0;
+	config.frontend.discovery = "directory";
+	config.frontend.discovery_arg = dir;
+	world_init(&w, &config);
+	w.workers_len = 1;
+	snprintf(w.workers[0].name, sizeof w.workers[0].name, "w0");
+	snprintf(w.workers[0].addr, sizeof w.workers[0].addr, "unix:%s/w0.sock", dir);
+	world_worker_start(&w, 0);
+	touch(w.workers[0].addr + 5);
+	world_wait_workers(&w, 1);
+	remove(w.workers[0].addr + 5);
+	sim_run_for(w.sim, 2000000);
+	world_wait_workers(&w, 1);
+	post("/v1/completions", "{\"prompt\":\"x\"}");
+	assert_int_equal(c.status, 200);
+	world_worker_kill(&w, 0);
+	world_wait_workers(&w, 0);
+	world_worker_start(&w, 0); /* nobody is told of it */
+	sim_run_for(w.sim, 3000000);
+	world_wait_workers(&w, 0);
+	touch(w.workers[0].addr + 5);
+	world_wait_workers(&w, 1);
+	remove(w.workers[0].addr + 5);
+	remove(dir);
+}
+
 static void note(void *ctx)
 {
 	(*(uint32_t *)ctx)++;
@@ -722,6 +780,8 @@ int main(void)
 		ALONE(no_worker_at_all_is_503_with_retry_after),
 		cmocka_unit_test(keys_are_asked_for_where_they_must_be),
 		ALONE(two_models_are_two_pools),
+		ALONE(a_worker_that_falls_silent_is_given_up),
+		ALONE(a_worker_that_leaves_the_folder_is_kept_while_it_lives),
 		TEST(draining_ends_what_runs_and_then_says_so),
 		TEST(draining_breaks_off_what_runs_past_the_deadline),
 	};

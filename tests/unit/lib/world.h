@@ -19,7 +19,7 @@ struct world {
 	struct {
 		struct engine *engine;
 		struct worker *worker; /* NULL: dead */
-		char name[16], addr[32];
+		char name[16], addr[64];
 	} workers[WORLD_WORKERS_MAX];
 	uint32_t workers_len;
 	struct mock_config mock;
