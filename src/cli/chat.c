@@ -24,7 +24,9 @@ static const struct flag flags_table[] = {
 	{.key = {.name = "system", .type = CONFIG_STRING, .help = "the system message"}, .letter = 's', .arg = "TEXT"},
 	{.key = {.name = "api-key",
 		 .type = CONFIG_STRING,
-		 .help = "key to show the server; by default $STATOR_API_KEY or $OPENAI_API_KEY"},
+		 .help = "key to show the server; by default $STATOR_API_KEY or $OPENAI_API_KEY, which others on this "
+			 "machine do "
+			 "not see"},
 		.arg = "KEY"},
 	{.key = {.name = "temperature", .type = CONFIG_FLOAT, .max = 100, .help = "by default the server's"},
 		.arg = "X"},
@@ -347,9 +349,12 @@ static const char *api_key(const struct flags *flags)
 
 	if (flags_is_set(flags, "api-key"))
 		return flags_str(flags, "api-key");
-	for (size_t i = 0; i < ARRAY_LEN(variables); i++)
-		if (getenv(variables[i]) && *getenv(variables[i]))
-			return getenv(variables[i]);
+	for (size_t i = 0; i < ARRAY_LEN(variables); i++) {
+		const char *value = getenv(variables[i]);
+
+		if (value && *value)
+			return value;
+	}
 	return NULL;
 }
 

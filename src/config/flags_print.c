@@ -55,23 +55,35 @@ static void flag_form(const struct flag *f, char *ret, size_t cap)
 		arg_name(f) ? arg_name(f) : "");
 }
 
-/* Words of text, broken at HELP_WIDTH, continued at HELP_COLUMN; the cursor stands at column at. */
-static void print_wrapped(const char *text, size_t at, struct buf *out)
+/* Words of one line of text, broken at HELP_WIDTH, continued at column indent, where the cursor stands. */
+static void print_wrapped(const char *text, size_t len_all, size_t indent, struct buf *out)
 {
-	for (bool first = true; *text; first = false) {
-		size_t len = strcspn(text, " ");
+	const char *end = text + len_all;
+	size_t at = indent;
+
+	for (bool first = true; text < end; first = false) {
+		size_t len = MIN(strcspn(text, " "), (size_t)(end - text));
 		if (!first && at + 1 + len > HELP_WIDTH) {
-			buf_printf(out, "\n%*s", HELP_COLUMN, "");
-			at = HELP_COLUMN;
+			buf_printf(out, "\n%*s", (int)indent, "");
+			at = indent;
 		} else if (!first) {
 			buf_add_byte(out, ' ');
 			at++;
 		}
 		buf_add(out, text, len);
 		at += len;
-		text += len + (text[len] == ' ');
+		text += len + (text + len < end);
 	}
 	buf_add_byte(out, '\n');
+}
+
+static void print_paragraphs(const char *text, struct buf *out)
+{
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+		print_wrapped(text, len, 0, out);
+		text += len + (text[len] == '\n');
+	}
 }
 
 static void print_row(const char *form, const char *text, struct buf *out)
@@ -79,7 +91,7 @@ static void print_row(const char *form, const char *text, struct buf *out)
 	buf_printf(out, "  %-*s", HELP_COLUMN - 2, form);
 	if (strlen(form) + 2 >= HELP_COLUMN)
 		buf_printf(out, "\n%*s", HELP_COLUMN, "");
-	print_wrapped(text, HELP_COLUMN, out);
+	print_wrapped(text, strlen(text), HELP_COLUMN, out);
 }
 
 static const char override_help[] = "set one key of the graph, for this run only";
@@ -90,8 +102,10 @@ void flags_print_help(const struct flags_command *cmd, const char *program, stru
 
 	buf_printf(out, "%s\n\nusage: %s %s%s%s%s\n", cmd->summary, program, cmd->name, cmd->args[0] ? " " : "",
 		cmd->args, cmd->count ? " [flags]" : "");
-	if (cmd->text)
-		buf_printf(out, "\n%s\n", cmd->text);
+	if (cmd->text) {
+		buf_add_byte(out, '\n');
+		print_paragraphs(cmd->text, out);
+	}
 	buf_add_str(out, "\nflags:\n");
 	for (size_t i = 0; i < cmd->count; i++) {
 		const struct flag *f = &cmd->flags[i];

@@ -11,8 +11,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 enum { FD_SAFE_MIN = 10 }; /* above the numbers a child's fds are moved to */
 
 struct pipes {
