@@ -83,7 +83,7 @@ static const struct env_listener_ops listener_ops = {on_accept};
 
 static void set_up(struct fixture *f, const char *addr)
 {
-	struct loop_config config = {.text_threads = 2, .engine_threads = 1, .text_stack_bytes = 1 << 20};
+	struct loop_config config = {.text_threads = 2, .engine_threads = 1, .text_stack_bytes = 4 << 20};
 	memset(f, 0, sizeof *f);
 	if (loop_create(&f->l, &config, &f->err) < 0)
 		fail_msg("%s", f->err.msg);
