@@ -81,7 +81,13 @@ class Wire:
         return data
 
     def head(self):
-        """Status and headers of an answer."""
+        """Status and headers of the answer; interim ones (100 Continue) may come before it."""
+        status, headers = self.one_head()
+        while status // 100 == 1:
+            status, headers = self.one_head()
+        return status, headers
+
+    def one_head(self):
         lines = self.until(b"\r\n\r\n").decode("latin-1").split("\r\n")
         version, status = lines[0].split(" ")[:2]
         assert version == "HTTP/1.1", lines[0]

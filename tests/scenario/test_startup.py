@@ -121,7 +121,7 @@ def test_no_memory_for_the_kv_cache_is_one_clear_sentence(tmp_path, demo_model):
           context-length: 16000000
         """)
     assert re.search(r"KV", said) and re.search(r"memory", said), said
-    assert re.search(r"\d+(\.\d+)? ?(GiB|GB)", said), said
+    assert re.search(r"\d+ [GM]iB", said), said
 
 
 @pytest.mark.smoke
@@ -141,12 +141,6 @@ def test_a_busy_port_is_a_clear_error(tmp_path):
 ])
 def test_a_mistaken_flag_is_explained(args, word):
     assert word in refused(*args, deadline_s=20)
-
-
-@pytest.mark.skipif(os.getuid() == 0, reason="root writes where it may not")
-def test_a_cache_that_cannot_be_written_is_named(tmp_path):
-    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    cache_refused(tmp_path / "cache", tmp_path)
 
 
 def test_a_cache_that_is_no_folder_is_named(tmp_path):
