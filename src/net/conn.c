@@ -132,9 +132,8 @@ static bool conn_read_once(struct env_conn *c)
 		conn_eof(c);
 		return false;
 	}
-	/* A short read has emptied the socket, unless the end lies right behind: a new edge says so. */
-	if (n < READ_BYTES && !c->hung_up && !c->broken)
-		c->readable = false;
+	/* A short read does not tell that the socket is empty: a peer that left with our bytes unread comes as one edge,
+	 * data and error together, which libevent does not tell from data alone. So the read that says EAGAIN is made. */
 	if (c->ops && c->ops->on_data && !c->finishing)
 		c->ops->on_data(c->ctx, l->read_buf, (size_t)n);
 	return !c->dead && c->readable && !c->paused;

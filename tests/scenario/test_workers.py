@@ -168,6 +168,7 @@ def test_a_newer_minor_version_is_welcome(pair):
 def test_ten_thousand_random_frames_harm_nobody(pair):
     workers = pair.workers()
     path = worker_socket(pair)
+    descriptors = descriptors_of(workers[0])
     draw = random.Random(20261123)
     sent = connections = 0
     stream = None
@@ -190,7 +191,12 @@ def test_ten_thousand_random_frames_harm_nobody(pair):
         stream.close()
     assert connections > 10
     until("what they began to end", pair.idle, 30)
+    until("their connections to be closed", lambda: descriptors_of(workers[0]) <= descriptors, 3)
     as_before(pair, workers)
+
+
+def descriptors_of(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def random_frame(draw):

@@ -425,6 +425,30 @@ static void a_unix_peer_that_leaves_is_gone_not_half_closed(void **state)
 	net_temp_done(dir);
 }
 
+/* Its bytes and its error come as one event. */
+static void a_peer_that_leaves_with_our_bytes_unread_is_noticed(void **state)
+{
+	(void)state;
+	char *dir = net_temp_dir(), *path = unix_addr(dir);
+	const char *const addrs[] = {path, "127.0.0.1:0"};
+	for (size_t i = 0; i < ARRAY_LEN(addrs); i++) {
+		struct fixture f;
+		set_up(&f, addrs[i]);
+		int fd = net_dial(env_listener_addr(f.env, f.listener));
+		char byte;
+		run_until(&f, is_accepted);
+		assert_int_equal(env_conn_write(f.env, f.server.conn, "unread", 6), 0);
+		net_run_for(f.l, 5);
+		assert_int_equal(recv(fd, &byte, 1, MSG_PEEK), 1);
+		assert_int_equal(send(fd, "last", 4, 0), 4);
+		close(fd);
+		run_until(&f, server_closed);
+		tear_down(&f);
+	}
+	free(path);
+	net_temp_done(dir);
+}
+
 static void what_was_sent_before_leaving_is_read_after_a_pause(void **state)
 {
 	(void)state;
@@ -877,6 +901,7 @@ int main(void)
 		cmocka_unit_test(without_on_eof_the_end_is_the_close),
 		cmocka_unit_test(a_peer_that_vanishes_is_noticed_while_paused),
 		cmocka_unit_test(a_unix_peer_that_leaves_is_gone_not_half_closed),
+		cmocka_unit_test(a_peer_that_leaves_with_our_bytes_unread_is_noticed),
 		cmocka_unit_test(what_was_sent_before_leaving_is_read_after_a_pause),
 		cmocka_unit_test(pausing_inside_on_data_holds_the_rest_back),
 		cmocka_unit_test(the_last_words_of_a_peer_that_left_are_read_when_writing_fails),
