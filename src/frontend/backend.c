@@ -87,16 +87,18 @@ static void detach(struct backend *b, const char *why)
 		map_del(&b->flights, id);
 		flight_lost((struct flight *)(uintptr_t)value, why);
 	}
+	struct model *m = b->model;
+	if (!m)
+		return;
+	b->model = NULL;
 	if (b->worker) {
-		pool_worker_remove(b->model->pool, b->worker);
+		pool_worker_remove(m->pool, b->worker);
 		metric_set(b->up, 0);
 		metric_set(b->running, 0);
 		metric_set(b->waiting, 0);
 	}
 	b->worker = NULL;
-	if (b->model)
-		model_unuse(b->model);
-	b->model = NULL;
+	model_unuse(m);
 }
 
 static void on_down(void *ctx, struct link *l, const char *why)

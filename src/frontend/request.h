@@ -50,13 +50,13 @@ struct api_request {
 	struct msg_sampling sampling; /* seed set when has_seed */
 };
 
-/* 0, or -EINVAL with ret_error filled. body must be followed by a NUL. Borrows body until return; ret lives as long as
+/* 0, or -EINVAL with e filled. body must be followed by a NUL. Borrows body until return; ret lives as long as
  * arena's content. */
 int api_request_parse(struct api_request *ret, enum api_kind kind, const char *body, size_t len, struct arena *arena,
-	struct api_error *ret_error);
+	struct api_error *e);
 
 struct json_t;
 /* Parse any body under the same bounds, for the small endpoints. The tree lives in arena. */
-int api_json_parse(struct json_t **ret, const char *body, size_t len, struct arena *arena, struct api_error *ret_error);
+int api_json_parse(struct json_t **ret, const char *body, size_t len, struct arena *arena, struct api_error *e);
 
 #endif

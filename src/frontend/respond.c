@@ -314,11 +314,15 @@ void respond_finish(struct completion *c, struct choice *ch)
 
 static void out_usage(struct completion *c)
 {
-	buf_printf(&c->out,
-		"\"usage\":{\"prompt_tokens\":%llu,\"completion_tokens\":%llu,\"total_tokens\":%llu,"
-		"\"prompt_tokens_details\":{\"cached_tokens\":%llu}}",
-		(unsigned long long)c->prompt_tokens, (unsigned long long)c->generated_tokens,
-		(unsigned long long)(c->prompt_tokens + c->generated_tokens), (unsigned long long)c->cached_tokens);
+	buf_add_str(&c->out, "\"usage\":{\"prompt_tokens\":");
+	json_out_u64(&c->out, c->prompt_tokens);
+	buf_add_str(&c->out, ",\"completion_tokens\":");
+	json_out_u64(&c->out, c->generated_tokens);
+	buf_add_str(&c->out, ",\"total_tokens\":");
+	json_out_u64(&c->out, c->prompt_tokens + c->generated_tokens);
+	buf_add_str(&c->out, ",\"prompt_tokens_details\":{\"cached_tokens\":");
+	json_out_u64(&c->out, c->cached_tokens);
+	buf_add_str(&c->out, "}}");
 }
 
 void respond_stream_end(struct completion *c)
