@@ -254,15 +254,17 @@ static int frontend_fill(struct builder *b)
 
 /* Checks. */
 
-static int engine_check(const struct graph_service *s, struct err *err)
+static int engine_check(const struct graph *g, const struct graph_service *s, struct err *err)
 {
 	if (s->engine == GRAPH_ENGINE_LLAMA || s->engine == GRAPH_ENGINE_MOCK)
 		return 0;
 	return err_set(err, -ENOTSUP,
-		"%s runs on %s, which this version does not start; its graph is read and checked. "
-		"Use --engine llama (when its model is a GGUF file) or --engine mock to run the same graph on an "
-		"engine of our own",
-		s->name, graph_engine_name(s->engine));
+		"%s runs on %s, which this version does not start (its graph was read and checked); the same graph "
+		"runs on "
+		"engines of our own: \"stator serve %s --engine mock\" pretends to compute, and --engine llama does "
+		"when its "
+		"model is a GGUF file",
+		s->name, graph_engine_name(s->engine), g->file);
 }
 
 /* A model that is not there is worth a sentence before anything is started. What is inside is the worker's to judge. */
@@ -303,7 +305,7 @@ static int workers_count(struct builder *b, struct err *err)
 
 		if (s->kind != GRAPH_WORKER || s->workers == 0)
 			continue;
-		if ((r = engine_check(s, err)) < 0 || (r = model_check(b, s, err)) < 0)
+		if ((r = engine_check(g, s, err)) < 0 || (r = model_check(b, s, err)) < 0)
 			return r;
 		workers += s->workers;
 		b->llama_workers += s->engine == GRAPH_ENGINE_LLAMA ? s->workers : 0;

@@ -144,6 +144,13 @@ void process_reap(struct process *p)
 	p->ops->on_exit(p->ctx, p, was, wait_status);
 }
 
+void process_read_log(struct process *p)
+{
+	/* An end that is met here is met again by on_readable, which closes the pipe. */
+	if (p->child.log_fd >= 0)
+		pipe_read(p, p->child.log_fd, 4);
+}
+
 bool process_is_alive(const struct process *p)
 {
 	return p->child.pid != 0 || env_timer_is_set(&p->restart_timer);

@@ -52,6 +52,8 @@ void process_start_in(struct process *p, uint32_t wait_ms);
 void process_signal(struct process *p, int signo);
 /* After SIGCHLD: see whether it ended. Calls on_exit then. */
 void process_reap(struct process *p);
+/* Tell the lines of its log that are there already, instead of in a later turn. */
+void process_read_log(struct process *p);
 /* True when it runs or will be started. */
 bool process_is_alive(const struct process *p);
 

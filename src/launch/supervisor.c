@@ -217,6 +217,9 @@ static void ready_check(struct supervisor *s)
 	for (uint32_t i = 0; i < s->config->count; i++)
 		if (!process_at(s, i)->ever_ready)
 			return;
+	/* What was logged before all was ready belongs to the start, though the pipes are read in any order. */
+	for (uint32_t i = 0; i < s->config->count; i++)
+		process_read_log(process_at(s, i));
 	s->phase = PHASE_RUNNING;
 	screen_close(&s->screen);
 	if (s->config->on_ready)
