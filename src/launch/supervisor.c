@@ -353,8 +353,14 @@ static int signals_watch(struct supervisor *s, struct err *err)
 	static const int stops[] = {SIGINT, SIGTERM, SIGHUP};
 	int r = loop_on_signal(s->config->loop, SIGCHLD, on_sigchld, s, err);
 
-	for (size_t i = 0; i < ARRAY_LEN(stops) && r == 0; i++)
+	for (size_t i = 0; i < ARRAY_LEN(stops) && r == 0; i++) {
+		struct sigaction now;
+
+		/* nohup: the terminal may close, and we go on. */
+		if (stops[i] == SIGHUP && sigaction(SIGHUP, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+			continue;
 		r = loop_on_signal(s->config->loop, stops[i], on_stop_signal, s, err);
+	}
 	return r;
 }
 

@@ -172,6 +172,20 @@ def test_ctrl_c_of_a_terminal_reaches_the_supervisor_alone(slow):
     assert all(int(stat_of(pid)[2]) == pid for pid in slow.workers() + slow.children("frontend"))
 
 
+def test_nohup_survives_the_terminal():
+    script = f"exec nohup {shlex.quote(stator_bin())} serve --engine mock --port 0"
+    with subprocess.Popen(["sh", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True) as process:
+        try:
+            url = next(found.group() for line in process.stdout if (found := re.search(r"Ready .*(http://\S+)", line)))
+            process.send_signal(signal.SIGHUP)
+            assert url and stator("chat", re.search(r"http\S+", url).group(), "-n", "2", input="still there?\n").returncode == 0
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+
+
 def test_a_stop_while_it_loads_leaves_nothing(demo_model):
     process = Process("serve", demo_model, "--port", "0")
     try:
