@@ -95,6 +95,8 @@ int api_json_parse(json_t **ret, const char *body, size_t len, struct arena *are
 	if (check_bounds(body, len, e) < 0)
 		return -EINVAL;
 	json_t *root = json_loadb(body, len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
+	if (!root && json_error_code(&error) == json_error_out_of_memory)
+		return api_error_set(e, 500, NULL, NULL, "out of memory");
 	if (!root)
 		return api_error_set(e, 400, NULL, NULL, "could not parse the body as JSON: line %d, column %d: %s",
 			error.line, error.column, error.text);

@@ -262,27 +262,33 @@ static int join_parts(
 	return 0;
 }
 
+/* Copy value's JSON text into arena. NULL: out of memory. */
+static const char *keep_json(const json_t *value, struct arena *arena)
+{
+	char *text = json_dumps(value, JSON_COMPACT);
+	const char *kept = text ? arena_strdup(arena, text) : NULL;
+
+	free(text);
+	return kept;
+}
+
 /* name, tool_calls and tool_call_id join the message in the template. */
 static int read_extra(const json_t *message, struct arena *arena, struct ll_message *ret, struct api_error *e)
 {
 	static const char *const names[] = {"name", "tool_calls", "tool_call_id", "reasoning_content"};
 	json_t *extra = NULL;
-	char *text = NULL;
+	bool ok = true;
 
-	for (uint32_t i = 0; i < ARRAY_LEN(names); i++) {
+	for (uint32_t i = 0; i < ARRAY_LEN(names) && ok; i++) {
 		json_t *v = json_in_get(message, names[i]);
 		if (v && !extra)
 			extra = json_object();
-		if (v)
-			json_object_set(extra, names[i], v);
+		ok = !v || (extra && json_object_set(extra, names[i], v) == 0);
 	}
-	if (!extra)
-		return 0;
-	text = json_dumps(extra, JSON_COMPACT);
-	ret->extra_json = text ? arena_strdup(arena, text) : NULL;
-	free(text);
+	if (extra && ok)
+		ok = (ret->extra_json = keep_json(extra, arena)) != NULL;
 	json_decref(extra);
-	return ret->extra_json ? 0 : out_of_memory(e);
+	return ok ? 0 : out_of_memory(e);
 }
 
 static int read_message(const json_t *m, size_t i, struct arena *arena, struct ll_message *ret, struct api_error *e)
@@ -348,9 +354,7 @@ static int read_template_options(struct api_request *r, const json_t *root, stru
 		return 0;
 	if (!json_is_object(kwargs))
 		return json_in_wrong_type(e, "chat_template_kwargs", "an object", kwargs);
-	char *text = json_dumps(kwargs, JSON_COMPACT);
-	r->kwargs_json = text ? arena_strdup(arena, text) : NULL;
-	free(text);
+	r->kwargs_json = keep_json(kwargs, arena);
 	return r->kwargs_json ? 0 : out_of_memory(e);
 }
 
