@@ -73,6 +73,7 @@ static void on_up(void *ctx, struct link *l)
 		return;
 	}
 	b->model->users++;
+	model_fit_context(b->model);
 	add_metrics(b);
 	backend_model_ready(b);
 }
@@ -98,6 +99,7 @@ static void detach(struct backend *b, const char *why)
 		metric_set(b->waiting, 0);
 	}
 	b->worker = NULL;
+	model_fit_context(m);
 	model_unuse(m);
 }
 

@@ -84,6 +84,8 @@ struct model *model_find(struct frontend *fe, const char *name, struct api_error
 /* The model of a card, loading it when it is new. NULL: the card does not fit the model of its name (err says why). */
 struct model *model_of_card(struct frontend *fe, const struct msg_card *card, struct err *err);
 void model_destroy(struct model *m);
+/* A worker came or went: the context is the least of those that are there, or the last known. */
+void model_fit_context(struct model *m);
 /* Nothing uses it any more; forget it when its tokenizer could not be loaded, so that the next worker tries anew. */
 void model_unuse(struct model *m);
 

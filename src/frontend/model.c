@@ -182,6 +182,20 @@ void model_unuse(struct model *m)
 		model_destroy(m);
 }
 
+void model_fit_context(struct model *m)
+{
+	uint32_t least = UINT32_MAX;
+
+	list_foreach(it, &m->fe->backends)
+	{
+		const struct backend *b = list_entry(it, struct backend, link);
+		if (b->model == m)
+			least = MIN(least, link_card(b->conn)->context_max);
+	}
+	if (least != UINT32_MAX)
+		m->context_max = least;
+}
+
 struct model *model_of_card(struct frontend *fe, const struct msg_card *card, struct err *err)
 {
 	struct model *m = find(fe, card->model.data);
@@ -200,6 +214,5 @@ struct model *model_of_card(struct frontend *fe, const struct msg_card *card, st
 			m->name);
 		return NULL;
 	}
-	m->context_max = MIN(m->context_max, card->context_max);
 	return m;
 }

@@ -143,6 +143,13 @@ static bool keep_bias(struct completion *c)
 		out_of_memory(c);
 		return false;
 	}
+	for (uint32_t i = 0; i < tokens->len; i++)
+		if (tokens->v[i] >= tokenizer_vocab(c->model->tokenizer)) {
+			api_error_set(&c->error, 400, NULL, "logit_bias",
+				"\"logit_bias\" has the token id %u; the model has %u tokens", tokens->v[i],
+				tokenizer_vocab(c->model->tokenizer));
+			return false;
+		}
 	if (tokens->len) {
 		memcpy(t, tokens->v, tokens->len * sizeof *t);
 		memcpy(v, values->v, values->len * sizeof *v);

@@ -199,6 +199,9 @@ static int read_common(struct api_request *r, json_t *root, struct arena *arena,
 		read_bias(r, root, arena, e) < 0 || read_stream_options(r, root, e) < 0 ||
 		refuse_unsupported(root, e) < 0)
 		return -EINVAL;
+	if (r->max_tokens && r->min_tokens > r->max_tokens)
+		return api_error_set(e, 400, NULL, "min_tokens", "\"min_tokens\" is %u and \"max_tokens\" only %u",
+			r->min_tokens, r->max_tokens);
 	/* OpenAI allows 0, the likeliest token alone; 0 means "off" in our frames. */
 	if (r->sampling.top_p == 0)
 		r->sampling.top_p = 1e-6f;

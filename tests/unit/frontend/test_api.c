@@ -335,6 +335,10 @@ static const struct {
 		"the key \\\"a\\\", which is no token id"},
 	{"/v1/completions", "{\"prompt\":\"x\",\"logit_bias\":{\"5\":101}}", 400,
 		"token 5 must be a number between -100 and 100"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"logit_bias\":{\"999\":1}}", 400,
+		"the token id 999; the model has 260 tokens"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":3,\"min_tokens\":4}", 400,
+		"\\\"min_tokens\\\" is 4 and \\\"max_tokens\\\" only 3"},
 	{"/v1/completions", "{\"prompt\":\"x\",\"logprobs\":21}", 400, "\\\"logprobs\\\" must be between 0 and 20"},
 	{"/v1/completions", "{\"prompt\":\"x\",\"best_of\":4}", 400, "best_of"},
 	{"/v1/completions", "{\"prompt\":\"x\",\"suffix\":\"y\"}", 400, "suffix"},
@@ -669,6 +673,23 @@ static void a_worker_that_falls_silent_is_given_up(void **state)
 	world_worker_kill(&w, 0);
 }
 
+static void the_context_is_that_of_the_smallest_worker_there_is(void **state)
+{
+	(void)state;
+	world_config_default(&config, 5);
+	world_init(&w, &config);
+	world_wait_workers(&w, 2);
+	world_worker_kill(&w, 1);
+	w.mock.context_max = 512;
+	world_worker_start(&w, 1);
+	sim_run_for(w.sim, 2000000);
+	world_wait_workers(&w, 2);
+	assert_non_null(strstr(get("/v1/models"), "\"max_model_len\":512"));
+	world_worker_kill(&w, 1);
+	sim_run_for(w.sim, 2000000);
+	assert_non_null(strstr(get("/v1/models"), "\"max_model_len\":2048"));
+}
+
 static void touch(const char *path)
 {
 	FILE *f = fopen(path, "w");
@@ -780,6 +801,7 @@ int main(void)
 		ALONE(no_worker_at_all_is_503_with_retry_after),
 		cmocka_unit_test(keys_are_asked_for_where_they_must_be),
 		ALONE(two_models_are_two_pools),
+		ALONE(the_context_is_that_of_the_smallest_worker_there_is),
 		ALONE(a_worker_that_falls_silent_is_given_up),
 		ALONE(a_worker_that_leaves_the_folder_is_kept_while_it_lives),
 		TEST(draining_ends_what_runs_and_then_says_so),
