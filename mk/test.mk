@@ -15,8 +15,8 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_LIB_OBJ) $(BUILD)/libstato
 	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $< $(UNIT_LIB_OBJ) $(BUILD)/libstator.a $(LLAMA_LDLIBS) $(DEPS_LDLIBS) -lcmocka
 
 unit-programs: $(UNIT_BIN)
-# UNIT_LEAVE=part of a path leaves some out.
-UNIT_PICKED = $(if $(UNIT_LEAVE),$(foreach program,$(UNIT_CHOSEN),$(if $(findstring $(UNIT_LEAVE),$(program)),,$(program))),$(UNIT_CHOSEN))
+# UNIT_LEAVE="parts of paths" leaves some out.
+UNIT_PICKED = $(foreach program,$(UNIT_CHOSEN),$(if $(strip $(foreach part,$(UNIT_LEAVE),$(findstring $(part),$(program)))),,$(program)))
 UNIT_CHOSEN = $(if $(T),$(foreach program,$(UNIT_BIN),$(if $(findstring $(T),$(program)),$(program))),$(UNIT_BIN))
 unit: $(UNIT_PICKED) ## build and run the unit tests only (T=part of a path picks some)
 	@scripts/run-units $(UNIT_PICKED)
