@@ -154,7 +154,8 @@ static int probe_space(struct llama_tokenizer *l, struct err *err)
 	if (code < 0)
 		return code;
 	l->guard_len = MIN(plain.len, GUARD_TOKENS_MAX);
-	memcpy(l->guard, plain.v, l->guard_len * sizeof *l->guard);
+	if (l->guard_len)
+		memcpy(l->guard, plain.v, l->guard_len * sizeof *l->guard);
 	struct buf text;
 	buf_init(&text, 4096);
 	for (uint32_t i = 0; i < plain.len && code == 0; i++)

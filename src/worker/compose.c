@@ -127,6 +127,7 @@ static void give_decodes(struct sched *s, struct share *sh)
 		if (req_left(s, req_of(it)) != 1)
 			continue;
 		/* The max ones from skip on, round the corner. */
+		/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): decodes counts the ones with one left, and here is one */
 		if ((i++ + sh->decodes - skip) % sh->decodes < max) {
 			req_of(it)->give = 1;
 			sh->tokens++;

@@ -92,7 +92,7 @@ void sched_destroy(struct sched *s);
 
 /* Copies. 0: the request will end exactly once in the outbox (it may be there already, refused). -ENOMEM: it was not
  * taken. */
-int sched_admit(struct sched *s, uint64_t now_us, const struct sched_request *r);
+int sched_admit(struct sched *s, uint64_t now_us, const struct sched_request *q);
 /* End a request now (its cells are free after the step that is out). False: there is none of that id. */
 bool sched_cancel(struct sched *s, uint64_t now_us, uint64_t id);
 /* Take the youngest running request back to the queue. False when fewer than two run. */
