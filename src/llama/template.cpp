@@ -172,6 +172,10 @@ struct maker {
 		value->mark_input();
 		return value;
 	}
+	std::string guarded(const std::string &key) const
+	{
+		return input(key.data(), key.size())->as_string().str();
+	}
 	jinja::value from_json(const common_json &j) const
 	{
 		if (j.is_string()) {
@@ -188,7 +192,7 @@ struct maker {
 			auto object = jinja::mk_val<jinja::value_object>();
 			for (auto it = j.begin(); it != j.end(); ++it) {
 				std::string key = it.key();
-				object->insert(input(key.data(), key.size())->as_string().str(), from_json(it.value()));
+				object->insert(guarded(key), from_json(it.value()));
 			}
 			return object;
 		}
@@ -270,7 +274,7 @@ jinja::value message_value(
 	}
 	for (auto it = extra.begin(); it != extra.end(); ++it)
 		if (it.key() != "role" && it.key() != "content")
-			object->insert(it.key(), make.from_json(it.value()));
+			object->insert(make.guarded(it.key()), make.from_json(it.value()));
 	return object;
 }
 

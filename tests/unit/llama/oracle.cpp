@@ -1,0 +1,65 @@
+/* oracle.cpp - llama.cpp's own way from messages to a prompt and from logits to probabilities. */
+#include "oracle.h"
+
+#include <chat.h>
+#include <llama.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+char *oracle_apply(const char *source, const struct ll_message *messages, uint32_t count, bool thinking)
+try {
+	auto templates = common_chat_templates_init(nullptr, source, "<BOS>", "<EOS>");
+	common_chat_templates_inputs in;
+	for (uint32_t i = 0; i < count; i++) {
+		common_chat_msg m;
+		m.role = messages[i].role;
+		m.content = std::string(messages[i].content, messages[i].content_len);
+		in.messages.push_back(m);
+	}
+	in.add_generation_prompt = true;
+	in.enable_thinking = thinking;
+	return strdup(common_chat_templates_apply(templates.get(), in).prompt.c_str());
+} catch (const std::exception &) {
+	return nullptr;
+}
+
+void oracle_probabilities(const float *logits, uint32_t n, const struct ll_sampling *p, const uint32_t *history,
+	uint32_t history_len, float *ret)
+{
+	llama_sampler *chain = llama_sampler_chain_init(llama_sampler_chain_default_params());
+	std::vector<llama_logit_bias> bias;
+	for (uint32_t i = 0; i < p->bias_count; i++)
+		bias.push_back({(llama_token)p->bias_tokens[i], p->bias_values[i]});
+	for (uint32_t i = 0; i < p->banned_count; i++)
+		bias.push_back({(llama_token)p->banned[i], -INFINITY});
+	llama_sampler_chain_add(chain, llama_sampler_init_logit_bias((int32_t)n, (int32_t)bias.size(), bias.data()));
+	llama_sampler_chain_add(
+		chain, llama_sampler_init_penalties((int32_t)n, (int32_t)std::min(p->penalty_last_n, history_len + 1),
+			       p->repetition_penalty, p->frequency_penalty, p->presence_penalty));
+	if (p->top_k > 0)
+		llama_sampler_chain_add(chain, llama_sampler_init_top_k((int32_t)p->top_k));
+	llama_sampler_chain_add(chain, llama_sampler_init_typical(p->typical_p, 1));
+	llama_sampler_chain_add(chain, llama_sampler_init_top_p(p->top_p, 1));
+	llama_sampler_chain_add(chain, llama_sampler_init_min_p(p->min_p, 1));
+	llama_sampler_chain_add(chain, llama_sampler_init_temp(p->temperature));
+	for (uint32_t i = 0; i < history_len; i++)
+		llama_sampler_accept(chain, (llama_token)history[i]);
+	std::vector<llama_token_data> data;
+	for (uint32_t i = 0; i < n; i++)
+		data.push_back({(llama_token)i, logits[i], 0});
+	llama_token_data_array row = {data.data(), data.size(), -1, false};
+	llama_sampler_apply(chain, &row);
+	float best = -INFINITY;
+	double sum = 0;
+	for (size_t i = 0; i < row.size; i++)
+		best = std::max(best, row.data[i].logit);
+	for (size_t i = 0; i < row.size; i++)
+		sum += std::exp(row.data[i].logit - best);
+	std::fill(ret, ret + n, 0.0f);
+	for (size_t i = 0; i < row.size; i++)
+		ret[row.data[i].id] = (float)(std::exp(row.data[i].logit - best) / sum);
+	llama_sampler_free(chain);
+}

@@ -1,0 +1,21 @@
+/* oracle.h - llama.cpp's own entries behind C, to compare ours with. */
+#ifndef STATOR_TESTS_ORACLE_H
+#define STATOR_TESTS_ORACLE_H
+
+#include "llama/sampler.h"
+#include "llama/template.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The prompt (caller frees), or NULL when llama.cpp refuses. */
+char *oracle_apply(const char *source, const struct ll_message *messages, uint32_t count, bool thinking);
+/* Probabilities of llama.cpp's own sampler chain with these settings, by token id, into ret (n many). */
+void oracle_probabilities(const float *logits, uint32_t n, const struct ll_sampling *p, const uint32_t *history,
+	uint32_t history_len, float *ret);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

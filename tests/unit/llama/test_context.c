@@ -1,0 +1,300 @@
+#include "../lib/cmocka_all.h"
+#include "../lib/llama_data.h"
+#include "llama/context.h"
+#include "llama/vocab.h"
+
+#include <string.h>
+
+enum { PROMPT = 24, CELLS = 256 };
+
+static struct ll_model *model;
+static uint32_t prompt[PROMPT];
+
+static int load(void **state)
+{
+	(void)state;
+	struct ll_model_params params = {0};
+	const char *text = "The quick brown fox jumps over the lazy dog. Then it sleeps under a tree and dreams of big "
+			   "green hills.";
+	if (ll_model_load(&model, demo_model(), &params, NULL) < 0)
+		return -1;
+	uint32_t all[100];
+	int32_t n = ll_tokenize(ll_model_vocab(model), text, strlen(text), false, false, all, 100, NULL);
+	memcpy(prompt, all, sizeof prompt);
+	return n >= PROMPT ? 0 : -1;
+}
+
+static int unload(void **state)
+{
+	(void)state;
+	ll_model_destroy(model);
+	return 0;
+}
+
+static struct ll_context *context(uint32_t cells, bool flash)
+{
+	struct ll_context *c = NULL;
+	struct ll_context_params params = {
+		.cells = cells, .batch_tokens_max = 64, .seqs_max = 4, .flash_attention = flash, .threads = 1};
+	struct err err = {0};
+	if (ll_context_create(&c, model, &params, &err) < 0)
+		fail_msg("%s", err.msg);
+	return c;
+}
+
+static void feed(struct ll_context *c, uint32_t seq, uint32_t begin, uint32_t end, bool want)
+{
+	struct ll_run run = {seq, begin, end - begin, prompt + begin, want};
+	struct err err = {0};
+	if (ll_decode(c, &run, 1, &err) < 0)
+		fail_msg("%s", err.msg);
+}
+
+static uint32_t best(const float *logits)
+{
+	uint32_t id = 0;
+	assert_non_null(logits);
+	for (uint32_t i = 1; i < ll_model_facts(model)->vocab; i++)
+		if (logits[i] > logits[id])
+			id = i;
+	return id;
+}
+
+/* Greedy continuation of seq, n tokens after the logits of the last decode. */
+static void go_on(struct ll_context *c, uint32_t seq, uint32_t n, uint32_t *ret)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		ret[i] = best(ll_logits(c, 0));
+		struct ll_run run = {seq, ll_seq_len(c, seq), 1, &ret[i], true};
+		assert_int_equal(ll_decode(c, &run, 1, NULL), 0);
+	}
+}
+
+static void pieces_copies_and_states_go_on_alike(void **state)
+{
+	(void)state;
+	uint32_t whole[6], pieces[6], copied[6], restored[6];
+	struct ll_context *c = context(CELLS, true), *other = context(2 * CELLS, true);
+	feed(c, 0, 0, PROMPT, true);
+	go_on(c, 0, 6, whole);
+	feed(c, 1, 0, 7, false);
+	assert_null(ll_logits(c, 0));
+	feed(c, 1, 7, PROMPT, true);
+	go_on(c, 1, 6, pieces);
+	assert_memory_equal(whole, pieces, sizeof whole);
+
+	assert_int_equal(ll_seq_copy(c, 1, 2, 0, PROMPT - 1, NULL), 0);
+	assert_int_equal(ll_seq_len(c, 2), PROMPT - 1);
+	feed(c, 2, PROMPT - 1, PROMPT, true);
+	go_on(c, 2, 6, copied);
+	assert_memory_equal(whole, copied, sizeof whole);
+
+	assert_int_equal(ll_seq_trim(c, 2, PROMPT - 1, NULL), 0);
+	size_t size = ll_state_size(c, 2);
+	assert_in_range(size, (PROMPT - 1) * ll_context_facts(c)->state_bytes_token,
+		(PROMPT - 1) * ll_context_facts(c)->state_bytes_token + 2048);
+	char *blob = malloc(size);
+	struct err err = {0};
+	assert_int_equal(ll_state_get(c, 2, blob, size - 1, &err), 0);
+	assert_int_equal(err.code, -ENOBUFS);
+	assert_int_equal(ll_state_get(c, 2, blob, size, NULL), size);
+	assert_int_equal(ll_state_set(other, 3, blob, size, NULL), 0);
+	assert_int_equal(ll_seq_len(other, 3), PROMPT - 1);
+	feed(other, 3, PROMPT - 1, PROMPT, true);
+	go_on(other, 3, 6, restored);
+	assert_memory_equal(whole, restored, sizeof whole);
+	free(blob);
+	ll_context_destroy(c);
+	ll_context_destroy(other);
+}
+
+static void ranges_of_a_state_join_in_another_context(void **state)
+{
+	(void)state;
+	uint32_t whole[4], joined[4];
+	struct ll_context *a = context(CELLS, true), *b = context(CELLS, true);
+	static char blob[2 << 20];
+	feed(a, 0, 0, PROMPT, true);
+	for (uint32_t begin = 0; begin < PROMPT - 1; begin += 8) {
+		uint32_t end = MIN(begin + 8, (uint32_t)PROMPT - 1);
+		assert_int_equal(ll_seq_copy(a, 0, 3, begin, end, NULL), 0);
+		size_t n = ll_state_get(a, 3, blob, sizeof blob, NULL);
+		assert_true(n > 0);
+		assert_int_equal(ll_seq_trim(a, 3, 0, NULL), 0);
+		assert_int_equal(ll_state_set(b, 3, blob, n, NULL), 0);
+		assert_int_equal(ll_seq_copy(b, 3, 1, begin, end, NULL), 0);
+		assert_int_equal(ll_seq_trim(b, 3, 0, NULL), 0);
+	}
+	assert_int_equal(ll_seq_len(b, 1), PROMPT - 1);
+	feed(b, 1, PROMPT - 1, PROMPT, true);
+	go_on(b, 1, 4, joined);
+	assert_int_equal(ll_seq_trim(a, 0, PROMPT - 1, NULL), 0);
+	feed(a, 0, PROMPT - 1, PROMPT, true);
+	go_on(a, 0, 4, whole);
+	assert_memory_equal(whole, joined, sizeof whole);
+	ll_context_destroy(a);
+	ll_context_destroy(b);
+}
+
+static void expect_refused(struct ll_context *c, const struct ll_run *runs, uint32_t count, const char *words)
+{
+	struct err err = {0};
+	assert_int_equal(ll_decode(c, runs, count, &err), -EINVAL);
+	if (!strstr(err.msg, words))
+		fail_msg("\"%s\" does not say \"%s\"", err.msg, words);
+	assert_int_equal(ll_seq_len(c, 0), 8);
+}
+
+static void bad_batches_are_refused_before_llama_cpp_asserts(void **state)
+{
+	(void)state;
+	struct ll_context *c = context(CELLS, true);
+	uint32_t many[65] = {0}, outside[] = {49152};
+	feed(c, 0, 0, 8, false);
+	expect_refused(c, &(struct ll_run){4, 0, 1, prompt, true}, 1, "sequence 4 of a batch is not below 4");
+	expect_refused(c, &(struct ll_run){UINT32_MAX, 0, 1, prompt, true}, 1, "not below 4");
+	expect_refused(c, &(struct ll_run){0, 9, 1, prompt, true}, 1, "holds 8 tokens, a batch continues it at 9");
+	expect_refused(c, &(struct ll_run){0, 7, 1, prompt, true}, 1, "continues it at 7");
+	expect_refused(c, &(struct ll_run){0, 8, 0, prompt, true}, 1, "a run of 0 tokens");
+	expect_refused(c, &(struct ll_run){0, 8, 65, many, true}, 1, "a batch of 65 tokens, 1 to 64");
+	expect_refused(c, &(struct ll_run){0, 8, 1, outside, true}, 1, "token 49152 is not in the vocabulary");
+	expect_refused(c, NULL, 0, "a batch of 0 tokens");
+	struct ll_run twice[] = {{0, 8, 1, prompt, true}, {0, 9, 1, prompt, true}};
+	expect_refused(c, twice, 2, "sequence 0 is in a batch twice");
+	feed(c, 0, 8, 9, true);
+	assert_null(ll_logits(c, 1));
+	assert_non_null(ll_logits(c, 0));
+	ll_context_destroy(c);
+}
+
+static void full_cells_refuse_and_change_nothing(void **state)
+{
+	(void)state;
+	struct ll_context *c = context(CELLS, true);
+	uint32_t tokens[64] = {0};
+	struct err err = {0};
+	for (uint32_t i = 0; i < 3; i++)
+		for (uint32_t part = 0; part < 2; part++)
+			assert_int_equal(ll_decode(c, &(struct ll_run){i, part * 32, 32, tokens, false}, 1, NULL), 0);
+	struct ll_run runs[] = {{0, 64, 32, tokens, true}, {3, 0, 33, tokens, true}};
+	assert_int_equal(ll_decode(c, &runs[1], 1, NULL), 0);
+	assert_int_equal(ll_decode(c, &runs[0], 1, &err), -ENOSPC);
+	assert_non_null(strstr(err.msg, "no room in the KV cells"));
+	assert_int_equal(ll_seq_len(c, 0), 64);
+	assert_int_equal(ll_seq_trim(c, 3, 0, NULL), 0);
+	assert_int_equal(ll_decode(c, &runs[0], 1, NULL), 0);
+	ll_context_destroy(c);
+}
+
+static void sequence_calls_check_their_ids_and_ranges(void **state)
+{
+	(void)state;
+	struct ll_context *c = context(CELLS, true);
+	struct err err = {0};
+	feed(c, 0, 0, 8, false);
+	assert_int_equal(ll_seq_copy(c, 0, 4, 0, 8, &err), -EINVAL);
+	assert_int_equal(ll_seq_copy(c, 0, 0, 0, 8, &err), -EINVAL);
+	assert_int_equal(ll_seq_copy(c, 0, 1, 0, 9, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "which holds 8"));
+	assert_int_equal(ll_seq_trim(c, 4, 0, &err), -EINVAL);
+	assert_int_equal(ll_seq_len(c, 4), 0);
+	assert_int_equal(ll_state_set(c, 0, "x", 1, &err), -EINVAL);
+	assert_int_equal(ll_state_set(c, 1, "not a state at all, for sure", 28, &err), -EINVAL);
+	assert_int_equal(ll_seq_len(c, 1), 0);
+	ll_context_destroy(c);
+}
+
+static void a_state_of_another_layout_is_refused(void **state)
+{
+	(void)state;
+	struct ll_context *a = context(CELLS, true), *b = context(CELLS, false);
+	static char blob[2 << 20];
+	struct err err = {0};
+	feed(a, 0, 0, 8, false);
+	size_t n = ll_state_get(a, 0, blob, sizeof blob, NULL);
+	assert_int_equal(ll_state_set(b, 0, blob, n, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "V transposition"));
+	assert_int_equal(ll_seq_len(b, 0), 0);
+	assert_int_equal(ll_state_set(a, 1, blob, n / 2, &err), -EINVAL);
+	assert_int_equal(ll_seq_len(a, 1), 0);
+	assert_string_not_equal(ll_context_facts(a)->layout, ll_context_facts(b)->layout);
+	ll_context_destroy(a);
+	ll_context_destroy(b);
+}
+
+static void an_abort_ends_the_decode(void **state)
+{
+	(void)state;
+	struct ll_context *c = context(CELLS, true);
+	struct ll_run run = {0, 0, PROMPT, prompt, true};
+	ll_context_abort(c);
+	assert_int_equal(ll_decode(c, &run, 1, NULL), -ECANCELED);
+	assert_null(ll_logits(c, 0));
+	assert_int_equal(ll_seq_trim(c, 0, 0, NULL), 0);
+	assert_int_equal(ll_decode(c, &run, 1, NULL), 0);
+	ll_context_destroy(c);
+}
+
+static void what_does_not_fit_is_told_before_it_is_allocated(void **state)
+{
+	(void)state;
+	struct ll_context *c = NULL;
+	struct err err = {0};
+	struct ll_context_params params = {.cells = 2u << 30, .seqs_max = 4, .flash_attention = true};
+	assert_int_equal(ll_context_create(&c, model, &params, &err), -ENOMEM);
+	assert_non_null(strstr(err.msg, "no room for the KV cache"));
+	assert_non_null(strstr(err.msg, "MiB available"));
+	params.cells = 256;
+	params.seqs_max = 257;
+	assert_int_equal(ll_context_create(&c, model, &params, &err), -EINVAL);
+	params.seqs_max = 4;
+	params.type_v = LL_KV_Q8_0;
+	params.flash_attention = false;
+	assert_int_equal(ll_context_create(&c, model, &params, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "need flash attention"));
+	assert_null(c);
+}
+
+static void kv_bytes_follow_cells_and_type(void **state)
+{
+	(void)state;
+	struct ll_context_params params = {.cells = 4096, .seqs_max = 4, .flash_attention = true};
+	assert_int_equal(ll_kv_bytes(model, &params), 4096ull * 30 * 2 * 3 * 64 * 2);
+	params.type_k = params.type_v = LL_KV_Q8_0;
+	assert_int_equal(ll_kv_bytes(model, &params), 4096ull * 30 * 2 * 3 * 64 * 34 / 32);
+	enum ll_kv_type type;
+	assert_int_equal(ll_kv_type_parse("q8_0", &type), 0);
+	assert_int_equal(type, LL_KV_Q8_0);
+	assert_int_equal(ll_kv_type_parse("q9", &type), -EINVAL);
+}
+
+static void a_vocabulary_alone_has_no_context(void **state)
+{
+	(void)state;
+	struct ll_model *m = NULL;
+	struct ll_context *c = NULL;
+	struct ll_model_params vocab = {.vocab_only = true};
+	struct ll_context_params params = {.cells = 256, .seqs_max = 1};
+	struct err err = {0};
+	assert_int_equal(ll_model_load(&m, llama_data("vocab/ggml-vocab-gpt-2.gguf"), &vocab, NULL), 0);
+	assert_int_equal(ll_context_create(&c, m, &params, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "vocabulary only"));
+	ll_model_destroy(m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pieces_copies_and_states_go_on_alike),
+		cmocka_unit_test(ranges_of_a_state_join_in_another_context),
+		cmocka_unit_test(bad_batches_are_refused_before_llama_cpp_asserts),
+		cmocka_unit_test(full_cells_refuse_and_change_nothing),
+		cmocka_unit_test(sequence_calls_check_their_ids_and_ranges),
+		cmocka_unit_test(a_state_of_another_layout_is_refused),
+		cmocka_unit_test(an_abort_ends_the_decode),
+		cmocka_unit_test(what_does_not_fit_is_told_before_it_is_allocated),
+		cmocka_unit_test(kv_bytes_follow_cells_and_type),
+		cmocka_unit_test(a_vocabulary_alone_has_no_context),
+	};
+	return cmocka_run_group_tests(tests, load, unload);
+}

@@ -1,0 +1,207 @@
+#include "../lib/cmocka_all.h"
+#include "base/rng.h"
+#include "oracle.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+enum { VOCAB = 300, GRID = 20000 };
+
+static const struct ll_sampling plain = {.temperature = 1, .top_p = 1, .typical_p = 1, .repetition_penalty = 1};
+
+static struct ll_sampler *sampler(uint32_t vocab)
+{
+	struct ll_sampler *s = NULL;
+	assert_int_equal(ll_sampler_create(&s, vocab, NULL), 0);
+	return s;
+}
+
+static void fill_logits(struct rng *r, float *logits, uint32_t n, double spread)
+{
+	for (uint32_t i = 0; i < n; i++)
+		logits[i] = (float)(spread * (rng_unit(r) + rng_unit(r) + rng_unit(r) - 1.5));
+}
+
+/* Draw at evenly spaced points: each token's share of them is its probability, within one point a border. */
+static void expect_same_distribution(
+	const float *logits, const struct ll_sampling *p, const uint32_t *history, uint32_t history_len)
+{
+	float want[VOCAB];
+	uint32_t drawn[VOCAB] = {0};
+	struct ll_sampler *s = sampler(VOCAB);
+	oracle_probabilities(logits, VOCAB, p, history, history_len, want);
+	for (uint32_t i = 0; i < GRID; i++) {
+		struct ll_draw_in in = {.logits = logits,
+			.sampling = p,
+			.history = history,
+			.history_len = history_len,
+			.unit = (i + 0.5) / GRID};
+		struct ll_draw got;
+		ll_sampler_draw(s, &in, &got);
+		assert_in_range(got.token, 0, VOCAB - 1);
+		drawn[got.token]++;
+	}
+	for (uint32_t i = 0; i < VOCAB; i++)
+		if (fabs((double)drawn[i] / GRID - (double)want[i]) > 1.6 / GRID)
+			fail_msg("token %u drawn with %g, llama.cpp has %g (top-k %u, top-p %g, min-p %g, typical %g, "
+				 "temperature %g)",
+				i, (double)drawn[i] / GRID, (double)want[i], p->top_k, (double)p->top_p,
+				(double)p->min_p, (double)p->typical_p, (double)p->temperature);
+	ll_sampler_destroy(s);
+}
+
+static void distributions_equal_llama_cpps(void **state)
+{
+	(void)state;
+	struct rng r;
+	rng_init(&r, 11);
+	for (int round = 0; round < 60; round++) {
+		float logits[VOCAB], bias_values[2] = {3, -100};
+		uint32_t history[50], bias_tokens[2], banned[1];
+		fill_logits(&r, logits, VOCAB, 8);
+		for (uint32_t i = 0; i < ARRAY_LEN(history); i++)
+			history[i] = (uint32_t)rng_below(&r, 20);
+		bias_tokens[0] = (uint32_t)rng_below(&r, VOCAB);
+		bias_tokens[1] = (bias_tokens[0] + 1) % VOCAB;
+		banned[0] = (bias_tokens[0] + 2) % VOCAB;
+		struct ll_sampling p = plain;
+		p.temperature = 0.3f + (float)rng_unit(&r);
+		p.top_k = round & 1 ? 1 + (uint32_t)rng_below(&r, 60) : 0;
+		p.top_p = round & 2 ? 0.3f + 0.7f * (float)rng_unit(&r) : 1;
+		p.min_p = round & 4 ? 0.2f * (float)rng_unit(&r) : 0;
+		/* With a probability of 0 llama.cpp's entropy is NaN: not a reference for bans and typical together. */
+		p.typical_p = (round & 40) == 8 ? 0.3f + 0.6f * (float)rng_unit(&r) : 1;
+		if (round & 16) {
+			p.repetition_penalty = 1.3f;
+			p.presence_penalty = 0.4f;
+			p.frequency_penalty = 0.2f;
+			p.penalty_last_n = round & 1 ? 10 : UINT32_MAX;
+		}
+		if (round & 32) {
+			p.bias_tokens = bias_tokens;
+			p.bias_values = bias_values;
+			p.bias_count = 2;
+			p.banned = banned;
+			p.banned_count = 1;
+		}
+		expect_same_distribution(logits, &p, history, ARRAY_LEN(history));
+	}
+}
+
+static struct ll_draw draw(const float *logits, uint32_t n, const struct ll_sampling *p, double unit)
+{
+	struct ll_sampler *s = sampler(n);
+	struct ll_draw_in in = {.logits = logits, .sampling = p, .unit = unit, .logprobs = true, .top = 3};
+	struct ll_draw ret;
+	ll_sampler_draw(s, &in, &ret);
+	ll_sampler_destroy(s);
+	return ret;
+}
+
+static void greedy_takes_the_first_of_equals(void **state)
+{
+	(void)state;
+	const float logits[] = {1, 5, 2, 5, NAN};
+	struct ll_sampling p = plain;
+	p.temperature = 0;
+	assert_int_equal(draw(logits, 5, &p, 0.9).token, 1);
+	assert_true(draw(logits, 5, &p, 0).margin <= 0);
+	const uint32_t banned[] = {1};
+	p.banned = banned;
+	p.banned_count = 1;
+	assert_int_equal(draw(logits, 5, &p, 0).token, 3);
+	assert_true(fabsf(draw(logits, 5, &p, 0).margin - 3) < 1e-6f);
+}
+
+static void logprobs_are_of_the_raw_distribution(void **state)
+{
+	(void)state;
+	const float logits[] = {0, logf(2), logf(5)};
+	struct ll_sampling p = plain;
+	p.temperature = 0.1f;
+	p.top_k = 1;
+	struct ll_draw got = draw(logits, 3, &p, 0.5);
+	assert_int_equal(got.token, 2);
+	assert_true(fabsf(got.logprob - logf(5.0f / 8)) < 1e-5f);
+	assert_int_equal(got.top_count, 3);
+	assert_int_equal(got.top_tokens[1], 1);
+	assert_true(fabsf(got.top_logprobs[2] - logf(1.0f / 8)) < 1e-5f);
+}
+
+static void the_border_of_a_draw_is_told(void **state)
+{
+	(void)state;
+	const float logits[] = {logf(3), 0}; /* [0, 0.75) and [0.75, 1) */
+	struct ll_sampling p = plain;
+	struct ll_draw got = draw(logits, 2, &p, 0.70);
+	assert_int_equal(got.token, 0);
+	assert_true(fabsf(got.margin - 0.05f) < 1e-4f);
+	assert_int_equal(draw(logits, 2, &p, 0.76).token, 1);
+}
+
+static void hostile_input_still_draws_a_token(void **state)
+{
+	(void)state;
+	float logits[64];
+	uint32_t banned[64];
+	struct ll_sampling p = plain;
+	for (uint32_t i = 0; i < 64; i++) {
+		logits[i] = i % 3 ? NAN : -INFINITY;
+		banned[i] = i;
+	}
+	assert_in_range(draw(logits, 64, &p, 0.999999).token, 0, 63);
+	for (uint32_t i = 0; i < 64; i++)
+		logits[i] = (float)i;
+	p.banned = banned;
+	p.banned_count = 64;
+	assert_int_equal(draw(logits, 64, &p, 0.5).token, 63);
+	p.banned_count = 0;
+	p.top_p = 0;
+	assert_int_equal(draw(logits, 64, &p, 0.999).token, 63);
+	const uint32_t far[] = {64, UINT32_MAX};
+	const float much[] = {100, 100};
+	p.bias_tokens = far;
+	p.bias_values = much;
+	p.bias_count = 2;
+	assert_int_equal(draw(logits, 64, &p, 0.5).token, 63);
+}
+
+/* Large rows take other paths (partial sorts): the same draws as a full sort gives. */
+static void large_rows_draw_as_small_steps_would(void **state)
+{
+	(void)state;
+	enum { N = 50000 };
+	struct rng r;
+	float *logits = malloc(N * sizeof *logits);
+	assert_non_null(logits);
+	rng_init(&r, 4);
+	fill_logits(&r, logits, N, 6);
+	struct ll_sampler *s = sampler(N);
+	struct ll_sampling all = plain, sorted = plain;
+	sorted.top_p = 0.9999999f; /* sorts, keeps all but the last sliver */
+	for (int i = 0; i < 40; i++) {
+		struct ll_draw a, b;
+		struct ll_draw_in in = {.logits = logits, .sampling = &all, .unit = 0.999 * rng_unit(&r)};
+		ll_sampler_draw(s, &in, &a);
+		in.sampling = &sorted;
+		ll_sampler_draw(s, &in, &b);
+		if (a.token != b.token && a.margin > 1e-5f)
+			fail_msg("drew %u and %u, margin %g", a.token, b.token, (double)a.margin);
+	}
+	ll_sampler_destroy(s);
+	free(logits);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(distributions_equal_llama_cpps),
+		cmocka_unit_test(greedy_takes_the_first_of_equals),
+		cmocka_unit_test(logprobs_are_of_the_raw_distribution),
+		cmocka_unit_test(the_border_of_a_draw_is_told),
+		cmocka_unit_test(hostile_input_still_draws_a_token),
+		cmocka_unit_test(large_rows_draw_as_small_steps_would),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,276 @@
+#include "../lib/cmocka_all.h"
+#include "../lib/llama_data.h"
+#include "oracle.h"
+#include "base/buf.h"
+
+#include <glob.h>
+#include <string.h>
+
+static struct ll_message message(const char *role, const char *content)
+{
+	return (struct ll_message){.role = role, .content = content, .content_len = strlen(content)};
+}
+
+static struct ll_template *template_of(const char *source)
+{
+	struct ll_template *t = NULL;
+	struct err err = {0};
+	if (ll_template_create(&t, source, strlen(source), &err) < 0)
+		fail_msg("%s", err.msg);
+	return t;
+}
+
+/* The whole text; input, when not NULL, gets what is marked as the caller's. */
+static int render(
+	const struct ll_template *t, const struct ll_render *in, struct buf *ret, struct buf *input, struct err *err)
+{
+	struct ll_parts parts = {0};
+	int code = ll_template_render(t, in, &parts, err);
+	for (uint32_t i = 0; i < parts.len; i++) {
+		buf_add(ret, parts.v[i].text, parts.v[i].len);
+		if (input && parts.v[i].is_input)
+			buf_add(input, parts.v[i].text, parts.v[i].len);
+	}
+	ll_parts_done(&parts);
+	return code;
+}
+
+/* --- Equality with llama.cpp's own entry ------------------------------------------------------------------------ */
+
+struct tally {
+	uint32_t equal, refused_by_both, different;
+};
+
+/* llama.cpp takes a begin token off the front and an end token off the end when the model adds them itself; without a model
+ * it does not know and leaves them. */
+static void compare(const char *path, const struct ll_message *messages, uint32_t count, struct tally *tally)
+{
+	CLEANUP(free_p) char *source = file_text(path, NULL);
+	CLEANUP(free_p) char *want = oracle_apply(source, messages, count, true);
+	struct ll_template *t = template_of(source);
+	struct buf got;
+	buf_init(&got, 1 << 20);
+	struct ll_render in = {.messages = messages,
+		.message_count = count,
+		.bos = "<BOS>",
+		.eos = "<EOS>",
+		.add_generation_prompt = true,
+		.enable_thinking = true,
+		.bytes_max = 1 << 20};
+	int code = render(t, &in, &got, NULL, NULL);
+	bool equal = code == 0 && want && strcmp(buf_str(&got), want) == 0;
+	tally->equal += equal;
+	tally->refused_by_both += code < 0 && !want;
+	tally->different += !equal && (code == 0 || want);
+	if (!equal && (code == 0 || want) && getenv("VERBOSE"))
+		print_message("%s:\n--- ours (%d)\n%s\n--- theirs\n%s\n", strrchr(path, '/') + 1, code, buf_str(&got),
+			want ? want : "(refused)");
+	buf_done(&got);
+	ll_template_destroy(t);
+}
+
+static void compare_all(const struct ll_message *messages, uint32_t count, struct tally *tally)
+{
+	glob_t found;
+	assert_int_equal(glob(llama_data("templates/*.jinja"), 0, NULL, &found), 0);
+	assert_in_range(found.gl_pathc, 60, 200);
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		compare(found.gl_pathv[i], messages, count, tally);
+	globfree(&found);
+}
+
+static void prompts_equal_llama_cpps_own(void **state)
+{
+	(void)state;
+	struct ll_message turns[] = {message("system", "Be kind."), message("user", "Hello, \xe4\xb8\x96\xe7\x95\x8c!"),
+		message("assistant", "<think>\nhm\n</think>\n\nHi."), message("user", " And {{ now }}?\n")};
+	struct tally tally = {0};
+	compare_all(turns, 4, &tally);
+	compare_all(turns + 1, 1, &tally);
+	assert_int_equal(tally.different, 0);
+	assert_in_range(tally.equal, 120, 1000);
+}
+
+/* --- Parts ------------------------------------------------------------------------------------------------------ */
+
+static const char chatml[] = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+			     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+static struct ll_render request(const struct ll_message *messages, uint32_t count)
+{
+	return (struct ll_render){.messages = messages,
+		.message_count = count,
+		.bos = "",
+		.eos = "",
+		.add_generation_prompt = true,
+		.bytes_max = 1 << 20};
+}
+
+static void parts_tell_the_callers_text_apart(void **state)
+{
+	(void)state;
+	struct ll_message turns[] = {message("user", "one"), message("assistant", "two")};
+	struct ll_template *t = template_of(chatml);
+	struct ll_render in = request(turns, 2);
+	struct buf text, input;
+	buf_init(&text, 1000);
+	buf_init(&input, 1000);
+	assert_int_equal(render(t, &in, &text, &input, NULL), 0);
+	assert_string_equal(buf_str(&text), "<|im_start|>user\none<|im_end|>\n<|im_start|>assistant\ntwo<|im_end|>\n"
+					    "<|im_start|>assistant\n");
+	assert_string_equal(buf_str(&input), "useroneassistanttwo");
+	buf_done(&text);
+	buf_done(&input);
+	ll_template_destroy(t);
+}
+
+static int shout(void *ctx, const char *text, size_t len, struct buf *ret)
+{
+	(void)ctx;
+	if (len != 3 || memcmp(text, "one", 3) != 0)
+		return 0;
+	buf_add_str(ret, "ONE!");
+	return 1;
+}
+
+static void the_guard_sees_every_text_of_the_caller(void **state)
+{
+	(void)state;
+	struct ll_message turns[] = {message("one", "one")};
+	turns[0].extra_json = "{\"name\": \"one\", \"one\": [\"one\"]}";
+	struct ll_template *t = template_of("{% for m in messages %}{{ m.role ~ m.content ~ m.name ~ m['ONE!'][0] }}"
+					    "{{ tools[0].function.name }}{{ k }}{% endfor %}");
+	struct ll_render in = request(turns, 1);
+	struct buf text;
+	in.guard = shout;
+	in.tools_json = "[{\"type\": \"function\", \"function\": {\"name\": \"one\"}}]";
+	in.kwargs_json = "{\"k\": \"one\"}";
+	buf_init(&text, 1000);
+	assert_int_equal(render(t, &in, &text, NULL, NULL), 0);
+	assert_string_equal(buf_str(&text), "ONE!ONE!ONE!ONE!ONE!ONE!");
+	buf_done(&text);
+	ll_template_destroy(t);
+}
+
+static void tool_calls_reach_the_template_as_objects(void **state)
+{
+	(void)state;
+	CLEANUP(free_p) char *source = file_text(llama_data("templates/Qwen-Qwen3-0.6B.jinja"), NULL);
+	struct ll_template *t = template_of(source);
+	struct ll_message turns[] = {message("user", "weather?"), {.role = "assistant"}, message("tool", "rain")};
+	turns[1].extra_json = "{\"tool_calls\": [{\"id\": \"1\", \"type\": \"function\", \"function\": "
+			      "{\"name\": \"weather\", \"arguments\": \"{\\\"city\\\": \\\"Bonn\\\"}\"}}]}";
+	struct ll_render in = request(turns, 3);
+	struct buf text;
+	in.tools_json = "[{\"type\": \"function\", \"function\": {\"name\": \"weather\"}}]";
+	buf_init(&text, 100000);
+	assert_int_equal(render(t, &in, &text, NULL, NULL), 0);
+	assert_non_null(strstr(buf_str(&text), "<tools>"));
+	assert_non_null(strstr(buf_str(&text), "\"city\": \"Bonn\""));
+	assert_non_null(strstr(buf_str(&text), "<tool_response>\nrain"));
+	buf_done(&text);
+	ll_template_destroy(t);
+}
+
+static void a_given_date_is_the_templates_today(void **state)
+{
+	(void)state;
+	struct ll_message turns[] = {message("user", "x")};
+	struct ll_template *t = template_of("{{ date_string }}|{{ strftime_now('%Y-%m-%d') }}");
+	struct ll_render in = request(turns, 1);
+	struct buf text;
+	in.date = "26 Jul 2024";
+	buf_init(&text, 1000);
+	assert_int_equal(render(t, &in, &text, NULL, NULL), 0);
+	assert_string_equal(buf_str(&text), "26 Jul 2024|2024-07-26");
+	buf_done(&text);
+	ll_template_destroy(t);
+}
+
+/* --- Refusals --------------------------------------------------------------------------------------------------- */
+
+static void expect_refused(const char *source, const char *words)
+{
+	struct ll_template *t = NULL;
+	struct err err = {0};
+	assert_true(ll_template_create(&t, source, strlen(source), &err) < 0);
+	assert_null(t);
+	if (!strstr(err.msg, words))
+		fail_msg("\"%s\" does not say \"%s\"", err.msg, words);
+}
+
+static void broken_and_hostile_templates_are_refused(void **state)
+{
+	(void)state;
+	struct buf deep;
+	buf_init(&deep, 1 << 20);
+	buf_add_str(&deep, "{{ ");
+	for (int i = 0; i < 20000; i++)
+		buf_add_str(&deep, "(");
+	expect_refused(buf_str(&deep), "nested");
+	buf_reset(&deep);
+	buf_add_str(&deep, "{{ ");
+	for (int i = 0; i < 20000; i++)
+		buf_add_str(&deep, "not ");
+	expect_refused(buf_str(&deep), "operators");
+	buf_reset(&deep);
+	for (int i = 0; i < 20000; i++)
+		buf_add_str(&deep, "{% if x %}");
+	expect_refused(buf_str(&deep), "nested");
+	buf_reset(&deep);
+	while (deep.len <= LL_TEMPLATE_BYTES_MAX)
+		buf_add_str(&deep, "0123456789");
+	expect_refused(buf_str(&deep), "bytes");
+	buf_done(&deep);
+	expect_refused("{% for x in %}", "could not read the chat template");
+	expect_refused("{{ 'abc", "could not read the chat template");
+}
+
+static void a_templates_own_refusal_is_told(void **state)
+{
+	(void)state;
+	struct ll_message turns[] = {message("user", "x")};
+	struct ll_template *t = template_of("{{ raise_exception('roles must alternate') }}");
+	struct ll_render in = request(turns, 1);
+	struct err err = {0};
+	struct buf text;
+	buf_init(&text, 1000);
+	assert_int_equal(render(t, &in, &text, NULL, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "roles must alternate"));
+	in.tools_json = "{nonsense";
+	assert_int_equal(render(t, &in, &text, NULL, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "list of tools is not valid JSON"));
+	buf_done(&text);
+	ll_template_destroy(t);
+}
+
+static void a_result_past_its_bound_is_refused(void **state)
+{
+	(void)state;
+	struct ll_message turns[] = {message("user", "0123456789")};
+	struct ll_template *t = template_of(chatml);
+	struct ll_render in = request(turns, 1);
+	struct err err = {0};
+	struct buf text;
+	in.bytes_max = 20;
+	buf_init(&text, 1000);
+	assert_int_equal(render(t, &in, &text, NULL, &err), -E2BIG);
+	assert_non_null(strstr(err.msg, "20 are possible"));
+	buf_done(&text);
+	ll_template_destroy(t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(prompts_equal_llama_cpps_own),
+		cmocka_unit_test(parts_tell_the_callers_text_apart),
+		cmocka_unit_test(the_guard_sees_every_text_of_the_caller),
+		cmocka_unit_test(tool_calls_reach_the_template_as_objects),
+		cmocka_unit_test(a_given_date_is_the_templates_today),
+		cmocka_unit_test(broken_and_hostile_templates_are_refused),
+		cmocka_unit_test(a_templates_own_refusal_is_told),
+		cmocka_unit_test(a_result_past_its_bound_is_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
