@@ -1,24 +1,29 @@
 /* sampler.c - the steps of llama.cpp's usual sampler chain on one row, without its allocations.
  *
- * Candidates are kept in an array of (logit, id). Each step shortens it or changes logits; what needs an order sorts
- * only as many as it has to look at. Probabilities are taken over the candidates that are left, as in llama.cpp. */
+ * Few tokens of a row matter to a draw, so the first step that is on gathers those near the best (in vector passes over the
+ * row, row.h), widening the window until it surely holds what the step keeps; later steps work on that short list.
+ * Probabilities are taken over what is left, as in llama.cpp. */
 #include "llama/sampler.h"
+
+#include "llama/row.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct candidate {
-	float logit;
-	uint32_t id;
-};
-
 struct ll_sampler {
 	uint32_t vocab;
 	struct candidate *c; /* vocab many; the first len are in play */
 	uint32_t len;
-	bool sorted; /* by logit, highest first, ties to the lowest id */
-	float *p; /* probabilities of c, vocab many */
+	uint32_t sorted; /* how many of the best are at the front in order: highest first, ties to the lowest id */
+	float *row; /* vocab many: the logits when something changes them */
+};
+
+/* What a draw works on. */
+struct row {
+	const float *x;
+	uint32_t n;
+	float best;
 };
 
 int ll_sampler_create(struct ll_sampler **ret, uint32_t vocab, struct err *err)
@@ -27,9 +32,9 @@ int ll_sampler_create(struct ll_sampler **ret, uint32_t vocab, struct err *err)
 	if (s) {
 		s->vocab = vocab;
 		s->c = malloc(sizeof *s->c * vocab);
-		s->p = malloc(sizeof *s->p * vocab);
+		s->row = malloc(sizeof *s->row * vocab);
 	}
-	if (!s || !s->c || !s->p) {
+	if (!s || !s->c || !s->row) {
 		ll_sampler_destroy(s);
 		return err_set(err, -ENOMEM, "out of memory");
 	}
@@ -41,7 +46,7 @@ void ll_sampler_destroy(struct ll_sampler *s)
 {
 	if (s) {
 		free(s->c);
-		free(s->p);
+		free(s->row);
 	}
 	free(s);
 }
@@ -98,32 +103,18 @@ static void select_best(struct candidate *c, uint32_t len, uint32_t k)
 		qsort(c + lo, hi - lo, sizeof *c, compare);
 }
 
-static void keep_best(struct ll_sampler *s, uint32_t k)
+/* Make sure that candidate i is in its place. Each time four times as many are sorted as before: a draw rarely looks far. */
+static void sort_to(struct ll_sampler *s, uint32_t i)
 {
-	if (k >= s->len)
+	if (i < s->sorted)
 		return;
-	if (!s->sorted)
-		select_best(s->c, s->len, k);
-	s->len = k;
+	uint32_t done = s->sorted, k = MIN(MAX(MAX(done * 4, 256u), i + 1), s->len);
+	select_best(s->c + done, s->len - done, k - done);
+	qsort(s->c + done, k - done, sizeof *s->c, compare);
+	s->sorted = k;
 }
 
-static void sort_all(struct ll_sampler *s)
-{
-	if (!s->sorted)
-		qsort(s->c, s->len, sizeof *s->c, compare);
-	s->sorted = true;
-}
-
-/* --- Before the candidates: bias, bans, penalties --------------------------------------------------------------- */
-
-/* Every usable token with its raw logit; candidate i is token i until something moves. NaN is as unlikely as can be. */
-static void fill(struct ll_sampler *s, const float *logits)
-{
-	for (uint32_t i = 0; i < s->vocab; i++)
-		s->c[i] = (struct candidate){isnan(logits[i]) ? -INFINITY : logits[i], i};
-	s->len = s->vocab;
-	s->sorted = false;
-}
+/* --- Bias, penalties, bans -------------------------------------------------------------------------------------- */
 
 static int compare_ids(const void *a, const void *b)
 {
@@ -131,35 +122,27 @@ static int compare_ids(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* The probability array is free at this point and has room: recent tokens are sorted there to count them. */
-static uint32_t recent_sorted(struct ll_sampler *s, const struct ll_draw_in *in, uint32_t *ret)
-{
-	uint32_t n = MIN(MIN(in->history_len, in->sampling->penalty_last_n), s->vocab);
-	memcpy(ret, in->history + (in->history_len - n), n * sizeof *ret);
-	qsort(ret, n, sizeof *ret, compare_ids);
-	return n;
-}
-
 /* llama.cpp's formula (and the CTRL paper's): divide or multiply by repetition once, subtract presence once and
  * frequency for each time. */
-static void penalize(struct candidate *c, const struct ll_sampling *p, uint32_t times)
+static float penalize(float logit, const struct ll_sampling *p, uint32_t times)
 {
-	c->logit = c->logit <= 0 ? c->logit * p->repetition_penalty : c->logit / p->repetition_penalty;
-	c->logit -= (float)times * p->frequency_penalty + p->presence_penalty;
+	logit = logit <= 0 ? logit * p->repetition_penalty : logit / p->repetition_penalty;
+	return logit - ((float)times * p->frequency_penalty + p->presence_penalty);
 }
 
+/* The candidates are not in use yet and have room: recent tokens are sorted there, to count them. */
 static void apply_penalties(struct ll_sampler *s, const struct ll_draw_in *in)
 {
-	_Static_assert(sizeof(float) == sizeof(uint32_t), "recent tokens borrow the room of probabilities");
-	uint32_t *recent = (uint32_t *)(void *)s->p;
-	uint32_t n = recent_sorted(s, in, recent);
-	for (uint32_t i = 0; i < n;) {
-		uint32_t j = i;
-		while (j < n && recent[j] == recent[i])
+	_Static_assert(sizeof(struct candidate) >= sizeof(uint32_t), "recent tokens borrow the room of candidates");
+	uint32_t *recent = (uint32_t *)(void *)s->c;
+	uint32_t n = MIN(MIN(in->history_len, in->sampling->penalty_last_n), s->vocab);
+	memcpy(recent, in->history + (in->history_len - n), n * sizeof *recent);
+	qsort(recent, n, sizeof *recent, compare_ids);
+	for (uint32_t i = 0, j; i < n; i = j) {
+		for (j = i; j < n && recent[j] == recent[i];)
 			j++;
 		if (recent[i] < s->vocab)
-			penalize(&s->c[recent[i]], in->sampling, j - i);
-		i = j;
+			s->row[recent[i]] = penalize(s->row[recent[i]], in->sampling, j - i);
 	}
 }
 
@@ -174,219 +157,266 @@ static void apply_bias(struct ll_sampler *s, const struct ll_sampling *p)
 {
 	for (uint32_t i = 0; i < p->bias_count; i++)
 		if (p->bias_tokens[i] < s->vocab)
-			s->c[p->bias_tokens[i]].logit += p->bias_values[i];
+			s->row[p->bias_tokens[i]] += p->bias_values[i];
+}
+
+static void apply_bans(struct ll_sampler *s, const struct ll_sampling *p)
+{
 	for (uint32_t i = 0; i < p->banned_count; i++)
 		if (p->banned[i] < s->vocab)
-			s->c[p->banned[i]].logit = -INFINITY;
+			s->row[p->banned[i]] = -INFINITY;
 }
 
-static void drop_impossible(struct ll_sampler *s)
+/* The row to draw from: the given one, or a changed copy. When bans leave nothing it is the given one. */
+static struct row prepare(struct ll_sampler *s, const struct ll_draw_in *in)
 {
-	uint32_t n = 0;
-	for (uint32_t i = 0; i < s->len; i++)
-		if (s->c[i].logit > -INFINITY)
-			s->c[n++] = s->c[i];
-	s->len = n;
+	const struct ll_sampling *p = in->sampling;
+	struct row r = {in->logits, s->vocab, 0};
+	if (p->bias_count > 0 || p->banned_count > 0 || has_penalties(in)) {
+		memcpy(s->row, in->logits, s->vocab * sizeof *s->row);
+		apply_bias(s, p);
+		if (has_penalties(in))
+			apply_penalties(s, in);
+		apply_bans(s, p);
+		r.x = s->row;
+	}
+	r.best = row_max(r.x, r.n);
+	if (r.x == s->row && r.best == -INFINITY) {
+		r.x = in->logits;
+		r.best = row_max(r.x, r.n);
+	}
+	return r;
 }
 
-/* --- Filters ---------------------------------------------------------------------------------------------------- */
+/* --- The first step that is on: from the row to candidates ------------------------------------------------------ */
 
-static float best_logit(const struct ll_sampler *s)
+static void gather(struct ll_sampler *s, const struct row *r, float least, float most)
+{
+	/* The least finite value: minus infinity itself is no candidate. */
+	s->len = row_gather(r->x, r->n, MAX(least, -3.4e38f), most, s->c);
+	s->sorted = 0;
+}
+
+static bool holds_all(float window)
+{
+	return window >= 1e30f;
+}
+
+static float widen(float window)
+{
+	return window < 64 ? window * 2 : INFINITY;
+}
+
+static void gather_top_k(struct ll_sampler *s, const struct row *r, uint32_t k)
+{
+	for (float window = 8;; window = widen(window)) {
+		gather(s, r, r->best - window, INFINITY);
+		if (s->len >= k || holds_all(window))
+			break;
+	}
+	if (s->len > k) {
+		select_best(s->c, s->len, k);
+		s->len = k;
+	}
+}
+
+static double list_mass(const struct ll_sampler *s, float best, float scale)
+{
+	double mass = 0;
+	for (uint32_t i = 0; i < s->len; i++)
+		mass += expf((s->c[i].logit - best) * scale);
+	return mass;
+}
+
+/* Gather the likeliest until they surely hold more than mass of the sum of exp((x - best) * scale). The vector
+ * passes round a little otherwise than the scalar ones, hence the hair more. */
+static void gather_mass(struct ll_sampler *s, const struct row *r, double mass, float scale)
+{
+	for (float window = 8;; window = widen(window)) {
+		gather(s, r, r->best - window / scale, INFINITY);
+		if (holds_all(window) || list_mass(s, r->best, scale) > mass * 1.00001)
+			return;
+	}
+}
+
+/* --- Steps on a list -------------------------------------------------------------------------------------------- */
+
+static float best_of(const struct ll_sampler *s)
 {
 	float best = s->c[0].logit;
-	for (uint32_t i = 1; i < s->len && !s->sorted; i++)
+	for (uint32_t i = 1; i < s->len && s->sorted == 0; i++)
 		best = MAX(best, s->c[i].logit);
 	return best;
 }
 
-/* Fill p with the probabilities of the candidates. */
-static void softmax(struct ll_sampler *s)
-{
-	float best = best_logit(s);
-	double sum = 0;
-	for (uint32_t i = 0; i < s->len; i++) {
-		s->p[i] = expf(s->c[i].logit - best);
-		sum += s->p[i];
-	}
-	float scale = (float)(1 / sum);
-	for (uint32_t i = 0; i < s->len; i++)
-		s->p[i] *= scale;
-}
-
-struct surprise {
-	float distance;
-	struct candidate c;
-	float p;
+/* Surprise of a logit, its distance from the expected one (the entropy): |log_total - (x - best) - entropy|. */
+struct typical {
+	float best;
+	double log_total, entropy, total;
 };
 
-static int compare_surprise(const void *a, const void *b)
+static double distance(const struct typical *t, float logit)
 {
-	const struct surprise *x = a, *y = b;
-	return x->distance < y->distance ? -1 : x->distance > y->distance ? 1 : compare(&x->c, &y->c);
+	return fabs(t->log_total - (double)(logit - t->best) - t->entropy);
 }
 
-/* Keep those whose surprise is nearest to the entropy until their mass passes typical_p (Meister et al. 2022). Rare in
- * use, so its scratch is taken from the heap; without memory the filter is skipped. */
+static int compare_distance(const void *a, const void *b, void *ctx)
+{
+	const struct candidate *x = a, *y = b;
+	double dx = distance(ctx, x->logit), dy = distance(ctx, y->logit);
+	return dx < dy ? -1 : dx > dy ? 1 : compare(x, y);
+}
+
+/* Keep those whose surprise is nearest to the entropy until their mass passes typical_p (Meister et al. 2022). */
+static void cut_typical(struct ll_sampler *s, struct typical *t, float typical_p)
+{
+	qsort_r(s->c, s->len, sizeof *s->c, compare_distance, t);
+	double mass = 0;
+	for (uint32_t i = 0; i < s->len; i++) {
+		mass += expf(s->c[i].logit - t->best);
+		if (mass > typical_p * t->total) {
+			s->len = i + 1;
+			break;
+		}
+	}
+	s->sorted = 0;
+}
+
 static void filter_typical(struct ll_sampler *s, float typical_p)
 {
-	struct surprise *list = malloc(sizeof *list * s->len);
-	if (!list)
-		return;
-	softmax(s);
-	double entropy = 0;
-	for (uint32_t i = 0; i < s->len; i++)
-		entropy -= s->p[i] > 0 ? s->p[i] * log(s->p[i]) : 0;
-	for (uint32_t i = 0; i < s->len; i++)
-		list[i] = (struct surprise){(float)fabs(-log(s->p[i]) - entropy), s->c[i], s->p[i]};
-	qsort(list, s->len, sizeof *list, compare_surprise);
-	float mass = 0;
-	uint32_t n = 0;
-	while (n < s->len) {
-		mass += list[n].p;
-		s->c[n] = list[n].c;
-		n++;
-		if (mass > typical_p)
-			break;
+	struct typical t = {.best = best_of(s)};
+	double moment = 0;
+	for (uint32_t i = 0; i < s->len; i++) {
+		double d = s->c[i].logit - t.best, e = exp(d);
+		t.total += e;
+		moment += e * d;
 	}
-	s->len = n;
-	s->sorted = false;
-	free(list);
+	t.log_total = log(t.total);
+	t.entropy = t.log_total - moment / t.total;
+	cut_typical(s, &t, typical_p);
 }
 
-/* Keep the likeliest until their mass reaches top_p. Sorting a whole vocabulary costs ten times the rest, and a few
- * hundred usually hold the mass: sort the best k, double k until they do. */
-static void filter_top_p(struct ll_sampler *s, float top_p)
+/* The same from the row: gather those within a distance of the entropy, widening until they hold the mass. */
+static void gather_typical(struct ll_sampler *s, const struct row *r, float typical_p)
 {
-	float best = best_logit(s);
-	double total = 0;
-	for (uint32_t i = 0; i < s->len; i++)
-		total += expf(s->c[i].logit - best);
-	uint32_t done = 0, k = s->sorted ? s->len : MIN(256, s->len);
-	double mass = 0;
-	for (;;) {
-		if (!s->sorted) {
-			select_best(s->c + done, s->len - done, k - done);
-			qsort(s->c + done, k - done, sizeof *s->c, compare);
-		}
-		for (; done < k; done++) {
-			mass += expf(s->c[done].logit - best);
-			if (mass >= top_p * total) {
-				s->len = done + 1;
-				s->sorted = true;
-				return;
-			}
-		}
-		if (k == s->len)
+	struct typical t = {.best = r->best, .total = row_exp_sum(r->x, r->n, r->best, 1)};
+	t.log_total = log(t.total);
+	t.entropy = t.log_total - row_exp_moment(r->x, r->n, r->best) / t.total;
+	float middle = (float)(t.log_total - t.entropy) + r->best;
+	for (float window = 0.5f;; window = widen(window)) {
+		gather(s, r, middle - window, holds_all(window) ? INFINITY : middle + window);
+		if (holds_all(window) || (s->len > 0 && list_mass(s, r->best, 1) > typical_p * t.total * 1.00001))
 			break;
-		k = k > s->len / 4 ? s->len : k * 4;
 	}
-	s->sorted = true;
+	cut_typical(s, &t, typical_p);
+}
+
+/* Keep the likeliest until their mass reaches top_p of total. */
+static void cut_top_p(struct ll_sampler *s, float top_p, double total)
+{
+	double mass = 0;
+	for (uint32_t i = 0; i < s->len; i++) {
+		sort_to(s, i);
+		mass += expf(s->c[i].logit - s->c[0].logit);
+		if (mass >= top_p * total) {
+			s->len = i + 1;
+			s->sorted = MIN(s->sorted, s->len);
+			return;
+		}
+	}
 }
 
 static void filter_min_p(struct ll_sampler *s, float min_p)
 {
-	float least = best_logit(s) + logf(min_p);
+	float least = best_of(s) + logf(min_p);
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < s->len; i++)
 		if (s->c[i].logit >= least)
 			s->c[n++] = s->c[i];
+	s->sorted = MIN(s->sorted, n); /* those kept of a sorted front are its beginning */
 	s->len = n;
 }
 
 /* --- Draw ------------------------------------------------------------------------------------------------------- */
 
-static void draw_greedy(const struct ll_sampler *s, struct ll_draw *ret)
+static void draw_greedy(const struct row *r, struct ll_draw *ret)
 {
-	float best = -INFINITY, second = -INFINITY;
 	uint32_t id = 0;
-	for (uint32_t i = 0; i < s->len; i++) {
-		float x = s->c[i].logit;
-		if (x > best) {
-			second = best;
-			best = x;
-			id = s->c[i].id;
-		} else if (x > second) {
-			second = x;
-		}
-	}
+	while (id + 1 < r->n && !(r->x[id] == r->best))
+		id++;
+	float second = row_second(r->x, r->n, r->best);
 	ret->token = id;
-	ret->margin = second > -INFINITY ? best - second : INFINITY;
+	ret->margin = second > -INFINITY ? r->best - second : INFINITY;
 }
 
-/* The same on the raw row: nothing to copy when nothing changes it. */
-static void draw_greedy_raw(const float *x, uint32_t n, struct ll_draw *ret)
-{
-	float best = -INFINITY, second = -INFINITY;
-	uint32_t id = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		if (x[i] > best) {
-			second = best;
-			best = x[i];
-			id = i;
-		} else if (x[i] > second) {
-			second = x[i];
-		}
-	}
-	ret->token = id;
-	ret->margin = second > -INFINITY ? best - second : INFINITY;
-}
-
-/* Candidates in order of likelihood share [0, 1); unit says whose part it falls into. An order that depends on the
+/* Candidates in order of likelihood share [0, total); target says whose part it falls into. An order that depends on the
  * logits alone makes the draw the same on every worker. */
-static void draw_random(struct ll_sampler *s, double unit, struct ll_draw *ret)
+static void draw_from_list(struct ll_sampler *s, float scale, double total, double target, struct ll_draw *ret)
 {
-	sort_all(s);
-	double sum = 0;
-	for (uint32_t i = 0; i < s->len; i++)
-		sum += s->p[i] = expf(s->c[i].logit - s->c[0].logit);
-	double target = unit * sum, begin = 0;
+	double begin = 0, part = 0;
 	uint32_t i = 0;
-	while (i + 1 < s->len && begin + s->p[i] <= target)
-		begin += s->p[i++];
-	ret->token = s->c[i].id;
-	ret->margin = (float)(MIN(target - begin, begin + s->p[i] - target) / sum);
-}
-
-static void run_filters(struct ll_sampler *s, const struct ll_sampling *p)
-{
-	if (p->top_k > 0)
-		keep_best(s, p->top_k);
-	if (p->typical_p < 1 && p->typical_p > 0)
-		filter_typical(s, p->typical_p);
-	if (p->top_p < 1)
-		filter_top_p(s, MAX(p->top_p, 0));
-	if (p->min_p > 0)
-		filter_min_p(s, MIN(p->min_p, 1));
-	for (uint32_t i = 0; i < s->len; i++)
-		s->c[i].logit /= p->temperature;
-}
-
-/* A draw over the whole vocabulary would sort all of it; the likeliest few hundred nearly always decide. Walk them in
- * order, doubling how many are sorted, against the total known up front. */
-static void draw_unfiltered(struct ll_sampler *s, double unit, struct ll_draw *ret)
-{
-	float best = best_logit(s);
-	double sum = 0;
-	for (uint32_t i = 0; i < s->len; i++)
-		sum += expf(s->c[i].logit - best);
-	double target = unit * sum, begin = 0;
-	uint32_t done = 0, k = MIN(256, s->len);
-	for (;;) {
-		if (!s->sorted) {
-			select_best(s->c + done, s->len - done, k - done);
-			qsort(s->c + done, k - done, sizeof *s->c, compare);
-		}
-		for (; done < k; done++) {
-			double p = expf(s->c[done].logit - best);
-			if (begin + p > target || done + 1 == s->len) {
-				ret->token = s->c[done].id;
-				ret->margin = (float)(MAX(MIN(target - begin, begin + p - target), 0) / sum);
-				return;
-			}
-			begin += p;
-		}
-		k = k > s->len / 4 ? s->len : k * 4;
+	for (;; i++) {
+		sort_to(s, i);
+		part = expf((s->c[i].logit - s->c[0].logit) * scale);
+		if (begin + part > target || i + 1 == s->len)
+			break;
+		begin += part;
 	}
+	ret->token = s->c[i].id;
+	ret->margin = (float)(MAX(MIN(target - begin, begin + part - target), 0) / total);
+}
+
+/* No filter is on: the whole vocabulary shares the draw, of which the likeliest up to the target are looked at. */
+static void draw_unfiltered(struct ll_sampler *s, const struct row *r, float scale, double unit, struct ll_draw *ret)
+{
+	double total = row_exp_sum(r->x, r->n, r->best, scale);
+	gather_mass(s, r, unit * total, scale);
+	draw_from_list(s, scale, total, unit * total, ret);
+}
+
+/* Run the filters that are on; false when none is. */
+static bool run_filters(struct ll_sampler *s, const struct row *r, const struct ll_sampling *p)
+{
+	bool typical = p->typical_p < 1 && p->typical_p > 0, top_p = p->top_p<1, min_p = p->min_p> 0;
+	bool listed = p->top_k > 0 && p->top_k < r->n;
+	if (listed)
+		gather_top_k(s, r, p->top_k);
+	if (typical && listed)
+		filter_typical(s, p->typical_p);
+	else if (typical)
+		gather_typical(s, r, p->typical_p);
+	listed |= typical;
+	if (top_p) {
+		float most = MAX(p->top_p, 0);
+		double total = listed ? list_mass(s, best_of(s), 1) : row_exp_sum(r->x, r->n, r->best, 1);
+		if (!listed)
+			gather_mass(s, r, most * total, 1);
+		cut_top_p(s, most, total);
+	}
+	listed |= top_p;
+	if (min_p && !listed)
+		gather(s, r, r->best + logf(MIN(p->min_p, 1)), INFINITY);
+	else if (min_p)
+		filter_min_p(s, MIN(p->min_p, 1));
+	return listed || min_p;
+}
+
+static void draw(struct ll_sampler *s, const struct ll_draw_in *in, struct ll_draw *ret)
+{
+	const struct ll_sampling *p = in->sampling;
+	struct row r = prepare(s, in);
+	/* Nothing but NaN or minus infinity: any token is as good as another. */
+	if (p->temperature <= 0 || r.best == -INFINITY) {
+		draw_greedy(&r, ret);
+		return;
+	}
+	float scale = 1 / p->temperature;
+	if (!run_filters(s, &r, p)) {
+		draw_unfiltered(s, &r, scale, in->unit, ret);
+		return;
+	}
+	double total = list_mass(s, best_of(s), scale);
+	draw_from_list(s, scale, total, in->unit * total, ret);
 }
 
 /* --- Log-probabilities ------------------------------------------------------------------------------------------ */
@@ -405,53 +435,20 @@ static void fill_logprobs(const struct ll_draw_in *in, uint32_t vocab, struct ll
 	const float *x = in->logits;
 	struct candidate top[LL_TOP_MAX];
 	uint32_t cap = MIN(in->top, (uint32_t)LL_TOP_MAX), len = 0;
-	float best = -INFINITY;
-	for (uint32_t i = 0; i < vocab; i++) {
-		struct candidate c = {x[i], i};
-		best = MAX(best, x[i]);
-		if (cap > 0 && !isnan(x[i]) && (len < cap || before(&c, &top[cap - 1])))
-			keep_top(top, &len, cap, c);
+	float best = row_max(x, vocab), least = -INFINITY; /* what a value must beat to enter the full list */
+	for (uint32_t i = 0; i < vocab && cap > 0; i++) {
+		if (!(x[i] > least))
+			continue;
+		keep_top(top, &len, cap, (struct candidate){x[i], i});
+		least = len == cap ? top[cap - 1].logit : -INFINITY;
 	}
-	double sum = 0;
-	for (uint32_t i = 0; i < vocab; i++)
-		sum += isnan(x[i]) ? 0 : expf(x[i] - best);
-	float norm = best + (float)log(sum);
+	float norm = best + (float)log(row_exp_sum(x, vocab, best, 1));
 	ret->logprob = x[ret->token] - norm;
 	ret->top_count = len;
 	for (uint32_t i = 0; i < len; i++) {
 		ret->top_tokens[i] = top[i].id;
 		ret->top_logprobs[i] = top[i].logit - norm;
 	}
-}
-
-/* --- All together ----------------------------------------------------------------------------------------------- */
-
-static void draw(struct ll_sampler *s, const struct ll_draw_in *in, struct ll_draw *ret)
-{
-	const struct ll_sampling *p = in->sampling;
-	bool changed = p->bias_count > 0 || p->banned_count > 0 || has_penalties(in);
-	if (p->temperature <= 0 && !changed) {
-		draw_greedy_raw(in->logits, s->vocab, ret);
-		return;
-	}
-	fill(s, in->logits);
-	apply_bias(s, p);
-	if (has_penalties(in))
-		apply_penalties(s, in);
-	drop_impossible(s);
-	if (s->len == 0) {
-		draw_greedy_raw(in->logits, s->vocab, ret);
-		return;
-	}
-	if (p->temperature <= 0) {
-		draw_greedy(s, ret);
-		return;
-	}
-	run_filters(s, p);
-	if (s->len > 1024 && !s->sorted)
-		draw_unfiltered(s, in->unit, ret);
-	else
-		draw_random(s, in->unit, ret);
 }
 
 void ll_sampler_draw(struct ll_sampler *s, const struct ll_draw_in *in, struct ll_draw *ret)
