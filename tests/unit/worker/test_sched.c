@@ -593,6 +593,51 @@ static void prefill_gets_its_share_however_many_decode(void **state)
 	world_done(&w);
 }
 
+static void prefill_gets_its_share_of_time_however_slow_a_step_is(void **state)
+{
+	(void)state;
+	struct mock_config heavy = slow;
+	/* Eight decodes leave next to nothing of the budget; a quarter of it is 25 tokens. */
+	heavy.timing = (struct timing_model){.base_us = 90000, .prefill_token_us = 1000, .decode_seq_us = 1000};
+	world_init(&w, heavy, blocks16);
+	for (uint32_t i = 0; i < 8; i++) {
+		struct want *x = add(&w, 1 + i, 8 + i, 0);
+		x->q.max_tokens = 60;
+		admit(&w, x);
+		step(&w);
+	}
+	struct want *b = add(&w, 99, 0, 100);
+	b->q.max_tokens = 1;
+	admit(&w, b);
+	uint32_t steps = 0;
+	for (; b->got == 0; steps++)
+		step(&w);
+	assert_true(steps <= 12);
+	run_to_the_end(&w);
+	check_all_is_over(&w);
+	world_done(&w);
+}
+
+static void a_prompt_waits_for_room_rather_than_be_preempted(void **state)
+{
+	(void)state;
+	struct mock_config tight = roomy;
+	tight.cells = 128;
+	tight.context_max = 128;
+	world_init(&w, tight, (struct sched_config){.block_size = 8});
+	for (uint32_t i = 0; i < 4; i++) {
+		struct want *x = add(&w, 10 + i, 70, 0);
+		x->q.max_tokens = 10;
+		x->q.ignore_eos = true;
+		admit(&w, x);
+	}
+	run_to_the_end(&w);
+	for (uint32_t i = 0; i < 4; i++)
+		assert_int_equal(w.want[i].done.preemptions, 0);
+	check_all_is_over(&w);
+	world_done(&w);
+}
+
 static void an_idle_engine_uses_large_batches(void **state)
 {
 	(void)state;
@@ -718,6 +763,8 @@ int main(void)
 		cmocka_unit_test(higher_priority_goes_first),
 		cmocka_unit_test(prefill_keeps_the_cadence_of_those_who_decode),
 		cmocka_unit_test(prefill_gets_its_share_however_many_decode),
+		cmocka_unit_test(prefill_gets_its_share_of_time_however_slow_a_step_is),
+		cmocka_unit_test(a_prompt_waits_for_room_rather_than_be_preempted),
 		cmocka_unit_test(an_idle_engine_uses_large_batches),
 		cmocka_unit_test(a_short_prompt_does_not_wait_behind_a_book),
 		cmocka_unit_test(the_least_recently_used_prefix_goes_first),
