@@ -1,9 +1,11 @@
 """What an operator asks of a deployment: probes, metrics, keys, several models at once."""
 
+import concurrent.futures
+
 import openai
 import pytest
 from clients import chat_of, client_of
-from deployment import Deployment
+from deployment import Deployment, until
 from rawhttp import call
 
 HELLO = [{"role": "user", "content": "Say hello to the world."}]
@@ -68,3 +70,18 @@ def test_serve_by_itself_takes_the_demo_model_and_two_workers():
             text, reason, _ = chat_of(client.chat.completions.create(
                 model=model, messages=HELLO, max_tokens=8, temperature=0, stream=True))
             assert text and reason == "length"
+
+
+def test_when_kv_runs_out_requests_wait_and_are_computed_again(demo_model):
+    """Four answers of some 230 tokens in 512 cells: two fit. Nobody is failed for it."""
+    worker = {"model": demo_model, "served-model-name": "demo", "context-length": 512, "max-model-len": 256, "block-size": 16}
+    with Deployment(graph={"Frontend": {"port": 0}, "LlamaWorker": worker}) as deployment, client_of(deployment) as client:
+        def ask(number):
+            return client.completions.create(model="demo", prompt=f"Count from {number}:", max_tokens=220, temperature=0,
+                                             extra_body={"ignore_eos": True})
+
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(ask, range(4)))
+        assert [answer.usage.completion_tokens for answer in answers] == [220] * 4
+        assert deployment.metric("stator_worker_preemptions") > 0
+        until("every slot to be free", deployment.idle, 10)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from deployment import Deployment, mock_graph, until
-from rawhttp import Wire, encode, post
+from rawhttp import Wire, call, encode, post
 
 BODY = {"model": "mock", "prompt": "once upon a time", "max_tokens": 8}
 # Some two minutes at 20 ms a token, if nobody stopped it.
@@ -193,7 +193,7 @@ def test_too_many_connections_are_refused_and_later_ones_are_welcome(slow):
     finally:
         for wire in wires:
             wire.close()
-    until("a new one to be welcome", lambda: slow.get("/health"), 10)
+    until("a new one to be welcome", lambda: call(slow, "GET", "/health").status == 200, 10)
 
 
 def test_a_stream_is_events_with_an_end(mock):
