@@ -1,0 +1,261 @@
+/* The HTTP server on the simulated env: the same code, cut and delayed at random from a seed, and no byte, exchange or
+ * timer may be lost. */
+#include "../lib/cmocka_all.h"
+#include "base/buf.h"
+#include "base/limits.h"
+#include "base/rng.h"
+#include "net/http_client.h"
+#include "net/http_server.h"
+#include "sim/env.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { CLIENTS = 8, REQUESTS_EACH = 12, SEEDS = 40 };
+
+/* One request being answered in pieces, by a timer. */
+struct answer {
+	struct list link;
+	struct world *w;
+	struct http_exchange *x;
+	struct env_timer timer;
+	uint32_t pieces_left, pieces;
+};
+
+struct user {
+	struct world *w;
+	struct http_client *http;
+	struct env_timer timer;
+	uint32_t sent, whole, failed;
+	struct buf in;
+	bool gives_up; /* in the middle of the next answer */
+};
+
+struct world {
+	struct sim *sim;
+	struct env *env;
+	struct http_server *server;
+	struct rng rng;
+	struct list answers;
+	struct user users[CLIENTS];
+	uint32_t begun, ended, gone;
+};
+
+static void answer_free(struct answer *a)
+{
+	env_timer_cancel(a->w->env, &a->timer);
+	list_del(&a->link);
+	free(a);
+}
+
+static void answer_gone(void *user)
+{
+	struct answer *a = user;
+	a->w->gone++;
+	answer_free(a);
+}
+static const struct http_exchange_ops answer_ops = {.on_gone = answer_gone};
+
+static void answer_piece(void *ctx)
+{
+	struct answer *a = ctx;
+	struct world *w = a->w;
+	char piece[64];
+
+	if (a->pieces == 0)
+		http_begin(a->x, 200, "text/event-stream");
+	if (a->pieces_left == 0) {
+		http_end(a->x);
+		w->ended++;
+		answer_free(a);
+		return;
+	}
+	int n = snprintf(piece, sizeof piece, "data: %u\n\n", a->pieces++);
+	http_write(a->x, piece, (size_t)n);
+	a->pieces_left--;
+	env_timer_set_in(w->env, &a->timer, rng_below(&w->rng, 3000));
+}
+
+static void on_request(void *ctx, struct http_exchange *x)
+{
+	struct world *w = ctx;
+	size_t len;
+	const char *body = http_body(x, &len);
+
+	w->begun++;
+	if (rng_below(&w->rng, 3) == 0) {
+		http_reply(x, 200, "text/plain", body, len);
+		w->ended++;
+		return;
+	}
+	struct answer *a = calloc(1, sizeof *a);
+	assert_non_null(a);
+	*a = (struct answer){.w = w, .x = x, .timer = {.fn = answer_piece, .ctx = a}};
+	a->pieces_left = 1 + (uint32_t)rng_below(&w->rng, 20);
+	list_add_tail(&w->answers, &a->link);
+	http_set_ops(x, &answer_ops, a);
+	env_timer_set_in(w->env, &a->timer, rng_below(&w->rng, 3000));
+}
+static const struct http_handler handler = {.on_request = on_request};
+
+static void user_next(struct user *u, uint64_t in_us)
+{
+	env_timer_set_in(u->w->env, &u->timer, in_us);
+}
+
+static void user_body(void *ctx, const char *data, size_t len)
+{
+	struct user *u = ctx;
+	assert_int_equal(buf_add(&u->in, data, len), 0);
+	if (u->gives_up) {
+		u->failed++;
+		http_client_cancel(u->http);
+		user_next(u, 500);
+	}
+}
+
+static void user_done(void *ctx, int code, const char *why)
+{
+	struct user *u = ctx;
+	if (code < 0)
+		fail_msg("%s", why);
+	u->whole++;
+	user_next(u, rng_below(&u->w->rng, 2000));
+}
+static const struct http_client_ops user_ops = {.on_body = user_body, .on_done = user_done};
+
+static void user_send(void *ctx)
+{
+	struct user *u = ctx;
+	static char body[30000];
+	struct http_client_request r = {.method = "POST", .path = "/p", .body = body};
+
+	if (u->sent == REQUESTS_EACH)
+		return;
+	u->sent++;
+	memset(body, 'x', sizeof body);
+	r.body_len = 1 + rng_below(&u->w->rng, sizeof body);
+	u->gives_up = rng_below(&u->w->rng, 4) == 0;
+	buf_reset(&u->in);
+	assert_int_equal(http_client_send(u->http, &r, &user_ops, u, NULL), 0);
+}
+
+static bool is_over(void *ctx)
+{
+	const struct world *w = ctx;
+	uint32_t ended = 0;
+	for (int i = 0; i < CLIENTS; i++)
+		ended += w->users[i].whole + w->users[i].failed;
+	return ended == CLIENTS * REQUESTS_EACH;
+}
+
+static void world_run(uint64_t seed)
+{
+	static struct world w;
+	struct sim_config config;
+	struct http_limits limits;
+	memset(&w, 0, sizeof w);
+	sim_config_default(&config, seed);
+	rng_init(&w.rng, seed + 1);
+	config.segment_bytes_max = 1 + (uint32_t)rng_below(&w.rng, 2000);
+	config.socket_bytes = 512 + (uint32_t)rng_below(&w.rng, 20000);
+	assert_int_equal(sim_create(&w.sim, &config, NULL), 0);
+	w.env = sim_env(w.sim);
+	list_init(&w.answers);
+	http_limits_default(&limits);
+	assert_int_equal(http_server_create(&w.server, w.env, "front:80", &limits, &handler, &w, NULL), 0);
+	for (int i = 0; i < CLIENTS; i++) {
+		struct user *u = &w.users[i];
+		*u = (struct user){.w = &w, .timer = {.fn = user_send, .ctx = u}};
+		buf_init(&u->in, 1 << 20);
+		assert_int_equal(http_client_create(&u->http, w.env, "front:80", "front", NULL), 0);
+		user_next(u, rng_below(&w.rng, 1000));
+	}
+	if (!sim_run_cond(w.sim, is_over, &w, env_now_us(w.env) + 60 * 1000000ull))
+		fail_msg("seed %lu: not every request has ended", (unsigned long)seed);
+	for (int i = 0; i < CLIENTS; i++) {
+		http_client_destroy(w.users[i].http);
+		buf_done(&w.users[i].in);
+	}
+	/* Everybody left: the server hears of it, long before any deadline of its own. */
+	sim_run_for(w.sim, 1000000);
+	assert_int_equal(http_server_conns(w.server), 0);
+	assert_true(list_empty(&w.answers));
+	assert_int_equal(w.begun, w.ended + w.gone);
+	http_server_destroy(w.server);
+	struct sim_counts left = sim_counts(w.sim);
+	assert_int_equal(left.conns + left.listeners + left.timers, 0);
+	sim_destroy(w.sim);
+}
+
+static void every_request_ends_once_whatever_the_network_does(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= SEEDS; seed++)
+		world_run(seed);
+}
+
+/* A raw end that only listens. */
+struct raw {
+	struct env_conn *conn;
+	struct buf in;
+	bool closed;
+};
+static void raw_data(void *ctx, const uint8_t *data, size_t len)
+{
+	assert_int_equal(buf_add(&((struct raw *)ctx)->in, data, len), 0);
+}
+static void raw_closed(void *ctx, int code)
+{
+	(void)code;
+	((struct raw *)ctx)->closed = true;
+}
+static const struct env_conn_ops raw_ops = {.on_data = raw_data, .on_closed = raw_closed};
+
+/* The real deadlines, without waiting for them. */
+static void deadlines_are_those_of_the_limits(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *says, *hears;
+		uint32_t after_ms;
+	} cases[] = {
+		{"", "", HTTP_IDLE_TIMEOUT_MS},
+		{"GET / HT", "HTTP/1.1 408 ", HTTP_HEADER_TIMEOUT_MS},
+		{"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab", "HTTP/1.1 408 ", HTTP_BODY_TIMEOUT_MS},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct world w = {0};
+		struct raw raw = {0};
+		struct sim_config config;
+		struct http_limits limits;
+		sim_config_default(&config, i);
+		assert_int_equal(sim_create(&w.sim, &config, NULL), 0);
+		w.env = sim_env(w.sim);
+		list_init(&w.answers);
+		http_limits_default(&limits);
+		assert_int_equal(http_server_create(&w.server, w.env, "front:80", &limits, &handler, &w, NULL), 0);
+		buf_init(&raw.in, 4096);
+		assert_int_equal(env_connect(w.env, "front:80", &raw_ops, &raw, &raw.conn, NULL), 0);
+		assert_int_equal(env_conn_write(w.env, raw.conn, cases[i].says, strlen(cases[i].says)), 0);
+		sim_run_for(w.sim, cases[i].after_ms * 1000ull - 50000);
+		assert_false(raw.closed);
+		assert_int_equal(raw.in.len, 0);
+		sim_run_for(w.sim, 100000);
+		assert_true(raw.closed);
+		assert_memory_equal(buf_str(&raw.in), cases[i].hears, strlen(cases[i].hears));
+		assert_int_equal(http_server_conns(w.server), 0);
+		buf_done(&raw.in);
+		http_server_destroy(w.server);
+		sim_destroy(w.sim);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_request_ends_once_whatever_the_network_does),
+		cmocka_unit_test(deadlines_are_those_of_the_limits),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
