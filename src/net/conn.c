@@ -158,8 +158,8 @@ static void conn_read(struct env_conn *c)
 		reads++;
 	if (reads == READS_A_TURN)
 		ready_later(c);
-	else if (!c->dead && c->paused && c->hung_up)
-		conn_look(c); /* paused by the bytes in front of the end, whose edge has come already */
+	else if (!c->dead && c->paused && c->readable)
+		conn_look(c); /* paused by the bytes in front of an end or error, whose edge has come already */
 }
 
 static void conn_opened(struct env_conn *c)
@@ -445,7 +445,7 @@ void conns_read_ready(struct loop *l)
 			continue;
 		if (!c->paused)
 			conn_read(c);
-		else if (c->hung_up)
+		else
 			conn_look(c);
 	}
 }
