@@ -116,7 +116,7 @@ static int draw(
 		.sampling = &sampling,
 		.history = it->history,
 		.history_len = it->history_len,
-		.unit = rng_keyed_unit(it->sampling->seed, it->history_len),
+		.key = rng_keyed_u64(it->sampling->seed, it->history_len),
 		.logprobs = it->logprobs,
 		.top = MIN(it->top, (uint32_t)ENGINE_TOP_MAX),
 	};

@@ -349,29 +349,77 @@ static void draw_greedy(const struct row *r, struct ll_draw *ret)
 	ret->margin = second > -INFINITY ? r->best - second : INFINITY;
 }
 
-/* Candidates in order of likelihood share [0, total); target says whose part it falls into. An order that depends on the
- * logits alone makes the draw the same on every worker. */
-static void draw_from_list(struct ll_sampler *s, float scale, double total, double target, struct ll_draw *ret)
+/*
+ * A draw by the Gumbel-max trick: the token with the largest logit * scale + g(key, token), where g is Gumbel noise, is drawn
+ * with exactly the probability softmax(logit * scale). Each token's noise is its own, so rounding another way (another batch
+ * shape) changes the outcome only when the two best are closer than the rounding, and not, as a point in the cumulative
+ * distribution would, whenever the sum of thousands of small parts before it moves.
+ */
+enum { NOISE_BITS = 52 };
+
+static inline uint64_t noise_bits(uint64_t key, uint32_t token)
 {
-	double begin = 0, part = 0;
-	uint32_t i = 0;
-	for (;; i++) {
-		sort_to(s, i);
-		part = expf((s->c[i].logit - s->c[0].logit) * scale);
-		if (begin + part > target || i + 1 == s->len)
-			break;
-		begin += part;
-	}
-	ret->token = s->c[i].id;
-	ret->margin = (float)(MAX(MIN(target - begin, begin + part - target), 0) / total);
+	/* The token-th number of splitmix64 from key. */
+	uint64_t z = key + (token + 1ull) * 0x9e3779b97f4a7c15ull;
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return (z ^ (z >> 31)) >> (64 - NOISE_BITS);
 }
 
-/* No filter is on: the whole vocabulary shares the draw, of which the likeliest up to the target are looked at. */
-static void draw_unfiltered(struct ll_sampler *s, const struct row *r, float scale, double unit, struct ll_draw *ret)
+static double gumbel(uint64_t bits)
 {
-	double total = row_exp_sum(r->x, r->n, r->best, scale);
-	gather_mass(s, r, unit * total, scale);
-	draw_from_list(s, scale, total, unit * total, ret);
+	/* The half keeps the uniform inside (0, 1) at both ends. */
+	return -log(-log(((double)bits + 0.5) * 0x1.0p-52));
+}
+
+/* The least bits whose noise may reach g. */
+static uint64_t bits_for(double g)
+{
+	double u = exp(-exp(-g)) * 0x1.0p52;
+	return u >= 2 ? (uint64_t)u - 1 : 0;
+}
+
+/* The two best so far, by score. */
+struct race {
+	double best, second;
+	uint32_t token;
+};
+
+static void enter(struct race *r, double score, uint32_t token)
+{
+	if (score > r->best || (score == r->best && token < r->token)) {
+		r->second = r->best;
+		r->best = score;
+		r->token = token;
+	} else if (score > r->second) {
+		r->second = score;
+	}
+}
+
+static void race_list(const struct ll_sampler *s, float best, float scale, uint64_t key, struct race *ret)
+{
+	*ret = (struct race){-INFINITY, -INFINITY, s->c[0].id};
+	for (uint32_t i = 0; i < s->len; i++)
+		enter(ret, (double)(s->c[i].logit - best) * scale + gumbel(noise_bits(key, s->c[i].id)), s->c[i].id);
+}
+
+/* No filter is on. The likeliest race first; of the many others only those can still matter whose noise is large, which
+ * their bits show without a logarithm. */
+static void race_row(struct ll_sampler *s, const struct row *r, float scale, uint64_t key, struct race *ret)
+{
+	const double window = 8; /* e^-8: some sixteen of 50,000 others pass the test */
+	float least = r->best - (float)window / scale;
+
+	gather(s, r, least, INFINITY);
+	race_list(s, r->best, scale, key, ret);
+	/* With a single candidate in the window there is no second yet: any noise may become it, so look from the best down. */
+	double bar = ret->second > -INFINITY ? ret->second : ret->best - window;
+	uint64_t bits_min = bits_for(bar + (double)(r->best - least) * scale);
+	for (uint32_t i = 0; i < r->n; i++) {
+		uint64_t bits = noise_bits(key, i);
+		if (bits >= bits_min && r->x[i] < least && r->x[i] > -INFINITY)
+			enter(ret, (double)(r->x[i] - r->best) * scale + gumbel(bits), i);
+	}
 }
 
 /* Run the filters that are on; false when none is. */
@@ -411,12 +459,13 @@ static void draw(struct ll_sampler *s, const struct ll_draw_in *in, struct ll_dr
 		return;
 	}
 	float scale = 1 / p->temperature;
-	if (!run_filters(s, &r, p)) {
-		draw_unfiltered(s, &r, scale, in->unit, ret);
-		return;
-	}
-	double total = list_mass(s, best_of(s), scale);
-	draw_from_list(s, scale, total, in->unit * total, ret);
+	struct race race;
+	if (run_filters(s, &r, p))
+		race_list(s, best_of(s), scale, in->key, &race);
+	else
+		race_row(s, &r, scale, in->key, &race);
+	ret->token = race.token;
+	ret->margin = (float)(race.best - race.second);
 }
 
 /* --- Log-probabilities ------------------------------------------------------------------------------------------ */

@@ -1,6 +1,6 @@
 /* sampler.h - draw a token from a row of logits. The same steps in the same order as llama.cpp's usual chain: logit
- * bias, penalties, top-k, typical, top-p, min-p, temperature; then one draw with a uniform the caller gives (keyed by
- * seed and position, so that the draw does not depend on where it is made).
+ * bias, penalties, top-k, typical, top-p, min-p, temperature; then one draw from a key the caller gives (made of seed and
+ * position, so that the draw does not depend on where it is made, and hardly on rounding: see sampler.c).
  * Thread: one owner. Memory: 12 bytes a vocabulary entry, allocated at create, nothing later. */
 #ifndef STATOR_LLAMA_SAMPLER_H
 #define STATOR_LLAMA_SAMPLER_H
@@ -38,7 +38,7 @@ struct ll_draw_in {
 	const struct ll_sampling *sampling;
 	const uint32_t *history; /* prompt and answer so far, for penalties */
 	uint32_t history_len;
-	double unit; /* uniform in [0, 1) */
+	uint64_t key; /* random number of this draw: equal keys and logits, equal token */
 	bool logprobs; /* fill logprob and top of the result (costs an exp a vocabulary entry) */
 	uint32_t top; /* at most LL_TOP_MAX */
 };
@@ -50,8 +50,8 @@ struct ll_draw {
 	uint32_t top_count;
 	uint32_t top_tokens[LL_TOP_MAX]; /* likeliest first, ties to the lowest id */
 	float top_logprobs[LL_TOP_MAX];
-	/* How near another outcome was: greedy, the gap in logits to the second; drawn, the distance of unit to the
-	 * nearest border of the token's interval. */
+	/* How near another outcome was: the gap to the second, in logits (greedy), or in logits over temperature with each
+	 * token's noise added (drawn). Rounding below it changes nothing. */
 	float margin;
 };
 
