@@ -14,8 +14,7 @@ struct resolve {
 	int result;
 };
 
-/* Both settings are inherited by what a listening socket accepts. */
-static void tcp_set_up(int fd)
+void tcp_set_up(int fd)
 {
 	int on = 1, idle_s = 60, interval_s = 10, probes = 6;
 

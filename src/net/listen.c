@@ -225,6 +225,7 @@ static int listen_inherited(struct env_listener *l, int fd, struct err *err)
 	if (!is_listening)
 		return err_set(err, -EINVAL, "descriptor %d is a socket that does not listen", fd);
 	l->fd = fd;
+	tcp_set_up(fd); /* whoever made it need not have */
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	name_from_socket(l);

@@ -131,6 +131,8 @@ void conns_destroy(struct loop *l);
 /* connect.c: from an address to a stream that is open. */
 /* A stream socket that does not block, with what every socket of ours has set. Negative: err says why. */
 int socket_open(int family, struct err *err);
+/* TCP_NODELAY and keepalive; what a listening socket accepts inherits both. Harmless on other sockets. */
+void tcp_set_up(int fd);
 /* Begin; 0 or negative with err set. */
 int connect_begin(struct env_conn *c, const char *addr, struct err *err);
 /* The socket became writable: 0 when it is connected, else the reason. */

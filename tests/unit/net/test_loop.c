@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -348,6 +349,10 @@ static void an_inherited_socket_is_listened_on(void **state)
 	dial(&f, env_listener_addr(f.env, f.listener));
 	run_until(&f, is_connected);
 	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	int no_delay = 0;
+	socklen_t len = sizeof no_delay;
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &len), 0);
+	assert_int_equal(no_delay, 1);
 	tear_down(&f);
 }
 
