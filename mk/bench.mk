@@ -1,0 +1,18 @@
+# Benchmarks: never part of make test. Each is a program of its own under bench/ with a full form; this is the quick set.
+BENCH_SRC := $(sort $(wildcard bench/micro/bench_*.c))
+BENCH_BIN := $(BENCH_SRC:%.c=$(BUILD)/%)
+
+$(BUILD)/bench/micro/bench_%: $(BUILD)/bench/micro/bench_%.o $(BUILD)/libstator.a
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $< $(BUILD)/libstator.a $(LLAMA_LDLIBS) $(DEPS_LDLIBS)
+
+bench: all bench-micro ## the quick benchmarks (docs/benchmarks.md has the full ones and their figures)
+	@STATOR_BIN='$(abspath $(BUILD)/stator)' bench/start/run.py --quick
+	@STATOR_BIN='$(abspath $(BUILD)/stator)' CC='$(CC)' bench/stream/run.py --quick
+bench-micro: $(BENCH_BIN) ## nanoseconds of single operations
+	@for bench in $(filter-out %/bench_text,$(BENCH_BIN)); do $$bench || exit 1; done
+	@$(BUILD)/bench/micro/bench_text "$$(scripts/model)"
+
+-include $(BENCH_SRC:%.c=$(BUILD)/%.d)
+.PRECIOUS: $(BUILD)/bench/micro/%.o
+.PHONY: bench bench-micro
