@@ -9,6 +9,7 @@ $(BUILD)/bench/micro/bench_%: $(BUILD)/bench/micro/bench_%.o $(BUILD)/libstator.
 bench: all bench-micro ## the quick benchmarks (docs/benchmarks.md has the full ones and their figures)
 	@STATOR_BIN='$(abspath $(BUILD)/stator)' bench/start/run.py --quick
 	@STATOR_BIN='$(abspath $(BUILD)/stator)' CC='$(CC)' bench/stream/run.py --quick
+	@STATOR_BIN='$(abspath $(BUILD)/stator)' bench/engine/run.py --quick
 bench-micro: $(BENCH_BIN) ## nanoseconds of single operations
 	@for bench in $(filter-out %/bench_text,$(BENCH_BIN)); do $$bench || exit 1; done
 	@$(BUILD)/bench/micro/bench_text "$$(scripts/model)"
