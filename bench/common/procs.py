@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -21,6 +22,11 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 class Unavailable(Exception):
     """Something that was to be measured cannot run here; the text says why."""
+
+
+def end_on_sigterm():
+    """Make SIGTERM unwind, so that a bench that is stopped stops its servers too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def free_port():

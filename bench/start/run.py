@@ -61,6 +61,7 @@ def idle_stream_kb(streams):
 
 
 def main():
+    procs.end_on_sigterm()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--streams", type=int, default=1000)

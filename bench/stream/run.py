@@ -215,6 +215,7 @@ def parse_options():
 
 
 def main():
+    procs.end_on_sigterm()
     options = parse_options()
     results = {"machine": procs.machine(), "time": time.strftime("%Y-%m-%d"), "command": " ".join(sys.argv[1:]),
                "servers": [], "bare": [], "notes": []}
