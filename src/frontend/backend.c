@@ -48,7 +48,15 @@ void backend_model_ready(struct backend *b)
 {
 	if (b->worker || b->draining || b->model->state != MODEL_READY)
 		return;
-	b->worker = pool_worker_add(b->model->pool, link_card(b->conn)->seqs_max, b);
+	const struct msg_card *card = link_card(b->conn);
+	const struct pool_worker_facts facts = {
+		.name = b->name,
+		.slots = card->seqs_max,
+		.blocks = card->blocks,
+		.block_size = card->block_size,
+		.context_max = card->context_max,
+	};
+	b->worker = pool_worker_add(b->model->pool, &facts, b);
 	if (!b->worker) {
 		log_error("worker not used", LOG_F("worker", log_str(b->name)),
 			LOG_F("why", log_str("too many workers")));
@@ -178,7 +186,7 @@ static void on_step(void *ctx, struct link *l, const struct msg_step *step)
 	if (!b->model)
 		return;
 	if (b->worker)
-		pool_worker_report(b->model->pool, b->worker, step);
+		(void)pool_worker_report(b->model->pool, b->worker, step);
 	metric_set(b->running, step->running);
 	metric_set(b->waiting, step->waiting);
 	metric_observe(b->step, step->duration_us);

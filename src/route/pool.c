@@ -77,7 +77,7 @@ static void wake(struct pool *p)
 		env_timer_set_in(p->env, &p->dispatch, 0);
 }
 
-struct pool_worker *pool_worker_add(struct pool *p, uint32_t slots, void *user)
+struct pool_worker *pool_worker_add(struct pool *p, const struct pool_worker_facts *facts, void *user)
 {
 	if (p->workers.len >= WORKERS_MAX || vec_reserve(&p->workers, 1) < 0)
 		return NULL;
@@ -90,7 +90,7 @@ struct pool_worker *pool_worker_add(struct pool *p, uint32_t slots, void *user)
 		return NULL;
 	w->user = user;
 	w->number = p->next_number++;
-	w->slots = slots ? slots : SLOTS_DEFAULT;
+	w->slots = facts->slots ? facts->slots : SLOTS_DEFAULT;
 	/* A newcomer is not everybody's next choice because it was never chosen: it joins at the end of the round. */
 	w->last_turn = p->turns;
 	p->workers.v[p->workers.len++] = w;
@@ -121,7 +121,7 @@ void pool_worker_drain(struct pool *p, struct pool_worker *w)
 	w->draining = true;
 }
 
-void pool_worker_report(struct pool *p, struct pool_worker *w, const struct msg_step *step)
+int pool_worker_report(struct pool *p, struct pool_worker *w, const struct msg_step *step)
 {
 	uint32_t there = step->running + step->waiting, tokens = step->prefill_tokens + step->decode_tokens;
 
@@ -132,6 +132,7 @@ void pool_worker_report(struct pool *p, struct pool_worker *w, const struct msg_
 		w->us_per_token = old ? (uint64_t)MAX(old + (us - old) / (1 << LEARN_SHIFT), 1) : (uint64_t)us;
 	}
 	wake(p);
+	return 0;
 }
 
 uint32_t pool_worker_outstanding(const struct pool_worker *w)
@@ -283,6 +284,12 @@ void pool_first_token(struct pool *p, struct pool_ticket *t)
 		t->worker->tokens_unseen -= t->tokens_unseen;
 		t->tokens_unseen = 0;
 	}
+}
+
+void pool_outcome(struct pool *p, struct pool_ticket *t, const struct route_outcome *outcome)
+{
+	(void)p;
+	t->outcome = *outcome;
 }
 
 static void count_ended(struct pool *p)

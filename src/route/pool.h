@@ -25,6 +25,15 @@ struct pool_config {
 enum pool_state { POOL_IDLE, POOL_WAITING, POOL_READY, POOL_FULL };
 enum pool_shed { POOL_SHED_NO_WORKER, POOL_SHED_BUSY };
 
+/* What a worker says of itself when it comes. */
+struct pool_worker_facts {
+	const char *name; /* for "direct" and for people */
+	uint32_t slots; /* sequences it runs at once; 0: taken as 256 */
+	uint32_t blocks, block_size; /* its KV cache; 0: not known, it is never sent to for its cache */
+	uint32_t context_max; /* 0: not known */
+	uint32_t batch_tokens; /* of one step at most; 0: learned from its reports */
+};
+
 struct pool_ticket {
 	struct route_request request; /* set by the owner before submit */
 	/* A worker was found after all (state is POOL_READY, worker and choice are set). */
@@ -33,6 +42,7 @@ struct pool_ticket {
 	void (*on_shed)(struct pool_ticket *t, enum pool_shed why);
 	/* Set by the pool. */
 	struct route_choice choice;
+	struct route_outcome outcome; /* as told last */
 	struct pool_worker *worker;
 	enum pool_state state;
 	uint64_t submitted_us, ready_us;
@@ -45,14 +55,16 @@ int pool_create(struct pool **ret, struct env *env, const struct pool_config *co
 /* No ticket may be waiting or dispatched. */
 void pool_destroy(struct pool *p);
 
-/* A worker is up. slots: sequences it runs at once (0: taken as 256). NULL: out of memory or WORKERS_MAX are there. */
-struct pool_worker *pool_worker_add(struct pool *p, uint32_t slots, void *user);
+/* A worker is up. NULL: out of memory or WORKERS_MAX are there. Copies facts. */
+struct pool_worker *pool_worker_add(struct pool *p, const struct pool_worker_facts *facts, void *user);
 void *pool_worker_user(const struct pool_worker *w);
 /* It is gone. Every ticket dispatched to it must have been released before. */
 void pool_worker_remove(struct pool *p, struct pool_worker *w);
 /* It takes no new requests. */
 void pool_worker_drain(struct pool *p, struct pool_worker *w);
-void pool_worker_report(struct pool *p, struct pool_worker *w, const struct msg_step *step);
+/* What its last step was: learns from it, and wakes those that wait. 0, or 1: what we know of its cache differs from
+ * what it says; ask it for a snapshot (MSG_RESYNC). */
+int pool_worker_report(struct pool *p, struct pool_worker *w, const struct msg_step *step);
 uint32_t pool_worker_outstanding(const struct pool_worker *w);
 
 /* Ask for a worker. POOL_READY: t->worker is it, now. POOL_WAITING: on_ready or on_shed follows. POOL_FULL: refused,
@@ -62,6 +74,8 @@ enum pool_state pool_submit(struct pool *p, struct pool_ticket *t);
 void pool_cancel(struct pool *p, struct pool_ticket *t);
 /* The first token of a ticket is here: its prompt is no queued work any more. Harmless when said again. */
 void pool_first_token(struct pool *p, struct pool_ticket *t);
+/* How it went: for calibration and trust. Before the last pool_release. */
+void pool_outcome(struct pool *p, struct pool_ticket *t, const struct route_outcome *outcome);
 /* One choice of a dispatched ticket has ended; idle again after the last. */
 void pool_release(struct pool *p, struct pool_ticket *t);
 

@@ -36,6 +36,12 @@ static void on_shed(struct pool_ticket *t, enum pool_shed why)
 	c->why = why;
 }
 
+static struct pool_worker *add_worker(struct pool *p, uint32_t slots)
+{
+	const struct pool_worker_facts facts = {.name = "w", .slots = slots};
+	return pool_worker_add(p, &facts, NULL);
+}
+
 static void world_init(struct world *w, uint64_t seed)
 {
 	struct sim_config config;
@@ -95,7 +101,7 @@ static void requests_wait_for_the_first_worker(void **state)
 	ask(&w, &b, 2);
 	sim_run_for(w.sim, 1000);
 	assert_int_equal(a.ready + b.ready, 0);
-	w.workers[0] = pool_worker_add(w.pool, 4, NULL);
+	w.workers[0] = add_worker(w.pool, 4);
 	assert_int_equal(a.ready, 0); /* not from inside the call */
 	sim_run_for(w.sim, 1);
 	assert_int_equal(a.ready, 1);
@@ -117,7 +123,7 @@ static void a_ticket_nobody_takes_is_shed_with_the_reason(void **state)
 	sim_run_for(w.sim, WAIT_US);
 	assert_int_equal(a.shed, 1);
 	assert_int_equal(a.why, POOL_SHED_NO_WORKER);
-	w.workers[0] = pool_worker_add(w.pool, 1, NULL); /* takes two: one runs, one waits there */
+	w.workers[0] = add_worker(w.pool, 1); /* takes two: one runs, one waits there */
 	for (int i = 0; i < 4; i++)
 		ask(&w, &many[i], 1);
 	sim_run_for(w.sim, WAIT_US);
@@ -136,7 +142,7 @@ static void a_full_queue_refuses_and_says_when_to_come_back(void **state)
 
 	world_init(&w, 1);
 	assert_int_equal(pool_retry_after_s(w.pool), 5);
-	w.workers[0] = pool_worker_add(w.pool, 1, NULL);
+	w.workers[0] = add_worker(w.pool, 1);
 	/* One ends each second for a while: the estimate follows. */
 	for (int i = 0; i < 60; i++) {
 		ask(&w, &clients[0], 1);
@@ -162,7 +168,7 @@ static void more_choices_than_any_worker_has_go_to_an_empty_one(void **state)
 	struct client a;
 
 	world_init(&w, 1);
-	w.workers[0] = pool_worker_add(w.pool, 2, NULL);
+	w.workers[0] = add_worker(w.pool, 2);
 	ask(&w, &a, 16);
 	assert_int_equal(a.ready, 1);
 	give_back(&w, &a);
@@ -176,7 +182,7 @@ static void a_draining_worker_gets_nothing_new(void **state)
 	struct client a;
 
 	world_init(&w, 1);
-	w.workers[0] = pool_worker_add(w.pool, 2, NULL);
+	w.workers[0] = add_worker(w.pool, 2);
 	pool_worker_drain(w.pool, w.workers[0]);
 	assert_int_equal(pool_workers_up(w.pool), 0);
 	ask(&w, &a, 1);
@@ -200,7 +206,7 @@ static void random_op(struct world *w, struct rng *r, struct client *clients, ui
 		break;
 	case 2:
 		if (!w->workers[i])
-			w->workers[i] = pool_worker_add(w->pool, 1 + (uint32_t)rng_below(r, 4), NULL);
+			w->workers[i] = add_worker(w->pool, 1 + (uint32_t)rng_below(r, 4));
 		break;
 	case 3: /* it dies: its tickets are given back first */
 		for (uint32_t k = 0; w->workers[i] && k < *next; k++)
