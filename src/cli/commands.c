@@ -9,6 +9,7 @@ static const struct command *const commands[] = {
 	&command_serve,
 	&command_run,
 	&command_chat,
+	&command_bench,
 	&command_worker,
 	&command_frontend,
 	&command_version,
