@@ -1,0 +1,3 @@
+# Files of data/ that are built in (EMBED_FILE in the source named).
+$(BUILD)/src/gpu/catalogue.o: data/gpus.txt
+$(BUILD)/src/model/catalogue.o: data/models.txt

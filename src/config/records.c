@@ -1,0 +1,352 @@
+#include "config/records.h"
+
+#include "config/suggest.h"
+#include "config/units.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A place in the text. */
+struct cursor {
+	const char *file, *p, *end, *line_begin;
+	uint32_t line;
+	struct arena *arena;
+	struct diags *diags;
+	bool wrong; /* the record being read */
+	bool no_memory, mistakes;
+};
+
+static struct config_pos here(const struct cursor *c, const char *p)
+{
+	return (struct config_pos){.file = c->file, .line = c->line, .column = (uint32_t)(p - c->line_begin) + 1};
+}
+
+static void mistake(struct cursor *c, const char *p, const char *text)
+{
+	struct config_pos pos = here(c, p);
+
+	diags_add(c->diags, DIAG_ERROR, &pos, "%s", text);
+	c->wrong = c->mistakes = true;
+}
+
+static const char *line_end(const struct cursor *c)
+{
+	const char *end = memchr(c->p, '\n', (size_t)(c->end - c->p));
+	return end ? end : c->end;
+}
+
+static bool is_blank(char ch)
+{
+	return ch == ' ' || ch == '\t' || ch == '\r';
+}
+
+static const char *copy(struct cursor *c, const char *from, const char *to)
+{
+	if (memchr(from, 0, (size_t)(to - from))) {
+		mistake(c, from, "a NUL byte");
+		return "";
+	}
+	const char *s = arena_strndup(c->arena, from, (size_t)(to - from));
+	c->no_memory |= !s;
+	return s ? s : "";
+}
+
+/* The value behind '=': a word, or up to the closing quote. */
+static const char *value(struct cursor *c, const char *end)
+{
+	const char *begin = c->p;
+
+	if (c->p < end && *c->p == '"') {
+		const char *close = memchr(begin + 1, '"', (size_t)(end - begin - 1));
+		if (!close) {
+			mistake(c, begin, "this quote is not closed in its line");
+			c->p = end;
+			return "";
+		}
+		c->p = close + 1;
+		if (c->p < end && !is_blank(*c->p))
+			mistake(c, c->p, "a blank must follow the closing quote");
+		return copy(c, begin + 1, close);
+	}
+	while (c->p < end && !is_blank(*c->p) && *c->p != '#')
+		c->p++;
+	if (c->p == begin)
+		mistake(c, begin, "a value must follow '='");
+	return copy(c, begin, c->p);
+}
+
+static void pair(struct cursor *c, const char *end, struct record *r)
+{
+	const char *begin = c->p;
+
+	while (c->p < end && *c->p != '=' && !is_blank(*c->p))
+		c->p++;
+	if (c->p == end || *c->p != '=' || c->p == begin) {
+		mistake(c, begin, "expected key=value; a name with blanks or a value with blanks needs double quotes");
+		c->p = end;
+		return;
+	}
+	struct record_pair p = {.pos = here(c, begin), .key = copy(c, begin, c->p)};
+	c->p++;
+	p.value = value(c, end);
+	if (r->len == RECORD_PAIRS_MAX)
+		mistake(c, begin, "too many keys in one record");
+	else
+		r->pairs[r->len++] = p;
+}
+
+/* The rest of a line: pairs, until a comment. */
+static void pairs(struct cursor *c, const char *end, struct record *r)
+{
+	for (;;) {
+		while (c->p < end && is_blank(*c->p))
+			c->p++;
+		if (c->p == end || *c->p == '#')
+			return;
+		pair(c, end, r);
+	}
+}
+
+static void name(struct cursor *c, const char *end, struct record *r)
+{
+	const char *begin = c->p;
+
+	while (c->p < end && !is_blank(*c->p))
+		c->p++;
+	*r = (struct record){.pos = here(c, begin), .name = copy(c, begin, c->p)};
+	if (memchr(begin, '=', (size_t)(c->p - begin)))
+		mistake(c, begin, "a record begins with its name at the left edge; indent lines that continue one");
+}
+
+static int finish(struct cursor *c, struct record *r, int (*each)(void *, const struct record *), void *ctx)
+{
+	int code = 0;
+
+	if (c->no_memory)
+		return -ENOMEM;
+	if (r->name && !c->wrong)
+		code = each(ctx, r);
+	r->name = NULL;
+	c->wrong = false;
+	return code;
+}
+
+int records_parse(const char *file, const char *text, size_t len, struct arena *arena, struct diags *diags,
+	int (*each)(void *ctx, const struct record *r), void *ctx)
+{
+	struct cursor c = {.file = file, .p = text, .end = text + len, .line = 1, .arena = arena, .diags = diags};
+	struct record r = {0};
+	int code = 0;
+
+	for (; c.p < c.end && code == 0; c.line++) {
+		const char *end = line_end(&c);
+		c.line_begin = c.p;
+		bool blank = *c.p == '#' || c.p == end || *c.p == '\r';
+		if (!blank && !is_blank(*c.p)) {
+			code = finish(&c, &r, each, ctx);
+			name(&c, end, &r);
+		}
+		if (!blank && !r.name) {
+			const char *p = c.p;
+			while (p < end && is_blank(*p))
+				p++;
+			if (p < end && *p != '#')
+				mistake(&c, p, "an indented line continues a record, and there is none above");
+			c.wrong = false;
+		} else if (!blank) {
+			pairs(&c, end, &r);
+		}
+		c.p = end < c.end ? end + 1 : end;
+	}
+	code = code == 0 ? finish(&c, &r, each, ctx) : code;
+	return code == 0 && c.mistakes ? -EINVAL : code;
+}
+
+/* The whole of an open file of size bytes, or what of it there is. */
+static int read_all(int fd, char *text, size_t size, size_t *ret_len)
+{
+	*ret_len = 0;
+	while (*ret_len < size) {
+		ssize_t n = read(fd, text + *ret_len, size - *ret_len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		*ret_len += (size_t)n;
+	}
+	text[*ret_len] = '\0';
+	return 0;
+}
+
+static int read_file(int fd, const char *path, char **ret, size_t *ret_len, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_set_errno(err, -errno, "could not read \"%s\"", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, -EINVAL, "\"%s\" is not a file", path);
+	if (st.st_size > RECORDS_BYTES_MAX)
+		return err_set(err, -EFBIG, "\"%s\" has %lld bytes, at most %d are read", path, (long long)st.st_size,
+			RECORDS_BYTES_MAX);
+	CLEANUP(free_p) char *text = malloc((size_t)st.st_size + 1);
+	if (!text)
+		return err_set(err, -ENOMEM, "out of memory");
+	int code = read_all(fd, text, (size_t)st.st_size, ret_len);
+	if (code < 0)
+		return err_set_errno(err, code, "could not read \"%s\"", path);
+	*ret = TAKE(text);
+	return 0;
+}
+
+int records_read(const char *path, char **ret, size_t *ret_len, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_set_errno(err, -errno, "could not open \"%s\"", path);
+	int code = read_file(fd, path, ret, ret_len, err);
+	close(fd);
+	return code;
+}
+
+static const char *const yes_no[] = {"no", "yes", NULL};
+
+static bool parse_word(const char *text, const char *const *words, uint32_t *ret)
+{
+	for (uint32_t i = 0; words[i]; i++)
+		if (!strcmp(words[i], text)) {
+			*ret = i;
+			return true;
+		}
+	return false;
+}
+
+static bool parse_tenths(const char *text, uint32_t *ret)
+{
+	uint32_t whole, part;
+	int end = 0;
+
+	if (sscanf(text, "%4u.%1u%n", &whole, &part, &end) != 2 || text[end] || text[0] == '+' || text[0] == '-')
+		return false;
+	*ret = whole * 10 + part;
+	return true;
+}
+
+static bool parse_number(const struct record_field *f, const char *text, void *at)
+{
+	uint64_t n = 0;
+
+	if (f->kind == RECORD_F64)
+		return units_parse_float(text, at) == 0 && *(double *)at >= 0;
+	if (f->kind == RECORD_BYTES)
+		return units_parse_bytes(text, at) == 0;
+	if (f->kind == RECORD_TENTHS)
+		return parse_tenths(text, at);
+	if (units_parse_uint(text, &n) < 0 || (f->kind == RECORD_U32 && n > UINT32_MAX))
+		return false;
+	if (f->kind == RECORD_U32)
+		*(uint32_t *)at = (uint32_t)n;
+	else
+		*(uint64_t *)at = n;
+	return true;
+}
+
+static const char *wanted(enum record_kind kind)
+{
+	static const char *const names[] = {"a text", "a whole number", "a whole number", "a size such as 15360MiB",
+		"a number", "yes or no", "two numbers and a point such as 7.5", "a known word"};
+	return names[kind];
+}
+
+static bool fill_one(const struct record_field *f, const struct record_pair *p, void *ret, struct diags *d)
+{
+	union {
+		double f64;
+		uint64_t u64;
+		uint32_t u32;
+	} v = {0};
+	char *at = (char *)ret + f->offset;
+	bool ok = true;
+
+	switch (f->kind) {
+	case RECORD_TEXT:
+		*(const char **)(void *)at = p->value;
+		return true;
+	case RECORD_BOOL:
+		ok = parse_word(p->value, yes_no, &v.u32);
+		if (ok)
+			*(bool *)at = v.u32;
+		break;
+	case RECORD_WORD:
+		ok = parse_word(p->value, f->words, &v.u32);
+		if (ok)
+			memcpy(at, &v.u32, sizeof v.u32);
+		break;
+	default:
+		ok = parse_number(f, p->value, &v);
+		if (ok)
+			memcpy(at, &v, f->kind == RECORD_U32 || f->kind == RECORD_TENTHS ? sizeof v.u32 : sizeof v.u64);
+	}
+	if (!ok)
+		diags_add(d, DIAG_ERROR, &p->pos, "%s=\"%s\" is not %s", p->key, p->value, wanted(f->kind));
+	return ok;
+}
+
+static const struct record_field *field_find(const struct record_field *fields, uint32_t count, const char *key)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (!strcmp(fields[i].key, key))
+			return &fields[i];
+	return NULL;
+}
+
+static bool unknown_key(const struct record_field *fields, uint32_t count, const struct record_pair *p, struct diags *d)
+{
+	struct suggest s;
+
+	suggest_init(&s, p->key);
+	for (uint32_t i = 0; i < count; i++)
+		suggest_offer(&s, fields[i].key);
+	diags_add(d, DIAG_ERROR, &p->pos, "unknown key \"%s\"", p->key);
+	if (suggest_best(&s))
+		diags_hint(d, "did you mean \"%s\"?", suggest_best(&s));
+	return false;
+}
+
+static bool given(const struct record *r, const char *key, uint32_t below)
+{
+	for (uint32_t i = 0; i < below; i++)
+		if (!strcmp(r->pairs[i].key, key))
+			return true;
+	return false;
+}
+
+bool record_fill(
+	const struct record *r, const struct record_field *fields, uint32_t count, void *ret, struct diags *diags)
+{
+	bool ok = true;
+
+	for (uint32_t i = 0; i < r->len; i++) {
+		const struct record_pair *p = &r->pairs[i];
+		const struct record_field *f = field_find(fields, count, p->key);
+		if (!f) {
+			ok = unknown_key(fields, count, p, diags);
+		} else if (given(r, p->key, i)) {
+			diags_add(diags, DIAG_ERROR, &p->pos, "\"%s\" is given twice", p->key);
+			ok = false;
+		} else {
+			ok = fill_one(f, p, ret, diags) && ok;
+		}
+	}
+	for (uint32_t i = 0; i < count; i++)
+		if (fields[i].required && !given(r, fields[i].key, r->len)) {
+			diags_add(diags, DIAG_ERROR, &r->pos, "\"%s\" lacks the key \"%s\"", r->name, fields[i].key);
+			ok = false;
+		}
+	return ok;
+}

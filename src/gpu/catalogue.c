@@ -1,0 +1,233 @@
+#include "gpu/catalogue.h"
+
+#include "base/embed.h"
+#include "config/records.h"
+#include "config/suggest.h"
+#include <ctype.h>
+#include <pthread.h>
+#include <string.h>
+
+EMBED_FILE(data_gpus, "data/gpus.txt");
+
+enum { CATALOGUE_MAX = 1024, ARENA_BYTES_MAX = 64 * 1024 * 1024, KEY_BYTES_MAX = 96 };
+
+/* Entries stay where they are: callers hold pointers. */
+static struct {
+	struct arena arena;
+	struct gpu_spec items[CATALOGUE_MAX];
+	uint32_t len;
+} catalogue;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+#define FIELD(key, kind, member, required, help)                                                                       \
+	{                                                                                                              \
+		key, kind, offsetof(struct gpu_spec, member), required, NULL, help                                     \
+	}
+static const struct record_field fields[] = {
+	FIELD("nvml", RECORD_TEXT, nvml, false, "names that NVML gives it, divided by |"),
+	FIELD("capability", RECORD_TENTHS, capability, true, "CUDA compute capability"),
+	FIELD("memory", RECORD_BYTES, memory_bytes, true, "in all, as nvidia-smi shows it"),
+	FIELD("usable", RECORD_BYTES, usable_bytes, false, "what a CUDA program sees as total; else 97 % of memory"),
+	FIELD("bandwidth", RECORD_F64, memory_gb_s, true, "of the memory, GB/s"),
+	FIELD("fp32", RECORD_F64, tflops_fp32, true, "dense TFLOPS"),
+	FIELD("fp16", RECORD_F64, tflops_fp16, false, "dense TFLOPS"),
+	FIELD("bf16", RECORD_F64, tflops_bf16, false, "dense TFLOPS"),
+	FIELD("fp8", RECORD_F64, tflops_fp8, false, "dense TFLOPS"),
+	FIELD("fp4", RECORD_F64, tflops_fp4, false, "dense TFLOPS"),
+	FIELD("int8", RECORD_F64, tops_int8, false, "dense TOPS"),
+	FIELD("nvlink", RECORD_F64, nvlink_gb_s, false, "GB/s, both directions together"),
+	FIELD("pcie", RECORD_F64, pcie_gb_s, false, "GB/s, one direction"),
+	FIELD("watts", RECORD_U32, watts, false, "power limit"),
+	FIELD("mig", RECORD_BOOL, mig, false, "may be cut into slices"),
+	FIELD("source", RECORD_TEXT, source, true, "where the figures come from"),
+};
+
+static const struct gpu_spec *exact(const char *name);
+
+static bool sound(const struct gpu_spec *s, const struct record *r, struct diags *d)
+{
+	if (s->usable_bytes > s->memory_bytes) {
+		diags_add(d, DIAG_ERROR, &r->pos, "\"%s\" has more usable memory than memory", r->name);
+		return false;
+	}
+	if (s->memory_gb_s <= 0 || s->tflops_fp32 <= 0 || s->memory_bytes < 1 << 20) {
+		diags_add(d, DIAG_ERROR, &r->pos, "\"%s\" needs memory, bandwidth and fp32 above 0", r->name);
+		return false;
+	}
+	return true;
+}
+
+static int add(void *ctx, const struct record *r)
+{
+	struct diags *d = ctx;
+	struct gpu_spec s = {.name = r->name, .nvml = "", .source = ""};
+
+	if (!record_fill(r, fields, ARRAY_LEN(fields), &s, d) || !sound(&s, r, d))
+		return 0;
+	if (!s.usable_bytes)
+		s.usable_bytes = s.memory_bytes / 100 * 97;
+	struct gpu_spec *old = (struct gpu_spec *)exact(r->name);
+	if (!old && catalogue.len == CATALOGUE_MAX) {
+		diags_add(d, DIAG_ERROR, &r->pos, "more than %d cards", CATALOGUE_MAX);
+		return 0;
+	}
+	if (!old)
+		old = &catalogue.items[catalogue.len++];
+	*old = s;
+	return 0;
+}
+
+static int add_text(const char *file, const char *text, size_t len, struct diags *diags)
+{
+	uint32_t errors = diags->errors;
+	int code = records_parse(file, text, len, &catalogue.arena, diags, add, diags);
+
+	return code == 0 && diags->errors > errors ? -EINVAL : code;
+}
+
+/* What is built in is right, or the tests fail. */
+static void load(void)
+{
+	struct diags d;
+
+	arena_init(&catalogue.arena, ARENA_BYTES_MAX);
+	diags_init(&d);
+	add_text("data/gpus.txt", data_gpus_text, data_gpus_len, &d);
+	diags_done(&d);
+}
+
+int gpu_catalogue_add(const char *file, const char *text, size_t len, struct diags *diags)
+{
+	pthread_once(&once, load);
+	return add_text(file, text, len, diags);
+}
+
+int gpu_catalogue_add_file(const char *path, struct diags *diags, struct err *err)
+{
+	CLEANUP(free_p) char *text = NULL;
+	size_t len = 0;
+	int code = records_read(path, &text, &len, err);
+
+	if (code < 0)
+		return code;
+	code = gpu_catalogue_add(path, text, len, diags);
+	return code == -EINVAL ? err_set(err, code, "\"%s\" has mistakes", path)
+	       : code < 0      ? err_set(err, code, "out of memory")
+			       : 0;
+}
+
+const struct gpu_spec *gpu_spec_at(uint32_t i)
+{
+	pthread_once(&once, load);
+	return i < catalogue.len ? &catalogue.items[i] : NULL;
+}
+
+/* Letters and digits in lower case, what vendors put in front or behind left out: "NVIDIA A100-SXM4-80GB MIG 3g.40gb",
+ * "nvidia a100 sxm4 80gb" -> "a100sxm480gb". */
+static void normalize(const char *name, size_t len, char ret[KEY_BYTES_MAX])
+{
+	static const char *const fronts[] = {"nvidia", "tesla", "geforce", "quadro"};
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < len && n < KEY_BYTES_MAX - 1; i++) {
+		if (len - i > 5 && !strncasecmp(name + i, " MIG ", 5))
+			break;
+		if (isalnum((unsigned char)name[i]))
+			ret[n++] = (char)tolower((unsigned char)name[i]);
+	}
+	ret[n] = '\0';
+	for (uint32_t f = 0; f < ARRAY_LEN(fronts); f++) {
+		size_t front = strlen(fronts[f]);
+		if (!strncmp(ret, fronts[f], front) && ret[front])
+			memmove(ret, ret + front, strlen(ret + front) + 1);
+	}
+}
+
+static bool same(const char *key, const char *name, size_t len)
+{
+	char other[KEY_BYTES_MAX];
+
+	normalize(name, len, other);
+	return !strcmp(key, other);
+}
+
+static const struct gpu_spec *exact(const char *name)
+{
+	for (uint32_t i = 0; i < catalogue.len; i++)
+		if (!strcasecmp(catalogue.items[i].name, name))
+			return &catalogue.items[i];
+	return NULL;
+}
+
+static bool has_nvml_name(const struct gpu_spec *s, const char *key)
+{
+	for (const char *p = s->nvml; *p;) {
+		size_t len = strcspn(p, "|");
+		if (same(key, p, len))
+			return true;
+		p += len + (p[len] == '|');
+	}
+	return false;
+}
+
+/* NVML's names first: "Quadro RTX 5000" and "RTX 5000 Ada" are other cards, and a name given in full is never a guess. */
+const struct gpu_spec *gpu_spec_find(const char *name)
+{
+	char key[KEY_BYTES_MAX];
+
+	pthread_once(&once, load);
+	if (!name || exact(name))
+		return name ? exact(name) : NULL;
+	normalize(name, strlen(name), key);
+	for (uint32_t i = 0; *key && i < catalogue.len; i++)
+		if (has_nvml_name(&catalogue.items[i], key))
+			return &catalogue.items[i];
+	for (uint32_t i = 0; *key && i < catalogue.len; i++)
+		if (same(key, catalogue.items[i].name, strlen(catalogue.items[i].name)))
+			return &catalogue.items[i];
+	return NULL;
+}
+
+static uint64_t apart(const struct gpu_spec *s, uint64_t memory_bytes)
+{
+	return s->memory_bytes > memory_bytes ? s->memory_bytes - memory_bytes : memory_bytes - s->memory_bytes;
+}
+
+const struct gpu_spec *gpu_spec_match(const char *nvml_name, uint64_t memory_bytes)
+{
+	const struct gpu_spec *ret = gpu_spec_find(nvml_name);
+	char key[KEY_BYTES_MAX];
+
+	normalize(nvml_name, strlen(nvml_name), key);
+	for (uint32_t i = 0; ret && i < catalogue.len; i++) {
+		const struct gpu_spec *s = &catalogue.items[i];
+		if (has_nvml_name(s, key) && apart(s, memory_bytes) < apart(ret, memory_bytes))
+			ret = s;
+	}
+	return ret;
+}
+
+const char *gpu_spec_suggest(const char *name)
+{
+	struct suggest s;
+
+	pthread_once(&once, load);
+	suggest_init(&s, name);
+	for (uint32_t i = 0; i < catalogue.len; i++)
+		suggest_offer(&s, catalogue.items[i].name);
+	return suggest_best(&s);
+}
+
+const char *gpu_generation(uint32_t capability)
+{
+	static const struct {
+		uint32_t least;
+		const char *name;
+	} table[] = {{120, "Blackwell"}, {100, "Blackwell"}, {90, "Hopper"}, {89, "Ada"}, {80, "Ampere"},
+		{75, "Turing"}, {70, "Volta"}, {60, "Pascal"}, {50, "Maxwell"}, {30, "Kepler"}};
+
+	for (uint32_t i = 0; i < ARRAY_LEN(table); i++)
+		if (capability >= table[i].least)
+			return table[i].name;
+	return "unknown";
+}

@@ -1,0 +1,31 @@
+/* host.h - facts of the machine itself that decide whether an engine can run: cores, memory, shared memory, limits, disk.
+ * Read once from /proc, /sys and system calls; a fact that cannot be read is 0 (or -1 where 0 means something).
+ * Thread: any. No allocation. */
+#ifndef STATOR_GPU_HOST_H
+#define STATOR_GPU_HOST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct host_facts {
+	uint32_t cores; /* that this process may use (affinity and cgroup quota, rounded up) */
+	uint32_t cores_all; /* of the machine */
+	char cpu[96]; /* "Intel(R) Xeon(R) ..." */
+	bool avx, avx2, f16c, fma, avx512, avx512_vnni, avx512_bf16,
+		amx; /* f16c and fma: what llama.cpp's x86 build asks for */
+	uint64_t ram_total, ram_available; /* the smaller of the machine's and the cgroup's */
+	uint64_t ram_cgroup; /* the cgroup's limit; 0: none */
+	uint32_t numa_nodes;
+	uint64_t shm_total, shm_free; /* /dev/shm */
+	uint64_t disk_free; /* of the current folder's file system */
+	uint64_t open_files; /* RLIMIT_NOFILE, soft; UINT64_MAX: no limit */
+	uint64_t locked_memory; /* RLIMIT_MEMLOCK, soft */
+	uint64_t processes; /* RLIMIT_NPROC, soft */
+	bool container; /* a cgroup or a well-known file says so */
+};
+
+void host_facts_read(struct host_facts *ret);
+/* The same of a tree of files under root ("" is the real one): what tests use. Limits and affinity are the process's. */
+void host_facts_read_at(struct host_facts *ret, const char *root);
+
+#endif

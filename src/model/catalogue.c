@@ -1,0 +1,321 @@
+#include "model/shape.h"
+
+#include "base/embed.h"
+#include "base/compiler.h"
+#include "config/records.h"
+#include "config/suggest.h"
+#include <ctype.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+EMBED_FILE(data_models, "data/models.txt");
+
+enum { CATALOGUE_MAX = 2048, ARENA_BYTES_MAX = 64 * 1024 * 1024, KEY_BYTES_MAX = 128 };
+
+struct entry {
+	const char *name, *hf, *arch, *dtype, *quant, *source;
+	uint64_t params;
+	uint32_t mlp, norm; /* words */
+	struct model_shape shape;
+};
+
+static struct {
+	struct arena arena;
+	struct entry items[CATALOGUE_MAX];
+	uint32_t len;
+} catalogue;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static const char *const bias_words[] = {"none", "qkv", "all", NULL};
+static const char *const qk_words[] = {"none", "head", "full", NULL};
+static const char *const mlp_words[] = {"gated", "plain", NULL};
+static const char *const norm_words[] = {"rms", "layer", NULL};
+
+#define FIELD(key, kind, member, required)                                                                             \
+	{                                                                                                              \
+		key, kind, offsetof(struct entry, member), required, NULL, NULL                                        \
+	}
+#define SHAPE(key, required) FIELD(#key, RECORD_U32, shape.key, required)
+#define WORD(key, member, words)                                                                                       \
+	{                                                                                                              \
+		key, RECORD_WORD, offsetof(struct entry, member), false, words, NULL                                   \
+	}
+static const struct record_field fields[] = {
+	FIELD("hf", RECORD_TEXT, hf, false),
+	FIELD("arch", RECORD_TEXT, arch, true),
+	FIELD("dtype", RECORD_TEXT, dtype, false),
+	FIELD("quant", RECORD_TEXT, quant, false),
+	FIELD("source", RECORD_TEXT, source, true),
+	FIELD("params", RECORD_U64, params, true),
+	FIELD("other", RECORD_U64, shape.other, false),
+	FIELD("tied", RECORD_BOOL, shape.tied, false),
+	SHAPE(layers, true),
+	SHAPE(hidden, true),
+	SHAPE(heads, true),
+	SHAPE(kv, true),
+	SHAPE(head_dim, true),
+	SHAPE(inter, false),
+	SHAPE(vocab, true),
+	SHAPE(context, true),
+	SHAPE(experts, false),
+	SHAPE(used, false),
+	SHAPE(expert_inter, false),
+	SHAPE(shared_inter, false),
+	SHAPE(dense_layers, false),
+	SHAPE(mla_rank, false),
+	SHAPE(mla_rope, false),
+	SHAPE(mla_q, false),
+	SHAPE(mla_nope, false),
+	SHAPE(mla_v, false),
+	SHAPE(window, false),
+	SHAPE(window_layers, false),
+	SHAPE(norms, false),
+	WORD("bias", shape.bias, bias_words),
+	WORD("qk_norm", shape.qk_norm, qk_words),
+	WORD("mlp", mlp, mlp_words),
+	WORD("norm", norm, norm_words),
+};
+
+static struct entry *exact(const char *name)
+{
+	for (uint32_t i = 0; i < catalogue.len; i++)
+		if (!strcasecmp(catalogue.items[i].name, name))
+			return &catalogue.items[i];
+	return NULL;
+}
+
+/* One per cent between published and computed: past it the shapes, or the count, are another model's. */
+static bool sound(const struct entry *e, const struct record *r, struct diags *d)
+{
+	char why[128];
+
+	if (*model_shape_wrong(&e->shape, why, sizeof why)) {
+		diags_add(d, DIAG_ERROR, &r->pos, "\"%s\": %s", r->name, why);
+		return false;
+	}
+	uint64_t computed = model_shape_params(&e->shape);
+	uint64_t apart = computed > e->params ? computed - e->params : e->params - computed;
+	if (apart > e->params / 100) {
+		diags_add(d, DIAG_ERROR, &r->pos, "\"%s\": the shapes make %llu parameters, params says %llu", r->name,
+			(unsigned long long)computed, (unsigned long long)e->params);
+		return false;
+	}
+	if (!model_quant_known(e->dtype) || !model_quant_known(e->quant)) {
+		diags_add(d, DIAG_ERROR, &r->pos, "\"%s\": unknown dtype \"%s\" or quant \"%s\"", r->name, e->dtype,
+			e->quant);
+		return false;
+	}
+	return true;
+}
+
+static int add(void *ctx, const struct record *r)
+{
+	struct diags *d = ctx;
+	struct entry e = {.name = r->name, .hf = "", .arch = "", .dtype = "bfloat16", .quant = "none", .source = ""};
+
+	if (!record_fill(r, fields, ARRAY_LEN(fields), &e, d))
+		return 0;
+	e.shape.plain_mlp = e.mlp == 1;
+	e.shape.norm_bias = e.norm == 1;
+	if (!sound(&e, r, d))
+		return 0;
+	struct entry *old = exact(r->name);
+	if (!old && catalogue.len == CATALOGUE_MAX) {
+		diags_add(d, DIAG_ERROR, &r->pos, "more than %d models", CATALOGUE_MAX);
+		return 0;
+	}
+	*(old ? old : &catalogue.items[catalogue.len++]) = e;
+	return 0;
+}
+
+static int add_text(const char *file, const char *text, size_t len, struct diags *diags)
+{
+	uint32_t errors = diags->errors;
+	int code = records_parse(file, text, len, &catalogue.arena, diags, add, diags);
+
+	return code == 0 && diags->errors > errors ? -EINVAL : code;
+}
+
+/* What is built in is right, or the tests fail. */
+static void load(void)
+{
+	struct diags d;
+
+	arena_init(&catalogue.arena, ARENA_BYTES_MAX);
+	diags_init(&d);
+	add_text("data/models.txt", data_models_text, data_models_len, &d);
+	diags_done(&d);
+}
+
+int model_catalogue_add(const char *file, const char *text, size_t len, struct diags *diags)
+{
+	pthread_once(&once, load);
+	return add_text(file, text, len, diags);
+}
+
+int model_catalogue_add_file(const char *path, struct diags *diags, struct err *err)
+{
+	CLEANUP(free_p) char *text = NULL;
+	size_t len = 0;
+	int code = records_read(path, &text, &len, err);
+
+	if (code < 0)
+		return code;
+	code = model_catalogue_add(path, text, len, diags);
+	return code == -EINVAL ? err_set(err, code, "\"%s\" has mistakes", path)
+	       : code < 0      ? err_set(err, code, "out of memory")
+			       : 0;
+}
+
+static void facts_of(const struct entry *e, struct model_facts *ret)
+{
+	*ret = (struct model_facts){.from = MODEL_FROM_CATALOGUE};
+	snprintf(ret->name, sizeof ret->name, "%s", e->name);
+	snprintf(ret->architecture, sizeof ret->architecture, "%s", e->arch);
+	snprintf(ret->dtype, sizeof ret->dtype, "%s", e->dtype);
+	snprintf(ret->quant, sizeof ret->quant, "%s", e->quant);
+	snprintf(ret->source, sizeof ret->source, "catalogue: %s", e->source);
+	model_shape_facts(&e->shape, ret);
+	model_facts_fill_bytes(ret);
+}
+
+bool model_facts_at(struct model_facts *ret, uint32_t i)
+{
+	pthread_once(&once, load);
+	if (i >= catalogue.len)
+		return false;
+	facts_of(&catalogue.items[i], ret);
+	return true;
+}
+
+/* A name's last part in lower case without marks, and without what says how it was tuned:
+ * "Qwen/Qwen2.5-7B-Instruct" -> "qwen257b". */
+static void normalize(const char *name, size_t len, char ret[KEY_BYTES_MAX])
+{
+	static const char *const tails[] = {"instruct", "chat", "hf", "it", "pt", "base"};
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < len; i++)
+		if (name[i] == '/') {
+			name += i + 1;
+			len -= i + 1;
+			i = (size_t)-1;
+		}
+	for (size_t i = 0; i < len && n < KEY_BYTES_MAX - 1; i++)
+		if (isalnum((unsigned char)name[i]) || name[i] == '+')
+			ret[n++] = (char)tolower((unsigned char)name[i]);
+	for (bool cut = true; cut;) {
+		cut = false;
+		for (uint32_t t = 0; t < ARRAY_LEN(tails); t++) {
+			size_t tail = strlen(tails[t]);
+			if (n > tail + 2 && !memcmp(ret + n - tail, tails[t], tail)) {
+				n -= (uint32_t)tail;
+				cut = true;
+			}
+		}
+	}
+	ret[n] = '\0';
+}
+
+/* How well a name fits: 3 as written, 2 without owner and tuning, 1 when only the family's first word is missing. */
+static uint32_t fit(const char *name, size_t len, const char *wanted, const char *key)
+{
+	char other[KEY_BYTES_MAX];
+
+	if (strlen(wanted) == len && !strncasecmp(name, wanted, len))
+		return 3;
+	normalize(name, len, other);
+	if (!strcmp(other, key))
+		return 2;
+	size_t a = strlen(other), b = strlen(key);
+	return b >= 5 && a > b && !strcmp(other + a - b, key) ? 1 : 0;
+}
+
+static const struct entry *best(const char *wanted)
+{
+	const struct entry *ret = NULL;
+	uint32_t most = 0;
+	char key[KEY_BYTES_MAX];
+
+	normalize(wanted, strlen(wanted), key);
+	for (uint32_t i = 0; *key && i < catalogue.len; i++) {
+		const struct entry *e = &catalogue.items[i];
+		uint32_t f = fit(e->name, strlen(e->name), wanted, key);
+		for (const char *p = e->hf; *p;) {
+			size_t len = strcspn(p, "|");
+			f = MAX(f, fit(p, len, wanted, key));
+			p += len + (p[len] == '|');
+		}
+		if (f > most) {
+			most = f;
+			ret = e;
+		}
+	}
+	return ret;
+}
+
+/* Words at the end of a name that say its weights are quantized; the longest first. */
+static const struct {
+	const char *tail, *quant;
+} quant_tails[] = {{"-gptq-int4", "gptq"}, {"-gptq-int8", "int8"}, {"-gptq", "gptq"}, {"-awq-int4", "awq"},
+	{"-awq", "awq"}, {"-fp8-dynamic", "fp8"}, {"-fp8", "fp8"}, {"-quantized.w8a8", "int8"},
+	{"-quantized.w4a16", "gptq"}, {"-int8", "int8"}, {"-int4", "gptq"}, {"-nvfp4", "nvfp4"}, {"-mxfp4", "mxfp4"},
+	{"-bnb-4bit", "bitsandbytes"}, {"-gguf", NULL}};
+
+/* "name:Q4_K_M", "name-AWQ": cut what names a quantization off name, and return it; NULL: none. */
+static const char *cut_quant(char *name, char quant[16])
+{
+	char *colon = strrchr(name, ':');
+
+	if (colon && model_quant_known(colon + 1) && strlen(colon + 1) < 16) {
+		for (uint32_t i = 0; i <= strlen(colon + 1); i++)
+			quant[i] = (char)tolower((unsigned char)colon[1 + i]);
+		*colon = '\0';
+		cut_quant(name, (char[16]){0});
+		return quant;
+	}
+	for (uint32_t i = 0; i < ARRAY_LEN(quant_tails); i++) {
+		size_t n = strlen(name), tail = strlen(quant_tails[i].tail);
+		if (n > tail && !strcasecmp(name + n - tail, quant_tails[i].tail)) {
+			name[n - tail] = '\0';
+			return quant_tails[i].quant;
+		}
+	}
+	return NULL;
+}
+
+static int refuse(const char *name, struct err *err)
+{
+	struct suggest s;
+	const char *slash = strrchr(name, '/');
+
+	suggest_init(&s, slash ? slash + 1 : name);
+	for (uint32_t i = 0; i < catalogue.len; i++)
+		suggest_offer(&s, catalogue.items[i].name);
+	err_set(err, -ENOENT, "model \"%s\" is not in the catalogue, and is no file or folder here", name);
+	return suggest_best(&s) ? err_hint(err, "did you mean \"%s\"?", suggest_best(&s))
+				: err_hint(err, "name its folder or .gguf file, or describe it in a file of models");
+}
+
+int model_facts_by_name(struct model_facts *ret, const char *name, struct err *err)
+{
+	char rest[KEY_BYTES_MAX], quant[16];
+
+	pthread_once(&once, load);
+	if (strlen(name) >= sizeof rest)
+		return err_set(err, -ENOENT, "a model's name has at most %d bytes", KEY_BYTES_MAX - 1);
+	const struct entry *e = best(name);
+	snprintf(rest, sizeof rest, "%s", name);
+	const char *q = e ? NULL : cut_quant(rest, quant);
+	if (!e)
+		e = best(rest);
+	if (!e)
+		return refuse(name, err);
+	facts_of(e, ret);
+	if (q) {
+		snprintf(ret->quant, sizeof ret->quant, "%s", q);
+		model_facts_fill_bytes(ret);
+	}
+	return 0;
+}

@@ -1,0 +1,30 @@
+/* memory.h - predicted memory of one llama worker process on the CPU, term by term.
+ *
+ * The weights are mapped from the file: processes of one host that map the same file share them, so a host needs
+ * weights once + the rest per process. Figures were measured on this tree's own worker (docs/benchmarks.md); the
+ * terms are those of llama.cpp: vocabulary and run time, KV (touched when it is made), compute buffers, logits.
+ * Pure, any thread. */
+#ifndef STATOR_MODEL_MEMORY_H
+#define STATOR_MODEL_MEMORY_H
+
+#include "model/facts.h"
+
+struct llama_memory_ask {
+	uint64_t context; /* cells in all: n_ctx of the worker; rounded up to 256 */
+	enum kv_dtype kv;
+	uint32_t sequences; /* that may run at once */
+	uint32_t batch; /* tokens of a step at most (n_ubatch); 0: 512 */
+};
+
+struct llama_memory {
+	uint64_t weights; /* file-backed, shared between the host's processes */
+	uint64_t kv;
+	uint64_t vocab; /* tokenizer tables */
+	uint64_t compute; /* graph buffers, logits */
+	uint64_t overhead; /* program, libraries, run time */
+	uint64_t total; /* of one process: PSS when it is alone */
+};
+
+void llama_memory_predict(struct llama_memory *ret, const struct model_facts *m, const struct llama_memory_ask *ask);
+
+#endif

@@ -1,0 +1,207 @@
+/* weights.c - bytes of a model's weights in each form.
+ *
+ *   dtypes       every parameter in 2 or 4 bytes
+ *   awq, gptq    matrices of the layers: 4 bits, and for each group of g a float16 scale and a 4 bit zero: 4 + 20/g bits;
+ *                embedding, output layer and the rest stay in 16 bits
+ *   fp8, int8    matrices of the layers in 8 bits; the rest in 16
+ *   mxfp4        matrices of the experts: 4 bits and an 8 bit scale for 32 (4.25); nvfp4: 8 bits for 16 (4.5)
+ *   bitsandbytes nf4: a float32 for 64 (4.5)
+ *   q4_k_m...    as llama.cpp mixes: the output layer (or the tied embedding) in one type, half of the value and down
+ *                matrices in another, every other matrix in the base type, vectors in float32 */
+#include "model/facts.h"
+
+#include "base/compiler.h"
+#include <stdio.h>
+#include <string.h>
+
+enum method { PLAIN, LINEAR, EXPERTS, GGUF };
+
+/* Bits a parameter, in 1/64. */
+enum { BITS = 64 };
+#define B(bits) (uint32_t)((bits)*BITS)
+
+static const struct form {
+	const char *name;
+	enum method method;
+	uint32_t base, more, output; /* bits x 64 */
+} forms[] = {
+	{"float16", PLAIN, B(16), 0, 0},
+	{"half", PLAIN, B(16), 0, 0},
+	{"bfloat16", PLAIN, B(16), 0, 0},
+	{"float32", PLAIN, B(32), 0, 0},
+	{"float", PLAIN, B(32), 0, 0},
+	{"none", PLAIN, B(16), 0, 0},
+	{"auto", PLAIN, B(16), 0, 0},
+	{"awq", LINEAR, B(4), 0, 0},
+	{"gptq", LINEAR, B(4), 0, 0},
+	{"awq_marlin", LINEAR, B(4), 0, 0},
+	{"gptq_marlin", LINEAR, B(4), 0, 0},
+	{"fp8", LINEAR, B(8), 0, 0},
+	{"int8", LINEAR, B(8), 0, 0},
+	{"w8a8", LINEAR, B(8), 0, 0},
+	{"bitsandbytes", LINEAR, B(4.5), 0, 0},
+	{"nvfp4", LINEAR, B(4.5), 0, 0},
+	{"mxfp4", EXPERTS, B(4.25), 0, 0},
+	{"f32", GGUF, B(32), B(32), B(32)},
+	{"f16", GGUF, B(16), B(16), B(16)},
+	{"bf16", GGUF, B(16), B(16), B(16)},
+	{"q8_0", GGUF, B(8.5), B(8.5), B(8.5)},
+	{"q6_k", GGUF, B(6.5625), B(6.5625), B(6.5625)},
+	{"q5_k_m", GGUF, B(5.5), B(6.5625), B(6.5625)},
+	{"q5_k_s", GGUF, B(5.5), B(5.5), B(6.5625)},
+	{"q5_1", GGUF, B(6), B(6), B(6.5625)},
+	{"q5_0", GGUF, B(5.5), B(5.5), B(6.5625)},
+	{"q4_k_m", GGUF, B(4.5), B(6.5625), B(6.5625)},
+	{"q4_k_s", GGUF, B(4.5), B(4.5), B(6.5625)},
+	{"iq4_xs", GGUF, B(4.25), B(4.25), B(6.5625)},
+	{"iq4_nl", GGUF, B(4.5), B(4.5), B(6.5625)},
+	{"q4_1", GGUF, B(5), B(5), B(6.5625)},
+	{"q4_0", GGUF, B(4.5), B(4.5), B(6.5625)},
+};
+
+static const struct form *find(const char *name)
+{
+	for (uint32_t i = 0; i < ARRAY_LEN(forms); i++)
+		if (!strcasecmp(forms[i].name, name))
+			return &forms[i];
+	return NULL;
+}
+
+bool model_quant_known(const char *quant)
+{
+	return !quant || find(quant);
+}
+
+/* Parameters by kind; what they add up to is params. */
+struct kinds {
+	uint64_t linear, expert, embed, output, small;
+};
+
+static struct kinds kinds_of(const struct model_facts *m)
+{
+	struct kinds k = {.linear = m->params_linear, .embed = m->params_embed};
+
+	k.expert = (uint64_t)m->experts * (m->layers - m->dense_layers) * 3 * m->hidden * m->expert_intermediate;
+	k.expert = MIN(k.expert, k.linear);
+	k.output = m->tied_embeddings ? 0 : m->params_embed;
+	uint64_t matrices = k.linear + k.embed + k.output;
+	k.small = m->params > matrices ? m->params - matrices : 0;
+	return k;
+}
+
+static uint64_t bytes_of(uint64_t params, uint64_t bits64)
+{
+	return (uint64_t)((__uint128_t)params * bits64 / (8 * BITS));
+}
+
+static uint32_t linear_bits(const struct form *f, const struct model_facts *m)
+{
+	uint32_t group = m->quant_group ? m->quant_group : 128;
+
+	return f->base == B(4) ? f->base + 20 * BITS / group : f->base;
+}
+
+/* Half of the value and down matrices, which llama.cpp's mixes hold in a better type. */
+static uint64_t better_half(const struct model_facts *m)
+{
+	uint64_t value = m->mla_rank ? 0 : (uint64_t)m->hidden * m->kv_heads * m->head_dim_v;
+	uint64_t moe = m->experts ? m->layers - m->dense_layers : 0;
+	uint64_t down = (m->layers - moe) * m->hidden * m->intermediate;
+
+	down += moe * m->experts * m->hidden * m->expert_intermediate;
+	return MIN((down + m->layers * value) / 2, m->params_linear);
+}
+
+static uint64_t gguf_bytes(const struct form *f, const struct model_facts *m, const struct kinds *k)
+{
+	uint64_t better = better_half(m);
+	uint64_t bytes =
+		bytes_of(k->linear - better, f->base) + bytes_of(better, f->more) + bytes_of(k->output, f->output);
+
+	return bytes + bytes_of(k->embed, m->tied_embeddings ? f->output : f->base) + k->small * 4;
+}
+
+static uint64_t bytes_in(const struct form *f, const struct model_facts *m)
+{
+	struct kinds k = kinds_of(m);
+	uint64_t rest = k.embed + k.output + k.small;
+
+	switch (f->method) {
+	case PLAIN:
+		return bytes_of(m->params, f->base);
+	case LINEAR:
+		return bytes_of(k.linear, linear_bits(f, m)) + rest * 2;
+	case EXPERTS:
+		return bytes_of(k.expert, f->base) + (k.linear - k.expert + rest) * 2;
+	case GGUF:
+		break;
+	}
+	return gguf_bytes(f, m, &k);
+}
+
+/* Is that what the files hold already? */
+static bool as_is(const struct model_facts *m, const char *quant)
+{
+	if (!quant)
+		return true;
+	bool plain = !m->quant[0] || !strcmp(m->quant, "none");
+	return m->weight_exact && !strcasecmp(quant, plain ? m->dtype : m->quant);
+}
+
+uint64_t model_weight_bytes(const struct model_facts *m, const char *quant)
+{
+	if (as_is(m, quant) && m->weight_bytes)
+		return m->weight_bytes;
+	const struct form *f = find(quant ? quant : m->dtype);
+	return f ? bytes_in(f, m) : 0;
+}
+
+/* What is not divided: vectors, the router, MLA's joint compression; and KV heads there are too few of, held twice. */
+static uint64_t replicated(const struct model_facts *m, uint32_t tp)
+{
+	struct kinds k = kinds_of(m);
+	uint64_t n = k.small;
+
+	if (m->mla_rank)
+		n += (uint64_t)m->layers * m->hidden * (m->mla_rank + m->mla_rope_dim);
+	else if (tp > m->kv_heads && m->kv_heads)
+		n += (uint64_t)m->layers * m->hidden * m->head_dim * 2 * (tp - m->kv_heads) / tp;
+	return n;
+}
+
+uint64_t model_weight_bytes_tp(const struct model_facts *m, const char *quant, uint32_t tp)
+{
+	uint64_t bytes = model_weight_bytes(m, quant);
+
+	if (tp <= 1 || !bytes)
+		return bytes;
+	uint64_t whole = MIN(replicated(m, tp), m->params);
+	uint64_t small = MIN(whole * 2, bytes);
+	return small + (bytes - small + tp - 1) / tp;
+}
+
+const char *model_tp_reason(const struct model_facts *m, uint32_t tp, char *ret, size_t cap)
+{
+	*ret = '\0';
+	if (tp == 0)
+		snprintf(ret, cap, "at least one GPU is needed");
+	else if (m->heads % tp)
+		snprintf(ret, cap, "%u attention heads do not divide by %u", m->heads, tp);
+	else if (!m->mla_rank && m->kv_heads >= tp && m->kv_heads % tp)
+		snprintf(ret, cap, "%u KV heads do not divide by %u", m->kv_heads, tp);
+	else if (!m->mla_rank && m->kv_heads < tp && tp % m->kv_heads)
+		snprintf(ret, cap, "%u GPUs do not divide evenly among %u KV heads", tp, m->kv_heads);
+	else if (m->intermediate % tp)
+		snprintf(ret, cap, "the intermediate size %u does not divide by %u", m->intermediate, tp);
+	else if (m->expert_intermediate % tp)
+		snprintf(ret, cap, "the experts' intermediate size %u does not divide by %u", m->expert_intermediate,
+			tp);
+	return ret;
+}
+
+bool model_tp_valid(const struct model_facts *m, uint32_t tp)
+{
+	char why[128];
+
+	return !*model_tp_reason(m, tp, why, sizeof why);
+}

@@ -1,0 +1,148 @@
+#include "model/shape.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+/* after the standard headers, as cmocka asks */
+#include <cmocka.h>
+
+/* Reading checks each entry's parameters against its shapes (1 %). */
+static void the_built_in_file_has_no_mistakes(void **state)
+{
+	struct diags d;
+	struct err err;
+	struct model_facts m;
+	uint32_t n = 0;
+
+	(void)state;
+	diags_init(&d);
+	int code = model_catalogue_add_file("data/models.txt", &d, &err);
+	for (uint32_t i = 0; i < d.len; i++)
+		print_error("%s: %s\n", d.items[i].pos, d.items[i].text);
+	assert_int_equal(code, 0);
+	diags_done(&d);
+	while (model_facts_at(&m, n)) {
+		assert_true(m.weight_bytes > 0 && m.context_max >= 2048 && m.source[0] && m.params_active <= m.params);
+		assert_true(model_tp_valid(&m, 1));
+		n++;
+	}
+	assert_true(n >= 60);
+}
+
+static void find(struct model_facts *m, const char *name)
+{
+	struct err err;
+
+	err_clear(&err);
+	if (model_facts_by_name(m, name, &err) < 0)
+		fail_msg("%s: %s", name, err.msg);
+}
+
+static void published_counts_are_met_exactly(void **state)
+{
+	static const struct {
+		const char *name;
+		uint64_t params;
+	} table[] = {{"DeepSeek-R1-Distill-Qwen-14B", 14770033664}, {"Llama-3.1-8B", 8030261248},
+		{"Llama-3.1-405B", 405853388800}, {"Qwen3-30B-A3B", 30532122624}, {"Mixtral-8x7B", 46702792704},
+		{"Gemma-3-27B", 27432406640}, {"DeepSeek-V2-Lite", 15706484224}, {"phi-2", 2779683840},
+		{"Command-R-Plus-104B", 103810674688}, {"SmolLM2-135M", 134515008}};
+	struct model_facts m;
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_LEN(table); i++) {
+		find(&m, table[i].name);
+		if (m.params != table[i].params)
+			fail_msg("%s: %llu", table[i].name, (unsigned long long)m.params);
+	}
+}
+
+static void names_as_people_write_them(void **state)
+{
+	static const char *const pairs[][2] = {
+		{"deepseek-ai/DeepSeek-R1-Distill-Qwen-14B", "DeepSeek-R1-Distill-Qwen-14B"},
+		{"R1-Distill-Qwen-14B", "DeepSeek-R1-Distill-Qwen-14B"},
+		{"r1-distill-llama-8b", "DeepSeek-R1-Distill-Llama-8B"}, {"Qwen/Qwen2.5-7B-Instruct", "Qwen2.5-7B"},
+		{"qwen2.5-7b", "Qwen2.5-7B"}, {"meta-llama/Llama-3.1-8B-Instruct", "Llama-3.1-8B"},
+		{"Meta-Llama-3.1-70B-Instruct", "Llama-3.1-70B"},
+		{"mistralai/Mistral-7B-Instruct-v0.3", "Mistral-7B-v0.3"}, {"google/gemma-2-9b-it", "Gemma-2-9B"},
+		{"openai/gpt-oss-20b", "gpt-oss-20b"}, {"deepseek-ai/DeepSeek-R1", "DeepSeek-R1"},
+		{"HuggingFaceTB/SmolLM2-135M-Instruct", "SmolLM2-135M"}, {"Qwen3-8B", "Qwen3-8B"}};
+	struct model_facts m;
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_LEN(pairs); i++) {
+		find(&m, pairs[i][0]);
+		if (strcmp(m.name, pairs[i][1]) != 0)
+			fail_msg("\"%s\" finds %s, not %s", pairs[i][0], m.name, pairs[i][1]);
+	}
+}
+
+static void a_name_s_tail_names_the_quantization(void **state)
+{
+	struct model_facts m;
+
+	(void)state;
+	find(&m, "Qwen/Qwen2.5-14B-Instruct-AWQ");
+	assert_string_equal(m.name, "Qwen2.5-14B");
+	assert_string_equal(m.quant, "awq");
+	/* 13.212 G matrix parameters x 4.156 bits, 1.557 G others x 16 */
+	assert_true(m.weight_bytes > 9970000000 && m.weight_bytes < 9990000000);
+	find(&m, "Qwen2.5-7B-Instruct-GPTQ-Int4");
+	assert_string_equal(m.quant, "gptq");
+	find(&m, "Llama-3.1-8B-FP8");
+	assert_string_equal(m.quant, "fp8");
+	find(&m, "bartowski/DeepSeek-R1-Distill-Qwen-14B-GGUF:Q4_K_M");
+	assert_string_equal(m.quant, "q4_k_m");
+	/* the published file has 8,988,110,976 bytes */
+	assert_true(llabs((long long)m.weight_bytes - 8988110976) < 8988110976 / 200);
+}
+
+static void an_unknown_name_gets_a_suggestion(void **state)
+{
+	struct model_facts m;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(model_facts_by_name(&m, "Qwen2.6-7B", &err), -ENOENT);
+	assert_non_null(strstr(err.msg, "did you mean \"Qwen2.5-7B\""));
+	assert_int_equal(model_facts_by_name(&m, "", &err), -ENOENT);
+	assert_int_equal(model_facts_by_name(&m, "x/", &err), -ENOENT);
+}
+
+static void the_user_s_models_are_checked(void **state)
+{
+	static const char text[] = "My-1B arch=llama layers=2 hidden=64 heads=4 kv=2 head_dim=16 inter=128 vocab=1000 "
+				   "context=2048 params=202000 source=me\n"
+				   "My-2B arch=llama layers=2 hidden=64 heads=4 kv=2 head_dim=16 inter=128 vocab=1000 "
+				   "context=2048 params=999000 source=me\n"
+				   "My-3B arch=llama layers=2 hidden=64 heads=4 kv=3 head_dim=16 inter=128 vocab=1000 "
+				   "context=2048 params=200000 source=me\n";
+	struct diags d;
+	struct model_facts m;
+
+	(void)state;
+	diags_init(&d);
+	assert_int_equal(model_catalogue_add("m.txt", text, strlen(text), &d), -EINVAL);
+	assert_int_equal(d.errors, 2);
+	assert_non_null(strstr(d.items[0].text, "params says 999000"));
+	assert_non_null(strstr(d.items[1].text, "do not divide among 3 KV heads"));
+	diags_done(&d);
+	find(&m, "my-1b");
+	assert_int_equal(m.params, 202048);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_built_in_file_has_no_mistakes),
+		cmocka_unit_test(published_counts_are_met_exactly),
+		cmocka_unit_test(names_as_people_write_them),
+		cmocka_unit_test(a_name_s_tail_names_the_quantization),
+		cmocka_unit_test(an_unknown_name_gets_a_suggestion),
+		cmocka_unit_test(the_user_s_models_are_checked),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
