@@ -14,7 +14,6 @@ struct run *run_create(struct completion *c, uint32_t flights)
 	r->model = c->model;
 	r->refs = 1;
 	r->flights_len = flights;
-	list_init(&r->ticket.link);
 	for (uint32_t i = 0; i < flights; i++)
 		r->flights[i].run = r;
 	return r;

@@ -72,13 +72,9 @@ static const struct discovery_handler discovery_handler = {.on_found = on_found,
 
 static int find_policy(struct frontend *fe, struct err *err)
 {
-	const char *notice;
-
-	fe->policy = route_policy_find(fe->config.policy, &notice);
+	fe->policy = route_policy_parse(fe->config.policy, &fe->knobs, err);
 	if (!fe->policy)
-		return err_set(err, -EINVAL, "unknown router policy \"%s\"", fe->config.policy);
-	if (notice)
-		log_warn(notice);
+		return -EINVAL;
 	return 0;
 }
 

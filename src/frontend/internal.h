@@ -59,6 +59,7 @@ struct frontend {
 	struct env *env;
 	struct frontend_config config;
 	const struct route_policy *policy;
+	struct route_knobs knobs;
 	struct http_server *http;
 	struct discovery *discovery;
 	struct metrics *metrics;

@@ -91,6 +91,7 @@ static int create(struct frontend *fe, const struct msg_card *card, struct model
 {
 	const struct pool_config pool = {
 		.policy = fe->policy,
+		.knobs = fe->knobs,
 		.waiting_max = fe->config.waiting_max,
 		.wait_us_max = (uint64_t)fe->config.wait_ms_max * 1000,
 	};

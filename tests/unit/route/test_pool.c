@@ -1,11 +1,12 @@
 /* The pool: every ticket is answered once, no load is left behind. */
 #include "base/rng.h"
+#include "kv/hash.h"
 #include "route/pool.h"
 #include "sim/env.h"
 
 #include "../lib/cmocka_all.h"
 
-enum { TICKETS = 400, WORKERS = 4, WAITING_MAX = 20, WAIT_US = 3000000 };
+enum { TICKETS = 400, WORKERS = 4, WAITING_MAX = 20, WAIT_US = 3000000, BLOCK = 16 };
 
 struct world {
 	struct sim *sim;
@@ -38,21 +39,31 @@ static void on_shed(struct pool_ticket *t, enum pool_shed why)
 
 static struct pool_worker *add_worker(struct pool *p, uint32_t slots)
 {
-	const struct pool_worker_facts facts = {.name = "w", .slots = slots};
+	const struct pool_worker_facts facts = {.name = "w", .slots = slots, .blocks = 1000, .block_size = BLOCK};
 	return pool_worker_add(p, &facts, NULL);
 }
 
-static void world_init(struct world *w, uint64_t seed)
+static void world_init_with(struct world *w, uint64_t seed, const struct route_policy *policy)
 {
 	struct sim_config config;
 	const struct pool_config pool = {
-		.policy = &route_least_loaded, .waiting_max = WAITING_MAX, .wait_us_max = WAIT_US};
+		.policy = policy,
+		.knobs = route_knobs_default,
+		.waiting_max = WAITING_MAX,
+		.wait_us_max = WAIT_US,
+		.index_bytes_max = 1 << 20,
+	};
 
 	*w = (struct world){0};
 	sim_config_default(&config, seed);
 	assert_int_equal(sim_create(&w->sim, &config, NULL), 0);
 	w->env = sim_env(w->sim);
 	assert_int_equal(pool_create(&w->pool, w->env, &pool, NULL), 0);
+}
+
+static void world_init(struct world *w, uint64_t seed)
+{
+	world_init_with(w, seed, &route_least_loaded);
 }
 
 static void world_done(struct world *w)
@@ -67,9 +78,25 @@ static void world_done(struct world *w)
 	sim_destroy(w->sim);
 }
 
+static void hash_chain(uint64_t seed, uint64_t *ret, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		ret[i] = rng_keyed_u64(seed, i);
+}
+
 static void ask(struct world *w, struct client *c, uint32_t choices)
 {
-	*c = (struct client){.ticket = {.request = {.prompt_tokens = 100, .choices = choices},
+	static uint64_t prompts[4][8];
+	uint64_t kind = env_rand(w->env);
+
+	hash_chain(kind & 3, prompts[kind & 3], 8);
+	*c = (struct client){.ticket = {.request = {.prompt_tokens = 100 + (uint32_t)(kind >> 50),
+						.choices = choices,
+						.hashes = prompts[kind & 3],
+						.hashes_count = kind >> 8 & 7,
+						.priority = (int32_t)(kind >> 16 & 3) - 1,
+						.tenant = kind >> 20 & 3,
+						.session = kind >> 24 & 7},
 				     .on_ready = on_ready,
 				     .on_shed = on_shed}};
 	switch (pool_submit(w->pool, &c->ticket)) {
@@ -193,12 +220,236 @@ static void a_draining_worker_gets_nothing_new(void **state)
 	world_done(&w);
 }
 
+/* caches */
+
+static void give_snapshot(struct world *w, uint32_t i, const uint64_t *hashes, uint32_t count)
+{
+	struct msg_kv kv = {.stored = {hashes, count}, .snapshot = true, .snapshot_end = true, .blocks_held = count};
+
+	for (uint32_t k = 0; k < count; k++)
+		kv.digest = kv_digest_add(kv.digest, hashes[k]);
+	assert_int_equal(pool_worker_kv(w->pool, w->workers[i], &kv), 0);
+}
+
+static void ask_for(struct world *w, struct client *c, const uint64_t *hashes, uint32_t count)
+{
+	*c = (struct client){.ticket = {.request = {.prompt_tokens = count * BLOCK + 1,
+						.choices = 1,
+						.hashes = hashes,
+						.hashes_count = count},
+				     .on_ready = on_ready,
+				     .on_shed = on_shed}};
+	if (pool_submit(w->pool, &c->ticket) == POOL_READY)
+		on_ready(&c->ticket);
+}
+
+static void a_prompt_goes_where_it_is_cached(void **state)
+{
+	(void)state;
+	struct world w;
+	struct client c;
+	uint64_t hashes[64];
+
+	hash_chain(1, hashes, 64);
+	for (uint32_t holder = 0; holder < WORKERS; holder++) {
+		world_init_with(&w, holder, &route_finish_time);
+		for (uint32_t i = 0; i < WORKERS; i++) {
+			w.workers[i] = add_worker(w.pool, 8);
+			give_snapshot(&w, i, hashes, i == holder ? 60 : 0);
+		}
+		ask_for(&w, &c, hashes, 64);
+		assert_ptr_equal(c.ticket.worker, w.workers[holder]);
+		assert_int_equal(c.ticket.choice.overlap_blocks, 60);
+		give_back(&w, &c);
+		world_done(&w);
+	}
+}
+
+static void two_identical_prompts_in_one_turn_do_not_both_miss(void **state)
+{
+	(void)state;
+	struct world w;
+	struct client a, b, other;
+	uint64_t hashes[64], others[64];
+
+	hash_chain(1, hashes, 64);
+	hash_chain(2, others, 64);
+	world_init_with(&w, 3, &route_finish_time);
+	for (uint32_t i = 0; i < WORKERS; i++)
+		w.workers[i] = add_worker(w.pool, 8);
+	ask_for(&w, &a, hashes, 64);
+	ask_for(&w, &other, others, 64);
+	ask_for(&w, &b, hashes, 64);
+	sim_run_for(w.sim, 1000);
+	assert_ptr_equal(b.ticket.worker, a.ticket.worker);
+	assert_int_equal(b.ticket.choice.overlap_blocks, 64);
+	assert_ptr_not_equal(other.ticket.worker, a.ticket.worker);
+	give_back(&w, &a);
+	give_back(&w, &b);
+	give_back(&w, &other);
+	world_done(&w);
+}
+
+static void a_cache_that_differs_is_asked_for_again(void **state)
+{
+	(void)state;
+	struct world w;
+	uint64_t hashes[8];
+	struct msg_step step = {.step = 1};
+
+	hash_chain(1, hashes, 8);
+	world_init(&w, 1);
+	w.workers[0] = add_worker(w.pool, 4);
+	give_snapshot(&w, 0, hashes, 8);
+	step.blocks_held = 8;
+	for (int i = 0; i < 8; i++)
+		step.digest = kv_digest_add(step.digest, hashes[i]);
+	assert_int_equal(pool_worker_report(w.pool, w.workers[0], &step), 0);
+	step.blocks_held = 7;
+	assert_int_equal(pool_worker_report(w.pool, w.workers[0], &step), 1);
+	/* Changes meanwhile belong to a state we do not have. */
+	const struct msg_kv late = {.stored = {hashes, 2}, .blocks_held = 9};
+	assert_int_equal(pool_worker_kv(w.pool, w.workers[0], &late), 0);
+	give_snapshot(&w, 0, hashes, 7);
+	world_done(&w);
+}
+
+/* late binding */
+
+static void report_step(
+	struct world *w, uint32_t i, uint64_t number, uint64_t duration_us, uint32_t prefill, uint32_t running)
+{
+	const struct msg_step step = {.step = number,
+		.duration_us = duration_us,
+		.prefill_tokens = prefill,
+		.decode_tokens = prefill ? 0 : running,
+		.running = running,
+		.cells = 16000};
+	assert_int_equal(pool_worker_report(w->pool, w->workers[i], &step), 0);
+}
+
+static void a_request_is_held_until_the_step_is_about_to_end(void **state)
+{
+	(void)state;
+	struct world w;
+	struct client a, b;
+	uint64_t hashes[64], others[64];
+
+	hash_chain(1, hashes, 64);
+	hash_chain(2, others, 64);
+	world_init_with(&w, 3, &route_finish_time);
+	w.workers[0] = add_worker(w.pool, 8);
+	/* It takes 100 ms for 1,000 tokens. */
+	for (uint64_t i = 1; i <= 40; i++)
+		report_step(&w, 0, i, 100000, 1000, 0);
+	ask_for(&w, &a, hashes, 64);
+	assert_int_equal(a.ready, 1);
+	sim_run_for(w.sim, 20000);
+	ask_for(&w, &b, others, 64);
+	sim_run_for(w.sim, 20000);
+	assert_int_equal(b.ready, 0);
+	sim_run_for(w.sim, 80000); /* 1,025 tokens: 102 ms */
+	assert_int_equal(b.ready, 1);
+	assert_in_range(b.ticket.ready_us - a.ticket.ready_us, 90000, 100000);
+	give_back(&w, &a);
+	give_back(&w, &b);
+	world_done(&w);
+}
+
+static void predictions_are_compared_with_what_came(void **state)
+{
+	(void)state;
+	struct world w;
+	struct client c;
+	struct buf line;
+	uint64_t hashes[64];
+
+	world_init_with(&w, 3, &route_finish_time);
+	w.workers[0] = add_worker(w.pool, 8);
+	for (uint64_t i = 1; i <= 40; i++)
+		report_step(&w, 0, i, 100000, 1000, 0);
+	for (uint64_t i = 0; i < 20; i++) {
+		hash_chain(i, hashes, 64);
+		ask_for(&w, &c, hashes, 64);
+		assert_int_equal(c.ready, 1);
+		sim_run_for(w.sim, 102000);
+		pool_first_token(w.pool, &c.ticket);
+		report_step(&w, 0, 41 + i, 102000, 1025, 1);
+		const struct route_outcome outcome = {.ttft_us = 102000, .generated = 1};
+		pool_outcome(w.pool, &c.ticket, &outcome);
+		give_back(&w, &c);
+		report_step(&w, 0, 41 + i, 0, 0, 0);
+	}
+	buf_init(&line, 4096);
+	pool_worker_print(w.workers[0], &line);
+	assert_non_null(strstr(line.data, "predictions=20 within=1.000"));
+	buf_done(&line);
+	world_done(&w);
+}
+
+/* deadlines, direct */
+
+static void a_deadline_ends_the_wait(void **state)
+{
+	(void)state;
+	struct world w;
+	struct client c = {
+		.ticket = {.request = {.prompt_tokens = 100, .choices = 1}, .on_ready = on_ready, .on_shed = on_shed}};
+
+	world_init(&w, 1);
+	c.ticket.request.deadline_us = env_now_us(w.env) + 50000;
+	assert_int_equal(pool_submit(w.pool, &c.ticket), POOL_WAITING);
+	sim_run_for(w.sim, 49000);
+	assert_int_equal(c.shed, 0);
+	sim_run_for(w.sim, 2000);
+	assert_int_equal(c.shed, 1);
+	assert_int_equal(c.why, POOL_SHED_DEADLINE);
+	world_done(&w);
+}
+
+static void a_request_that_names_its_worker_gets_no_other(void **state)
+{
+	(void)state;
+	struct world w;
+	struct client c = {.ticket = {.request = {.prompt_tokens = 100, .choices = 1, .direct = "b"},
+				   .on_ready = on_ready,
+				   .on_shed = on_shed}};
+	const struct pool_worker_facts a = {.name = "a"}, b = {.name = "b"};
+
+	world_init_with(&w, 1, &route_finish_time);
+	w.workers[0] = pool_worker_add(w.pool, &a, NULL);
+	assert_int_equal(pool_submit(w.pool, &c.ticket), POOL_WAITING);
+	sim_run_for(w.sim, 500000);
+	w.workers[1] = pool_worker_add(w.pool, &b, NULL);
+	sim_run_for(w.sim, 200000);
+	assert_int_equal(c.ready, 1);
+	assert_ptr_equal(c.ticket.worker, w.workers[1]);
+	give_back(&w, &c);
+	world_done(&w);
+}
+
+static void random_report(struct world *w, struct rng *r, uint64_t i)
+{
+	struct msg_step step = {.step = rng_below(r, 1000),
+		.duration_us = rng_below(r, 200000),
+		.prefill_tokens = (uint32_t)rng_below(r, 2000),
+		.decode_tokens = (uint32_t)rng_below(r, 20),
+		.running = (uint32_t)rng_below(r, 9),
+		.waiting = (uint32_t)rng_below(r, 9),
+		.waiting_tokens = rng_below(r, 5000),
+		.cells = 16000,
+		.cells_used = (uint32_t)rng_below(r, 16000),
+		.cells_active = (uint32_t)rng_below(r, 16000)};
+	if (w->workers[i])
+		(void)pool_worker_report(w->pool, w->workers[i], &step);
+}
+
 static void random_op(struct world *w, struct rng *r, struct client *clients, uint32_t *next)
 {
 	struct client *c = *next ? &clients[rng_below(r, *next)] : NULL;
 	uint64_t i = rng_below(r, WORKERS);
 
-	switch (rng_below(r, 7)) {
+	switch (rng_below(r, 8)) {
 	case 0:
 	case 1:
 		if (*next < TICKETS)
@@ -229,6 +480,9 @@ static void random_op(struct world *w, struct rng *r, struct client *clients, ui
 			pool_release(w->pool, &c->ticket);
 		}
 		break;
+	case 6:
+		random_report(w, r, i);
+		break;
 	default:
 		sim_run_for(w->sim, rng_below(r, 200000));
 	}
@@ -239,12 +493,12 @@ static void every_ticket_is_answered_once_whatever_happens(void **state)
 	(void)state;
 	static struct client clients[TICKETS];
 
-	for (uint64_t seed = 1; seed <= 50; seed++) {
+	for (uint64_t seed = 1; seed <= 90; seed++) {
 		struct world w;
 		struct rng r;
 		uint32_t next = 0;
 
-		world_init(&w, seed);
+		world_init_with(&w, seed, route_policy_at((uint32_t)seed % 9));
 		rng_init(&r, seed);
 		for (int i = 0; i < 2500; i++)
 			random_op(&w, &r, clients, &next);
@@ -268,6 +522,13 @@ int main(void)
 		cmocka_unit_test(a_full_queue_refuses_and_says_when_to_come_back),
 		cmocka_unit_test(more_choices_than_any_worker_has_go_to_an_empty_one),
 		cmocka_unit_test(a_draining_worker_gets_nothing_new),
+		cmocka_unit_test(a_prompt_goes_where_it_is_cached),
+		cmocka_unit_test(two_identical_prompts_in_one_turn_do_not_both_miss),
+		cmocka_unit_test(a_cache_that_differs_is_asked_for_again),
+		cmocka_unit_test(a_request_is_held_until_the_step_is_about_to_end),
+		cmocka_unit_test(predictions_are_compared_with_what_came),
+		cmocka_unit_test(a_deadline_ends_the_wait),
+		cmocka_unit_test(a_request_that_names_its_worker_gets_no_other),
 		cmocka_unit_test(every_ticket_is_answered_once_whatever_happens),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,145 @@
+/* finish-time: the worker where the request costs least, in microseconds of everybody's waiting. No knobs: what changes
+ * from load to load is measured.
+ *
+ *     wait  = what is left of the running step + steps to compute the prompts queued there        by the worker's own times
+ *     own   = drain(queued + uncached) - drain(queued)            the pool's common times; here = speed * own on this worker
+ *     delay = weight * requests there * growth of a decode step by this prompt * steps of an answer
+ *     cost  = wait + 2 * speed^0.2 * own + delay                                                 least wins, ties by chance
+ *
+ * It is the request's own time, and what its coming costs the others:
+ * - own counts twice: once for the request, once for the next one behind it, which waits as long.
+ * - own is taken from the pool's common model, and a worker's speed enters with a small power only. With its own times
+ *   in full, whoever is thought to be a few per cent faster wins every tie of idle workers, the others' caches lie idle, and
+ *   nothing is ever learned about them. Waiting is at the worker's own speed: that difference is real at once.
+ * - delay: each of those that decode there gets slower by the context this prompt adds, for as long as it answers. But the
+ *   difference between two workers lasts only until later arrivals have filled it: with n requests running on each, one of
+ *   n + 1 slots is refilled while this one answers, so a difference counts 1 / (n + 1) of that time, a third of it as it fades.
+ *   And where KV is full, room left free here is taken at once by those that wait: sending to the emptiest frees nobody. So
+ *
+ *       weight = (1 - KV in use in the whole pool) / (3 (n + 1))
+ *
+ * Requests are kept at the router, where they can still go elsewhere, until their worker's step is about to end, there is
+ * room in its next one and in its KV, and (micro-batches) those queued there would not wait longer for this prompt than
+ * sharing a step with it saves them, twice. Order: highest response ratio.
+ *
+ * Evidence, and what was tried and rejected: docs/design/routing.md. */
+#include "base/compiler.h"
+#include "base/limits.h"
+#include "route/policy.h"
+
+#include <math.h>
+
+#ifndef TUNE
+#define TUNE static const
+#endif
+TUNE double ft_behind = 1, ft_speed_power = 0.2, ft_fading = 1.0 / 3, ft_batch_factor = 2, ft_tie_part = 0.001;
+
+/* What is the same for all candidates of a decision. */
+struct common {
+	const struct route_snapshot *s;
+	const struct route_request *r;
+	double weight, answer;
+};
+
+static struct latency_step beside(const struct route_candidate *c)
+{
+	return (struct latency_step){.decodes = c->decoding, .context = c->context, .used = c->cells_used};
+}
+
+static struct common common(const struct route_snapshot *s, const struct route_request *r)
+{
+	double requests = 0, cells = 0, taken = 0;
+
+	for (uint32_t i = 0; i < s->len; i++) {
+		const struct route_candidate *c = &s->v[i];
+		requests += c->decoding + c->queued;
+		cells += (double)c->cells;
+		taken += (double)MIN(c->cells_promised, c->cells);
+	}
+	double room = cells > 0 ? 1 - taken / cells : 1;
+	return (struct common){
+		.s = s,
+		.r = r,
+		.weight = ft_fading * room / (requests / s->len + 1),
+		.answer = r->max_tokens ? fmin(s->answer_tokens, r->max_tokens) : s->answer_tokens,
+	};
+}
+
+static void weigh(const struct common *k, const struct route_candidate *c, struct route_terms *ret)
+{
+	const struct latency_step b = beside(c);
+	uint64_t queued = c->queued_tokens - c->step_tokens, uncached = route_uncached(k->s, c, k->r);
+	double wait = latency_drain_us(c->latency, queued, &b, c->batch_tokens) * c->pace;
+	double own = latency_drain_us(k->s->fleet, queued + uncached, &b, c->batch_tokens) -
+		     latency_drain_us(k->s->fleet, queued, &b, c->batch_tokens);
+	double growth = latency_context_us(c->latency, c->context, k->r->prompt_tokens) * c->pace;
+
+	own = fmax(own, 0);
+	*ret = (struct route_terms){
+		.worker = c->worker,
+		.overlap = c->overlap_soon,
+		.wait_us = (float)(c->remaining_us + wait),
+		.own_us = (float)(own * c->speed),
+		.others_us = (float)(k->weight * (c->decoding + c->queued) * growth * k->answer),
+	};
+	double doubt = 1 + (1 - c->trust);
+	ret->total = (float)(doubt * (c->remaining_us + wait) +
+			     (1 + ft_behind) * doubt * own * pow(c->speed, ft_speed_power)) +
+		     ret->others_us;
+}
+
+static uint32_t pick(const struct route_snapshot *s, const struct route_request *r, struct route_choice *ret)
+{
+	const struct common k = common(s, r);
+	double totals[WORKERS_MAX];
+	struct route_terms t;
+	uint32_t ties;
+
+	ASSERT(s->len);
+	for (uint32_t i = 0; i < s->len; i++) {
+		weigh(&k, &s->v[i], &t);
+		totals[i] = t.total;
+		route_consider(ret, &t);
+	}
+	uint32_t at = route_pick_tie(totals, s->len, ret->considered[0].total * ft_tie_part, s->random, &ties);
+	weigh(&k, &s->v[at], &t);
+	ret->predicted_us = t.wait_us + t.own_us;
+	ret->score = t.total;
+	ret->reason = ties > 1 ? "among those of least cost, by chance" : "least cost";
+	return at;
+}
+
+/* Would those queued for the worker's next step wait longer for this prompt than sharing a step saves them? */
+static bool is_too_long(const struct route_candidate *c, uint64_t queued, uint32_t uncached)
+{
+	const struct latency_step b = beside(c);
+	struct latency_step least = b;
+
+	least.prefill = 1;
+	double more = latency_drain_us(c->latency, queued + uncached, &b, c->batch_tokens) -
+		      latency_drain_us(c->latency, queued, &b, c->batch_tokens);
+	double saved = latency_step_us(c->latency, &least) - latency_step_us(c->latency, &b);
+	return c->queued * more > ft_batch_factor * saved;
+}
+
+static bool hold(const struct route_snapshot *s, uint32_t at, const struct route_request *r)
+{
+	const struct route_candidate *c = &s->v[at];
+	uint64_t queued = c->queued_tokens - c->step_tokens;
+	uint32_t uncached = route_uncached(s, c, r);
+
+	if (c->remaining_us > ROUTE_HOLD_US || (c->batch_tokens && queued + c->decoding >= c->batch_tokens))
+		return true;
+	if (c->cells && c->cells_promised + uncached > c->cells && c->decoding + c->queued)
+		return true;
+	return queued && is_too_long(c, queued, uncached);
+}
+
+const struct route_policy route_finish_time = {
+	.name = "finish-time",
+	.help = "the worker where the request is done first and delays others least, by learned times",
+	.pick = pick,
+	.hold = hold,
+	.at_step_end = true,
+	.order = ROUTE_RESPONSE_RATIO,
+};
