@@ -12,6 +12,7 @@ static const struct command *const commands[] = {
 	&command_bench,
 	&command_worker,
 	&command_frontend,
+	&command_sim,
 	&command_version,
 	&command_help,
 	&command_completion,

@@ -14,10 +14,9 @@ int tokenizer_load(struct tokenizer **ret, const char *spec, struct err *err)
 	if (code < 0)
 		return err_wrap(err, "could not load tokenizer \"%s\"", spec);
 	t->spec = strdup(spec);
-	code = t->spec ? token_table_build(&t->table, t, err) : err_set(err, -ENOMEM, "out of memory");
-	if (code < 0) {
+	if (!t->spec) {
 		tokenizer_destroy(t);
-		return code;
+		return err_set(err, -ENOMEM, "out of memory");
 	}
 	*ret = t;
 	return 0;
@@ -28,7 +27,6 @@ void tokenizer_destroy(struct tokenizer *t)
 	if (!t)
 		return;
 	specials_done(&t->controls);
-	token_table_done(&t->table);
 	free(t->spec);
 	t->ops->destroy(t);
 }
@@ -60,12 +58,12 @@ uint32_t tokenizer_eos(const struct tokenizer *t)
 
 bool tokenizer_is_eog(const struct tokenizer *t, uint32_t id)
 {
-	return token_table_flags(&t->table, id) & TOKEN_IS_EOG;
+	return t->ops->is_eog(t, id);
 }
 
 bool tokenizer_is_control(const struct tokenizer *t, uint32_t id)
 {
-	return token_table_flags(&t->table, id) & TOKEN_IS_CONTROL;
+	return t->ops->is_control(t, id);
 }
 
 const char *tokenizer_template(const struct tokenizer *t)
@@ -80,11 +78,7 @@ bool tokenizer_adds_space(const struct tokenizer *t)
 
 int tokenizer_piece(const struct tokenizer *t, uint32_t id, bool special, struct buf *ret)
 {
-	uint32_t len;
-	const char *bytes = token_table_piece(&t->table, id, &len);
-
-	/* Only tokens that are empty otherwise have a text of their own when special. */
-	return len || !special ? buf_add(ret, bytes, len) : t->ops->piece(t, id, true, ret);
+	return t->ops->piece(t, id, special, ret);
 }
 
 /* --- Segments --------------------------------------------------------------------------------------------------- */
