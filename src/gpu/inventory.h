@@ -22,7 +22,6 @@ struct gpu_device {
 	uint64_t memory_total, memory_free; /* bytes an engine can have: total is at most spec->usable_bytes */
 	uint32_t capability; /* 75 */
 	bool mig_slice; /* an instance of a card; memory is the slice's */
-	bool mig_parent; /* a card in MIG mode: cannot be used itself, only its instances; never in devices */
 	int32_t numa; /* -1: not known */
 	uint32_t processes; /* that hold memory on it */
 	uint64_t processes_bytes;
@@ -54,6 +53,8 @@ int gpu_inventory_from_spec(struct gpu_inventory *ret, const char *spec, struct 
 /* What gpu_inventory_to_json wrote (stator doctor --json). file is the name to say in errors: "inv.json:12:3: ...". */
 int gpu_inventory_from_json(struct gpu_inventory *ret, const char *file, const char *text, size_t len, struct err *err);
 int gpu_inventory_from_file(struct gpu_inventory *ret, const char *path, struct err *err);
+/* Hide what CUDA_VISIBLE_DEVICES=visible hides, in its order; NULL: nothing. Indices are the devices' index. -ENOMEM. */
+int gpu_inventory_show_only(struct gpu_inventory *inv, const char *visible, struct err *err);
 /* One object, fields as above, indented by two. */
 int gpu_inventory_to_json(const struct gpu_inventory *inv, struct buf *out);
 static inline enum gpu_link gpu_inventory_link(const struct gpu_inventory *inv, uint32_t a, uint32_t b)

@@ -1,0 +1,165 @@
+/* inventory_spec.c - "2xT4,1xL4;4xA100-80GB:20GiB": counts, cards, sizes, hosts. */
+#include "gpu/inventory.h"
+
+#include "base/compiler.h"
+#include "config/units.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PART_BYTES_MAX = 128 };
+
+/* "4x", "4 x ", "" (one): the count, and where the name begins. */
+static uint64_t count_of(const char *part, const char **ret_name)
+{
+	char *end;
+	unsigned long long n = strtoull(part, &end, 10);
+
+	*ret_name = part;
+	if (end == part || !isdigit((unsigned char)part[0]))
+		return 1;
+	while (isspace((unsigned char)*end))
+		end++;
+	if (*end == 'x' || *end == 'X' || *end == '*')
+		end++;
+	else if (*end)
+		return 1; /* a name that begins with a digit */
+	while (isspace((unsigned char)*end))
+		end++;
+	*ret_name = end;
+	return n;
+}
+
+/* The name up to ':', then the slice's memory. */
+static int slice_of(char *name, uint64_t *ret_bytes, const char *part, struct err *err)
+{
+	char *colon = strchr(name, ':');
+
+	*ret_bytes = 0;
+	if (!colon)
+		return 0;
+	*colon = '\0';
+	if (units_parse_bytes(colon + 1, ret_bytes) < 0 || *ret_bytes < 1 << 20)
+		return err_set(err, -EINVAL, "\"%s\": \"%s\" is no memory size such as 20GiB", part, colon + 1);
+	return 0;
+}
+
+static int append(struct gpu_inventory *inv, const struct gpu_device *d, uint64_t n, struct err *err)
+{
+	if (n > GPU_DEVICES_MAX - inv->count)
+		return err_set(err, -EINVAL, "at most %d GPUs can be given", GPU_DEVICES_MAX);
+	struct gpu_device *all = realloc(inv->devices, (inv->count + n + 1) * sizeof *all);
+	if (!all)
+		return err_set(err, -ENOMEM, "out of memory");
+	inv->devices = all;
+	uint32_t index = inv->count && all[inv->count - 1].host == d->host ? all[inv->count - 1].index + 1 : 0;
+	for (uint64_t i = 0; i < n; i++) {
+		all[inv->count] = *d;
+		all[inv->count++].index = index++;
+	}
+	return 0;
+}
+
+static int refuse_card(const char *name, const char *part, struct err *err)
+{
+	const char *near = gpu_spec_suggest(name);
+
+	err_set(err, -EINVAL, "\"%s\": unknown GPU \"%s\"", part, name);
+	return near ? err_hint(err, "did you mean \"%s\"?", near)
+		    : err_hint(err, "the names are in data/gpus.txt; write COUNTxNAME, such as 4xT4");
+}
+
+static int add_part(struct gpu_inventory *inv, char *part, uint32_t host, struct err *err)
+{
+	const char *rest;
+	char name[PART_BYTES_MAX];
+	uint64_t slice, n = count_of(part, &rest);
+
+	snprintf(name, sizeof name, "%s", rest);
+	if (n == 0 && !*name) /* "0": a host without GPUs */
+		return 0;
+	int code = slice_of(name, &slice, part, err);
+	if (code < 0)
+		return code;
+	const struct gpu_spec *spec = gpu_spec_find(name);
+	if (!spec)
+		return refuse_card(name, part, err);
+	if (slice > spec->memory_bytes)
+		return err_set(err, -EINVAL, "\"%s\": a %s has %llu MiB", part, spec->name,
+			(unsigned long long)(spec->memory_bytes >> 20));
+	struct gpu_device d = {.spec = spec, .capability = spec->capability, .numa = -1, .host = host};
+	snprintf(d.name, sizeof d.name, "%.*s", (int)strcspn(spec->nvml, "|"), *spec->nvml ? spec->nvml : spec->name);
+	d.mig_slice = slice > 0;
+	d.memory_total = d.memory_free = slice ? MIN(slice, spec->usable_bytes) : spec->usable_bytes;
+	return append(inv, &d, n, err);
+}
+
+static char *trim(char *s)
+{
+	while (isspace((unsigned char)*s))
+		s++;
+	for (size_t n = strlen(s); n && isspace((unsigned char)s[n - 1]); n--)
+		s[n - 1] = '\0';
+	return s;
+}
+
+static int add_parts(struct gpu_inventory *inv, const char *spec, struct err *err)
+{
+	uint32_t host = 0;
+
+	for (const char *p = spec;; p++) {
+		char part[PART_BYTES_MAX];
+		size_t len = strcspn(p, ",;");
+		if (len >= sizeof part)
+			return err_set(err, -EINVAL, "\"%.40s...\" is no list of GPUs", p);
+		snprintf(part, sizeof part, "%.*s", (int)len, p);
+		char *text = trim(part);
+		if (!*text)
+			return err_set(
+				err, -EINVAL, "\"%s\" has an empty part; write COUNTxNAME, such as 2xT4,1xL4", spec);
+		int code = add_part(inv, text, host, err);
+		if (code < 0)
+			return code;
+		p += len;
+		host += *p == ';';
+		if (!*p)
+			return 0;
+	}
+}
+
+/* NVLink where both cards of a host have it; slices have none. */
+static int make_links(struct gpu_inventory *inv, struct err *err)
+{
+	inv->links = calloc(inv->count ? inv->count : 1, inv->count ? inv->count : 1);
+	if (!inv->links)
+		return err_set(err, -ENOMEM, "out of memory");
+	for (uint32_t a = 0; a < inv->count; a++)
+		for (uint32_t b = 0; b < inv->count; b++) {
+			const struct gpu_device *x = &inv->devices[a], *y = &inv->devices[b];
+			if (a == b || x->host != y->host)
+				continue;
+			bool nvlink = x->spec->nvlink_gb_s > 0 && y->spec == x->spec && !x->mig_slice && !y->mig_slice;
+			inv->links[(size_t)a * inv->count + b] = nvlink ? GPU_LINK_NVLINK : GPU_LINK_PCIE;
+		}
+	return 0;
+}
+
+int gpu_inventory_from_spec(struct gpu_inventory *ret, const char *spec, struct err *err)
+{
+	struct gpu_inventory inv;
+
+	gpu_inventory_init(&inv);
+	inv.given = true;
+	int code = add_parts(&inv, spec, err);
+	if (code == 0)
+		code = make_links(&inv, err);
+	if (code < 0) {
+		gpu_inventory_done(&inv);
+		return err_wrap(err, "could not read the list of GPUs");
+	}
+	if (!inv.count)
+		snprintf(inv.note, sizeof inv.note, "the list says there is no GPU");
+	*ret = inv;
+	return 0;
+}
