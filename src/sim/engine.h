@@ -57,7 +57,7 @@ struct sim_engine_config {
 };
 struct sim_engine_ops {
 	int (*admit)(struct sim_engine *e, uint64_t now_us, const struct sim_request *q);
-	uint64_t (*begin)(struct sim_engine *e, uint64_t now_us);
+	uint64_t (*begin)(struct sim_engine *e, uint64_t now_us, struct sim_pass *ret);
 	void (*end)(struct sim_engine *e, uint64_t now_us, struct sim_pass *ret);
 	/* Every hash held, into ret->stored, with digest and count. */
 	void (*snapshot)(struct sim_engine *e, struct msg_kv *ret);
@@ -79,10 +79,11 @@ static inline int sim_engine_admit(struct sim_engine *e, uint64_t now_us, const 
 {
 	return e->ops->admit(e, now_us, q);
 }
-/* Start a pass and return how long it takes; 0: there is nothing to do. */
-static inline uint64_t sim_engine_begin(struct sim_engine *e, uint64_t now_us)
+/* Start a pass and return how long it takes; 0: there is nothing to do. Of ret only kv counts: what an engine publishes
+ * when a pass starts (as Dynamo's mocker does) and not when it ends. Borrowed until end. */
+static inline uint64_t sim_engine_begin(struct sim_engine *e, uint64_t now_us, struct sim_pass *ret)
 {
-	return e->ops->begin(e, now_us);
+	return e->ops->begin(e, now_us, ret);
 }
 /* The pass is over. Ret is borrowed until the next begin. */
 static inline void sim_engine_end(struct sim_engine *e, uint64_t now_us, struct sim_pass *ret)

@@ -303,7 +303,8 @@ static bool start_head(struct blocks *b, uint32_t *budget, uint64_t now_us)
 	struct seq *s = b->waiting;
 	uint32_t idle, found = hits(b, s, &idle), cached = found * b->config.block_size;
 	uint32_t tokens = MIN(*budget, seq_total(s) - cached);
-	uint32_t want = (cached + tokens + b->config.block_size - 1) / b->config.block_size - found;
+	/* It starts only when there is room for all of it that is known, though the pass may take but a piece. */
+	uint32_t want = (seq_total(s) + b->config.block_size - 1) / b->config.block_size - found;
 
 	if (want > available(b) - idle)
 		return false;
@@ -347,7 +348,17 @@ static void refuse_too_long(struct blocks *b)
 	}
 }
 
-static uint64_t begin(struct sim_engine *e, uint64_t now_us)
+/* All of it happens when a pass is put together: its end only lets blocks go that stay to be found. */
+static void kv_changes(const struct blocks *b, struct sim_pass *ret)
+{
+	*ret = (struct sim_pass){.kv = {.removed = {b->removed.v, b->removed.len},
+					 .stored = {b->stored.v, b->stored.len},
+					 .digest = b->digest,
+					 .blocks_held = b->held},
+		.kv_changed = b->removed.len || b->stored.len};
+}
+
+static uint64_t begin(struct sim_engine *e, uint64_t now_us, struct sim_pass *ret)
 {
 	struct blocks *b = blocks_of(e);
 	uint32_t budget = b->batch_tokens;
@@ -358,6 +369,7 @@ static uint64_t begin(struct sim_engine *e, uint64_t now_us)
 	refuse_too_long(b);
 	while (!preempted && budget && b->waiting && b->running.len < b->seqs_max && start_head(b, &budget, now_us))
 		refuse_too_long(b);
+	kv_changes(b, ret);
 	if (!b->load.prefilling && !b->load.decoding)
 		return b->events.len ? 1 : 0;
 	b->started_us = now_us;
@@ -415,11 +427,6 @@ static void end(struct sim_engine *e, uint64_t now_us, struct sim_pass *ret)
 	step->preemptions = b->preemptions;
 	ret->events = b->events.v;
 	ret->events_count = b->events.len;
-	ret->kv = (struct msg_kv){.removed = {b->removed.v, b->removed.len},
-		.stored = {b->stored.v, b->stored.len},
-		.digest = b->digest,
-		.blocks_held = b->held};
-	ret->kv_changed = b->removed.len || b->stored.len;
 }
 
 static void snapshot(struct sim_engine *e, struct msg_kv *ret)

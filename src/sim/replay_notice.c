@@ -85,38 +85,51 @@ void notice_drop(struct replay *r, struct site *s)
 
 /* An adapter of a foreign engine answers for what it heard, not for what its engine holds: digest and count are of what
  * was told. */
-static void told_apply(struct site *s, struct sim_pass *pass, bool lost)
+static void told_apply(struct site *s, const struct msg_kv *kv)
 {
-	const struct msg_kv *kv = &pass->kv;
-
-	for (uint32_t i = 0; !lost && i < kv->removed.len; i++)
+	for (uint32_t i = 0; i < kv->removed.len; i++)
 		if (map_del(&s->told, kv->removed.v[i]))
 			s->told_digest = kv_digest_remove(s->told_digest, kv->removed.v[i]);
-	for (uint32_t i = 0; !lost && i < kv->stored.len; i++)
+	for (uint32_t i = 0; i < kv->stored.len; i++)
 		if (!map_get(&s->told, kv->stored.v[i], NULL)) {
 			ASSERT(map_put(&s->told, kv->stored.v[i], 1) == 0);
 			s->told_digest = kv_digest_add(s->told_digest, kv->stored.v[i]);
 		}
-	pass->step.digest = pass->kv.digest = s->told_digest;
-	pass->step.blocks_held = pass->kv.blocks_held = s->told.len;
 }
 
-void notice_send(struct site *s, const struct sim_pass *from)
+static void send(struct site *s, const struct sim_pass *pass, bool is_kv)
 {
-	const struct replay_config *c = s->replay->config;
+	if (s->replay->config->events_late_us)
+		later(s, pass, is_kv);
+	else if (is_kv)
+		kv_tell(s, &pass->kv);
+	else
+		step_tell(s, &pass->step);
+}
+
+void notice_kv(struct site *s, const struct sim_pass *from)
+{
+	double lost = s->replay->config->events_lost;
 	struct sim_pass pass = *from;
-	bool lost = c->events_lost > 0 && pass.kv_changed && rng_unit(&s->replay->faults_rng) < c->events_lost;
+
+	if (lost > 0) {
+		if (rng_unit(&s->replay->faults_rng) < lost)
+			return;
+		told_apply(s, &pass.kv);
+		pass.kv.digest = s->told_digest;
+		pass.kv.blocks_held = s->told.len;
+	}
+	send(s, &pass, true);
+}
+
+void notice_step(struct site *s, const struct sim_pass *from)
+{
+	struct sim_pass pass = *from;
 
 	pass.step.duration_us = (uint64_t)((double)pass.step.duration_us * s->lie + 0.5);
-	if (c->events_lost > 0)
-		told_apply(s, &pass, lost);
-	if (c->events_late_us) {
-		if (pass.kv_changed && !lost)
-			later(s, &pass, true);
-		later(s, &pass, false);
-		return;
+	if (s->replay->config->events_lost > 0) {
+		pass.step.digest = s->told_digest;
+		pass.step.blocks_held = s->told.len;
 	}
-	if (pass.kv_changed && !lost)
-		kv_tell(s, &pass.kv);
-	step_tell(s, &pass.step);
+	send(s, &pass, false);
 }

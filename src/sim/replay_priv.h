@@ -75,7 +75,8 @@ void site_take(struct site *s, struct flight *f);
 void site_on_start(void *ctx);
 void site_on_pass_end(void *ctx);
 /* replay_notice.c: what workers tell. */
-void notice_send(struct site *s, const struct sim_pass *pass);
+void notice_kv(struct site *s, const struct sim_pass *pass);
+void notice_step(struct site *s, const struct sim_pass *pass);
 void notice_snapshot(struct site *s, uint32_t frontend);
 void notice_on_timer(void *ctx);
 void notice_drop(struct replay *r, struct site *s); /* NULL: all */

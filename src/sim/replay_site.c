@@ -93,7 +93,11 @@ void site_on_start(void *ctx)
 	struct site *s = ctx;
 	uint64_t now_us = env_now_us(s->replay->env);
 
-	s->pass_us = sim_engine_begin(s->engine, now_us);
+	struct sim_pass pass;
+
+	s->pass_us = sim_engine_begin(s->engine, now_us, &pass);
+	if (pass.kv_changed)
+		notice_kv(s, &pass);
 	if (!s->pass_us)
 		return;
 	s->running = true;
@@ -153,7 +157,9 @@ void site_on_pass_end(void *ctx)
 		on_event(s, &pass.events[i], now_us);
 	r->preemptions += pass.step.preemptions - s->last.preemptions;
 	s->last = pass.step;
-	notice_send(s, &pass);
+	if (pass.kv_changed)
+		notice_kv(s, &pass);
+	notice_step(s, &pass);
 	/* After what the report lets the router send in this same instant. */
 	if (s->here)
 		env_timer_set_in(r->env, &s->start, 0);
