@@ -1,22 +1,27 @@
 /* finish-time: the worker where the request costs least, in microseconds of everybody's waiting. No knobs: what changes
  * from load to load is measured.
  *
- *     wait  = what is left of the running step + steps to compute the prompts queued there        by the worker's own times
- *     own   = drain(queued + uncached) - drain(queued)            the pool's common times; here = speed * own on this worker
- *     delay = weight * requests there * growth of a decode step by this prompt * steps of an answer
- *     cost  = wait + 2 * speed^0.2 * own + delay                                                 least wins, ties by chance
+ *     wait   = what is left of the running step + steps to compute the prompts queued there       by the worker's own times
+ *     own    = drain(queued + uncached) - drain(queued)           the pool's common times; here = speed * own on this worker
+ *     growth = what this prompt adds to each step of those that decode there, times the steps of an answer
+ *     delay  = fading * requests there * growth  +  room * excess * (own here + growth)
+ *     cost   = wait + 2 * speed^0.2 * own + delay                                                least wins, ties by chance
  *
  * It is the request's own time, and what its coming costs the others:
  * - own counts twice: once for the request, once for the next one behind it, which waits as long.
  * - own is taken from the pool's common model, and a worker's speed enters with a small power only. With its own times
  *   in full, whoever is thought to be a few per cent faster wins every tie of idle workers, the others' caches lie idle, and
  *   nothing is ever learned about them. Waiting is at the worker's own speed: that difference is real at once.
- * - delay: each of those that decode there gets slower by the context this prompt adds, for as long as it answers. But the
+ * - Those that decode there get slower by the context this prompt adds, for as long as it answers. But a momentary
  *   difference between two workers lasts only until later arrivals have filled it: with n requests running on each, one of
- *   n + 1 slots is refilled while this one answers, so a difference counts 1 / (n + 1) of that time, a third of it as it fades.
- *   And where KV is full, room left free here is taken at once by those that wait: sending to the emptiest frees nobody. So
- *
- *       weight = (1 - KV in use in the whole pool) / (3 (n + 1))
+ *   n + 1 places is refilled while this one answers, so the difference counts 1 / (n + 1) of that time, a third of it as it
+ *   fades. And where KV is full, room left free here is taken at once by those that wait: sending to the emptiest frees
+ *   nobody. So fading = room / (3 (n + 1)), room = the part of the whole pool's KV that is free.
+ * - A difference that lasts is another matter: a prefix so popular that its worker is always the busiest. There each request
+ *   costs all that it costs: those that decode stand still for its prefill, and are slowed by its context, as many as there
+ *   are more than elsewhere. excess = requests there in the mean of ten seconds, above the mean worker's by more than three
+ *   times what chance makes of it (a smoothed count of n with stays of s varies by sqrt(n s / 20 s)). When it exceeds what a
+ *   second copy of the prefix costs, one is made, once: hot prefixes replicate by arithmetic.
  *
  * Requests are kept at the router, where they can still go elsewhere, until their worker's step is about to end, there is
  * room in its next one and in its KV, and (micro-batches) those queued there would not wait longer for this prompt than
@@ -32,13 +37,15 @@
 #ifndef TUNE
 #define TUNE static const
 #endif
-TUNE double ft_behind = 1, ft_speed_power = 0.2, ft_fading = 1.0 / 3, ft_batch_factor = 2, ft_tie_part = 0.001;
+TUNE double ft_behind = 1, ft_speed_power = 0.2, ft_fading = 1.0 / 3, ft_batch_factor = 2, ft_tie_part = 0.001,
+	    ft_chance = 3;
 
 /* What is the same for all candidates of a decision. */
 struct common {
 	const struct route_snapshot *s;
 	const struct route_request *r;
-	double weight, answer;
+	double answer; /* tokens it will have */
+	double room, fading, load_usual; /* load up to which chance may be the reason */
 };
 
 static struct latency_step beside(const struct route_candidate *c)
@@ -46,22 +53,35 @@ static struct latency_step beside(const struct route_candidate *c)
 	return (struct latency_step){.decodes = c->decoding, .context = c->context, .used = c->cells_used};
 }
 
+/* The smoothed load that the mean worker shows now and then. */
+static double load_usual(const struct route_snapshot *s, double load, const struct latency_step *typical)
+{
+	double stay_us = s->answer_tokens * latency_step_us(s->fleet, typical);
+	return load + ft_chance * sqrt(load * fmin(1, stay_us / (2.0 * ROUTE_LOAD_TAU_US)));
+}
+
 static struct common common(const struct route_snapshot *s, const struct route_request *r)
 {
-	double requests = 0, cells = 0, taken = 0;
+	double requests = 0, load = 0, context = 0, cells = 0, taken = 0;
 
 	for (uint32_t i = 0; i < s->len; i++) {
 		const struct route_candidate *c = &s->v[i];
 		requests += c->decoding + c->queued;
+		load += c->load;
+		context += (double)c->context;
 		cells += (double)c->cells;
 		taken += (double)MIN(c->cells_promised, c->cells);
 	}
+	const struct latency_step typical = {
+		.decodes = (uint32_t)(requests / s->len) + 1, .context = (uint64_t)(context / s->len)};
 	double room = cells > 0 ? 1 - taken / cells : 1;
 	return (struct common){
 		.s = s,
 		.r = r,
-		.weight = ft_fading * room / (requests / s->len + 1),
 		.answer = r->max_tokens ? fmin(s->answer_tokens, r->max_tokens) : s->answer_tokens,
+		.room = room,
+		.fading = ft_fading * room / (requests / s->len + 1),
+		.load_usual = load_usual(s, load / s->len, &typical),
 	};
 }
 
@@ -72,7 +92,8 @@ static void weigh(const struct common *k, const struct route_candidate *c, struc
 	double wait = latency_drain_us(c->latency, queued, &b, c->batch_tokens) * c->pace;
 	double own = latency_drain_us(k->s->fleet, queued + uncached, &b, c->batch_tokens) -
 		     latency_drain_us(k->s->fleet, queued, &b, c->batch_tokens);
-	double growth = latency_context_us(c->latency, c->context, k->r->prompt_tokens) * c->pace;
+	double growth = latency_context_us(c->latency, c->context, k->r->prompt_tokens) * c->pace * k->answer;
+	double excess = fmax(0, c->load - k->load_usual);
 
 	own = fmax(own, 0);
 	*ret = (struct route_terms){
@@ -80,7 +101,8 @@ static void weigh(const struct common *k, const struct route_candidate *c, struc
 		.overlap = c->overlap_soon,
 		.wait_us = (float)(c->remaining_us + wait),
 		.own_us = (float)(own * c->speed),
-		.others_us = (float)(k->weight * (c->decoding + c->queued) * growth * k->answer),
+		.others_us = (float)(k->fading * (c->decoding + c->queued) * growth +
+				     k->room * excess * (own * c->speed + growth)),
 	};
 	double doubt = 1 + (1 - c->trust);
 	ret->total = (float)(doubt * (c->remaining_us + wait) +

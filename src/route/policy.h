@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { ROUTE_LOAD_TAU_US = 10 * 1000 * 1000 };
 enum { ROUTE_TIERS = 3 }; /* device, host, disk, as enum msg_tier */
 
 /* A worker that may get the request: what it holds, what it has to do, how fast it is. */
@@ -29,6 +30,7 @@ struct route_candidate {
 
 	uint32_t outstanding; /* our requests there that have not ended */
 	uint32_t others; /* requests there by its last report that are not ours */
+	double load; /* requests there, smoothed over ROUTE_LOAD_TAU_US */
 	uint32_t queued, decoding; /* requests whose prompt is not computed; those that have got their first token */
 	uint64_t queued_tokens; /* prompt tokens not computed yet, cached parts left out */
 	uint64_t step_tokens; /* of these, in the running step */

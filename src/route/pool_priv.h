@@ -44,6 +44,9 @@ struct pool_worker {
 	uint64_t step_start_us, step_end_us;
 	struct latency_step step;
 
+	double load; /* requests there, smoothed over LOAD_TAU_US; brought up to date at load_us */
+	uint64_t load_us;
+
 	/* How fast it is. */
 	struct latency latency;
 	double interval_us, duration_us; /* smoothed sums: between reports by our clock, and as it says */
@@ -125,6 +128,8 @@ uint64_t worker_context(const struct pool_worker *w);
 /* t has its first token; one choice of it has ended. */
 void worker_decodes(struct pool_worker *w, struct pool_ticket *t);
 void worker_decoded(struct pool_worker *w, struct pool_ticket *t);
+/* The smoothed load, brought up to now. */
+double worker_load(struct pool_worker *w, uint64_t now_us);
 double worker_pace(const struct pool_worker *w);
 /* After any latency model has changed: how each worker compares to the mean. */
 void pool_compare_speeds(struct pool *p);

@@ -93,6 +93,7 @@ static void add_load(const struct pool *p, struct pool_worker *w, struct route_c
 	c->decoding = w->decoding + w->others_running;
 	c->queued_tokens = queued + (in_walk ? w->walk_tokens : 0);
 	c->step_tokens = w->step_end_us ? MIN(w->step.prefill, queued) : 0;
+	c->load = worker_load(w, now_us);
 	c->charged_tokens = w->charged;
 	c->context = worker_context(w);
 	c->cells = w->report.cells ? w->report.cells : (uint64_t)w->facts.blocks * w->facts.block_size;

@@ -11,6 +11,7 @@ enum {
 	SLOTS_DEFAULT = 256, /* engines without a limit of their own */
 	BATCH_DEFAULT = 8192, /* tokens of a step, until a larger one is seen or told */
 	ADVANCE_STEPS_MAX = 64,
+	LOAD_EVERY_US = 20 * 1000,
 	COMPARE_EVERY = 64, /* steps of a worker between looks at how workers compare */
 };
 static const double interval_keep = 0.98, pace_max = 8, speed_max = 100;
@@ -185,6 +186,17 @@ int pool_worker_kv(struct pool *p, struct pool_worker *w, const struct msg_kv *k
 	if (kv->snapshot_end)
 		w->sync = KV_SYNCED;
 	return check(p, w, kv->digest, kv->blocks_held);
+}
+
+double worker_load(struct pool_worker *w, uint64_t now_us)
+{
+	double there = w->outstanding + w->others_running + w->others_waiting;
+
+	if (now_us - w->load_us >= LOAD_EVERY_US) {
+		w->load += (1 - exp(-(double)(now_us - w->load_us) / ROUTE_LOAD_TAU_US)) * (there - w->load);
+		w->load_us = now_us;
+	}
+	return w->load;
 }
 
 /* the running step */
@@ -367,6 +379,7 @@ int pool_worker_report(struct pool *p, struct pool_worker *w, const struct msg_s
 	w->decode_steps += step->decode_tokens > 0;
 	w->report = *step;
 	w->reported_us = now_us;
+	(void)worker_load(w, now_us);
 	w->step_is_first = false;
 	if (step->running + step->waiting || w->inflight_len)
 		begin_step(w, now_us);

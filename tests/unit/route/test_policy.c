@@ -191,6 +191,21 @@ static void finish_time_spares_those_that_decode(void **state)
 	assert_true(choice.considered[1].others_us > choice.considered[0].others_us);
 }
 
+static void finish_time_copies_a_prefix_whose_worker_is_always_the_busiest(void **state)
+{
+	(void)state;
+	struct route_candidate v[4] = {worker(0), worker(1), worker(2), worker(3)};
+	struct route_choice choice;
+
+	v[0].overlap_soon = 7; /* all but 512 tokens */
+	for (int i = 0; i < 4; i++)
+		v[i].decoding = 4, v[i].context = 12000, v[i].load = 4;
+	v[0].decoding = 12;
+	assert_int_equal(pick(&route_finish_time, v, 4, 0, &choice), 0); /* for the moment only */
+	v[0].load = 40;
+	assert_int_not_equal(pick(&route_finish_time, v, 4, 0, &choice), 0);
+}
+
 static void finish_time_does_not_believe_who_was_wrong(void **state)
 {
 	(void)state;
@@ -374,6 +389,7 @@ int main(void)
 		cmocka_unit_test(prefix_takes_the_longest_overlap_however_busy),
 		cmocka_unit_test(finish_time_weighs_the_cache_against_the_queue),
 		cmocka_unit_test(finish_time_spares_those_that_decode),
+		cmocka_unit_test(finish_time_copies_a_prefix_whose_worker_is_always_the_busiest),
 		cmocka_unit_test(finish_time_does_not_believe_who_was_wrong),
 		cmocka_unit_test(finish_time_holds_for_a_step_a_full_batch_and_full_cells),
 		cmocka_unit_test(dynamo_kv_computes_the_example_of_dynamos_documents),
