@@ -10,6 +10,7 @@ static const struct command *const commands[] = {
 	&command_run,
 	&command_chat,
 	&command_bench,
+	&command_diagnose,
 	&command_worker,
 	&command_frontend,
 	&command_sim,

@@ -1,0 +1,250 @@
+/* diagnose.c - stator diagnose: the root cause in logs, and what to do about it. */
+#include "plan/diagnose.h"
+#include "cli/command.h"
+#include "plan/diagnose_graph.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { READ_BYTES = 1024 * 1024, OUTPUT_BYTES_MAX = 16 * 1024 * 1024, FILES_MAX = LOGS_MAX, TELLING_LINES_MAX = 24 };
+
+static const struct flag flags_table[] = {
+	{.key = {.name = "graph",
+		 .type = CONFIG_STRING,
+		 .help = "the graph file that was run: which of its lines to change"},
+		.letter = 'g',
+		.arg = "FILE"},
+	{.key = {.name = "gpus",
+		 .type = CONFIG_STRING,
+		 .help = "the GPUs of the host, as \"4xT4\" or a number; with --graph"},
+		.arg = "GPUS"},
+	{.key = {.name = "signatures",
+		 .type = CONFIG_STRING,
+		 .help = "a file with more log signatures, in the form of data/log-signatures.yaml"},
+		.arg = "FILE"},
+	{.key = {.name = "all",
+		 .type = CONFIG_BOOL,
+		 .def = "false",
+		 .help = "also tell what only follows from the root cause, and what is harmless"},
+		.letter = 'a'},
+	{.key = {.name = "json",
+		 .type = CONFIG_BOOL,
+		 .def = "false",
+		 .help = "print {\"findings\": [...]}, root cause first"}},
+};
+
+struct diagnose {
+	const struct flags *flags;
+	struct catalogue *catalogue;
+	struct diagnosis *diagnosis;
+	struct diagnose_graph *graph;
+	struct findings findings;
+	char *data;
+	uint32_t files;
+	uint64_t lines;
+	bool unread; /* a file could not be read */
+};
+
+static void diags_show(struct diags *diags)
+{
+	struct buf text;
+
+	buf_init(&text, 2 * DIAG_BYTES_MAX);
+	diags_print(diags, DIAG_ERROR, &text);
+	fputs(buf_str(&text), stderr);
+	buf_done(&text);
+}
+
+static int prepare(struct diagnose *d, struct err *err)
+{
+	const char *graph = flags_str(d->flags, "graph"), *gpus = flags_str(d->flags, "gpus");
+	uint32_t devices = gpus ? diagnose_devices_parse(gpus) : 0;
+	struct diags diags;
+
+	if (gpus && devices == 0)
+		return err_set(err, -EINVAL,
+			"cannot read --gpus \"%s\"; \"4xT4\", \"2xT4,1xL4\" and \"4\" are understood", gpus);
+	diags_init(&diags);
+	int r = catalogue_create(&d->catalogue, flags_str(d->flags, "signatures"), &diags, err);
+	if (r == 0 && graph)
+		r = diagnose_graph_load(&d->graph, graph, devices, &diags, err);
+	if (r < 0)
+		diags_show(&diags);
+	diags_done(&diags);
+	return r < 0 ? r : diagnosis_create(&d->diagnosis, d->catalogue, err);
+}
+
+static int fd_read(struct diagnose *d, int fd, const char *name)
+{
+	struct diagnosed_log *log = diagnosis_log(d->diagnosis, name);
+	ssize_t n;
+
+	if (!log)
+		return -ENOMEM;
+	while ((n = read(fd, d->data, READ_BYTES)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		diagnosed_log_feed(log, d->data, (size_t)n);
+	}
+	diagnosed_log_end(log);
+	d->lines += diagnosed_log_lines(log);
+	d->files++;
+	return 0;
+}
+
+static void file_read(struct diagnose *d, const char *name)
+{
+	bool standard = strcmp(name, "-") == 0;
+	struct stat st;
+	int fd = standard ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
+	int r = fd < 0 ? -errno : fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) ? -EISDIR : 0;
+
+	if (r == 0) {
+		posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+		r = fd_read(d, fd, standard ? "standard input" : name);
+	}
+	if (r < 0) {
+		command_complain("diagnose", "could not read log \"%s\": %s", name, strerror(-r));
+		d->unread = true;
+	}
+	if (fd >= 0 && !standard)
+		close(fd);
+}
+
+/* What people see: the cause and warnings; the rest as one sentence, unless all is wanted. */
+static void findings_trim(struct diagnose *d, uint32_t *ret_more, uint32_t *ret_harmless)
+{
+	struct findings *f = &d->findings;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < f->len; i++) {
+		const struct finding *x = &f->items[i];
+
+		if (x->severity != FINDING_INFO || flags_bool(d->flags, "all"))
+			f->items[kept++] = *x;
+		else if (x->harmless)
+			++*ret_harmless;
+		else
+			++*ret_more;
+	}
+	f->len = kept;
+	f->infos -= *ret_more + *ret_harmless;
+}
+
+static void head_print(const struct diagnose *d, struct buf *out)
+{
+	const struct findings *f = &d->findings;
+
+	buf_printf(out, "read %llu line%s of %u log%s: ", (unsigned long long)d->lines, d->lines == 1 ? "" : "s",
+		d->files, d->files == 1 ? "" : "s");
+	if (findings_have_cause(f))
+		buf_printf(out, "the root cause comes first\n\n");
+	else if (f->warnings > 0)
+		buf_printf(out, "no known root cause; what is worth knowing:\n\n");
+	else
+		buf_printf(out, "nothing known went wrong\n");
+}
+
+static void text_print(struct diagnose *d, struct buf *out)
+{
+	struct winsize size;
+	struct findings_look look = {.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"), .least = FINDING_INFO};
+	uint32_t more = 0, harmless = 0;
+	struct buf telling;
+
+	if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+		look.columns = size.ws_col;
+	head_print(d, out);
+	findings_trim(d, &more, &harmless);
+	findings_print(&d->findings, &look, out);
+	buf_init(&telling, OUTPUT_BYTES_MAX / 4);
+	if (!findings_have_cause(&d->findings) &&
+		diagnosis_telling(d->diagnosis, NULL, TELLING_LINES_MAX, &telling) > 0)
+		buf_printf(out,
+			"\nLines that no log signature knows, the most telling ones (they may or may not be the "
+			"cause):\n%s",
+			buf_str(&telling));
+	buf_done(&telling);
+	if (more + harmless > 0)
+		buf_printf(out,
+			"\nnot shown: %u that follow%s from it or %s for information, %u harmless (--all shows them)\n",
+			more, more == 1 ? "s" : "", more == 1 ? "is" : "are", harmless);
+}
+
+static enum exit_status conclude(struct diagnose *d)
+{
+	struct buf out;
+	bool cause;
+
+	diagnosis_conclude(d->diagnosis, NULL, d->graph, &d->findings);
+	cause = findings_have_cause(&d->findings);
+	buf_init(&out, OUTPUT_BYTES_MAX);
+	if (flags_bool(d->flags, "json"))
+		diagnosis_json(&d->findings, &out);
+	else
+		text_print(d, &out);
+	enum exit_status status = command_print("diagnose", &out);
+	buf_done(&out);
+	return status != EXIT_OK ? status : d->unread ? EXIT_USAGE : cause ? EXIT_FAILED : EXIT_OK;
+}
+
+static enum exit_status read_and_conclude(struct diagnose *d)
+{
+	uint32_t count;
+	const char *const *args = flags_args(d->flags, &count);
+	struct err err = {0};
+
+	if (prepare(d, &err) < 0) {
+		command_complain("diagnose", "%s", err.msg);
+		return EXIT_USAGE;
+	}
+	if (!(d->data = malloc(READ_BYTES))) {
+		command_complain("diagnose", "out of memory");
+		return EXIT_FAILED;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		file_read(d, args[i]);
+	return d->files == 0 ? EXIT_USAGE : conclude(d);
+}
+
+static enum exit_status diagnose_run(const struct flags *flags)
+{
+	struct diagnose d = {.flags = flags};
+	uint32_t count;
+
+	flags_args(flags, &count);
+	if (count == 0) {
+		command_complain("diagnose", "which logs? stator diagnose worker.log, or - for standard input");
+		return EXIT_USAGE;
+	}
+	findings_init(&d.findings);
+	enum exit_status status = read_and_conclude(&d);
+	free(d.data);
+	findings_done(&d.findings);
+	diagnosis_destroy(d.diagnosis);
+	diagnose_graph_destroy(d.graph);
+	catalogue_destroy(d.catalogue);
+	return status;
+}
+
+const struct command command_diagnose = {
+	.spec = {.name = "diagnose",
+		.args = "FILE... | -",
+		.summary = "find the root cause in logs of vLLM, SGLang, llama.cpp, Dynamo and what is below them",
+		.text = "Reads logs of one deployment (several workers, the frontend, dmesg) and tells the first "
+			"cause, the line "
+			"that proves it, and what to do. Known lines that look bad and are harmless are called so; a "
+			"log that holds "
+			"nothing known is said to, with its most telling lines.\n\n"
+			"Exit status: 0 no fatal cause was found, 1 one was, 2 a file could not be read.",
+		.flags = flags_table,
+		.count = ARRAY_LEN(flags_table),
+		.args_max = FILES_MAX},
+	.run = diagnose_run,
+};

@@ -1,0 +1,270 @@
+/* diagnose.c - logs to known lines, known lines to findings; see diagnose.h. How a log is read is in diagnose_log.c. */
+#include "plan/diagnose.h"
+#include "base/json_out.h"
+#include "plan/diagnose_graph.h"
+#include "plan/diagnose_log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { SENTENCE_BYTES_MAX = 2048, EVIDENCE_LOGS_MAX = 4, EVIDENCE_BYTES = 400 };
+
+struct diagnosis {
+	const struct catalogue *catalogue;
+	struct diagnosed_log *logs[LOGS_MAX];
+	uint32_t count;
+};
+
+int diagnosis_create(struct diagnosis **ret, const struct catalogue *catalogue, struct err *err)
+{
+	struct diagnosis *d = calloc(1, sizeof *d);
+
+	if (!d)
+		return err_set(err, -ENOMEM, "out of memory");
+	d->catalogue = catalogue;
+	*ret = d;
+	return 0;
+}
+
+void diagnosis_destroy(struct diagnosis *d)
+{
+	if (!d)
+		return;
+	for (uint32_t i = 0; i < d->count; i++)
+		diagnosed_log_destroy(d->logs[i]);
+	free(d);
+}
+
+struct diagnosed_log *diagnosis_log(struct diagnosis *d, const char *name)
+{
+	struct diagnosed_log *log = d->count < LOGS_MAX ? diagnosed_log_create(d->catalogue, name) : NULL;
+
+	if (log)
+		d->logs[d->count++] = log;
+	return log;
+}
+
+/* A signature, and the logs that have it. */
+struct group {
+	const struct signature *signature;
+	const struct log_hit *first;
+	const struct diagnosed_log *log; /* where first is */
+	uint32_t logs, log_order;
+	uint64_t count;
+};
+
+/* The order in which things are told. */
+enum order { ORDER_CAUSE, ORDER_CONSEQUENCE, ORDER_WARNING, ORDER_WRAPPER, ORDER_INFO, ORDER_HARMLESS };
+
+static enum order order_of(const struct signature *s)
+{
+	switch (s->kind) {
+	case SIGNATURE_CAUSE:
+		return s->severity == FINDING_FATAL     ? ORDER_CAUSE
+		       : s->severity == FINDING_WARNING ? ORDER_WARNING
+							: ORDER_INFO;
+	case SIGNATURE_CONSEQUENCE:
+		return ORDER_CONSEQUENCE;
+	case SIGNATURE_WRAPPER:
+		return ORDER_WRAPPER;
+	case SIGNATURE_HARMLESS:
+	case SIGNATURE_MARKER:
+		break;
+	}
+	return ORDER_HARMLESS;
+}
+
+/* Times of two logs can be compared when both have one. */
+static int by_time(const struct group *a, const struct group *b)
+{
+	if (a->log != b->log && a->first->time_ms && b->first->time_ms && a->first->time_ms != b->first->time_ms)
+		return a->first->time_ms < b->first->time_ms ? -1 : 1;
+	if (a->log_order != b->log_order)
+		return a->log_order < b->log_order ? -1 : 1;
+	return a->first->line < b->first->line ? -1 : a->first->line > b->first->line;
+}
+
+static int group_compare(const void *va, const void *vb)
+{
+	const struct group *a = va, *b = vb;
+	const struct signature *s = a->signature, *t = b->signature;
+
+	if (order_of(s) != order_of(t))
+		return order_of(s) < order_of(t) ? -1 : 1;
+	if (s->class != t->class)
+		return s->class < t->class ? -1 : 1;
+	if (s->rank != t->rank)
+		return s->rank < t->rank ? -1 : 1;
+	return by_time(a, b);
+}
+
+static void group_add(struct group *g, const struct signature *s, const struct diagnosed_log *log, uint32_t order,
+	const struct log_hit *hit)
+{
+	struct group one = {.signature = s, .first = hit, .log = log, .log_order = order};
+
+	if (g->logs == 0 || by_time(&one, g) < 0) {
+		g->first = hit;
+		g->log = log;
+		g->log_order = order;
+	}
+	g->signature = s;
+	g->logs++;
+	g->count += hit->count;
+}
+
+/* One group a signature that was seen. */
+static uint32_t groups_make(
+	const struct diagnosis *d, const struct diagnosed_log *only, struct group *groups, uint32_t signatures)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < d->count; i++) {
+		for (uint32_t k = 0; k < signatures && (!only || d->logs[i] == only); k++) {
+			const struct log_hit *hit = diagnosed_log_hit(d->logs[i], k);
+
+			if (hit && catalogue_at(d->catalogue, k)->kind != SIGNATURE_MARKER)
+				group_add(&groups[k], catalogue_at(d->catalogue, k), d->logs[i], i, hit);
+		}
+	}
+	for (uint32_t k = 0; k < signatures; k++)
+		if (groups[k].logs > 0)
+			groups[count++] = groups[k];
+	qsort(groups, count, sizeof *groups, group_compare);
+	return count;
+}
+
+static void evidence_add(
+	const struct diagnosis *d, const struct diagnosed_log *only, const struct group *g, struct findings *ret)
+{
+	uint32_t k = catalogue_find(d->catalogue, g->signature->id), shown = 1;
+
+	findings_evidence(
+		ret, "%.*s%s", EVIDENCE_BYTES, g->first->text, strlen(g->first->text) > EVIDENCE_BYTES ? " ..." : "");
+	for (uint32_t i = 0; i < d->count && g->logs > 1 && !only; i++) {
+		const struct log_hit *hit = diagnosed_log_hit(d->logs[i], k);
+
+		if (!hit || d->logs[i] == g->log)
+			continue;
+		if (shown++ == EVIDENCE_LOGS_MAX) {
+			findings_evidence(ret, "and in %u more logs", g->logs - EVIDENCE_LOGS_MAX);
+			return;
+		}
+		findings_evidence(ret, "%s:%llu: %.*s", diagnosed_log_name(d->logs[i]), (unsigned long long)hit->line,
+			EVIDENCE_BYTES, hit->text);
+	}
+}
+
+/* By the first of the patterns that matches the line as it was kept: those that say more stand first. */
+static void captures_take(const struct signature *s, const char *line, struct captures *ret)
+{
+	for (uint32_t i = 0; i < s->patterns_len; i++)
+		if (pattern_match(&s->patterns[i], line, strlen(line), ret))
+			return;
+	ret->count = 0;
+}
+
+static void group_tell(const struct diagnosis *d, const struct diagnosed_log *only, const struct diagnose_graph *graph,
+	const struct group *g, bool after_cause, bool unknown, struct findings *ret)
+{
+	const struct signature *s = g->signature;
+	const struct config_pos pos = {
+		.file = diagnosed_log_name(g->log), .line = (uint32_t)MIN(g->first->line, UINT32_MAX)};
+	enum finding_severity severity = s->severity;
+	char cause[SENTENCE_BYTES_MAX], remedy[SENTENCE_BYTES_MAX];
+	struct captures captures;
+
+	captures_take(s, g->first->text, &captures);
+	if (!diagnose_graph_cause(graph, s, cause, sizeof cause))
+		captures_fill(&captures, s->cause, cause, sizeof cause);
+	captures_fill(&captures, s->remedy, remedy, sizeof remedy);
+	if (after_cause && (s->kind == SIGNATURE_CONSEQUENCE || s->kind == SIGNATURE_WRAPPER))
+		severity = unknown ? FINDING_WARNING : FINDING_INFO;
+	if (!findings_add(ret, severity, s->class, s->id, &pos, "%s%s", cause,
+		    !after_cause || s->kind != SIGNATURE_CONSEQUENCE ? ""
+		    : unknown                                        ? " (follows from something that is not known)"
+								     : " (follows from the above)"))
+		return;
+	evidence_add(d, only, g, ret);
+	if (*remedy)
+		findings_remedy(ret, "%s", remedy);
+	if (s->kind == SIGNATURE_HARMLESS)
+		findings_harmless(ret);
+	else
+		diagnose_graph_tell(graph, s, &captures, ret);
+}
+
+/* A traceback that ends in no known line: then what follows from other failures is not the cause. */
+static bool has_unknown_exception(const struct diagnosis *d, const struct diagnosed_log *only)
+{
+	for (uint32_t i = 0; i < d->count; i++) {
+		const struct log_line *line;
+
+		for (uint32_t k = 0; (!only || only == d->logs[i]) && (line = diagnosed_log_telling(d->logs[i], k));
+			k++)
+			if (line->weight >= LOG_LINE_EXCEPTION)
+				return true;
+	}
+	return false;
+}
+
+void diagnosis_conclude(const struct diagnosis *d, const struct diagnosed_log *only, const struct diagnose_graph *graph,
+	struct findings *ret)
+{
+	uint32_t signatures = catalogue_len(d->catalogue);
+	CLEANUP(free_p) struct group *groups = calloc(signatures + 1, sizeof *groups);
+
+	if (!groups)
+		return;
+	uint32_t count = groups_make(d, only, groups, signatures);
+	enum order best = count > 0 ? order_of(groups[0].signature) : ORDER_HARMLESS;
+	bool unknown = best == ORDER_CONSEQUENCE && has_unknown_exception(d, only);
+	for (uint32_t i = 0; i < count; i++) {
+		bool is_wrapper = groups[i].signature->kind == SIGNATURE_WRAPPER;
+
+		/* "See above" says nothing when what is above has been found. */
+		if (is_wrapper && best <= ORDER_CONSEQUENCE && !unknown)
+			continue;
+		group_tell(d, only, graph, &groups[i], (i > 0 && best == ORDER_CAUSE) || unknown, unknown, ret);
+	}
+}
+
+bool findings_have_cause(const struct findings *f)
+{
+	return f->len > 0 && f->items[0].severity == FINDING_FATAL;
+}
+
+uint32_t diagnosis_telling(
+	const struct diagnosis *d, const struct diagnosed_log *only, uint32_t lines_max, struct buf *out)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < d->count; i++) {
+		const struct log_line *line;
+
+		for (uint32_t k = 0; (!only || only == d->logs[i]) && count < lines_max &&
+				     (line = diagnosed_log_telling(d->logs[i], k)) != NULL;
+			k++, count++)
+			buf_printf(out, "%s:%llu: %s\n", diagnosed_log_name(d->logs[i]),
+				(unsigned long long)line->number, line->text);
+	}
+	return count;
+}
+
+void diagnosis_json(const struct findings *f, struct buf *out)
+{
+	buf_add_str(out, "{\"findings\": [");
+	for (uint32_t i = 0; i < f->len; i++) {
+		const struct finding *x = &f->items[i];
+
+		buf_printf(out, "%s\n{\"severity\": \"%s\", \"class\": \"%s\", \"cause\": ", i ? "," : "",
+			finding_severity_name(x->severity), finding_class_name(x->kind));
+		json_out_cstr(out, x->what);
+		buf_add_str(out, ", \"file\": ");
+		json_out_cstr(out, x->file);
+		buf_printf(out, ", \"line\": %u, \"remedy\": ", x->line);
+		json_out_cstr(out, x->remedy ? x->remedy : "");
+		buf_printf(out, ", \"harmless\": %s}", x->harmless ? "true" : "false");
+	}
+	buf_add_str(out, f->len ? "\n]}\n" : "]}\n");
+}

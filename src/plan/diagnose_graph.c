@@ -1,0 +1,252 @@
+/* diagnose_graph.c - signatures and lines of a graph; see diagnose_graph.h. */
+#include "plan/diagnose_graph.h"
+#include "base/vec.h"
+#include "config/yaml.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SENTENCE_BYTES_MAX = 512 };
+
+struct diagnose_graph {
+	struct arena arena;
+	const char *file;
+	const struct yaml_node *root;
+	uint32_t devices;
+};
+
+/* Loading. */
+
+int diagnose_graph_parse(struct diagnose_graph **ret, const char *name, const char *text, size_t len, uint32_t devices,
+	struct diags *diags, struct err *err)
+{
+	CLEANUP(diagnose_graph_destroy_p) struct diagnose_graph *g = calloc(1, sizeof *g);
+	struct yaml_node *root;
+
+	if (!g)
+		return err_set(err, -ENOMEM, "out of memory");
+	arena_init(&g->arena, YAML_ARENA_BYTES_MAX);
+	g->devices = devices;
+	g->file = arena_strdup(&g->arena, name);
+	int r = g->file ? yaml_parse(&root, &g->arena, g->file, text, len, diags) : -ENOMEM;
+	if (r < 0)
+		return err_set(err, r, r == -ENOMEM ? "out of memory" : "\"%s\" is not YAML", name);
+	yaml_check_duplicates(root, diags);
+	g->root = root;
+	*ret = TAKE(g);
+	return 0;
+}
+
+int diagnose_graph_load(
+	struct diagnose_graph **ret, const char *file, uint32_t devices, struct diags *diags, struct err *err)
+{
+	struct stat st;
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		int r = err_set_errno(err, -errno, "could not open graph \"%s\"", file);
+		if (fd >= 0)
+			close(fd);
+		return r;
+	}
+	size_t cap = (size_t)MIN(st.st_size, YAML_BYTES_MAX + 1), len = 0;
+	CLEANUP(free_p) char *text = malloc(cap + 1);
+	ssize_t n = text ? 0 : -1;
+	while (text && len < cap && (n = read(fd, text + len, cap - len)) > 0)
+		len += (size_t)n;
+	int code = n < 0 ? -errno : 0;
+	close(fd);
+	if (n < 0)
+		return err_set_errno(err, code, "could not read graph \"%s\"", file);
+	return diagnose_graph_parse(ret, file, text, len, devices, diags, err);
+}
+
+void diagnose_graph_destroy(struct diagnose_graph *g)
+{
+	if (!g)
+		return;
+	arena_done(&g->arena);
+	free(g);
+}
+
+uint32_t diagnose_devices_parse(const char *text)
+{
+	uint64_t sum = 0;
+
+	while (*text) {
+		char *end;
+		unsigned long n = strtoul(text, &end, 10);
+
+		if (end == text || n == 0 || n > 100000 || (*end && *end != 'x' && *end != 'X' && *end != ','))
+			return 0;
+		sum += n;
+		text = end + strcspn(end, ",");
+		text += *text == ',';
+	}
+	return sum <= 1000000 ? (uint32_t)sum : 0;
+}
+
+/* Services. */
+
+static const struct yaml_node *map_in(const struct yaml_node *map, const char *key)
+{
+	const struct yaml_node *node = map ? yaml_find(map, key) : NULL;
+
+	return node && node->type == YAML_MAP ? node : NULL;
+}
+
+static const struct yaml_node *scalar_in(const struct yaml_node *map, const char *key)
+{
+	const struct yaml_node *node = map ? yaml_find(map, key) : NULL;
+
+	return node && node->type == YAML_SCALAR ? node : NULL;
+}
+
+static uint32_t number_in(const struct yaml_node *map, const char *key, uint32_t def)
+{
+	const struct yaml_node *node = scalar_in(map, key);
+	char *end;
+
+	if (!node)
+		return def;
+	unsigned long n = strtoul(node->text, &end, 10);
+	return *end || n > 1000000 ? def : (uint32_t)n;
+}
+
+/* A service that runs an engine: by its name, or because it says so. */
+static bool is_worker(const struct yaml_node *service)
+{
+	size_t len = service->key ? strlen(service->key) : 0;
+
+	if (service->type != YAML_MAP)
+		return false;
+	return (len >= 6 && strcmp(service->key + len - 6, "Worker") == 0) || scalar_in(service, "engine");
+}
+
+static uint32_t gpus_of(const struct yaml_node *service, uint32_t *ret_workers, uint32_t *ret_each)
+{
+	const struct yaml_node *args = map_in(service, "ServiceArgs");
+
+	*ret_workers = number_in(args, "workers", 1);
+	*ret_each = number_in(map_in(args, "resources"), "gpu", 0);
+	return *ret_workers * *ret_each;
+}
+
+static const struct yaml_node *first_service(const struct diagnose_graph *g)
+{
+	return g->root && g->root->type == YAML_MAP ? g->root->first : NULL;
+}
+
+static uint32_t gpus_asked(const struct diagnose_graph *g)
+{
+	uint32_t sum = 0, workers, each;
+
+	for (const struct yaml_node *s = first_service(g); s; s = s->next)
+		if (s->type == YAML_MAP && !s->shadowed)
+			sum += gpus_of(s, &workers, &each);
+	return sum;
+}
+
+/* Telling. */
+
+static bool changes_gpus(const struct signature *s)
+{
+	for (uint32_t i = 0; i < s->change_len; i++)
+		if (strcmp(s->change[i], "gpus") == 0)
+			return true;
+	return false;
+}
+
+bool diagnose_graph_cause(const struct diagnose_graph *g, const struct signature *s, char *ret, size_t cap)
+{
+	if (!g || !changes_gpus(s) || g->devices == 0 || gpus_asked(g) <= g->devices)
+		return false;
+	snprintf(ret, cap,
+		"asked for GPU index %u of %u: more workers x GPUs than devices (the graph asks for %u GPUs, and there "
+		"%s %u, "
+		"numbered from 0)",
+		g->devices, g->devices, gpus_asked(g), g->devices == 1 ? "is" : "are", g->devices);
+	return true;
+}
+
+/* The line to show for the GPUs of a service: its resources.gpu. */
+static void gpus_tell(const struct diagnose_graph *g, struct findings *ret)
+{
+	uint32_t asked = gpus_asked(g), workers, each, services = 0;
+
+	for (const struct yaml_node *s = first_service(g); s; s = s->next) {
+		const struct yaml_node *args = s->type == YAML_MAP ? map_in(s, "ServiceArgs") : NULL;
+		const struct yaml_node *gpu = scalar_in(map_in(args, "resources"), "gpu"),
+				       *count = scalar_in(args, "workers");
+
+		if (s->type != YAML_MAP || gpus_of(s, &workers, &each) == 0)
+			continue;
+		services++;
+		findings_arithmetic(ret, "%s:%u: %s asks for %u worker%s x %u GPU%s = %u", g->file,
+			count ? count->key_pos.line : gpu->key_pos.line, s->key, workers, workers == 1 ? "" : "s", each,
+			each == 1 ? "" : "s", workers * each);
+		findings_remedy(ret, "%s:%u: change %s (%u x %u GPUs)", g->file,
+			count ? count->key_pos.line : gpu->key_pos.line, s->key, workers, each);
+	}
+	if (services == 0)
+		findings_arithmetic(ret, "%s: no service asks for GPUs (ServiceArgs.resources.gpu)", g->file);
+	else if (g->devices == 0)
+		findings_arithmetic(ret, "together %u GPUs, indices 0 to %u", asked, asked - 1);
+	else
+		findings_arithmetic(
+			ret, "together %u GPUs %s %u there are", asked, asked > g->devices ? ">" : "<=", g->devices);
+}
+
+/* The value a service has for a key: its own, or Common's. */
+static const struct yaml_node *value_of(
+	const struct diagnose_graph *g, const struct yaml_node *service, const char *key)
+{
+	const struct yaml_node *own = yaml_find(service, key);
+	const struct yaml_node *common = g->root ? map_in(g->root, "Common") : NULL;
+
+	return own ? own : common ? yaml_find(common, key) : NULL;
+}
+
+static void change_tell(const struct diagnose_graph *g, const char *key, const char *to, struct findings *ret)
+{
+	const struct yaml_node *said = NULL, *first = NULL;
+
+	for (const struct yaml_node *s = first_service(g); s; s = s->next) {
+		if (!is_worker(s) &&
+			!(strcmp(key, "port") == 0 && s->type == YAML_MAP && strcmp(s->key, "Frontend") == 0))
+			continue;
+		const struct yaml_node *value = value_of(g, s, key);
+
+		first = first ? first : s;
+		if (!value || value == said)
+			continue;
+		said = value; /* Common's is told once */
+		findings_remedy(ret, "%s:%u: %s is %s%s%s", g->file, value->key_pos.line, key,
+			value->type == YAML_SCALAR ? value->text : "set", *to ? "; make it " : "", to);
+	}
+	/* What is not there can be added, when we know what. */
+	if (!said && first && *to)
+		findings_remedy(ret, "%s:%u: add \"%s: %s\" to %s", g->file, first->key_pos.line, key, to, first->key);
+}
+
+void diagnose_graph_tell(const struct diagnose_graph *g, const struct signature *s, const struct captures *captures,
+	struct findings *ret)
+{
+	for (uint32_t i = 0; g && i < s->change_len; i++) {
+		char key[128], to[SENTENCE_BYTES_MAX];
+		const char *equals = strchr(s->change[i], '=');
+		size_t len = equals ? (size_t)(equals - s->change[i]) : strlen(s->change[i]);
+
+		if (strcmp(s->change[i], "gpus") == 0) {
+			gpus_tell(g, ret);
+			continue;
+		}
+		snprintf(key, sizeof key, "%.*s", (int)len, s->change[i]);
+		captures_fill(captures, equals ? equals + 1 : "", to, sizeof to);
+		change_tell(g, key, strchr(to, '?') ? "" : to, ret);
+	}
+}

@@ -1,0 +1,53 @@
+/* A log, as foreign programs write it: the same findings however it is cut, each with a line that is there, valid JSON-sized
+ * output, and flat memory. */
+#include "plan/diagnose.h"
+
+#include <stdio.h>
+
+static struct catalogue *catalogue;
+
+static void print(struct buf *out, const char *text, size_t len, size_t piece)
+{
+	struct diagnosis *d = NULL;
+	struct findings f;
+
+	ASSERT(diagnosis_create(&d, catalogue, NULL) == 0);
+	struct diagnosed_log *log = diagnosis_log(d, "fuzz.log");
+	ASSERT(log != NULL);
+	for (size_t at = 0; at < len; at += piece)
+		diagnosed_log_feed(log, text + at, MIN(piece, len - at));
+	diagnosed_log_end(log);
+	findings_init(&f);
+	diagnosis_conclude(d, NULL, NULL, &f);
+	for (uint32_t i = 0; i < f.len; i++)
+		ASSERT(f.items[i].line >= 1 && f.items[i].line <= diagnosed_log_lines(log));
+	diagnosis_json(&f, out);
+	diagnosis_telling(d, NULL, 100, out);
+	findings_done(&f);
+	diagnosis_destroy(d);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	struct diags diags;
+	struct buf whole, cut;
+
+	if (!catalogue) {
+		diags_init(&diags);
+		ASSERT(catalogue_create(&catalogue, NULL, &diags, NULL) == 0);
+		diags_done(&diags);
+	}
+	if (len < 1)
+		return 0;
+	buf_init(&whole, 1 << 22);
+	buf_init(&cut, 1 << 22);
+	print(&whole, (const char *)data + 1, len - 1, len);
+	print(&cut, (const char *)data + 1, len - 1, data[0] + 1u);
+	/* Lines longer than the buffer for a cut one are read in pieces, whose borders depend on the cuts. */
+	if (len < 32 * 1024)
+		ASSERT(whole.len == cut.len && memcmp(buf_str(&whole), buf_str(&cut), whole.len) == 0);
+	buf_done(&whole);
+	buf_done(&cut);
+	return 0;
+}
