@@ -27,8 +27,24 @@ void buf_done(struct buf *b);
 void buf_reset(struct buf *b);
 /* Make room for extra more bytes. 0, -ENOBUFS (past len_max) or -ENOMEM. */
 int buf_reserve(struct buf *b, size_t extra);
-int buf_add(struct buf *b, const void *data, size_t len);
-int buf_add_str(struct buf *b, const char *s);
+int buf_add_slow(struct buf *b, const void *data, size_t len);
+static inline int buf_add(struct buf *b, const void *data, size_t len)
+{
+	/* Most appends fit; the rest makes room, or says why not. */
+	if (!b->data || len > b->cap - b->len)
+		return buf_add_slow(b, data, len);
+	if (len) {
+		ASSERT(data);
+		memcpy(b->data + b->len, data, len);
+	}
+	b->len += len;
+	b->data[b->len] = '\0';
+	return 0;
+}
+static inline int buf_add_str(struct buf *b, const char *s)
+{
+	return buf_add(b, s, strlen(s));
+}
 int buf_add_byte(struct buf *b, uint8_t c);
 int buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 int buf_vprintf(struct buf *b, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);

@@ -34,9 +34,6 @@ static void completion_free(struct completion *c)
 		model_unuse(c->model);
 	list_del(&c->link);
 	list_del(&c->dirty_link);
-	buf_done(&c->out);
-	buf_done(&c->piece);
-	buf_done(&c->clean);
 	buf_done(&c->head);
 	arena_done(&c->parse_arena);
 	arena_done(&c->arena);
@@ -70,7 +67,7 @@ void completion_fail(struct completion *c, const struct api_error *e)
 		LOG_F("why", log_str(e->message)));
 	if (x && c->begun) {
 		respond_stream_error(c, e);
-		http_write(x, c->out.data, c->out.len);
+		http_write(x, out_of(c)->data, out_of(c)->len);
 		c->x = NULL;
 		http_end(x);
 		completion_end(c, 599);
@@ -95,7 +92,7 @@ static void on_drain(void *user)
 {
 	struct completion *c = user;
 
-	if (c->state == COMPLETION_RUN && c->begun)
+	if (c->waits)
 		completion_flush(c);
 }
 
@@ -321,9 +318,6 @@ static int keep_body(struct completion *c)
 
 static void bufs_init(struct completion *c)
 {
-	buf_init(&c->out, COMPLETION_TEXT_BYTES_MAX);
-	buf_init(&c->piece, 64 * 1024);
-	buf_init(&c->clean, 64 * 1024);
 	buf_init(&c->head, 4096);
 	arena_init(&c->arena, REQUEST_ARENA_BYTES_MAX);
 	arena_init(&c->parse_arena, REQUEST_ARENA_BYTES_MAX);
@@ -386,21 +380,24 @@ void completions_flush(struct frontend *fe)
 
 static bool has_room(const struct completion *c)
 {
-	return !c->req.stream || http_queued(c->x) + c->out.len < COMPLETION_QUEUED_BYTES;
+	return !c->req.stream || http_queued(c->x) + out_of(c)->len < COMPLETION_QUEUED_BYTES;
 }
 
 static void render(struct completion *c, struct choice *ch)
 {
-	if (ch->state == CHOICE_ENDED || !has_room(c))
+	if (ch->state == CHOICE_ENDED)
 		return;
-	respond_tokens(c, ch);
-	if (ch->state == CHOICE_DONE && ch->in.taken == ch->in.len)
-		respond_finish(c, ch);
+	if (has_room(c)) {
+		respond_tokens(c, ch);
+		if (ch->state == CHOICE_DONE && ch->in.taken == ch->in.len)
+			respond_finish(c, ch);
+	}
+	c->waits |= ch->state == CHOICE_DONE || ch->in.taken < ch->in.len;
 }
 
 static void write_out(struct completion *c)
 {
-	if (!c->out.len)
+	if (!out_of(c)->len)
 		return;
 	if (!c->begun) {
 		c->begun = true;
@@ -408,8 +405,8 @@ static void write_out(struct completion *c)
 		http_add_header(c->x, "x-accel-buffering", "no");
 		http_begin(c->x, 200, "text/event-stream");
 	}
-	http_write(c->x, c->out.data, c->out.len);
-	buf_reset(&c->out);
+	http_write(c->x, out_of(c)->data, out_of(c)->len);
+	buf_reset(out_of(c));
 }
 
 /* Usage counts what was cached, which a worker says at the end; without usage nobody waits for that. */
@@ -427,14 +424,25 @@ static void answer(struct completion *c)
 	if (c->req.stream)
 		http_end(x);
 	else
-		http_reply(x, 200, "application/json", c->out.data, c->out.len);
+		http_reply(x, 200, "application/json", out_of(c)->data, out_of(c)->len);
 	completion_end(c, 200);
+}
+
+static void scratch_trim(struct frontend *fe)
+{
+	if (fe->scratch.out.cap > SCRATCH_BYTES_KEPT)
+		buf_done(&fe->scratch.out);
 }
 
 void completion_flush(struct completion *c)
 {
+	struct frontend *fe = c->fe;
 	struct api_error e = {0};
 
+	buf_reset(&fe->scratch.out);
+	buf_reset(&fe->scratch.piece);
+	buf_reset(&fe->scratch.clean);
+	c->waits = false;
 	for (uint32_t i = 0; i < c->choices_len; i++)
 		render(c, &c->choices[i]);
 	bool over = is_over(c);
@@ -442,8 +450,8 @@ void completion_flush(struct completion *c)
 		respond_stream_end(c);
 	else if (over)
 		respond_whole(c);
-	if (c->out.failed || c->piece.failed || c->clean.failed) {
-		buf_reset(&c->out);
+	if (out_of(c)->failed || piece_of(c)->failed || clean_of(c)->failed) {
+		buf_reset(out_of(c));
 		api_error_set(&e, 500, NULL, NULL, "the answer is larger than this server can hold");
 		completion_fail(c, &e);
 		return;
@@ -452,4 +460,5 @@ void completion_flush(struct completion *c)
 		write_out(c);
 	if (over)
 		answer(c);
+	scratch_trim(fe);
 }

@@ -22,7 +22,6 @@ enum {
 	COMPLETION_INLINE_BYTES = 64 * 1024, /* larger bodies are parsed on a text thread */
 	COMPLETION_QUEUED_BYTES = 32 * 1024, /* rendered text the client has not taken; past it tokens wait as ids */
 	COMPLETION_TOKENS_DEFAULT = 16, /* max_tokens of /v1/completions when absent, as OpenAI documents */
-	COMPLETION_TEXT_BYTES_MAX = 64 * 1024 * 1024, /* of a whole answer's JSON */
 };
 
 struct choice;
@@ -107,10 +106,25 @@ struct completion {
 	struct stops *stops;
 	struct api_text *echo; /* one a prompt, with req.echo */
 	uint64_t prompt_tokens, cached_tokens, generated_tokens;
-	struct buf out; /* what is about to be written */
-	struct buf piece, clean; /* scratch: a token's text; what of it may be passed on */
 	struct buf head; /* the constant beginning of each event */
+	uint32_t object_len; /* of head: up to "choices":[ */
+	const char *text_open, *text_close; /* what stands around the text of an event; constant */
+	bool waits; /* tokens are there that the client has no room for */
 };
+
+/* What is about to be written; a token's text; what of it may be passed on. */
+static inline struct buf *out_of(const struct completion *c)
+{
+	return &c->fe->scratch.out;
+}
+static inline struct buf *piece_of(const struct completion *c)
+{
+	return &c->fe->scratch.piece;
+}
+static inline struct buf *clean_of(const struct completion *c)
+{
+	return &c->fe->scratch.clean;
+}
 
 /* prompt.c: jobs. Fill error on failure. */
 void prompt_parse(struct completion *c);

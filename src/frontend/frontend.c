@@ -110,6 +110,9 @@ int frontend_create(struct frontend **ret, struct env *env, const struct fronten
 	list_init(&fe->models);
 	list_init(&fe->backends);
 	list_init(&fe->completions);
+	buf_init(&fe->scratch.out, COMPLETION_TEXT_BYTES_MAX);
+	buf_init(&fe->scratch.piece, PIECE_BYTES_MAX);
+	buf_init(&fe->scratch.clean, PIECE_BYTES_MAX);
 	list_init(&fe->dirty);
 	fe->drain_timer = (struct env_timer){.fn = on_drain_timer, .ctx = fe};
 	fe->ready_timer = (struct env_timer){.fn = on_ready_timer, .ctx = fe};
@@ -144,6 +147,9 @@ void frontend_destroy(struct frontend *fe)
 	if (fe->http)
 		http_server_destroy(fe->http);
 	metrics_destroy(fe->metrics);
+	buf_done(&fe->scratch.out);
+	buf_done(&fe->scratch.piece);
+	buf_done(&fe->scratch.clean);
 	free(fe);
 }
 

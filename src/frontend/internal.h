@@ -19,6 +19,12 @@
 #include "text/template.h"
 #include "text/tokenizer.h"
 
+enum {
+	COMPLETION_TEXT_BYTES_MAX = 64 * 1024 * 1024, /* of a whole answer's JSON */
+	PIECE_BYTES_MAX = 64 * 1024, /* of one token */
+	SCRATCH_BYTES_KEPT = 64 * 1024, /* a larger answer's memory is given back at once */
+};
+
 enum model_state { MODEL_LOADING, MODEL_READY, MODEL_FAILED };
 
 struct model {
@@ -77,6 +83,10 @@ struct frontend {
 	uint32_t ready_workers;
 	void (*on_ready)(void *ctx);
 	void *ready_ctx;
+	/* Empty between two calls of a completion; shared by all, so that they stay in the cache. */
+	struct {
+		struct buf out, piece, clean;
+	} scratch;
 };
 
 /* model.c */

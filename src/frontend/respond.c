@@ -8,6 +8,14 @@ static bool is_chat(const struct completion *c)
 	return c->req.kind == API_CHAT;
 }
 
+/* Behind the text of an event without log-probabilities: [chat][usage is wanted]. */
+static const char *const text_closes[2][2] = {
+	{"\",\"logprobs\":null,\"finish_reason\":null}]}\n\n",
+		"\",\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n"},
+	{"\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n",
+		"\"},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n"},
+};
+
 int respond_init(struct completion *c)
 {
 	struct buf *b = &c->head;
@@ -19,6 +27,10 @@ int respond_init(struct completion *c)
 		c->id, object, (unsigned long long)(env_wall_us(c->fe->env) / 1000000));
 	json_out_cstr(b, c->model->name);
 	buf_add_str(b, ",\"choices\":[");
+	c->object_len = (uint32_t)b->len;
+	buf_add_str(b, "{\"index\":");
+	c->text_open = is_chat(c) ? ",\"delta\":{\"content\":\"" : ",\"text\":\"";
+	c->text_close = text_closes[is_chat(c)][c->req.include_usage];
 	return b->failed ? -ENOMEM : 0;
 }
 
@@ -43,20 +55,20 @@ static void out_bytes(struct buf *out, const struct buf *piece)
 
 static void take_piece(struct completion *c, uint32_t token)
 {
-	buf_reset(&c->piece);
-	tokenizer_piece(c->model->tokenizer, token, true, &c->piece);
+	buf_reset(piece_of(c));
+	tokenizer_piece(c->model->tokenizer, token, true, piece_of(c));
 }
 
 /* {"token":..,"logprob":..,"bytes":[..]   (left open) */
 static void out_chat_token(struct completion *c, uint32_t token, float logprob)
 {
 	take_piece(c, token);
-	buf_add_str(&c->out, "{\"token\":");
-	json_out_str(&c->out, buf_str(&c->piece), c->piece.len);
-	buf_add_str(&c->out, ",\"logprob\":");
-	out_logprob(&c->out, logprob);
-	buf_add_str(&c->out, ",\"bytes\":");
-	out_bytes(&c->out, &c->piece);
+	buf_add_str(out_of(c), "{\"token\":");
+	json_out_str(out_of(c), buf_str(piece_of(c)), piece_of(c)->len);
+	buf_add_str(out_of(c), ",\"logprob\":");
+	out_logprob(out_of(c), logprob);
+	buf_add_str(out_of(c), ",\"bytes\":");
+	out_bytes(out_of(c), piece_of(c));
 }
 
 static void out_chat_logprob(struct completion *c, const struct choice *ch, uint32_t i)
@@ -64,14 +76,14 @@ static void out_chat_logprob(struct completion *c, const struct choice *ch, uint
 	uint32_t top = c->req.top_logprobs;
 
 	out_chat_token(c, ch->in.tokens[i], ch->in.logprobs[i]);
-	buf_add_str(&c->out, ",\"top_logprobs\":[");
+	buf_add_str(out_of(c), ",\"top_logprobs\":[");
 	for (uint32_t k = 0; k < top; k++) {
 		if (k)
-			buf_add_byte(&c->out, ',');
+			buf_add_byte(out_of(c), ',');
 		out_chat_token(c, ch->in.top_tokens[i * top + k], ch->in.top_logprobs[i * top + k]);
-		buf_add_byte(&c->out, '}');
+		buf_add_byte(out_of(c), '}');
 	}
-	buf_add_str(&c->out, "]}");
+	buf_add_str(out_of(c), "]}");
 }
 
 /* The answer's tokens from..to; an end token is not text and has no entry. */
@@ -84,15 +96,15 @@ static void out_chat_logprobs(struct completion *c, const struct choice *ch, uin
 {
 	const char *comma = "";
 
-	buf_add_str(&c->out, "{\"content\":[");
+	buf_add_str(out_of(c), "{\"content\":[");
 	for (uint32_t i = from; i < to; i++) {
 		if (!has_entry(c, ch, i))
 			continue;
-		buf_add_str(&c->out, comma);
+		buf_add_str(out_of(c), comma);
 		out_chat_logprob(c, ch, i);
 		comma = ",";
 	}
-	buf_add_str(&c->out, "],\"refusal\":null}");
+	buf_add_str(out_of(c), "],\"refusal\":null}");
 }
 
 static size_t count_chars(const struct buf *b)
@@ -107,16 +119,16 @@ static void out_top_map(struct completion *c, const struct choice *ch, uint32_t 
 {
 	uint32_t top = c->req.top_logprobs;
 
-	buf_add_byte(&c->out, '{');
+	buf_add_byte(out_of(c), '{');
 	for (uint32_t k = 0; k < top; k++) {
 		take_piece(c, ch->in.top_tokens[i * top + k]);
 		if (k)
-			buf_add_byte(&c->out, ',');
-		json_out_str(&c->out, buf_str(&c->piece), c->piece.len);
-		buf_add_byte(&c->out, ':');
-		out_logprob(&c->out, ch->in.top_logprobs[i * top + k]);
+			buf_add_byte(out_of(c), ',');
+		json_out_str(out_of(c), buf_str(piece_of(c)), piece_of(c)->len);
+		buf_add_byte(out_of(c), ':');
+		out_logprob(out_of(c), ch->in.top_logprobs[i * top + k]);
 	}
-	buf_add_byte(&c->out, '}');
+	buf_add_byte(out_of(c), '}');
 }
 
 /* The four lists of the older form, one after another. */
@@ -127,18 +139,18 @@ static void out_cell(struct completion *c, struct choice *ch, uint32_t i, enum c
 	switch (column) {
 	case COLUMN_TOKENS:
 		take_piece(c, ch->in.tokens[i]);
-		json_out_str(&c->out, buf_str(&c->piece), c->piece.len);
+		json_out_str(out_of(c), buf_str(piece_of(c)), piece_of(c)->len);
 		break;
 	case COLUMN_LOGPROBS:
-		out_logprob(&c->out, ch->in.logprobs[i]);
+		out_logprob(out_of(c), ch->in.logprobs[i]);
 		break;
 	case COLUMN_TOP:
 		out_top_map(c, ch, i);
 		break;
 	default:
 		take_piece(c, ch->in.tokens[i]);
-		json_out_u64(&c->out, ch->text_chars);
-		ch->text_chars += count_chars(&c->piece);
+		json_out_u64(out_of(c), ch->text_chars);
+		ch->text_chars += count_chars(piece_of(c));
 	}
 }
 
@@ -149,30 +161,30 @@ static void out_completion_logprobs(struct completion *c, struct choice *ch, uin
 
 	for (enum column column = 0; column < COLUMN_COUNT; column++) {
 		const char *comma = "";
-		buf_add_str(&c->out, names[column]);
+		buf_add_str(out_of(c), names[column]);
 		if (column == COLUMN_TOP && !c->req.top_logprobs) {
-			buf_add_str(&c->out, "null,");
+			buf_add_str(out_of(c), "null,");
 			continue;
 		}
 		if (column == COLUMN_TOP)
-			buf_add_byte(&c->out, '[');
+			buf_add_byte(out_of(c), '[');
 		for (uint32_t i = from; i < to; i++) {
 			if (!has_entry(c, ch, i))
 				continue;
-			buf_add_str(&c->out, comma);
+			buf_add_str(out_of(c), comma);
 			out_cell(c, ch, i, column);
 			comma = ",";
 		}
 		if (column == COLUMN_TOP)
-			buf_add_str(&c->out, "],");
+			buf_add_str(out_of(c), "],");
 	}
-	buf_add_str(&c->out, "]}");
+	buf_add_str(out_of(c), "]}");
 }
 
 static void out_logprobs(struct completion *c, struct choice *ch, uint32_t from, uint32_t to)
 {
 	if (!c->req.logprobs || from >= to)
-		buf_add_str(&c->out, "null");
+		buf_add_str(out_of(c), "null");
 	else if (is_chat(c))
 		out_chat_logprobs(c, ch, from, to);
 	else
@@ -183,20 +195,19 @@ static void out_logprobs(struct completion *c, struct choice *ch, uint32_t from,
 
 static void event_begin(struct completion *c, const struct choice *ch)
 {
-	buf_add(&c->out, c->head.data, c->head.len);
-	buf_add(&c->out, "{\"index\":", 9);
-	json_out_u64(&c->out, ch->index);
+	buf_add(out_of(c), c->head.data, c->head.len);
+	json_out_u64(out_of(c), ch->index);
 }
 
 static void event_end(struct completion *c, const char *finish)
 {
 	if (finish)
-		buf_printf(&c->out, ",\"finish_reason\":\"%s\"}]", finish);
+		buf_printf(out_of(c), ",\"finish_reason\":\"%s\"}]", finish);
 	else
-		buf_add(&c->out, ",\"finish_reason\":null}]", 23);
+		buf_add(out_of(c), ",\"finish_reason\":null}]", 23);
 	if (c->req.include_usage)
-		buf_add_str(&c->out, ",\"usage\":null");
-	buf_add(&c->out, "}\n\n", 3);
+		buf_add_str(out_of(c), ",\"usage\":null");
+	buf_add(out_of(c), "}\n\n", 3);
 }
 
 /* What a choice's stream begins with: the role, or the prompt that is to be repeated. */
@@ -207,13 +218,13 @@ static void event_first(struct completion *c, struct choice *ch)
 		return;
 	event_begin(c, ch);
 	if (is_chat(c)) {
-		buf_add_str(&c->out, ",\"delta\":{\"role\":\"assistant\",\"content\":\"\"}");
+		buf_add_str(out_of(c), ",\"delta\":{\"role\":\"assistant\",\"content\":\"\"}");
 	} else {
 		const struct api_text *echo = &c->echo[ch->index / c->req.n];
-		buf_add_str(&c->out, ",\"text\":");
-		json_out_str(&c->out, echo->data, echo->len);
+		buf_add_str(out_of(c), ",\"text\":");
+		json_out_str(out_of(c), echo->data, echo->len);
 	}
-	buf_add_str(&c->out, ",\"logprobs\":null");
+	buf_add_str(out_of(c), ",\"logprobs\":null");
 	event_end(c, NULL);
 }
 
@@ -225,15 +236,16 @@ static void event_text(struct completion *c, struct choice *ch, const struct buf
 	if (!text->len && !(c->req.logprobs && from < to))
 		return;
 	event_begin(c, ch);
+	buf_add_str(out_of(c), c->text_open);
+	json_out_str_inside(out_of(c), buf_str(text), text->len);
+	if (!c->req.logprobs) {
+		buf_add_str(out_of(c), c->text_close);
+		return;
+	}
 	if (is_chat(c))
-		buf_add(&c->out, ",\"delta\":{\"content\":\"", 21);
+		buf_add(out_of(c), "\"},\"logprobs\":", 14);
 	else
-		buf_add(&c->out, ",\"text\":\"", 9);
-	json_out_str_inside(&c->out, buf_str(text), text->len);
-	if (is_chat(c))
-		buf_add(&c->out, "\"},\"logprobs\":", 14);
-	else
-		buf_add(&c->out, "\",\"logprobs\":", 13);
+		buf_add(out_of(c), "\",\"logprobs\":", 13);
 	out_logprobs(c, ch, from, to);
 	event_end(c, NULL);
 }
@@ -243,7 +255,7 @@ static void give_text(struct completion *c, struct choice *ch, const struct buf 
 	if (c->req.stream)
 		event_text(c, ch, text, from, to);
 	else if (buf_add(&ch->text, buf_str(text), text->len) < 0)
-		c->out.failed = true;
+		out_of(c)->failed = true;
 }
 
 /* tokens to text */
@@ -251,8 +263,8 @@ static void give_text(struct completion *c, struct choice *ch, const struct buf 
 /* What is in piece may pass on, but for what may become a stop string. True when one was found. */
 static bool pass_stops(struct completion *c, struct choice *ch)
 {
-	buf_reset(&c->clean);
-	return stop_scan_push(ch->scan, buf_str(&c->piece), c->piece.len, &c->clean, NULL) != STOP_NONE;
+	buf_reset(clean_of(c));
+	return stop_scan_push(ch->scan, buf_str(piece_of(c)), piece_of(c)->len, clean_of(c), NULL) != STOP_NONE;
 }
 
 static void one_token(struct completion *c, struct choice *ch)
@@ -262,15 +274,15 @@ static void one_token(struct completion *c, struct choice *ch)
 
 	ch->rendered++;
 	c->generated_tokens++;
-	buf_reset(&c->piece);
-	if (!is_end && detok_push(&ch->detok, token, &c->piece) < 0)
-		c->out.failed = true;
+	buf_reset(piece_of(c));
+	if (!is_end && detok_push(&ch->detok, token, piece_of(c)) < 0)
+		out_of(c)->failed = true;
 	if (!ch->scan) {
-		give_text(c, ch, &c->piece, i, i + !is_end);
+		give_text(c, ch, piece_of(c), i, i + !is_end);
 		return;
 	}
 	ch->stopped = pass_stops(c, ch);
-	give_text(c, ch, &c->clean, i, i + !is_end);
+	give_text(c, ch, clean_of(c), i, i + !is_end);
 	if (!ch->stopped)
 		return;
 	ch->state = CHOICE_DONE;
@@ -281,7 +293,7 @@ static void one_token(struct completion *c, struct choice *ch)
 
 void respond_tokens(struct completion *c, struct choice *ch)
 {
-	while (ch->in.taken < ch->in.len && (!c->req.stream || c->out.len < COMPLETION_QUEUED_BYTES))
+	while (ch->in.taken < ch->in.len && (!c->req.stream || out_of(c)->len < COMPLETION_QUEUED_BYTES))
 		one_token(c, ch);
 }
 
@@ -289,17 +301,17 @@ void respond_finish(struct completion *c, struct choice *ch)
 {
 	ASSERT(ch->state == CHOICE_DONE);
 	if (!ch->stopped) {
-		buf_reset(&c->piece);
-		if (detok_finish(&ch->detok, &c->piece) < 0)
-			c->out.failed = true;
+		buf_reset(piece_of(c));
+		if (detok_finish(&ch->detok, piece_of(c)) < 0)
+			out_of(c)->failed = true;
 		if (ch->scan && pass_stops(c, ch)) {
 			ch->finish = "stop";
-			give_text(c, ch, &c->clean, 0, 0);
+			give_text(c, ch, clean_of(c), 0, 0);
 		} else if (ch->scan) {
-			stop_scan_finish(ch->scan, &c->clean);
-			give_text(c, ch, &c->clean, 0, 0);
+			stop_scan_finish(ch->scan, clean_of(c));
+			give_text(c, ch, clean_of(c), 0, 0);
 		} else {
-			give_text(c, ch, &c->piece, 0, 0);
+			give_text(c, ch, piece_of(c), 0, 0);
 		}
 	}
 	ch->state = CHOICE_ENDED;
@@ -307,67 +319,67 @@ void respond_finish(struct completion *c, struct choice *ch)
 	if (!c->req.stream)
 		return;
 	event_begin(c, ch);
-	buf_add_str(&c->out, is_chat(c) ? ",\"delta\":{}" : ",\"text\":\"\"");
-	buf_add_str(&c->out, ",\"logprobs\":null");
+	buf_add_str(out_of(c), is_chat(c) ? ",\"delta\":{}" : ",\"text\":\"\"");
+	buf_add_str(out_of(c), ",\"logprobs\":null");
 	event_end(c, ch->finish);
 }
 
 static void out_usage(struct completion *c)
 {
-	buf_add_str(&c->out, "\"usage\":{\"prompt_tokens\":");
-	json_out_u64(&c->out, c->prompt_tokens);
-	buf_add_str(&c->out, ",\"completion_tokens\":");
-	json_out_u64(&c->out, c->generated_tokens);
-	buf_add_str(&c->out, ",\"total_tokens\":");
-	json_out_u64(&c->out, c->prompt_tokens + c->generated_tokens);
-	buf_add_str(&c->out, ",\"prompt_tokens_details\":{\"cached_tokens\":");
-	json_out_u64(&c->out, c->cached_tokens);
-	buf_add_str(&c->out, "}}");
+	buf_add_str(out_of(c), "\"usage\":{\"prompt_tokens\":");
+	json_out_u64(out_of(c), c->prompt_tokens);
+	buf_add_str(out_of(c), ",\"completion_tokens\":");
+	json_out_u64(out_of(c), c->generated_tokens);
+	buf_add_str(out_of(c), ",\"total_tokens\":");
+	json_out_u64(out_of(c), c->prompt_tokens + c->generated_tokens);
+	buf_add_str(out_of(c), ",\"prompt_tokens_details\":{\"cached_tokens\":");
+	json_out_u64(out_of(c), c->cached_tokens);
+	buf_add_str(out_of(c), "}}");
 }
 
 void respond_stream_end(struct completion *c)
 {
 	if (c->req.include_usage) {
-		buf_add(&c->out, c->head.data, c->head.len);
-		buf_add_str(&c->out, "],");
+		buf_add(out_of(c), c->head.data, c->object_len);
+		buf_add_str(out_of(c), "],");
 		out_usage(c);
-		buf_add_str(&c->out, "}\n\n");
+		buf_add_str(out_of(c), "}\n\n");
 	}
-	buf_add_str(&c->out, "data: [DONE]\n\n");
+	buf_add_str(out_of(c), "data: [DONE]\n\n");
 }
 
 void respond_stream_error(struct completion *c, const struct api_error *e)
 {
-	buf_reset(&c->out);
-	buf_add_str(&c->out, "data: ");
-	api_error_json(&c->out, e);
-	buf_add_str(&c->out, "\n\n");
+	buf_reset(out_of(c));
+	buf_add_str(out_of(c), "data: ");
+	api_error_json(out_of(c), e);
+	buf_add_str(out_of(c), "\n\n");
 }
 
 static void out_whole_choice(struct completion *c, struct choice *ch)
 {
-	buf_add_str(&c->out, "{\"index\":");
-	json_out_u64(&c->out, ch->index);
-	buf_add_str(&c->out, is_chat(c) ? ",\"message\":{\"role\":\"assistant\",\"content\":\"" : ",\"text\":\"");
+	buf_add_str(out_of(c), "{\"index\":");
+	json_out_u64(out_of(c), ch->index);
+	buf_add_str(out_of(c), is_chat(c) ? ",\"message\":{\"role\":\"assistant\",\"content\":\"" : ",\"text\":\"");
 	if (c->req.echo) {
 		const struct api_text *echo = &c->echo[ch->index / c->req.n];
-		json_out_str_inside(&c->out, echo->data, echo->len);
+		json_out_str_inside(out_of(c), echo->data, echo->len);
 	}
-	json_out_str_inside(&c->out, buf_str(&ch->text), ch->text.len);
-	buf_add_str(&c->out, is_chat(c) ? "\",\"refusal\":null},\"logprobs\":" : "\",\"logprobs\":");
+	json_out_str_inside(out_of(c), buf_str(&ch->text), ch->text.len);
+	buf_add_str(out_of(c), is_chat(c) ? "\",\"refusal\":null},\"logprobs\":" : "\",\"logprobs\":");
 	out_logprobs(c, ch, 0, ch->rendered);
-	buf_printf(&c->out, ",\"finish_reason\":\"%s\"}", ch->finish);
+	buf_printf(out_of(c), ",\"finish_reason\":\"%s\"}", ch->finish);
 }
 
 void respond_whole(struct completion *c)
 {
-	buf_add(&c->out, c->head.data, c->head.len);
+	buf_add(out_of(c), c->head.data, c->object_len);
 	for (uint32_t i = 0; i < c->choices_len; i++) {
 		if (i)
-			buf_add_byte(&c->out, ',');
+			buf_add_byte(out_of(c), ',');
 		out_whole_choice(c, &c->choices[i]);
 	}
-	buf_add_str(&c->out, "],");
+	buf_add_str(out_of(c), "],");
 	out_usage(c);
-	buf_add_byte(&c->out, '}');
+	buf_add_byte(out_of(c), '}');
 }

@@ -12,7 +12,12 @@
  * loop->graves until the turn ends, so that every frame on the stack may still look at it.
  *
  * Events are edge-triggered and all kinds are watched from the start. readable says that an edge came whose bytes were
- * not all read; blocked says that the kernel took less than all. Pausing is a flag. */
+ * not all read; blocked says that the kernel took less than all. Pausing is a flag. A read that gets less than there is
+ * room for has emptied the socket (epoll(7)): what comes later makes a new edge. Only where the edge told of more than
+ * bytes (an end, an error, urgent data, at which a read stops) reading goes on until the kernel says what it is. */
+
+#define OUT_BYTES_MAX (SIZE_MAX / 4) /* its owner bounds it: env_conn_queued */
+#define ENDS (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
 
 static void unlink_all(struct env_conn *c)
 {
@@ -35,7 +40,7 @@ static void conn_kill(struct env_conn *c)
 		connect_forget(c);
 	if (c->fd < 0)
 		return;
-	event_del(&c->ev);
+	poll_del(l, &c->poll);
 	close(c->fd);
 	c->fd = -1;
 	listeners_fd_freed(l);
@@ -119,7 +124,7 @@ static bool conn_read_once(struct env_conn *c)
 	if (n < 0 && errno == EINTR)
 		return true;
 	if (n < 0 && errno == EAGAIN) {
-		c->readable = false;
+		c->readable = c->to_the_end = false;
 		if (c->broken)
 			conn_tell_closed(c, c->fail);
 		return false;
@@ -132,8 +137,8 @@ static bool conn_read_once(struct env_conn *c)
 		conn_eof(c);
 		return false;
 	}
-	/* A short read does not tell that the socket is empty: a peer that left with our bytes unread comes as one edge,
-	 * data and error together, which libevent does not tell from data alone. So the read that says EAGAIN is made. */
+	if ((size_t)n < READ_BYTES && !c->to_the_end)
+		c->readable = false;
 	if (c->ops && c->ops->on_data && !c->finishing)
 		c->ops->on_data(c->ctx, l->read_buf, (size_t)n);
 	return !c->dead && c->readable && !c->paused;
@@ -179,20 +184,21 @@ static void conn_opened(struct env_conn *c)
 		c->ops->on_open(c->ctx);
 }
 
-static void on_event(evutil_socket_t fd, short what, void *arg)
+static void on_event(struct pollee *p, uint32_t events)
 {
-	struct env_conn *c = arg;
+	struct env_conn *c = CONTAINER_OF(p, struct env_conn, poll);
 
-	(void)fd;
 	if (c->connecting)
 		conn_opened(c);
 	if (c->dead || c->connecting)
 		return;
-	if (what & (EV_READ | EV_CLOSED))
+	if (events & (EPOLLIN | EPOLLPRI | ENDS))
 		c->readable = true;
-	if (what & EV_CLOSED)
+	if (events & (EPOLLPRI | ENDS))
+		c->to_the_end = true;
+	if (events & (EPOLLRDHUP | EPOLLHUP))
 		c->hung_up = true;
-	if (what & EV_WRITE && c->blocked) {
+	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR) && c->blocked) {
 		c->blocked = false;
 		flush_later(c);
 	}
@@ -209,8 +215,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 
 int conn_watch(struct env_conn *c)
 {
-	event_assign(&c->ev, c->loop->base, c->fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event, c);
-	return event_add(&c->ev, NULL) < 0 ? -ENOMEM : 0;
+	return poll_add(c->loop, &c->poll, c->fd, EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 }
 
 static struct env_conn *conn_new(struct loop *l, int fd)
@@ -219,9 +224,10 @@ static struct env_conn *conn_new(struct loop *l, int fd)
 
 	if (!c)
 		return NULL;
+	c->poll.fn = on_event;
 	c->loop = l;
 	c->fd = fd;
-	buf_init(&c->out, SIZE_MAX / 4);
+	buf_init(&c->out, OUT_BYTES_MAX);
 	list_init(&c->dirty);
 	list_init(&c->ready);
 	list_add_tail(&l->conns, &c->link);
@@ -289,12 +295,36 @@ static void out_compact(struct env_conn *c)
 	c->out_sent = 0;
 }
 
+/* An idle stream holds no buffer; small ones go round among the streams that write, so that nothing is allocated. */
+static void out_borrow(struct env_conn *c)
+{
+	struct loop *l = c->loop;
+
+	if (l->spare_outs_count)
+		c->out = l->spare_outs[--l->spare_outs_count];
+}
+
+static void out_return(struct env_conn *c)
+{
+	struct loop *l = c->loop;
+
+	if (!c->out.data || c->out.cap > SPARE_OUT_BYTES_MAX || l->spare_outs_count == SPARE_OUTS_MAX) {
+		buf_done(&c->out);
+		return;
+	}
+	buf_reset(&c->out);
+	l->spare_outs[l->spare_outs_count++] = c->out;
+	buf_init(&c->out, OUT_BYTES_MAX);
+}
+
 int conn_op_write(struct env *e, struct env_conn *c, const void *data, size_t len)
 {
 	(void)e;
 	ASSERT(!c->dead);
 	if (len == 0 || c->finishing || c->fail || c->broken)
 		return 0;
+	if (!c->out.data)
+		out_borrow(c);
 	out_compact(c);
 	if (buf_add(&c->out, data, len) < 0)
 		return -ENOMEM;
@@ -361,7 +391,7 @@ static void conn_write_failed(struct env_conn *c, int code)
 	c->broken = true;
 	if (!c->fail)
 		c->fail = code;
-	c->readable = true;
+	c->readable = c->to_the_end = true;
 	ready_later(c);
 }
 
@@ -388,8 +418,7 @@ static void conn_linger(struct env_conn *c)
 
 static void conn_drained(struct env_conn *c)
 {
-	/* An idle stream holds no buffer. */
-	buf_done(&c->out);
+	out_return(c);
 	c->out_sent = 0;
 	if (c->finishing) {
 		conn_linger(c);

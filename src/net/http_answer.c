@@ -245,6 +245,19 @@ void http_write(struct http_exchange *x, const void *data, size_t len)
 	}
 	memcpy(end, "\r\n", 2);
 	char *begin = hex_put(end, len);
+	if (len <= HTTP_SMALL_CHUNK_BYTES) {
+		/* Copying a small one is cheaper than three calls. */
+		struct buf *b = &c->s->scratch;
+		buf_reset(b);
+		buf_add(b, begin, (size_t)(size + sizeof size - begin));
+		buf_add(b, data, len);
+		buf_add(b, "\r\n", 2);
+		if (b->failed)
+			http_conn_broken(c);
+		else
+			send_bytes(c, b->data, b->len);
+		return;
+	}
 	send_bytes(c, begin, (size_t)(size + sizeof size - begin));
 	send_bytes(c, data, len);
 	send_bytes(c, "\r\n", 2);

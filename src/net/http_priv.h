@@ -16,6 +16,7 @@ enum {
 	HTTP_STALL_TICKS = 4, /* progress of a slow reader is looked at so often in the time it has */
 	HTTP_EXTRA_BYTES_MAX = 16 * 1024, /* headers a handler adds to one answer */
 	HTTP_DATE_BYTES = 32,
+	HTTP_SMALL_CHUNK_BYTES = 1024,
 };
 
 /* Where a header's texts begin in head. */

@@ -2,6 +2,7 @@
 #include "text/detok.h"
 
 #include "base/utf8.h"
+#include "text/tokenizer_impl.h"
 
 #include <string.h>
 
@@ -56,15 +57,31 @@ static int pass(struct detok *d, const char *s, size_t len, struct buf *ret)
 	return code;
 }
 
-int detok_push(struct detok *d, uint32_t token, struct buf *ret)
+/* The token's bytes, behind those that wait when there are any. */
+static int joined(struct detok *d, uint32_t token, const char **ret, size_t *ret_len)
 {
+	uint32_t len;
+	const char *bytes = token_table_piece(&d->tokenizer->table, token, &len);
+
+	*ret = bytes;
+	*ret_len = len;
+	if (!d->wait_len)
+		return 0;
 	buf_reset(&d->piece);
 	int code = buf_add(&d->piece, d->wait, d->wait_len);
-	code = code < 0 ? code : tokenizer_piece(d->tokenizer, token, false, &d->piece);
+	code = code < 0 ? code : buf_add(&d->piece, bytes, len);
+	*ret = buf_str(&d->piece);
+	*ret_len = d->piece.len;
+	return code;
+}
+
+int detok_push(struct detok *d, uint32_t token, struct buf *ret)
+{
+	const char *s;
+	size_t len;
+	int code = joined(d, token, &s, &len);
 	if (code < 0)
 		return code;
-	const char *s = buf_str(&d->piece);
-	size_t len = d->piece.len;
 	if (d->strip_space && len > 0) {
 		d->strip_space = false;
 		size_t skip = s[0] == ' ' ? 1 : 0;

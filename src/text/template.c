@@ -193,7 +193,7 @@ static int add_part(const struct chat_template *c, const struct ll_part *part, s
 	int code = 0;
 	while (code == 0 && (next = memmem(part->text + done, part->len - done, NONCHAR, 2))) {
 		size_t at = (size_t)(next - part->text);
-		uint32_t rank;
+		uint32_t rank = 0;
 		bool veiled = read_veil(next, part->len - at, &rank) && rank < c->tokenizer->controls.v.len;
 		size_t skip = veiled ? (size_t)VEIL_LEN : 2;
 		code = buf_add(&p->text, part->text + done, at - done + (veiled ? 0 : skip));

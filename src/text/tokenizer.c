@@ -14,9 +14,10 @@ int tokenizer_load(struct tokenizer **ret, const char *spec, struct err *err)
 	if (code < 0)
 		return err_wrap(err, "could not load tokenizer \"%s\"", spec);
 	t->spec = strdup(spec);
-	if (!t->spec) {
+	code = t->spec ? token_table_build(&t->table, t, err) : err_set(err, -ENOMEM, "out of memory");
+	if (code < 0) {
 		tokenizer_destroy(t);
-		return err_set(err, -ENOMEM, "out of memory");
+		return code;
 	}
 	*ret = t;
 	return 0;
@@ -27,6 +28,7 @@ void tokenizer_destroy(struct tokenizer *t)
 	if (!t)
 		return;
 	specials_done(&t->controls);
+	token_table_done(&t->table);
 	free(t->spec);
 	t->ops->destroy(t);
 }
@@ -58,12 +60,12 @@ uint32_t tokenizer_eos(const struct tokenizer *t)
 
 bool tokenizer_is_eog(const struct tokenizer *t, uint32_t id)
 {
-	return t->ops->is_eog(t, id);
+	return token_table_flags(&t->table, id) & TOKEN_IS_EOG;
 }
 
 bool tokenizer_is_control(const struct tokenizer *t, uint32_t id)
 {
-	return t->ops->is_control(t, id);
+	return token_table_flags(&t->table, id) & TOKEN_IS_CONTROL;
 }
 
 const char *tokenizer_template(const struct tokenizer *t)
@@ -78,7 +80,11 @@ bool tokenizer_adds_space(const struct tokenizer *t)
 
 int tokenizer_piece(const struct tokenizer *t, uint32_t id, bool special, struct buf *ret)
 {
-	return t->ops->piece(t, id, special, ret);
+	uint32_t len;
+	const char *bytes = token_table_piece(&t->table, id, &len);
+
+	/* Only tokens that are empty otherwise have a text of their own when special. */
+	return len || !special ? buf_add(ret, bytes, len) : t->ops->piece(t, id, true, ret);
 }
 
 /* --- Segments --------------------------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 
 #include "llama/vocab.h"
 #include "text/specials.h"
+#include "text/token_table.h"
 #include "text/tokenizer.h"
 
 struct tokenizer_ops {
@@ -14,6 +15,7 @@ struct tokenizer_ops {
 	 * TEXT_RUN_MAX. continues: the text goes on from a cut inside a run, so nothing may be put in front. */
 	int (*encode)(const struct tokenizer *t, const char *text, size_t len, bool continues, struct tokens *ret,
 		struct err *err);
+	/* What the table is made of at load, and asked for the text of control tokens (special) later. */
 	int (*piece)(const struct tokenizer *t, uint32_t id, bool special, struct buf *ret);
 	bool (*is_eog)(const struct tokenizer *t, uint32_t id);
 	bool (*is_control)(const struct tokenizer *t, uint32_t id);
@@ -30,6 +32,7 @@ struct tokenizer {
 	bool add_bos, add_eos, adds_space;
 	const char *template; /* borrowed from the kind */
 	struct specials controls; /* control tokens only */
+	struct token_table table;
 };
 
 int tokenizer_byte_create(struct tokenizer **ret, struct err *err) MUST_USE;
