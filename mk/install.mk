@@ -8,6 +8,7 @@ $(BUILD)/gen/build_facts.h: FORCE
 	$(Q)mkdir -p $(@D); { \
 	echo '#define BUILD_COMMIT "$(shell git describe --always --dirty --abbrev=12 2>/dev/null)"'; \
 	echo '#define BUILD_LLAMA_CPP "$(shell sed -n 's/^VERSION=//p' scripts/llama)"'; \
+	echo '#define BUILD_LIBEVENT "$(call pc_version,libevent_core)"'; \
 	echo '#define BUILD_LLHTTP "$(LLHTTP_VERSION)"'; \
 	echo '#define BUILD_JANSSON "$(call pc_version,jansson)"'; \
 	echo '#define BUILD_LIBFYAML "$(call pc_version,libfyaml)"'; \

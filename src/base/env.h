@@ -1,5 +1,5 @@
 /* env.h - the seam: everything that is outside comes through struct env. Clock, timers, randomness, byte streams, and
- * work handed to a pool and back. net/ gives the real one (epoll), sim/ a fake one that runs from a seed in one
+ * work handed to a pool and back. net/ gives the real one (libevent), sim/ a fake one that runs from a seed in one
  * thread. Request life cycle, queue, scheduler and policies never call the clock, a socket or a thread themselves.
  *
  * Thread: an env belongs to one loop; every call below and every callback happens on it (except env_job.work).

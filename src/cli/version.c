@@ -33,6 +33,7 @@ static const struct {
 	{"sanitizer", SANITIZER_TEXT},
 	{"cuda", CUDA_TEXT},
 	{"llama.cpp", BUILD_LLAMA_CPP},
+	{"libevent", BUILD_LIBEVENT},
 	{"llhttp", BUILD_LLHTTP},
 	{"jansson", BUILD_JANSSON},
 	{"libfyaml", BUILD_LIBFYAML},

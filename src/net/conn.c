@@ -12,12 +12,9 @@
  * loop->graves until the turn ends, so that every frame on the stack may still look at it.
  *
  * Events are edge-triggered and all kinds are watched from the start. readable says that an edge came whose bytes were
- * not all read; blocked says that the kernel took less than all. Pausing is a flag. A read that gets less than there is
- * room for has emptied the socket (epoll(7)): what comes later makes a new edge. Only where the edge told of more than
- * bytes (an end, an error, urgent data, at which a read stops) reading goes on until the kernel says what it is. */
+ * not all read; blocked says that the kernel took less than all. Pausing is a flag. */
 
 #define OUT_BYTES_MAX (SIZE_MAX / 4) /* its owner bounds it: env_conn_queued */
-#define ENDS (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
 
 static void unlink_all(struct env_conn *c)
 {
@@ -40,7 +37,7 @@ static void conn_kill(struct env_conn *c)
 		connect_forget(c);
 	if (c->fd < 0)
 		return;
-	poll_del(l, &c->poll);
+	event_del(&c->ev);
 	close(c->fd);
 	c->fd = -1;
 	listeners_fd_freed(l);
@@ -124,7 +121,7 @@ static bool conn_read_once(struct env_conn *c)
 	if (n < 0 && errno == EINTR)
 		return true;
 	if (n < 0 && errno == EAGAIN) {
-		c->readable = c->to_the_end = false;
+		c->readable = false;
 		if (c->broken)
 			conn_tell_closed(c, c->fail);
 		return false;
@@ -137,8 +134,8 @@ static bool conn_read_once(struct env_conn *c)
 		conn_eof(c);
 		return false;
 	}
-	if ((size_t)n < READ_BYTES && !c->to_the_end)
-		c->readable = false;
+	/* A short read does not tell that the socket is empty: a peer that left with our bytes unread comes as one edge,
+	 * data and error together, which libevent does not tell from data alone. So the read that says EAGAIN is made. */
 	if (c->ops && c->ops->on_data && !c->finishing)
 		c->ops->on_data(c->ctx, l->read_buf, (size_t)n);
 	return !c->dead && c->readable && !c->paused;
@@ -184,21 +181,20 @@ static void conn_opened(struct env_conn *c)
 		c->ops->on_open(c->ctx);
 }
 
-static void on_event(struct pollee *p, uint32_t events)
+static void on_event(evutil_socket_t fd, short what, void *arg)
 {
-	struct env_conn *c = CONTAINER_OF(p, struct env_conn, poll);
+	struct env_conn *c = arg;
 
+	(void)fd;
 	if (c->connecting)
 		conn_opened(c);
 	if (c->dead || c->connecting)
 		return;
-	if (events & (EPOLLIN | EPOLLPRI | ENDS))
+	if (what & (EV_READ | EV_CLOSED))
 		c->readable = true;
-	if (events & (EPOLLPRI | ENDS))
-		c->to_the_end = true;
-	if (events & (EPOLLRDHUP | EPOLLHUP))
+	if (what & EV_CLOSED)
 		c->hung_up = true;
-	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR) && c->blocked) {
+	if (what & EV_WRITE && c->blocked) {
 		c->blocked = false;
 		flush_later(c);
 	}
@@ -215,7 +211,8 @@ static void on_event(struct pollee *p, uint32_t events)
 
 int conn_watch(struct env_conn *c)
 {
-	return poll_add(c->loop, &c->poll, c->fd, EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	event_assign(&c->ev, c->loop->base, c->fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event, c);
+	return event_add(&c->ev, NULL) < 0 ? -ENOMEM : 0;
 }
 
 static struct env_conn *conn_new(struct loop *l, int fd)
@@ -224,7 +221,6 @@ static struct env_conn *conn_new(struct loop *l, int fd)
 
 	if (!c)
 		return NULL;
-	c->poll.fn = on_event;
 	c->loop = l;
 	c->fd = fd;
 	buf_init(&c->out, OUT_BYTES_MAX);
@@ -391,7 +387,7 @@ static void conn_write_failed(struct env_conn *c, int code)
 	c->broken = true;
 	if (!c->fail)
 		c->fail = code;
-	c->readable = c->to_the_end = true;
+	c->readable = true;
 	ready_later(c);
 }
 

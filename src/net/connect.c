@@ -49,7 +49,7 @@ static int connect_to(struct env_conn *c, const struct sockaddr *sa, socklen_t l
 	if (conn_watch(c) < 0) {
 		close(fd);
 		c->fd = -1;
-		return err_set(err, -ENOMEM, "could not watch a socket");
+		return err_set(err, -ENOMEM, "could not watch a socket: out of memory");
 	}
 	/* A Unix socket answers at once, also with a refusal; the owner hears of either from the loop. */
 	if (code < 0 && code != -EINPROGRESS)

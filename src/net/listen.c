@@ -9,14 +9,12 @@
  * watched until an fd is freed or 100 ms have passed. When the retry meets the same wall, the loop's spare fd makes room
  * to take one waiting peer and turn it away: it learns that it will not be served, instead of waiting for nothing. */
 
-static void starve(struct env_listener *l, bool again);
-
 static void watch_if_wanted(struct env_listener *l)
 {
 	if (l->paused || l->starved)
-		poll_del(l->loop, &l->poll);
-	else if (!l->poll.added && poll_add(l->loop, &l->poll, l->fd, EPOLLIN) < 0)
-		starve(l, false); /* no memory in the kernel: try again when the timer says so */
+		event_del(&l->ev);
+	else
+		event_add(&l->ev, NULL);
 }
 
 int spare_open(void)
@@ -84,10 +82,11 @@ static void accept_all(struct env_listener *l, bool was_starved)
 	}
 }
 
-static void on_event(struct pollee *p, uint32_t events)
+static void on_event(evutil_socket_t fd, short what, void *arg)
 {
-	(void)events;
-	accept_all(CONTAINER_OF(p, struct env_listener, poll), false);
+	(void)fd;
+	(void)what;
+	accept_all(arg, false);
 }
 
 void listeners_retry(void *ctx)
@@ -272,7 +271,8 @@ void listener_op_close(struct env *e, struct env_listener *l)
 	l->dead = true;
 	list_del(&l->link);
 	list_add_tail(&l->loop->dead_listeners, &l->link);
-	poll_del(l->loop, &l->poll);
+	if (event_initialized(&l->ev))
+		event_del(&l->ev);
 	path_remove(l);
 	if (l->fd >= 0)
 		close(l->fd);
@@ -286,11 +286,13 @@ int listener_op_listen(struct env *e, const char *addr, const struct env_listene
 
 	if (!l)
 		return err_set(err, -ENOMEM, "could not listen on \"%s\": out of memory", addr);
-	*l = (struct env_listener){.poll.fn = on_event, .loop = loop, .fd = -1, .ops = ops, .ctx = ctx};
+	*l = (struct env_listener){.loop = loop, .fd = -1, .ops = ops, .ctx = ctx};
 	list_add_tail(&loop->listeners, &l->link);
 	int r = listener_open(l, addr, err);
-	if (r == 0 && (r = poll_add(loop, &l->poll, l->fd, EPOLLIN)) < 0)
-		err_set_errno(err, r, "could not watch the socket");
+	if (r == 0) {
+		event_assign(&l->ev, loop->base, l->fd, EV_READ | EV_PERSIST, on_event, l);
+		r = event_add(&l->ev, NULL) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
+	}
 	if (r < 0) {
 		listener_op_close(e, l);
 		(void)err_wrap(err, "could not listen on \"%s\"", addr);

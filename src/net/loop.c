@@ -14,10 +14,12 @@ struct post {
 	void *arg;
 };
 
-/* An fd that somebody watches. */
+/* An fd or a signal that somebody watches. */
 struct watch {
-	struct pollee poll; /* first */
+	struct event ev;
 	struct list link; /* in loop->watches */
+	int fd; /* or the signal's number */
+	bool is_signal;
 	void (*fn)(void *ctx, int fd);
 	void *ctx;
 };
@@ -78,27 +80,25 @@ static void run_done_jobs(struct loop *l)
 	}
 }
 
-static void on_wake(struct pollee *p, uint32_t events)
+static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
-	struct loop *l = CONTAINER_OF(p, struct loop, wake);
 	uint64_t count;
-	ssize_t n = read(p->fd, &count, sizeof count);
+	ssize_t n = read(fd, &count, sizeof count);
 
 	(void)n;
-	(void)events;
-	run_done_jobs(l);
-	run_posts(l);
-	signals_tell(l);
+	(void)what;
+	run_done_jobs(arg);
+	run_posts(arg);
 }
 
-static void on_timer_fd(struct pollee *p, uint32_t events)
+static void on_timer_fd(evutil_socket_t fd, short what, void *arg)
 {
-	struct loop *l = CONTAINER_OF(p, struct loop, timer);
+	struct loop *l = arg;
 	uint64_t count;
-	ssize_t n = read(p->fd, &count, sizeof count);
+	ssize_t n = read(fd, &count, sizeof count);
 
 	(void)n;
-	(void)events;
+	(void)what;
 	l->armed_us = UINT64_MAX;
 }
 
@@ -138,7 +138,7 @@ static void turn(struct loop *l)
 	arm_timer_fd(l);
 	l->now_us = 0;
 	l->in_turn = true;
-	poll_wait(l, !has_work_left(l));
+	event_base_loop(l->base, has_work_left(l) ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
 	conns_read_ready(l);
 	run_timers(l);
 	conns_tell_failed(l);
@@ -179,35 +179,49 @@ int loop_post(struct loop *l, void (*fn)(void *arg), void *arg)
 	return 0;
 }
 
-static void on_watch(struct pollee *p, uint32_t events)
+static void on_watch(evutil_socket_t fd, short what, void *arg)
 {
-	struct watch *w = CONTAINER_OF(p, struct watch, poll);
+	struct watch *w = arg;
 
-	(void)events;
-	w->fn(w->ctx, p->fd);
+	(void)what;
+	w->fn(w->ctx, (int)fd);
 }
 
-int loop_watch_fd(struct loop *l, int fd, void (*fn)(void *ctx, int fd), void *ctx, struct err *err)
+static int watch_add(struct loop *l, int fd, bool is_signal, void (*fn)(void *ctx, int fd), void *ctx, struct err *err)
 {
 	struct watch *w = calloc(1, sizeof *w);
 
 	if (!w)
 		return err_set(err, -ENOMEM, "out of memory");
-	*w = (struct watch){.poll.fn = on_watch, .fn = fn, .ctx = ctx};
-	int r = poll_add(l, &w->poll, fd, EPOLLIN);
-	if (r < 0) {
+	w->fd = fd;
+	w->is_signal = is_signal;
+	w->fn = fn;
+	w->ctx = ctx;
+	event_assign(&w->ev, l->base, fd, (short)((is_signal ? EV_SIGNAL : EV_READ) | EV_PERSIST), on_watch, w);
+	if (event_add(&w->ev, NULL) < 0) {
 		free(w);
-		return err_set_errno(err, r, "could not watch descriptor %d", fd);
+		return err_set(
+			err, -EINVAL, is_signal ? "could not watch signal %d" : "could not watch descriptor %d", fd);
 	}
 	list_add_tail(&l->watches, &w->link);
 	return 0;
 }
 
-static void watch_free(struct loop *l, struct watch *w)
+static void watch_free(struct watch *w)
 {
-	poll_del(l, &w->poll);
+	event_del(&w->ev);
 	list_del(&w->link);
 	free(w);
+}
+
+int loop_on_signal(struct loop *l, int signo, void (*fn)(void *ctx, int signo), void *ctx, struct err *err)
+{
+	return watch_add(l, signo, true, fn, ctx, err);
+}
+
+int loop_watch_fd(struct loop *l, int fd, void (*fn)(void *ctx, int fd), void *ctx, struct err *err)
+{
+	return watch_add(l, fd, false, fn, ctx, err);
 }
 
 void loop_unwatch_fd(struct loop *l, int fd)
@@ -215,8 +229,8 @@ void loop_unwatch_fd(struct loop *l, int fd)
 	list_foreach_safe(it, &l->watches)
 	{
 		struct watch *w = list_entry(it, struct watch, link);
-		if (w->poll.fd == fd)
-			watch_free(l, w);
+		if (!w->is_signal && w->fd == fd)
+			watch_free(w);
 	}
 }
 
@@ -301,17 +315,25 @@ static int fds_open(struct loop *l, struct err *err)
 	return 0;
 }
 
-static int poll_begin(struct loop *l, struct err *err)
+static int base_open(struct loop *l, struct err *err)
 {
-	int r = poll_open(l);
+	struct event_config *config = event_config_new();
 
-	l->wake.fn = on_wake;
-	l->timer.fn = on_timer_fd;
-	if (r == 0)
-		r = poll_add(l, &l->wake, l->wake_fd, EPOLLIN);
-	if (r == 0)
-		r = poll_add(l, &l->timer, l->timer_fd, EPOLLIN);
-	return r < 0 ? err_set_errno(err, r, "could not start the event loop") : 0;
+	if (!config)
+		return err_set(err, -ENOMEM, "out of memory");
+	/* Streams rely on edges and on news of a closed peer, so it must be epoll; changes go to the kernel in batches.
+	 * The base is used from one thread only. */
+	event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_O1 | EV_FEATURE_EARLY_CLOSE);
+	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+	l->base = event_base_new_with_config(config);
+	event_config_free(config);
+	if (!l->base)
+		return err_set(err, -ENOSYS, "could not start the event loop: the system has no epoll");
+	event_assign(&l->wake_ev, l->base, l->wake_fd, EV_READ | EV_PERSIST, on_wake, l);
+	event_assign(&l->timer_ev, l->base, l->timer_fd, EV_READ | EV_PERSIST, on_timer_fd, l);
+	if (event_add(&l->wake_ev, NULL) < 0 || event_add(&l->timer_ev, NULL) < 0)
+		return err_set(err, -ENOMEM, "could not start the event loop: out of memory");
+	return 0;
 }
 
 static int pools_open(struct loop *l, const struct loop_config *c, struct err *err)
@@ -333,7 +355,7 @@ static struct loop *loop_new(void)
 	if (!l)
 		return NULL;
 	l->env.ops = &loop_ops;
-	l->epoll_fd = l->wake_fd = l->timer_fd = l->spare_fd = -1;
+	l->wake_fd = l->timer_fd = l->spare_fd = -1;
 	l->armed_us = UINT64_MAX;
 	l->linger_timer = (struct env_timer){.fn = conns_linger_expire, .ctx = l};
 	l->starved_timer = (struct env_timer){.fn = listeners_retry, .ctx = l};
@@ -343,7 +365,7 @@ static struct loop *loop_new(void)
 	rng_secret(&seed, sizeof seed);
 	rng_init(&l->rng, seed);
 	struct list *lists[] = {&l->conns, &l->graves, &l->dirty, &l->ready, &l->lingering, &l->failed, &l->listeners,
-		&l->dead_listeners, &l->watches, &l->signals};
+		&l->dead_listeners, &l->watches};
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		list_init(lists[i]);
 	return l;
@@ -361,7 +383,7 @@ int loop_create(struct loop **ret, const struct loop_config *config, struct err 
 	if (r == 0)
 		r = fds_open(l, err);
 	if (r == 0)
-		r = poll_begin(l, err);
+		r = base_open(l, err);
 	if (r == 0)
 		r = pools_open(l, config, err);
 	if (r < 0)
@@ -398,12 +420,17 @@ void loop_destroy(struct loop *l)
 		pool_stop(&l->pools[i]);
 	connect_jobs_free(&l->done);
 	while (!list_empty(&l->watches))
-		watch_free(l, list_first(&l->watches, struct watch, link));
-	signals_free(l);
+		watch_free(list_first(&l->watches, struct watch, link));
 	timer_heap_done(&l->timers);
 	for (uint32_t i = 0; i < l->spare_outs_count; i++)
 		buf_done(&l->spare_outs[i]);
-	close_fd(l->epoll_fd);
+	if (l->base) {
+		if (event_initialized(&l->wake_ev))
+			event_del(&l->wake_ev);
+		if (event_initialized(&l->timer_ev))
+			event_del(&l->timer_ev);
+		event_base_free(l->base);
+	}
 	close_fd(l->wake_fd);
 	close_fd(l->timer_fd);
 	close_fd(l->spare_fd);

@@ -1,4 +1,4 @@
-/* loop.h - the real struct env: epoll, Unix and TCP streams, worker pools, signals.
+/* loop.h - the real struct env: libevent's loop, Unix and TCP streams, worker pools, signals.
  *
  * Thread: create, run and destroy on one thread; loop_stop and loop_post from any. TCP_NODELAY on every TCP stream,
  * CLOEXEC on every fd. Running out of fds pauses listeners until one is free and never spins. */

@@ -1,4 +1,4 @@
-/* loop_priv.h - what the files of the loop share. Not for other files.
+/* loop_priv.h - what loop.c, conn.c, listen.c and pool.c share. Not for other files.
  *
  * One turn of the loop:
  *
@@ -17,9 +17,10 @@
 #include "net/addr.h"
 #include "net/loop.h"
 
+#include <event2/event.h>
+#include <event2/event_struct.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/epoll.h>
 
 enum {
 	READ_BYTES = 64 * 1024, /* one read */
@@ -31,17 +32,8 @@ enum {
 	RESOLVER_STACK_BYTES = 512 * 1024,
 	POOL_RESOLVER = ENV_POOL_COUNT, /* our own: names to addresses */
 	POOL_COUNT,
-	POLLED_MAX = 128, /* events taken from the kernel in one turn; the rest comes in the next */
-	SIGNALS_MAX = 64,
 	SPARE_OUTS_MAX = 64, /* send buffers kept for the next stream that writes */
 	SPARE_OUT_BYTES_MAX = 4096, /* larger ones are given back */
-};
-
-/* A descriptor that the loop watches; a member of what it belongs to. fn is called with EPOLL* bits. */
-struct pollee {
-	void (*fn)(struct pollee *p, uint32_t events);
-	int fd;
-	bool added;
 };
 
 /* Jobs wait in one queue a pool; done ones wait in the loop's, which the loop empties when woken. */
@@ -59,7 +51,7 @@ struct pool {
 };
 
 struct env_conn {
-	struct pollee poll; /* edge-triggered, all kinds, added once: no system call to pause, resume or arm a write */
+	struct event ev; /* edge-triggered, all kinds, added once: no system call to pause, resume or arm a write */
 	struct loop *loop;
 	struct list link; /* in loop->conns, or loop->graves when dead */
 	struct list dirty; /* in loop->dirty: has something to flush; or in loop->failed or loop->lingering */
@@ -74,14 +66,11 @@ struct env_conn {
 	struct net_addr addr; /* the peer's */
 	int fd;
 	int fail; /* what on_closed will be told; 0: nothing happened */
-	bool connecting, paused, eof, blocked, undrained, finishing, lingering, broken, dead;
-	bool readable; /* an edge came whose bytes were not all read */
-	bool hung_up; /* the peer's end has been told of */
-	bool to_the_end; /* reading goes on until the kernel says what is behind the bytes: an end, or an error */
+	bool connecting, paused, readable, hung_up, eof, blocked, undrained, finishing, lingering, broken, dead;
 };
 
 struct env_listener {
-	struct pollee poll;
+	struct event ev;
 	struct loop *loop;
 	struct list link; /* in loop->listeners */
 	const struct env_listener_ops *ops;
@@ -95,10 +84,8 @@ struct env_listener {
 
 struct loop {
 	struct env env; /* first */
-	int epoll_fd;
-	struct epoll_event polled[POLLED_MAX]; /* those of this turn */
-	int polled_count;
-	struct pollee wake, timer;
+	struct event_base *base;
+	struct event wake_ev, timer_ev;
 	int wake_fd, timer_fd, spare_fd;
 	struct buf spare_outs[SPARE_OUTS_MAX]; /* the last one given back is the first to be used: it is in the cache */
 	uint32_t spare_outs_count;
@@ -107,12 +94,11 @@ struct loop {
 	uint64_t armed_us; /* when timer_fd fires; UINT64_MAX: not at all */
 	struct timer_heap timers;
 	struct rng rng;
-	struct list conns, graves, dirty, ready, lingering, failed, listeners, dead_listeners, watches, signals;
+	struct list conns, graves, dirty, ready, lingering, failed, listeners, dead_listeners, watches;
 	struct env_timer linger_timer, starved_timer;
 	struct pool pools[POOL_COUNT];
 	uint8_t *read_buf;
 	atomic_bool stop;
-	_Atomic uint64_t signals_seen;
 	pthread_mutex_t lock; /* of what other threads hand over: posts and done */
 	struct post *posts, **posts_tail;
 	struct job_queue done;
@@ -126,19 +112,6 @@ static inline struct loop *loop_of(struct env *e)
 /* loop.c */
 uint64_t loop_now_us(struct loop *l);
 void loop_wake(struct loop *l);
-
-/* poll.c */
-int poll_open(struct loop *l);
-/* events: EPOLL* bits, as epoll_ctl takes them. 0 or -errno. */
-int poll_add(struct loop *l, struct pollee *p, int fd, uint32_t events) MUST_USE;
-/* Harmless when not added. fn is not called any more, also not for what came already. */
-void poll_del(struct loop *l, struct pollee *p);
-/* Wait, or only look, and call. */
-void poll_wait(struct loop *l, bool block);
-
-/* signal.c */
-void signals_tell(struct loop *l);
-void signals_free(struct loop *l);
 
 /* conn.c: the stream part of env_ops, and the steps of a turn. */
 int conn_op_connect(struct env *e, const char *addr, const struct env_conn_ops *ops, void *ctx, struct env_conn **ret,

@@ -264,7 +264,7 @@ def test_every_command_has_help(command):
 
 def test_version_states_what_it_was_built_with():
     said = stator("version").stdout
-    for word in ("stator", "commit", "compiler", "llama.cpp", "llhttp", "cuda"):
+    for word in ("stator", "commit", "compiler", "llama.cpp", "libevent", "cuda"):
         assert re.search(rf"^{re.escape(word)} +\S", said, re.M), said
     short = stator("--version").stdout.splitlines()[0].split()[-1]
     assert stator("version", "--short").stdout.strip() == short
