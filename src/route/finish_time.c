@@ -14,9 +14,9 @@
  *   nothing is ever learned about them. Waiting is at the worker's own speed: that difference is real at once.
  * - Those that decode there get slower by the context this prompt adds, for as long as it answers. But a momentary
  *   difference between two workers lasts only until later arrivals have filled it: with n requests running on each, one of
- *   n + 1 places is refilled while this one answers, so the difference counts 1 / (n + 1) of that time, a third of it as it
+ *   n + 1 places is refilled while this one answers, so the difference counts 1 / (n + 1) of that time, half of it as it
  *   fades. And where KV is full, room left free here is taken at once by those that wait: sending to the emptiest frees
- *   nobody. So fading = room / (3 (n + 1)), room = the part of the whole pool's KV that is free.
+ *   nobody. So fading = room / (2 (n + 1)), room = the part of the whole pool's KV that is free.
  * - A difference that lasts is another matter: a prefix so popular that its worker is always the busiest. There each request
  *   costs all that it costs: those that decode stand still for its prefill, and are slowed by its context, as many as there
  *   are more than elsewhere. excess = requests there in the mean of ten seconds, above the mean worker's by more than three
@@ -37,7 +37,7 @@
 #ifndef TUNE
 #define TUNE static const
 #endif
-TUNE double ft_behind = 1, ft_speed_power = 0.2, ft_fading = 1.0 / 3, ft_batch_factor = 2, ft_tie_part = 0.001,
+TUNE double ft_behind = 1, ft_speed_power = 0.2, ft_fading = 0.5, ft_batch_factor = 2, ft_tie_part = 0.001,
 	    ft_chance = 3;
 
 /* What is the same for all candidates of a decision. */

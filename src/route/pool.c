@@ -227,13 +227,21 @@ void pool_first_token(struct pool *p, struct pool_ticket *t)
 
 void pool_outcome(struct pool *p, struct pool_ticket *t, const struct route_outcome *outcome)
 {
+	(void)p;
 	t->outcome = *outcome;
-	if (!t->worker)
+}
+
+/* What was told last is how it went. */
+static void learn_outcome(struct pool *p, const struct pool_ticket *t)
+{
+	const struct route_outcome *o = &t->outcome;
+
+	if (o->generated)
+		p->answer_tokens += answer_gain * (o->generated - p->answer_tokens);
+	if (!t->first_us)
 		return;
-	if (outcome->generated)
-		p->answer_tokens += answer_gain * (outcome->generated - p->answer_tokens);
 	t->worker->calibration.cached_predicted += t->request.prompt_tokens - t->uncached;
-	t->worker->calibration.cached_actual += outcome->cached_tokens;
+	t->worker->calibration.cached_actual += o->cached_tokens;
 }
 
 static void count_ended(struct pool *p)
@@ -248,6 +256,7 @@ static void count_ended(struct pool *p)
 
 static void last_choice_ended(struct pool *p, struct pool_ticket *t)
 {
+	learn_outcome(p, t);
 	worker_prompt_done(t->worker, t);
 	worker_count_blocks(p, t->worker, t, false);
 	list_del(&t->queued.link); /* chosen, and given back before it was told */

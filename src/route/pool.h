@@ -101,7 +101,7 @@ enum pool_state pool_submit(struct pool *p, struct pool_ticket *t);
 void pool_cancel(struct pool *p, struct pool_ticket *t);
 /* The first token of a ticket is here: its prompt is no queued work any more. Harmless when said again. */
 void pool_first_token(struct pool *p, struct pool_ticket *t);
-/* How it went: for calibration and trust. Before the last pool_release. */
+/* How it went, told as often as more is known; what was told last before the last pool_release counts. */
 void pool_outcome(struct pool *p, struct pool_ticket *t, const struct route_outcome *outcome);
 /* One choice of a dispatched ticket has ended; idle again after the last. */
 void pool_release(struct pool *p, struct pool_ticket *t);

@@ -152,10 +152,17 @@ uint64_t worker_blocks_with(const struct pool *p, const struct pool_worker *w, c
 
 /* what it holds */
 
+static void clear(struct pool *p, struct pool_worker *w)
+{
+	kv_index_clear(p->index, w->index_slot);
+	if (!env_timer_is_set(&p->scrub))
+		env_timer_set_in(p->env, &p->scrub, 0);
+}
+
 static int differs(struct pool *p, struct pool_worker *w)
 {
 	w->mismatches++;
-	kv_index_clear(p->index, w->index_slot);
+	clear(p, w);
 	w->sync = KV_ABSENT;
 	return 1;
 }
@@ -173,13 +180,13 @@ int pool_worker_kv(struct pool *p, struct pool_worker *w, const struct msg_kv *k
 	enum kv_tier tier = (enum kv_tier)kv->tier;
 
 	if (kv->snapshot && w->sync != KV_FILLING) {
-		kv_index_clear(p->index, w->index_slot);
+		clear(p, w);
 		w->sync = KV_FILLING;
 	}
 	if (w->sync == KV_ABSENT)
 		return 0; /* changes of a state we do not have; the snapshot will hold them */
 	if (kv->cleared)
-		kv_index_clear(p->index, w->index_slot);
+		clear(p, w);
 	kv_index_drop(p->index, w->index_slot, tier, kv->removed.v, kv->removed.len);
 	/* What found no room is counted by the index, and still in the worker's digest. */
 	(void)kv_index_store(p->index, w->index_slot, tier, kv->stored.v, kv->stored.len);

@@ -110,9 +110,9 @@ static int print_turn(struct buf *out, const struct turn *t)
 		(unsigned long long)t->at_ms, t->prompt, t->answer);
 
 	for (uint32_t i = 0; i < whole && r == 0; i++)
-		r = buf_printf(out, "%s%llu", i ? ", " : "", (unsigned long long)((i < shared ? kind : own) + i));
+		r = buf_printf(out, "%s%llu", i ? ", " : "", (unsigned long long)(i < shared ? kind + i : own + i));
 	if (t->prompt % BLOCK && r == 0)
-		r = buf_printf(out, "%s%llu", whole ? ", " : "", (unsigned long long)((1ull << 50) + t->order));
+		r = buf_printf(out, "%s%llu", whole ? ", " : "", (1ull << 50) + (unsigned long long)t->order);
 	return r ? r : buf_printf(out, "]}\n");
 }
 
