@@ -4,6 +4,7 @@
 #include "load/load.h"
 #include "load/report.h"
 #include "net/loop.h"
+#include "sim/trace.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -36,6 +37,18 @@ static const struct flag flags_table[] = {
 			 "clients ask in a "
 			 "loop"},
 		.letter = 'r',
+		.arg = "X"},
+	{.key = {.name = "trace",
+		 .type = CONFIG_STRING,
+		 .help = "replay the requests of a trace (Mooncake JSONL, or the plain form) at their times"},
+		.arg = "FILE"},
+	{.key = {.name = "speed",
+		 .type = CONFIG_FLOAT,
+		 .def = "1",
+		 .min = 1e-6,
+		 .max = 1e6,
+		 .help = "divide the times of the trace by this"},
+		.letter = 'x',
 		.arg = "X"},
 	COUNT("requests", 'n', "0", 0, -1, "requests", "N", "stop after so many requests; 0: after --duration"),
 	DURATION("duration", 'd', "10s", "begin nothing after this; 0 with --requests: no end"),
@@ -91,6 +104,8 @@ struct bench {
 	struct loop *loop;
 	struct load *load;
 	struct load_config config;
+	struct trace trace;
+	struct workload_row *rows; /* of the trace */
 	struct report report;
 	char model[512], headers[HEADERS_BYTES_MAX];
 	uint64_t start_us, shown_tokens, shown_us;
@@ -139,6 +154,49 @@ static int model_find(struct bench *b, const char *url, struct err *err)
 	return r;
 }
 
+/* The rows of a trace; its hashes stay with b->trace. */
+static int trace_rows(struct bench *b, const char *path, struct err *err)
+{
+	int r = trace_read(&b->trace, path, TRACE_ID_TOKENS, err);
+
+	if (r < 0)
+		return r;
+	if (!b->trace.len)
+		return err_set(err, -EINVAL, "the trace \"%s\" has no requests", path);
+	b->rows = calloc(b->trace.len, sizeof *b->rows);
+	if (!b->rows)
+		return err_set(err, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < b->trace.len; i++) {
+		const struct trace_row *t = &b->trace.rows[i];
+
+		b->rows[i] = (struct workload_row){
+			t->at_us, b->trace.hashes + t->hashes, t->hashes_count, t->prompt_tokens, t->answer_tokens};
+	}
+	b->config.rows = b->rows;
+	b->config.rows_count = b->trace.len;
+	b->config.speed = flags_float(b->flags, "speed");
+	b->config.workload.block_tokens = b->trace.block_size;
+	return 0;
+}
+
+/* When it ends: a loop needs an end given, a trace has its own. */
+static int ends_read(struct bench *b, struct err *err)
+{
+	const struct flags *f = b->flags;
+	struct load_config *c = &b->config;
+
+	c->requests_max = flags_uint(f, "requests");
+	c->duration_us = flags_duration_us(f, "duration");
+	if ((c->requests_max || c->rows) && !flags_is_set(f, "duration"))
+		c->duration_us = 0;
+	if (!c->requests_max && !c->duration_us && !c->rows)
+		return err_set(err, -EINVAL, "this load would never end; give --duration or --requests");
+	c->warmup_us = flags_duration_us(f, "warmup");
+	if (c->duration_us && c->warmup_us >= c->duration_us)
+		return err_set(err, -EINVAL, "--warmup is as long as --duration: nothing would be counted");
+	return 0;
+}
+
 static int config_read(struct bench *b, const char *url, struct err *err)
 {
 	const struct flags *f = b->flags;
@@ -154,17 +212,14 @@ static int config_read(struct bench *b, const char *url, struct err *err)
 		return r;
 	c->clients = (uint32_t)flags_uint(f, "clients");
 	c->rate = flags_float(f, "rate");
-	if (c->rate > 0 && !flags_is_set(f, "clients"))
+	if (flags_str(f, "trace") && c->rate > 0)
+		return err_set(err, -EINVAL, "--trace has times of its own; leave --rate out");
+	if (flags_str(f, "trace") && (r = trace_rows(b, flags_str(f, "trace"), err)) < 0)
+		return r;
+	if ((c->rate > 0 || c->rows) && !flags_is_set(f, "clients"))
 		c->clients = LOAD_CLIENTS_MAX;
-	c->requests_max = flags_uint(f, "requests");
-	c->duration_us = flags_duration_us(f, "duration");
-	if (c->requests_max && !flags_is_set(f, "duration"))
-		c->duration_us = 0;
-	if (!c->requests_max && !c->duration_us)
-		return err_set(err, -EINVAL, "this load would never end; give --duration or --requests");
-	c->warmup_us = flags_duration_us(f, "warmup");
-	if (c->duration_us && c->warmup_us >= c->duration_us)
-		return err_set(err, -EINVAL, "--warmup is as long as --duration: nothing would be counted");
+	if ((r = ends_read(b, err)) < 0)
+		return r;
 	c->think_us = flags_duration_us(f, "think-time");
 	c->timeout_ms = (uint32_t)(flags_duration_us(f, "timeout") / 1000);
 	w->prefix_words = (uint32_t)flags_uint(f, "prefix-tokens");
@@ -191,6 +246,11 @@ static void describe(struct bench *b)
 	const struct workload *w = &b->config.workload;
 	struct buf out;
 
+	if (b->config.rows) {
+		snprintf(b->report.load, sizeof b->report.load, "%u requests of %s at speed %g", b->config.rows_count,
+			flags_str(b->flags, "trace"), b->config.speed);
+		return;
+	}
 	buf_init(&out, sizeof b->report.load - 1);
 	if (b->config.rate > 0)
 		buf_printf(&out, "%g conversations/s", b->config.rate);
@@ -355,6 +415,8 @@ static enum exit_status bench_run(const struct flags *flags)
 		snprintf(b.model, sizeof b.model, "%s", flags_str(flags, "model"));
 	if (config_read(&b, url, &err) < 0 || headers_write(&b, &err) < 0) {
 		command_complain("bench", "%s", err.msg);
+		trace_done(&b.trace);
+		free(b.rows);
 		return status;
 	}
 	b.report.url = url;
@@ -371,6 +433,8 @@ static enum exit_status bench_run(const struct flags *flags)
 	load_destroy(b.load);
 	if (b.loop)
 		loop_destroy(b.loop);
+	trace_done(&b.trace);
+	free(b.rows);
 	return status;
 }
 
@@ -381,7 +445,8 @@ const struct command command_bench = {
 		.text = "URL is any OpenAI-compatible server, by default http://127.0.0.1:8000. Without --rate, "
 			"clients "
 			"ask, wait for the answer and ask again (a closed loop). With --rate, conversations begin at "
-			"random moments (Poisson), and times count from when a request was due, so a server that "
+			"random moments (Poisson), with --trace requests come at the trace's times, and times count "
+			"from when a request was due, so a server that "
 			"stalls "
 			"does not look better for it. Ctrl-C stops asking and shows what was measured; a second one "
 			"gives up the answers under way.",

@@ -212,11 +212,9 @@ static void ask(struct client *c, uint64_t due_us)
 static void ask_row(struct client *c, uint32_t row, uint64_t due_us)
 {
 	struct load *l = c->load;
-	const struct load_row *r = &l->config.rows[row];
 	struct err err = {0};
 
-	workload_trace_body(
-		&l->config.workload, r->ids, r->ids_count, r->prompt_tokens, r->output_tokens, &l->body, &err);
+	workload_row_body(&l->config.workload, &l->config.rows[row], row, &l->body, &err);
 	send_body(c, due_us, false, &err);
 }
 

@@ -16,11 +16,6 @@
 
 enum { LOAD_CLIENTS_MAX = 16384 };
 
-struct load_row { /* of a trace, in order of at_us */
-	uint64_t at_us; /* from the start */
-	const uint64_t *ids;
-	uint32_t ids_count, prompt_tokens, output_tokens;
-};
 struct load_config {
 	struct workload workload;
 	struct http_url url;
@@ -28,7 +23,7 @@ struct load_config {
 	/* One of three: a closed loop of clients; else rate; else rows. */
 	uint32_t clients; /* closed: how many; open: connections at most */
 	double rate; /* sessions begun a second; 0: none */
-	const struct load_row *rows;
+	const struct workload_row *rows; /* of a trace; workload.block_tokens must be set */
 	uint32_t rows_count;
 	double speed; /* of the trace's clock; 0: 1 */
 	uint64_t think_us; /* mean of an exponential pause between an answer and the next question of a client */

@@ -12,11 +12,11 @@ static const char *const words[] = {"the", "and", "for", "are", "but", "not", "y
 _Static_assert(ARRAY_LEN(words) == 64, "a word takes six bits of a draw");
 
 /* The same key gives the same words. */
-static void words_add(struct buf *out, uint64_t seed, uint64_t key, uint32_t from, uint32_t count)
+static void words_add(struct buf *out, uint64_t seed, uint64_t key, uint32_t count)
 {
 	uint64_t stream = rng_keyed_u64(seed, key);
 
-	for (uint32_t i = from; i < from + count; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		buf_add_byte(out, ' ');
 		buf_add_str(out, words[rng_keyed_u64(stream, i / 10) >> (i % 10 * 6) & 63]);
 	}
@@ -60,13 +60,13 @@ static void turn_add(struct session *s)
 	if (s->turn == 0 && s->w->prefix_words) {
 		if (chat)
 			message_begin(&s->history, "system");
-		words_add(&s->history, s->w->seed, s->group, 0, s->w->prefix_words);
+		words_add(&s->history, s->w->seed, s->group, s->w->prefix_words);
 		if (chat)
 			buf_add_str(&s->history, "\"}");
 	}
 	if (chat)
 		message_begin(&s->history, "user");
-	words_add(&s->history, rng_u64(&s->rng), 0, 0, between(&s->rng, s->w->prompt_min, s->w->prompt_max));
+	words_add(&s->history, rng_u64(&s->rng), 0, between(&s->rng, s->w->prompt_min, s->w->prompt_max));
 	if (chat)
 		buf_add_str(&s->history, "\"}");
 }
@@ -116,20 +116,17 @@ void session_answered(struct session *s, const char *text, size_t len)
 	buf_add_byte(&s->history, '}');
 }
 
-int workload_trace_body(const struct workload *w, const uint64_t *ids, uint32_t ids_count, uint32_t prompt_tokens,
-	uint32_t output_tokens, struct buf *out, struct err *err)
+int workload_row_body(
+	const struct workload *w, const struct workload_row *row, uint32_t n, struct buf *out, struct err *err)
 {
-	uint32_t left = prompt_tokens;
+	uint32_t left = row->prompt_tokens;
 
-	body_begin(w, MAX(output_tokens, 1u), out);
+	body_begin(w, MAX(row->output_tokens, 1u), out);
 	if (w->endpoint == WORKLOAD_CHAT)
 		buf_add_str(out, "{\"role\":\"user\",\"content\":\"");
-	for (uint32_t i = 0; i < ids_count && left; i++) {
-		uint32_t n = MIN(left, (uint32_t)WORKLOAD_BLOCK_TOKENS);
-
-		words_add(out, w->seed, ids[i], 0, n);
-		left -= n;
-	}
+	for (uint32_t i = 0; i < row->hashes_count && left >= w->block_tokens; i++, left -= w->block_tokens)
+		words_add(out, w->seed, row->hashes[i], w->block_tokens);
+	words_add(out, ~w->seed, n, left);
 	if (w->endpoint == WORKLOAD_CHAT)
 		buf_add_str(out, "\"}");
 	return body_end(w, out, err);

@@ -16,7 +16,7 @@
 #include "base/rng.h"
 
 enum workload_endpoint { WORKLOAD_CHAT, WORKLOAD_COMPLETIONS };
-enum { WORKLOAD_BODY_BYTES_MAX = 16 * 1024 * 1024, WORKLOAD_BLOCK_TOKENS = 512 };
+enum { WORKLOAD_BODY_BYTES_MAX = 16 * 1024 * 1024 };
 
 struct workload {
 	const char *model; /* outlives it */
@@ -29,6 +29,7 @@ struct workload {
 	double temperature;
 	bool ignore_eos; /* ask for answers of exactly max_tokens (a field OpenAI's own servers refuse) */
 	uint64_t seed;
+	uint32_t block_tokens; /* of a trace's blocks */
 };
 
 struct session {
@@ -52,8 +53,16 @@ static inline bool session_over(const struct session *s)
 	return s->turn >= s->w->turns;
 }
 
-/* A row of a trace: block i of the prompt has the content that ids[i] stands for. */
-int workload_trace_body(const struct workload *w, const uint64_t *ids, uint32_t ids_count, uint32_t prompt_tokens,
-	uint32_t output_tokens, struct buf *out, struct err *err);
+/* A request of a trace, in order of at_us. */
+struct workload_row {
+	uint64_t at_us; /* from the start */
+	/* Of the whole blocks of the prompt: equal hashes stand for equal beginnings. Borrowed. */
+	const uint64_t *hashes;
+	uint32_t hashes_count;
+	uint32_t prompt_tokens, output_tokens;
+};
+/* The request body of row number n. What is behind its whole blocks is like no other's. 0 or -E2BIG. */
+int workload_row_body(
+	const struct workload *w, const struct workload_row *row, uint32_t n, struct buf *out, struct err *err);
 
 #endif

@@ -40,6 +40,18 @@ def test_a_page_is_written_beside_the_table(mock, tmp_path):
     assert page.read_text().startswith("<!doctype html>") and "<polyline" in page.read_text()
 
 
+def test_a_trace_is_replayed_and_shares_what_it_says_it_shares(mock, tmp_path):
+    trace = tmp_path / "t.jsonl"
+    rows = [{"timestamp": i * 20, "input_length": 600, "output_length": 4, "hash_ids": [i % 2, 100 + i]} for i in range(12)]
+    trace.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out, _ = bench(mock.url, "--trace", trace, "--speed", 0.5, "--endpoint", "completions", "--json")
+    report = json.loads(out)
+    assert report["completed"] == 12, report["errors"]
+    assert report["completion_tokens"] == 48
+    assert report["duration_s"] >= 11 * 0.04
+    assert report["cached_tokens"] > 0.4 * report["prompt_tokens"]
+
+
 def test_ctrl_c_shows_what_was_measured_so_far(mock):
     process = Process("bench", mock.url, "--duration", "1h", "-c", 2, "-o", 8)
     try:
@@ -58,6 +70,7 @@ def test_ctrl_c_shows_what_was_measured_so_far(mock):
     (["--duration", "0s"], "would never end"),
     (["--warmup", "20s", "--duration", "10s"], "nothing would be counted"),
     (["--client", "4"], "did you mean"),
+    (["--trace", "/nowhere.jsonl"], "/nowhere.jsonl"),
 ])
 def test_mistakes_are_one_sentence(args, said):
     run = subprocess.run([stator_bin(), "bench", *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -10,6 +10,7 @@
 static struct world w;
 static struct load *load;
 static bool over;
+static uint32_t workers = 2; /* of the next run */
 
 static void on_done(void *ctx)
 {
@@ -47,6 +48,7 @@ static const struct stats *run(const struct load_config *c)
 	struct world_config config;
 
 	world_config_default(&config, 3);
+	config.workers = workers;
 	config.frontend.listen = "web";
 	world_init(&w, &config);
 	world_wait_workers(&w, config.workers);
@@ -153,20 +155,25 @@ static void what_waits_for_a_connection_counts_from_when_it_was_due(void **state
 static void rows_of_a_trace_are_sent_at_their_times_and_share_their_blocks(void **state)
 {
 	(void)state;
-	static const uint64_t ids[] = {11, 12, 13};
-	static const struct load_row rows[] = {
-		{0, ids, 1, 200, 8}, {2000000, ids, 1, 200, 8}, {4000000, ids + 1, 1, 150, 4}};
+	static const uint64_t hashes[] = {11, 12, 13};
+	static const struct workload_row rows[] = {
+		{0, hashes, 2, 220, 8}, {2000000, hashes, 2, 210, 8}, {4000000, hashes + 2, 1, 150, 4}};
 	struct load_config c = config_default();
 
 	c.rows = rows;
 	c.rows_count = ARRAY_LEN(rows);
 	c.requests_max = 0;
 	c.speed = 2;
+	c.workload.block_tokens = 100;
+	workers = 1;
 	c.workload.endpoint = WORKLOAD_COMPLETIONS;
 	const struct stats *s = run(&c);
 	assert_int_equal(s->completed, 3);
 	assert_int_equal(s->records.v[2].due_us - s->records.v[0].due_us, 2000000);
-	assert_int_equal(s->records.v[1].prompt_tokens, s->records.v[0].prompt_tokens);
+	assert_int_equal(s->records.v[0].cached_tokens, 0);
+	assert_in_range(s->records.v[1].cached_tokens, 600, 900); /* 200 of 210 words, a byte a token */
+	assert_in_range(s->records.v[2].cached_tokens, 0, 64); /* the chat template's beginning at most */
+	workers = 2;
 	assert_int_equal(s->records.v[2].tokens, 4);
 	finish();
 }
