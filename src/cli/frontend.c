@@ -3,6 +3,7 @@
 #include "cli/process_flags.h"
 #include "frontend/frontend_main.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct flag flags_table[] = {
@@ -22,12 +23,47 @@ static const struct flag flags_table[] = {
 		 .help = "folder whose *.sock are workers, looked at again and again; instead of --workers"},
 		.arg = "DIR"},
 	FLAG_SECRET_FILE("shared with workers that are reached over TCP"),
-	{.key = {.name = "policy",
+	{.key = {.name = "kv-secret-file",
+		 .type = CONFIG_STRING,
+		 .help = "file with the secret of the KV domain, as the workers have it; without it nothing is known "
+			 "of "
+			 "their cached prefixes"},
+		.arg = "FILE"},
+	{.key = {.name = "router",
 		 .type = CONFIG_ENUM,
-		 .choices = "round-robin|random|least-loaded|kv",
-		 .def = "least-loaded",
-		 .help = "how a worker is picked for a request"},
+		 .choices = CONFIG_ROUTERS,
+		 .def = "kv",
+		 .help = "how a worker is picked for a request; kv is finish-time"},
 		.arg = "POLICY"},
+	{.key = {.name = "policy", .type = CONFIG_ENUM, .choices = CONFIG_ROUTERS, .help = "the same as --router"},
+		.arg = "POLICY"},
+#define FLAG_KNOB(n, hi, text)                                                                                         \
+	{                                                                                                              \
+		.key = {.name = n, .type = CONFIG_FLOAT, .max = hi, .help = "setting of dynamo-kv: " text}, .arg = "X" \
+	}
+	FLAG_KNOB("temperature", 100, "0 takes the best worker always"),
+	FLAG_KNOB("prefill-load-scale", 1000, "what a block to be computed costs against one that is decoded from"),
+	FLAG_KNOB("overlap-score-credit", 100, "what a cached block is worth"),
+	FLAG_KNOB("router-queue-threshold", 1000, "batches of prefill at each worker before requests are held back"),
+	{.key = {.name = "wspt",
+		 .type = CONFIG_BOOL,
+		 .help = "setting of dynamo-kv: short prompts held back go first, not the first to come"}},
+	{.key = {.name = "index-bytes-max",
+		 .type = CONFIG_BYTES,
+		 .min = 1048576,
+		 .max = 1099511627776,
+		 .help = "memory that each model's index of cached prefixes may take, 23 to 46 bytes a block; when it "
+			 "is full every 2nd, 4th, ... block is kept. 1 GiB when not given"},
+		.arg = "SIZE"},
+	{.key = {.name = "allow-direct",
+		 .type = CONFIG_BOOL,
+		 .def = "false",
+		 .help = "let clients name the worker of a request (header x-stator-worker)"}},
+	{.key = {.name = "allow-tenant",
+		 .type = CONFIG_BOOL,
+		 .def = "false",
+		 .help = "take tenant and priority of a request from headers (x-stator-tenant, x-stator-priority): for "
+			 "servers behind a gateway that sets them"}},
 	{.key = {.name = "min-workers",
 		 .type = CONFIG_UINT,
 		 .unit = "workers",
@@ -117,8 +153,51 @@ static void limits_take(const struct flags *f, struct http_limits *l)
 		l->body_bytes_max = flags_bytes(f, "max-body-bytes");
 }
 
+static const struct {
+	const char *flag, *name; /* as route_policy_parse calls it */
+} knobs[] = {
+	{"temperature", "router_temperature"},
+	{"prefill-load-scale", "prefill_load_scale"},
+	{"overlap-score-credit", "overlap_score_credit"},
+	{"router-queue-threshold", "router_queue_threshold"},
+};
+
+static const char *policy_name(const struct flags *f)
+{
+	return flags_str(f, flags_is_set(f, "policy") ? "policy" : "router");
+}
+
+/* A setting that would do nothing is a mistake. NULL, or the flag that is one. */
+static const char *idle_knob(const struct flags *f)
+{
+	if (!strcmp(policy_name(f), "dynamo-kv"))
+		return NULL;
+	for (uint32_t i = 0; i < ARRAY_LEN(knobs); i++)
+		if (flags_is_set(f, knobs[i].flag))
+			return knobs[i].flag;
+	return flags_is_set(f, "wspt") ? "wspt" : NULL;
+}
+
+/* The policy's name with its settings behind a colon, as route_policy_parse reads it. They are checked there. */
+static const char *policy_text(const struct flags *f, char *ret, size_t cap)
+{
+	char sep = ':';
+	int n = snprintf(ret, cap, "%s", policy_name(f));
+
+	for (uint32_t i = 0; i < ARRAY_LEN(knobs); i++) {
+		if (!flags_is_set(f, knobs[i].flag))
+			continue;
+		n += snprintf(ret + n, cap - (size_t)n, "%c%s=%g", sep, knobs[i].name, flags_float(f, knobs[i].flag));
+		sep = ',';
+	}
+	if (flags_is_set(f, "wspt") && flags_bool(f, "wspt"))
+		snprintf(ret + n, cap - (size_t)n, "%cwspt", sep);
+	return ret;
+}
+
 static void options_get(const struct flags *f, struct frontend_main_options *o)
 {
+	static char policy[256]; /* as long as the process, like all options */
 	bool in_dir = flags_is_set(f, "workers-dir");
 
 	frontend_main_options_default(o);
@@ -127,7 +206,12 @@ static void options_get(const struct flags *f, struct frontend_main_options *o)
 	o->config.listen = flags_str(f, "listen");
 	o->config.discovery = in_dir ? "directory" : "static";
 	o->config.discovery_arg = flags_str(f, in_dir ? "workers-dir" : "workers");
-	o->config.policy = flags_str(f, "policy");
+	o->config.policy = policy_text(f, policy, sizeof policy);
+	o->config.allow_direct = flags_bool(f, "allow-direct");
+	o->config.allow_tenant = flags_bool(f, "allow-tenant");
+	if (flags_is_set(f, "index-bytes-max"))
+		o->config.index_bytes_max = flags_bytes(f, "index-bytes-max");
+	o->kv_secret_file = flags_str(f, "kv-secret-file");
 	take_u32(f, "queue-len-max", &o->config.waiting_max);
 	o->config.user_specials = flags_bool(f, "allow-control-tokens");
 	o->api_keys_file = flags_str(f, "api-keys-file");
@@ -145,6 +229,11 @@ static enum exit_status frontend_run(const struct flags *flags)
 
 	if (flags_is_set(flags, "workers") == flags_is_set(flags, "workers-dir")) {
 		command_complain("frontend", "say where the workers are, with either --workers or --workers-dir");
+		return EXIT_USAGE;
+	}
+	if (idle_knob(flags)) {
+		command_complain("frontend", "--%s is a setting of the router dynamo-kv, but the router is %s",
+			idle_knob(flags), policy_name(flags));
 		return EXIT_USAGE;
 	}
 	process_log_setup(flags);

@@ -56,10 +56,12 @@ static const struct flag flags_table[] = {
 		 .max = 1024,
 		 .help = "compute threads of each worker; by default the CPUs are divided among the workers"},
 		.arg = "N"},
-	{.key = {.name = "policy",
+	{.key = {.name = "router",
 		 .type = CONFIG_ENUM,
-		 .choices = "round-robin|random|least-loaded|kv",
-		 .help = "how a worker is picked for a request; least-loaded when no one says"},
+		 .choices = CONFIG_ROUTERS,
+		 .help = "how a worker is picked for a request; kv when no one says, which is finish-time"},
+		.arg = "POLICY"},
+	{.key = {.name = "policy", .type = CONFIG_ENUM, .choices = CONFIG_ROUTERS, .help = "the same as --router"},
 		.arg = "POLICY"},
 	{.key = {.name = "api-keys",
 		 .type = CONFIG_STRING,
@@ -132,6 +134,8 @@ static int overrides_front(struct serve *s)
 		r = override_text(s, "api-keys", "Frontend", "api-keys-file");
 	if (r == 0)
 		r = override_text(s, "policy", "Router", "mode");
+	if (r == 0)
+		r = override_text(s, "router", "Router", "mode");
 	if (r == 0 && flags_is_set(s->flags, "log-json"))
 		r = override(s, "Frontend", "log-json", flags_bool(s->flags, "log-json") ? "true" : "false");
 	if (r == 0 && flags_is_set(s->flags, "drain-seconds")) {

@@ -244,5 +244,5 @@ const char *graph_router_mode(const struct graph *g)
 		return config_str(router, "mode");
 	if (config_is_set(router, "router"))
 		return config_str(router, "router");
-	return config_is_set(processor, "router") ? config_str(processor, "router") : "least-loaded";
+	return config_is_set(processor, "router") ? config_str(processor, "router") : "kv";
 }

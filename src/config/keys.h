@@ -16,6 +16,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The policies of route/policy.h by name (a test compares them): a room below this one knows them. */
+#define CONFIG_ROUTERS "finish-time|kv|dynamo-kv|prefix|round-robin|random|least-loaded|p2c|session|direct"
+
 enum config_type {
 	CONFIG_BOOL, /* true, false, yes, no, on, off */
 	CONFIG_INT, /* int64_t */

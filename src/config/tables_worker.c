@@ -14,7 +14,7 @@ const struct config_key config_keys_worker[CONFIG_KEYS_WORKER] = {
 	{.name = "served-model-name", .type = CONFIG_STRING, .help = "what clients call the model"},
 	{.name = "router",
 		.type = CONFIG_ENUM,
-		.choices = "round-robin|random|least-loaded|kv",
+		.choices = CONFIG_ROUTERS,
 		.help = "accepted from Common; workers publish their cache in any mode"},
 	{.name = "remote-prefill", .type = CONFIG_BOOL, .help = "let a prefill worker do the prompt"},
 	{.name = "conditional-disagg",

@@ -163,6 +163,37 @@ static void serve_metrics(struct frontend *fe, struct http_exchange *x)
 	buf_done(&b);
 }
 
+/* decisions */
+
+static void serve_decision(struct frontend *fe, struct http_exchange *x)
+{
+	struct api_error e = {0};
+	const char *id = http_path(x) + strlen("/stator/requests/");
+	struct buf b;
+
+	buf_init(&b, REPLY_BYTES_MAX);
+	if (explain_print(fe->explain, id, env_now_us(fe->env), &b)) {
+		reply_json(x, 200, &b);
+		return;
+	}
+	buf_done(&b);
+	api_error_set(&e, 404, "unknown_request", NULL,
+		"no decision is known for the request \"%.128s\"; the last %d are kept, by x-request-id", id,
+		EXPLAIN_RECORDS);
+	api_error_reply(x, &e);
+}
+
+static void serve_decisions(struct frontend *fe, struct http_exchange *x)
+{
+	struct buf b;
+
+	buf_init(&b, REPLY_BYTES_MAX);
+	buf_add_str(&b, "{\"requests\":");
+	explain_print_all(fe->explain, env_now_us(fe->env), &b);
+	buf_add_str(&b, "}");
+	reply_json(x, 200, &b);
+}
+
 /* A path that ends with "/" takes what follows it. */
 static const struct endpoint endpoints[] = {
 	{"POST", "/v1/chat/completions", false, serve_chat},
@@ -171,6 +202,8 @@ static const struct endpoint endpoints[] = {
 	{"GET", "/v1/models/", false, serve_model},
 	{"POST", "/tokenize", false, text_api_tokenize},
 	{"POST", "/detokenize", false, text_api_detokenize},
+	{"GET", "/stator/requests", false, serve_decisions},
+	{"GET", "/stator/requests/", false, serve_decision},
 	{"GET", "/health", true, serve_health},
 	{"GET", "/ready", true, serve_health},
 	{"GET", "/live", true, serve_live},

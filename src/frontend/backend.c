@@ -2,6 +2,8 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "kv/hash.h"
+#include "kv/index.h"
 
 #include <stdio.h>
 
@@ -62,10 +64,29 @@ void backend_model_ready(struct backend *b)
 			LOG_F("why", log_str("too many workers")));
 		return;
 	}
+	if (b->kv_missed)
+		link_resync(b->conn);
+	b->kv_missed = false;
 	metric_set(b->up, 1);
 	frontend_worker_up(b->fe);
 	log_info("worker is up", LOG_F("worker", log_str(b->name)), LOG_F("model", log_str(b->model->name)),
 		LOG_F("addr", log_str(link_addr(b->conn))));
+}
+
+/* Prefix hashes mean the same on both sides only with one secret and one block size. */
+static void check_kv(struct backend *b)
+{
+	const struct msg_card *card = link_card(b->conn);
+
+	if (card->kv_seed_check != kv_hash_seed_check(b->fe->kv_seed))
+		log_warn("worker's cached prefixes are not known here: it was started with another KV secret (give "
+			 "both the same --kv-secret-file); it gets requests by load alone",
+			LOG_F("worker", log_str(b->name)));
+	else if (card->block_size != b->model->block_size)
+		log_warn("worker's cached prefixes are not known here: its blocks are of another size than those of "
+			 "the model's first worker",
+			LOG_F("worker", log_str(b->name)), LOG_F("block_size", log_u64(card->block_size)),
+			LOG_F("first", log_u64(b->model->block_size)));
 }
 
 static void on_up(void *ctx, struct link *l)
@@ -74,7 +95,7 @@ static void on_up(void *ctx, struct link *l)
 	struct err err;
 
 	snprintf(b->name, sizeof b->name, "%s", link_card(l)->worker.data);
-	b->draining = false;
+	b->draining = b->kv_missed = false;
 	b->model = model_of_card(b->fe, link_card(l), &err);
 	if (!b->model) {
 		log_error("worker not used", LOG_F("worker", log_str(b->name)), LOG_F("why", log_str(err.msg)));
@@ -82,6 +103,7 @@ static void on_up(void *ctx, struct link *l)
 	}
 	b->model->users++;
 	model_fit_context(b->model);
+	check_kv(b);
 	add_metrics(b);
 	backend_model_ready(b);
 }
@@ -178,28 +200,46 @@ static void on_turn(void *ctx, struct link *l)
 	completions_flush(((struct backend *)ctx)->fe);
 }
 
+/* What we know of its cache and what it says are two things: count, say so once, and ask for all of it again. */
+static void resync(struct backend *b)
+{
+	metric_add(b->mismatches, 1);
+	if (!b->mismatch_told)
+		log_warn("worker's cached prefixes differ from what it reported; asking again",
+			LOG_F("worker", log_str(b->name)));
+	b->mismatch_told = true;
+	link_resync(b->conn);
+}
+
+static void on_kv(void *ctx, struct link *l, const struct msg_kv *kv)
+{
+	struct backend *b = ctx;
+
+	(void)l;
+	if (!b->worker)
+		b->kv_missed = true; /* its model is being loaded */
+	else if (pool_worker_kv(b->model->pool, b->worker, kv))
+		resync(b);
+}
+
 static void on_step(void *ctx, struct link *l, const struct msg_step *step)
 {
 	struct backend *b = ctx;
-	const struct kv_record *kv = link_kv(l);
 
+	(void)l;
 	if (!b->model)
 		return;
-	if (b->worker)
-		(void)pool_worker_report(b->model->pool, b->worker, step);
 	metric_set(b->running, step->running);
 	metric_set(b->waiting, step->waiting);
 	metric_observe(b->step, step->duration_us);
 	metric_set(b->preemptions, (int64_t)step->preemptions);
 	metric_set(b->cells, step->cells);
 	metric_set(b->cells_used, step->cells_used);
-	metric_set(b->blocks, kv->blocks.len);
-	if (kv->mismatches == b->mismatches_seen)
+	if (!b->worker)
 		return;
-	metric_add(b->mismatches, kv->mismatches - b->mismatches_seen);
-	b->mismatches_seen = kv->mismatches;
-	log_warn("worker's cached prefixes differ from what it reported; asking again",
-		LOG_F("worker", log_str(b->name)));
+	metric_set(b->blocks, kv_index_held(pool_index(b->model->pool), pool_worker_slot(b->worker)));
+	if (pool_worker_report(b->model->pool, b->worker, step))
+		resync(b);
 }
 
 static void on_drain(void *ctx, struct link *l)
@@ -223,5 +263,6 @@ const struct link_handler backend_link_handler = {
 	.on_done = on_done,
 	.on_turn = on_turn,
 	.on_step = on_step,
+	.on_kv = on_kv,
 	.on_drain = on_drain,
 };

@@ -171,6 +171,7 @@ static void after_parse(struct completion *c)
 	}
 	c->model->users++;
 	c->context_max = c->model->context_max;
+	c->block_size = c->model->block_size;
 	c->state = COMPLETION_TEXT;
 	c->text_us = env_now_us(c->fe->env);
 	start_job(c);
@@ -219,9 +220,37 @@ static void on_shed(struct pool_ticket *t, enum pool_shed why)
 	struct run *r = CONTAINER_OF(t, struct run, ticket);
 	struct api_error e = {0};
 
-	(void)why;
-	shed_error(r->model, false, &e);
+	if (why == POOL_SHED_DEADLINE)
+		api_error_set(
+			&e, 504, "deadline_exceeded", NULL, "the request's time was over before a worker was free");
+	else
+		shed_error(r->model, false, &e);
 	completion_fail(r->completion, &e);
+}
+
+/* Keep why, and say it on the answer. */
+static void explain(struct completion *c, struct run *r)
+{
+	char header[256];
+	const struct explain_decision d = {
+		.request_id = c->request_id,
+		.model = c->model->name,
+		.endpoint = completion_endpoint(c),
+		.worker = r->backend->name,
+		.prompt = r->index,
+		.block_size = c->block_size,
+		.blocks = r->hashes_len,
+		.now_us = env_now_us(c->fe->env),
+		.pool = c->model->pool,
+		.ticket = &r->ticket,
+	};
+
+	r->explained = explain_note(c->fe->explain, &d);
+	if (r->index)
+		return;
+	http_add_header(c->x, "x-stator-worker", r->backend->name);
+	explain_header(header, sizeof header, &d);
+	http_add_header(c->x, "x-stator-route", header);
 }
 
 static int dispatch(struct run *r)
@@ -230,8 +259,8 @@ static int dispatch(struct run *r)
 
 	metric_observe(c->model->queue, r->ticket.ready_us - r->ticket.submitted_us);
 	int err = run_dispatch(r);
-	if (err == 0 && r == c->runs[0])
-		http_add_header(c->x, "x-stator-worker", r->backend->name);
+	if (err == 0)
+		explain(c, r);
 	return err;
 }
 
@@ -248,7 +277,13 @@ static int submit(struct completion *c, struct run *r)
 	struct api_error e = {0};
 
 	r->ticket.request = (struct route_request){
-		.prompt_tokens = r->prompt_len, .max_tokens = c->max_tokens, .choices = r->flights_len};
+		.prompt_tokens = r->prompt_len,
+		.max_tokens = c->max_tokens,
+		.choices = r->flights_len,
+		.hashes = r->hashes,
+		.hashes_count = r->hashes_len,
+	};
+	r->ticket.uses = r->uses;
 	r->ticket.on_ready = on_ready;
 	r->ticket.on_shed = on_shed;
 	switch (pool_submit(c->model->pool, &r->ticket)) {

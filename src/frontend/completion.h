@@ -46,6 +46,12 @@ struct run {
 	struct backend *backend;
 	struct tokens prompt;
 	uint32_t prompt_len; /* also when prompt has been freed */
+	uint32_t index; /* of the request's prompts */
+	/* Prefix hashes of its whole blocks, and a byte for each: how many requests used it. One allocation. */
+	uint64_t *hashes;
+	uint8_t *uses;
+	uint32_t hashes_len;
+	uint64_t explained; /* number of its decision in explain */
 	uint32_t refs;
 	uint32_t flights_len;
 	struct flight flights[];
@@ -102,7 +108,7 @@ struct completion {
 	struct choice *choices;
 	uint32_t choices_len, choices_open; /* open: not CHOICE_ENDED */
 	uint32_t flights_flying, max_tokens;
-	uint32_t context_max; /* the model's when the prompt was made; text threads must not look there */
+	uint32_t context_max, block_size; /* the model's when the prompt was made; text threads must not look there */
 	struct stops *stops;
 	struct api_text *echo; /* one a prompt, with req.echo */
 	uint64_t prompt_tokens, cached_tokens, generated_tokens;

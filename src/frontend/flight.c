@@ -26,6 +26,7 @@ void run_unref(struct run *r)
 		return;
 	ASSERT(r->ticket.state == POOL_IDLE);
 	vec_done(&r->prompt);
+	free(r->hashes);
 	free(r);
 }
 
@@ -209,12 +210,22 @@ static void fail_choice(struct choice *ch, int status, const char *code, const c
 	completion_fail(ch->completion, &e);
 }
 
+static void note_first_token(struct run *r)
+{
+	struct pool_ticket *t = &r->ticket;
+
+	if (t->first_us)
+		return;
+	pool_first_token(r->model->pool, t);
+	explain_first_token(r->fe->explain, r->explained, t->first_us - t->ready_us);
+}
+
 void flight_tokens(struct flight *f, const struct msg_token_item *item)
 {
 	struct choice *ch = f->choice;
 	uint32_t n = item->tokens.len;
 
-	pool_first_token(f->run->model->pool, &f->run->ticket);
+	note_first_token(f->run);
 	if (!ch || ch->state != CHOICE_OPEN || !n)
 		return;
 	struct completion *c = ch->completion;
@@ -256,12 +267,30 @@ static void fail_by_reason(struct choice *ch, const struct msg_done *done)
 	}
 }
 
+/* The first choice speaks for its prompt: the others find its blocks cached. */
+static void note_outcome(struct run *r, const struct msg_done *done)
+{
+	struct pool_ticket *t = &r->ticket;
+	const struct route_outcome outcome = {
+		.ttft_us = t->first_us ? t->first_us - t->submitted_us : 0,
+		.cached_tokens = done->cached_tokens,
+		.generated = done->generated,
+	};
+
+	if (done->reason != MSG_REASON_EOS && done->reason != MSG_REASON_LENGTH)
+		return;
+	pool_outcome(r->model->pool, t, &outcome);
+	explain_done(r->fe->explain, r->explained, done->cached_tokens, done->generated);
+}
+
 void flight_done(struct flight *f, const struct msg_done *done)
 {
 	struct choice *ch = f->choice;
 	struct run *r = f->run;
 	struct completion *c = r->completion;
 
+	if (f == &r->flights[0])
+		note_outcome(r, done);
 	if (ch && f == &r->flights[0])
 		c->cached_tokens += done->cached_tokens;
 	flight_land(f);

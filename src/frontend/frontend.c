@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "cluster/discovery.h"
 #include "frontend/internal.h"
+#include "kv/hash.h"
 
 #include <stdio.h>
 
@@ -22,7 +23,7 @@ void frontend_config_default(struct frontend_config *ret)
 	*ret = (struct frontend_config){
 		.listen = "127.0.0.1:8000",
 		.discovery = "static",
-		.policy = "least-loaded",
+		.policy = "kv",
 		.waiting_max = WAITING_MAX,
 		.wait_ms_max = WAIT_MS_MAX,
 		.software = "stator " STATOR_VERSION,
@@ -88,6 +89,10 @@ static int start(struct frontend *fe, struct err *err)
 	int r = find_policy(fe, err);
 	if (r < 0)
 		return r;
+	if (explain_create(&fe->explain) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
+	/* Without a secret of the deployment, one that no worker has. */
+	fe->kv_seed = c->kv_secret ? kv_hash_seed(c->kv_secret, c->kv_secret_len, NULL, NULL) : env_rand(fe->env);
 	r = metrics_create(&fe->metrics, frontend_metric_defs, FM_COUNT, SERIES_MAX, err);
 	if (r < 0)
 		return r;
@@ -147,6 +152,7 @@ void frontend_destroy(struct frontend *fe)
 	if (fe->http)
 		http_server_destroy(fe->http);
 	metrics_destroy(fe->metrics);
+	explain_destroy(fe->explain);
 	buf_done(&fe->scratch.out);
 	buf_done(&fe->scratch.piece);
 	buf_done(&fe->scratch.clean);

@@ -21,6 +21,11 @@ struct frontend_config {
 	const char *policy; /* a name of route/policy.h */
 	const void *secret; /* for workers on TCP; NULL: none */
 	size_t secret_len;
+	const void *kv_secret; /* of the KV domain, as the workers have it; NULL: their prefixes are not known here */
+	size_t kv_secret_len;
+	uint64_t index_bytes_max; /* of each model's index of cached prefixes; 0: kv/index.h's default */
+	bool allow_direct; /* clients may name a worker (x-stator-worker) */
+	bool allow_tenant; /* and their tenant and priority (x-stator-tenant, x-stator-priority): a gateway asks for them */
 	const struct api_keys *keys; /* NULL: everybody may ask. Borrowed */
 	uint32_t waiting_max; /* prompts that wait for a worker, each model; past it: 429 or 503 */
 	uint32_t wait_ms_max; /* of one; past it: 503 */

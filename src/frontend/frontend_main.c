@@ -20,7 +20,7 @@ struct process {
 	struct loop *loop;
 	struct frontend *fe;
 	struct api_keys *keys;
-	struct buf secret, chat_template;
+	struct buf secret, kv_secret, chat_template;
 	bool stopping;
 };
 
@@ -70,26 +70,30 @@ static int read_file(const char *path, const char *what, struct buf *ret, struct
 }
 
 /* A secret is a line: the line feed that editors add is not part of it. */
-static int read_secret(struct process *p, struct err *err)
+static int read_secret(const char *path, struct buf *ret, const void **ret_secret, size_t *ret_len, struct err *err)
 {
-	if (!p->options->secret_file)
+	if (!path)
 		return 0;
-	int r = read_file(p->options->secret_file, "secret file", &p->secret, err);
+	int r = read_file(path, "secret file", ret, err);
 	if (r < 0)
 		return r;
-	while (p->secret.len && strchr("\r\n", p->secret.data[p->secret.len - 1]))
-		p->secret.len--;
-	if (!p->secret.len)
-		return err_set(err, -EINVAL, "the secret file \"%s\" is empty", p->options->secret_file);
-	p->config.secret = p->secret.data;
-	p->config.secret_len = p->secret.len;
+	while (ret->len && strchr("\r\n", ret->data[ret->len - 1]))
+		ret->len--;
+	if (!ret->len)
+		return err_set(err, -EINVAL, "the secret file \"%s\" is empty", path);
+	*ret_secret = ret->data;
+	*ret_len = ret->len;
 	return 0;
 }
 
 static int read_files(struct process *p, struct err *err)
 {
 	const struct frontend_main_options *o = p->options;
-	int r = read_secret(p, err);
+	struct frontend_config *c = &p->config;
+	int r = read_secret(o->secret_file, &p->secret, &c->secret, &c->secret_len, err);
+
+	if (r == 0)
+		r = read_secret(o->kv_secret_file, &p->kv_secret, &c->kv_secret, &c->kv_secret_len, err);
 
 	if (r == 0 && o->api_keys_file) {
 		r = api_keys_load(&p->keys, o->api_keys_file, err);
@@ -167,6 +171,7 @@ static void stop(struct process *p)
 		loop_destroy(p->loop);
 	api_keys_destroy(p->keys);
 	buf_done(&p->secret);
+	buf_done(&p->kv_secret);
 	buf_done(&p->chat_template);
 }
 
@@ -176,6 +181,7 @@ int frontend_main(const struct frontend_main_options *options)
 	struct err err;
 
 	buf_init(&p.secret, FILE_BYTES_MAX);
+	buf_init(&p.kv_secret, FILE_BYTES_MAX);
 	buf_init(&p.chat_template, FILE_BYTES_MAX);
 	if (start(&p, &err) < 0) {
 		log_error("frontend cannot run", LOG_F("why", log_str(err.msg)));

@@ -12,6 +12,7 @@ struct frontend_main_options {
 		config; /* listen may be "fd:N"; keys, secret and chat_template are read from the files below */
 	const char *api_keys_file; /* NULL: everybody may ask */
 	const char *secret_file; /* shared with workers on TCP; NULL: none */
+	const char *kv_secret_file; /* of the KV domain, as the workers have it; NULL: prefixes are not known */
 	const char *chat_template_file; /* NULL: the models' own */
 	uint32_t text_threads; /* 0: one a core, at most 8 */
 	uint64_t drain_us;

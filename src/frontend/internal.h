@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "frontend/error.h"
+#include "frontend/explain.h"
 #include "frontend/frontend.h"
 #include "frontend/link.h"
 #include "frontend/metrics.h"
@@ -38,6 +39,7 @@ struct model {
 	struct err load_err, template_err;
 	struct pool *pool;
 	uint32_t context_max; /* the least of the workers' */
+	uint32_t block_size; /* of prefix hashes: the first worker's */
 	uint64_t created_s;
 	struct env_job job; /* of loading */
 	uint32_t users; /* requests and backends that point here */
@@ -56,7 +58,8 @@ struct backend {
 	struct map flights; /* request id -> struct flight */
 	bool draining;
 	bool gone; /* discovery has lost it; forgotten when its link goes down */
-	uint64_t mismatches_seen;
+	bool kv_missed; /* it told of its cache before it was in the pool */
+	bool mismatch_told;
 	struct metric *up, *lost, *dispatched, *running, *waiting, *step, *preemptions;
 	struct metric *cells, *cells_used, *blocks, *mismatches;
 };
@@ -66,6 +69,8 @@ struct frontend {
 	struct frontend_config config;
 	const struct route_policy *policy;
 	struct route_knobs knobs;
+	uint64_t kv_seed;
+	struct explain *explain;
 	struct http_server *http;
 	struct discovery *discovery;
 	struct metrics *metrics;

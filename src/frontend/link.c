@@ -13,9 +13,6 @@ enum link_state {
 	LINK_UP,
 };
 
-/* Slack in what a worker may announce: blocks that come are told before those that go. */
-enum { KV_SLACK_BLOCKS = 4096 };
-
 struct link {
 	struct env *env;
 	char *addr;
@@ -30,7 +27,6 @@ struct link {
 	struct buf in, out; /* a frame that is not whole yet; scratch to encode */
 	struct arena card_arena, frame_arena;
 	struct msg_card card;
-	struct kv_record kv;
 	char trouble[256]; /* what was told last, so that a dead address is told once */
 	uint64_t heard_us;
 	bool reading; /* inside on_data: frames are being handed over */
@@ -57,7 +53,6 @@ int link_create(struct link **ret, struct env *env, const char *addr, const stru
 	buf_init(&l->out, FRAME_BYTES_MAX + 16);
 	arena_init(&l->card_arena, 64 * 1024);
 	arena_init(&l->frame_arena, 2 * (size_t)FRAME_BYTES_MAX);
-	kv_record_init(&l->kv, 0);
 	l->addr = strdup(addr);
 	if (!l->addr) {
 		link_destroy(l);
@@ -74,7 +69,6 @@ static void free_all(struct link *l)
 	buf_done(&l->out);
 	arena_done(&l->card_arena);
 	arena_done(&l->frame_arena);
-	kv_record_done(&l->kv);
 	free(l->addr);
 	free(l);
 }
@@ -108,11 +102,6 @@ const struct msg_card *link_card(const struct link *l)
 	return &l->card;
 }
 
-const struct kv_record *link_kv(const struct link *l)
-{
-	return &l->kv;
-}
-
 void link_set_user(struct link *l, void *user)
 {
 	l->user = user;
@@ -144,7 +133,6 @@ static void down(struct link *l, const char *why)
 	l->conn = NULL;
 	l->state = LINK_IDLE;
 	buf_reset(&l->in);
-	kv_record_reset(&l->kv);
 	env_timer_set_in(l->env, &l->timer, retry_next_us(&l->retry, env_rand(l->env)));
 	if (was_up)
 		l->handler->on_down(l->ctx, l, why);
@@ -249,44 +237,12 @@ static int take_card(struct link *l, const struct frame *f, struct err *err)
 	if (msg_decode(f, &l->card_arena, &card, err) < 0 || check_card(&card, err) < 0)
 		return err_wrap(err, "could not use the worker");
 	l->card = card;
-	l->kv.blocks_max = card.blocks + KV_SLACK_BLOCKS;
 	l->state = LINK_UP;
 	l->retry = (struct retry){0};
 	l->trouble[0] = '\0';
 	env_timer_cancel(l->env, &l->timer);
 	l->handler->on_up(l->ctx, l);
 	return 0;
-}
-
-static int ask_resync(struct link *l)
-{
-	const struct msg_resync resync = {0};
-
-	buf_reset(&l->out);
-	if (msg_encode(&l->out, MSG_RESYNC, &resync) < 0)
-		return -ENOMEM;
-	send_out(l);
-	return 0;
-}
-
-static int take_kv(struct link *l, const struct msg_kv *kv, struct err *err)
-{
-	int r = kv_record_apply(&l->kv, kv);
-
-	if (r == -ENOSPC)
-		return err_set(err, r, "it announced more cached blocks than the %u of its card", l->card.blocks);
-	if (r < 0)
-		return err_set(err, r, "out of memory");
-	return r ? ask_resync(l) : 0;
-}
-
-static int take_step(struct link *l, const struct msg_step *step)
-{
-	int r = kv_record_check(&l->kv, step->digest, step->blocks_held);
-
-	if (l->handler->on_step)
-		l->handler->on_step(l->ctx, l, step);
-	return r && !l->destroyed ? ask_resync(l) : 0;
 }
 
 static int take_message(struct link *l, const struct frame *f, struct err *err)
@@ -308,9 +264,13 @@ static int take_message(struct link *l, const struct frame *f, struct err *err)
 		l->handler->on_done(l->ctx, l, &m.done);
 		return 0;
 	case MSG_STEP:
-		return take_step(l, &m.step);
+		if (l->handler->on_step)
+			l->handler->on_step(l->ctx, l, &m.step);
+		return 0;
 	case MSG_KV:
-		return take_kv(l, &m.kv, err);
+		if (l->handler->on_kv)
+			l->handler->on_kv(l->ctx, l, &m.kv);
+		return 0;
 	case MSG_DRAIN:
 		l->handler->on_drain(l->ctx, l);
 		return 0;
@@ -430,6 +390,17 @@ int link_request(struct link *l, const struct msg_request *request)
 	r = env_conn_write(l->env, l->conn, l->out.data, l->out.len);
 	buf_reset(&l->out);
 	return r;
+}
+
+void link_resync(struct link *l)
+{
+	const struct msg_resync resync = {0};
+
+	if (l->state != LINK_UP)
+		return;
+	buf_reset(&l->out);
+	if (msg_encode(&l->out, MSG_RESYNC, &resync) == 0)
+		send_out(l);
 }
 
 void link_cancel(struct link *l, uint64_t id)

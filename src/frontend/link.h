@@ -1,13 +1,12 @@
-/* link.h - one framed connection to one worker: hand-shake, card, its cached prefixes, requests out, tokens in; made
+/* link.h - one framed connection to one worker: hand-shake, card, its reports, requests out, tokens in; made
  * again with back-off whenever it breaks.
  *
  * Thread: the env's loop. Handlers are called from turns of the env, never from inside a call. A link may be destroyed in
- * any handler but on_tokens and on_done. Memory: one frame, the record of prefixes (kv_record.h). */
+ * any handler but on_tokens and on_done. Memory: one frame. */
 #ifndef STATOR_FRONTEND_LINK_H
 #define STATOR_FRONTEND_LINK_H
 
 #include "base/env.h"
-#include "frontend/kv_record.h"
 #include "wire/msg.h"
 
 struct link;
@@ -30,6 +29,8 @@ struct link_handler {
 	/* Everything that arrived together has been handed over. */
 	void (*on_turn)(void *ctx, struct link *l);
 	void (*on_step)(void *ctx, struct link *l, const struct msg_step *step);
+	/* Cached prefixes came or went. */
+	void (*on_kv)(void *ctx, struct link *l, const struct msg_kv *kv);
 	void (*on_drain)(void *ctx, struct link *l);
 };
 
@@ -42,7 +43,6 @@ const char *link_addr(const struct link *l);
 bool link_is_up(const struct link *l);
 /* Valid while it is up, and until the next on_up. */
 const struct msg_card *link_card(const struct link *l);
-const struct kv_record *link_kv(const struct link *l);
 /* When bytes came last. */
 uint64_t link_heard_us(const struct link *l);
 /* Give the connection up as if it had broken: on_down follows in this call. It must be up. */
@@ -53,6 +53,8 @@ void *link_user(const struct link *l);
 
 /* Send. The link must be up. 0 or -ENOBUFS (the worker does not read), -ENOMEM. */
 int link_request(struct link *l, const struct msg_request *request) MUST_USE;
+/* Ask for a new snapshot of its cached prefixes. Harmless when it is not up. */
+void link_resync(struct link *l);
 /* Harmless when it is not up any more. */
 void link_cancel(struct link *l, uint64_t id);
 

@@ -94,6 +94,7 @@ static int create(struct frontend *fe, const struct msg_card *card, struct model
 		.knobs = fe->knobs,
 		.waiting_max = fe->config.waiting_max,
 		.wait_us_max = (uint64_t)fe->config.wait_ms_max * 1000,
+		.index_bytes_max = fe->config.index_bytes_max,
 	};
 	struct model *m = calloc(1, sizeof *m);
 
@@ -105,6 +106,7 @@ static int create(struct frontend *fe, const struct msg_card *card, struct model
 	m->spec = strdup(card->tokenizer.data);
 	m->tokenizer_hash = card->tokenizer_hash;
 	m->context_max = card->context_max;
+	m->block_size = card->block_size;
 	m->created_s = env_wall_us(fe->env) / 1000000;
 	if (!m->name || !m->spec || pool_create(&m->pool, fe->env, &pool, err) < 0) {
 		model_destroy(m);

@@ -1,6 +1,7 @@
 /* prompt.c - from the body to tokens. Runs on text threads: touches the completion's own memory, the model's tokenizer
  * and template (safe from many threads), nothing of the loop's. */
 #include "frontend/completion.h"
+#include "kv/hash.h"
 
 #include <stdio.h>
 
@@ -159,6 +160,19 @@ static bool keep_bias(struct completion *c)
 	return true;
 }
 
+/* What the router looks up: the identity of each whole block. */
+static int hash_prompt(const struct completion *c, struct run *r)
+{
+	uint32_t block_size = c->block_size, count = r->prompt.len / block_size;
+
+	r->hashes = malloc(count * (sizeof *r->hashes + sizeof *r->uses) + 1);
+	if (!r->hashes)
+		return -ENOMEM;
+	r->uses = memset(r->hashes + count, 0, count);
+	r->hashes_len = kv_hash_blocks(r->prompt.v, r->prompt.len, block_size, c->fe->kv_seed, r->hashes);
+	return 0;
+}
+
 static bool make_run(struct completion *c, uint32_t i)
 {
 	struct run *r = c->runs[i] = run_create(c, c->req.n);
@@ -170,6 +184,11 @@ static bool make_run(struct completion *c, uint32_t i)
 	if (!(c->req.kind == API_CHAT ? render_chat(c, r) : encode(c, &c->req.prompts[i], r)) || !fits(c, r))
 		return false;
 	r->prompt_len = r->prompt.len;
+	r->index = i;
+	if (hash_prompt(c, r) < 0) {
+		out_of_memory(c);
+		return false;
+	}
 	return !c->req.echo || keep_echo(c, &c->req.prompts[i], &c->echo[i]);
 }
 

@@ -239,7 +239,8 @@ static int frontend_fill(struct builder *b)
 	snprintf(number, sizeof number, "%u", b->d->workers);
 	if (!config_is_set(&router->settings, "min-workers"))
 		word_flag(&w, spec, "min-workers", number);
-	word_flag(&w, spec, "policy", graph_router_mode(b->config->graph));
+	word_flag(&w, spec, "router", graph_router_mode(b->config->graph));
+	word_flag(&w, spec, "kv-secret-file", arena_printf(&b->d->arena, "%s/secret", b->config->dir));
 	word_flag(&w, spec, "drain-timeout", arena_printf(&b->d->arena, "%ums", b->config->drain_ms));
 	word_settings(&w, spec, &front->settings, decided);
 	word_settings(&w, spec, &processor->settings, (const char *const[]){"router", "model", NULL});

@@ -24,6 +24,7 @@
 struct pool;
 struct pool_worker;
 struct kv_index;
+struct calibration;
 
 enum { POOL_WALK_MAX = 64 };
 
@@ -81,6 +82,8 @@ void pool_destroy(struct pool *p);
 struct pool_worker *pool_worker_add(struct pool *p, const struct pool_worker_facts *facts, void *user);
 void *pool_worker_user(const struct pool_worker *w);
 const char *pool_worker_name(const struct pool_worker *w);
+/* The name of the worker that route_candidate and route_terms call number; "" when it is gone. */
+const char *pool_number_name(const struct pool *p, uint32_t number);
 /* It is gone. Every ticket dispatched to it must have been released before. */
 void pool_worker_remove(struct pool *p, struct pool_worker *w);
 /* It takes no new requests. */
@@ -115,5 +118,8 @@ uint32_t pool_outstanding(const struct pool *p);
 uint32_t pool_workers_up(const struct pool *p);
 /* Borrowed, for looking in. */
 const struct kv_index *pool_index(const struct pool *p);
+/* The worker's slot in it. */
+uint32_t pool_worker_slot(const struct pool_worker *w);
+const struct calibration *pool_worker_calibration(const struct pool_worker *w);
 
 #endif

@@ -103,6 +103,24 @@ const char *pool_worker_name(const struct pool_worker *w)
 	return w->name;
 }
 
+const char *pool_number_name(const struct pool *p, uint32_t number)
+{
+	for (uint32_t i = 0; i < p->workers.len; i++)
+		if (p->workers.v[i]->number == number)
+			return p->workers.v[i]->name;
+	return "";
+}
+
+uint32_t pool_worker_slot(const struct pool_worker *w)
+{
+	return w->index_slot;
+}
+
+const struct calibration *pool_worker_calibration(const struct pool_worker *w)
+{
+	return &w->calibration;
+}
+
 void pool_worker_drain(struct pool *p, struct pool_worker *w)
 {
 	(void)p;

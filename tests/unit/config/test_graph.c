@@ -107,7 +107,7 @@ static void defaults_are_there_without_a_word_in_the_file(void **state UNUSED)
 	assert_int_equal(config_duration_us(&front->settings, "header-timeout"), 10000000);
 	assert_false(config_is_set(&front->settings, "port"));
 	assert_false(config_has(&front->settings, "api-keys-file"));
-	assert_string_equal(graph_router_mode(r.graph), "least-loaded");
+	assert_string_equal(graph_router_mode(r.graph), "kv");
 	const struct graph_service *s = service(&r, "MockWorker");
 	assert_int_equal(s->workers, 1);
 	assert_string_equal(s->served_name, "mock");
@@ -389,9 +389,9 @@ static void other_mistakes_are_still_found_when_indentation_was_lost(void **stat
 		"    MockWorker:\n"
 		"      ServiceArgs:\n"
 		"        workers: -1\n"
-		"g.yaml:2:7: error: Router.mode: \"kvv\" is not one of round-robin, random, least-loaded, kv; did you "
-		"mean "
-		"\"kv\"?\n"
+		"g.yaml:2:7: error: Router.mode: \"kvv\" is not one of finish-time, kv, dynamo-kv, prefix, "
+		"round-robin, random, "
+		"least-loaded, p2c, session, direct; did you mean \"kv\"?\n"
 		"g.yaml:5:10: error: MockWorker.ServiceArgs.workers: \"-1\" is not a whole number from 0 to 1024 "
 		"(processes)\n");
 }

@@ -1,10 +1,8 @@
-/* The small parts of the frontend: records of prefixes, keys, the metrics page, and requests one by one. */
+/* The small parts of the frontend: keys, the metrics page, and requests one by one. */
 #include "base/rng.h"
 #include "frontend/keys.h"
-#include "frontend/kv_record.h"
 #include "frontend/metrics.h"
 #include "frontend/request.h"
-#include "kv/hash.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -12,112 +10,6 @@
 #include <unistd.h>
 
 #include "../lib/cmocka_all.h"
-
-enum { HASHES = 64 };
-
-/* A worker's own set, and the frames that tell of its changes. */
-struct held {
-	bool there[HASHES];
-	uint64_t digest;
-	uint32_t count;
-};
-
-static void held_set(struct held *h, uint32_t i, bool there)
-{
-	if (h->there[i] == there)
-		return;
-	h->there[i] = there;
-	h->digest = there ? kv_digest_add(h->digest, i * 7919) : kv_digest_remove(h->digest, i * 7919);
-	h->count += there ? 1 : -1u;
-}
-
-static int tell(struct kv_record *r, const struct held *h, const uint64_t *removed, uint32_t removed_len,
-	const uint64_t *stored, uint32_t stored_len, bool snapshot)
-{
-	const struct msg_kv kv = {
-		.removed = {removed, removed_len},
-		.stored = {stored, stored_len},
-		.snapshot = snapshot,
-		.snapshot_end = snapshot,
-		.digest = h->digest,
-		.blocks_held = h->count,
-	};
-	return kv_record_apply(r, &kv);
-}
-
-static int snapshot(struct kv_record *r, const struct held *h)
-{
-	uint64_t v[HASHES];
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < HASHES; i++)
-		if (h->there[i])
-			v[n++] = i * 7919;
-	return tell(r, h, NULL, 0, v, n, true);
-}
-
-static void a_record_follows_the_worker_and_sees_what_is_lost(void **state)
-{
-	(void)state;
-	struct kv_record r;
-	struct held h = {0};
-	struct rng rng;
-	uint32_t lost = 0;
-
-	kv_record_init(&r, HASHES);
-	rng_init(&rng, 1);
-	assert_int_equal(snapshot(&r, &h), 0);
-	for (int i = 0; i < 20000; i++) {
-		uint32_t k = (uint32_t)rng_below(&rng, HASHES);
-		uint64_t hash = k * 7919;
-		bool add = !h.there[k];
-		held_set(&h, k, add);
-		if (rng_below(&rng, 50) == 0) {
-			/* The frame is lost; the next step report shows it, and a new snapshot heals it. */
-			assert_int_equal(kv_record_check(&r, h.digest, h.count), 1);
-			assert_int_equal(r.mismatches, ++lost);
-			assert_int_equal(kv_record_check(&r, h.digest, h.count), 0); /* counted once */
-			assert_int_equal(snapshot(&r, &h), 0);
-		} else {
-			assert_int_equal(tell(&r, &h, &hash, !add, &hash, add, false), 0);
-		}
-		assert_int_equal(kv_record_check(&r, h.digest, h.count), 0);
-		assert_int_equal(kv_record_has(&r, hash), h.there[k]);
-	}
-	assert_true(lost > 100);
-	kv_record_done(&r);
-}
-
-static void more_blocks_than_the_card_says_are_refused(void **state)
-{
-	(void)state;
-	struct kv_record r;
-	struct held h = {0};
-
-	for (uint32_t i = 0; i < HASHES; i++)
-		held_set(&h, i, true);
-	kv_record_init(&r, HASHES - 1);
-	assert_int_equal(snapshot(&r, &h), -ENOSPC);
-	kv_record_done(&r);
-}
-
-static void changes_before_the_snapshot_do_not_count(void **state)
-{
-	(void)state;
-	struct kv_record r;
-	struct held h = {0};
-	uint64_t hash = 0;
-
-	kv_record_init(&r, HASHES);
-	held_set(&h, 0, true);
-	assert_int_equal(tell(&r, &h, NULL, 0, &hash, 1, false), 0);
-	assert_false(kv_record_has(&r, 0));
-	assert_int_equal(snapshot(&r, &h), 0);
-	assert_true(kv_record_has(&r, 0));
-	kv_record_reset(&r);
-	assert_false(kv_record_has(&r, 0));
-	kv_record_done(&r);
-}
 
 static void a_key_file_without_keys_opens_no_door(void **state)
 {
@@ -316,9 +208,6 @@ static void a_body_of_empty_lists_is_stopped_by_its_count(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_record_follows_the_worker_and_sees_what_is_lost),
-		cmocka_unit_test(more_blocks_than_the_card_says_are_refused),
-		cmocka_unit_test(changes_before_the_snapshot_do_not_count),
 		cmocka_unit_test(a_key_file_without_keys_opens_no_door),
 		cmocka_unit_test(the_metrics_page_is_what_the_table_prints),
 		cmocka_unit_test(a_request_with_everything_is_read_whole),

@@ -13,8 +13,8 @@
 static const struct flag worker_flags[] = {TEXT("name"), TEXT("engine"), TEXT("role"), TEXT("listen"),
 	TEXT("status-fd"), TEXT("kv-secret-file"), TEXT("model"), TEXT("served-model-name"), TEXT("threads"),
 	TEXT("block-size")};
-static const struct flag frontend_flags[] = {TEXT("listen"), TEXT("status-fd"), TEXT("workers"), TEXT("policy"),
-	TEXT("drain-timeout"), TEXT("min-workers"), TEXT("max-conns"), TEXT("api-keys-file")};
+static const struct flag frontend_flags[] = {TEXT("listen"), TEXT("status-fd"), TEXT("workers"), TEXT("router"),
+	TEXT("kv-secret-file"), TEXT("drain-timeout"), TEXT("min-workers"), TEXT("max-conns"), TEXT("api-keys-file")};
 static const struct flags_command worker = {
 	.name = "worker", .args = "", .summary = "x", .flags = worker_flags, .count = ARRAY_LEN(worker_flags)};
 static const struct flags_command frontend = {
@@ -99,7 +99,7 @@ static void mock_workers_get_names_sockets_and_their_settings(void **state)
 	assert_true(f->d.processes[0].process.is_frontend);
 	assert_string_equal(command(f, 0),
 		"stator frontend --listen=fd:4 --status-fd=3 --workers=unix:/run/d/mock-0.sock,unix:/run/d/mock-1.sock "
-		"--min-workers=2 --policy=random --drain-timeout=30000ms --max-conns=7");
+		"--min-workers=2 --router=random --kv-secret-file=/run/d/secret --drain-timeout=30000ms --max-conns=7");
 	assert_string_equal(f->d.processes[2].process.name, "mock-1");
 	assert_string_equal(command(f, 2),
 		"stator worker --name=mock-1 --engine=mock --role=both --listen=unix:/run/d/mock-1.sock --status-fd=3 "
