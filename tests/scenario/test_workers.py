@@ -16,8 +16,10 @@ LONG = {"model": "mock", "prompt": "for ever", "max_tokens": 4000, "ignore_eos":
 
 @pytest.fixture(scope="module")
 def pair():
-    """Two workers that take 20 ms a token; a long request runs for over a minute."""
-    with Deployment(graph=mock_graph(None, {"decode-us-base": 20000}, workers=2)) as deployment:
+    """Two workers that take 20 ms a token; a long request runs for over a minute. Each gets half of the requests (a
+    sequence more costs a mock nothing, so finish-time would have no reason to share them out)."""
+    graph = mock_graph(None, {"decode-us-base": 20000}, workers=2, Router={"mode": "least-loaded"})
+    with Deployment(graph=graph) as deployment:
         yield deployment
 
 
