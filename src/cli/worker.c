@@ -98,6 +98,11 @@ static const struct flag flags_table[] = {
 		.letter = 't',
 		.arg = "N"},
 	{.key = {.name = "cpus", .type = CONFIG_STRING, .help = "cores to run on, such as 0-3,8"}, .arg = "LIST"},
+	{.key = {.name = "record-steps",
+		 .type = CONFIG_STRING,
+		 .help = "write what each step held and took to FILE, a JSON line a step, for stator sim "
+			 "--engine-model fit:FILE"},
+		.arg = "FILE"},
 	{.key = {.name = "ubatch-size",
 		 .type = CONFIG_UINT,
 		 .unit = "tokens",
@@ -194,6 +199,7 @@ static void options_get(const struct flags *f, struct worker_options *o)
 	o->secret_file = flags_str(f, "secret-file");
 	o->kv_secret_file = flags_str(f, "kv-secret-file");
 	o->cpus = flags_str(f, "cpus");
+	o->record_steps = flags_str(f, "record-steps");
 	o->status_fd = (int)flags_int(f, "status-fd");
 	o->drain_ms = flags_duration_us(f, "drain-timeout") / 1000;
 	o->seqs = (uint32_t)flags_uint(f, "max-seqs");

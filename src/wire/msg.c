@@ -120,6 +120,7 @@ static const struct wire_field request_fields[] = {
 	FIELD(14, WIRE_U64, time_left_ms, 0),
 	FIELD(15, WIRE_I32, priority, 0),
 	{16, WIRE_SUB, offsetof(struct msg_request, sampling), 0, "sampling", &sampling_table},
+	FIELD(17, WIRE_BYTES, uses, TOKENS_MAX),
 };
 static const struct wire_table request_table = TABLE("REQUEST", request_fields, request_check);
 #undef THIS
@@ -200,6 +201,10 @@ static const struct wire_field step_fields[] = {
 	FIELD(11, WIRE_HASH, digest, 0),
 	FIELD(12, WIRE_U32, blocks_held, 0),
 	FIELD(13, WIRE_U64, preemptions, 0),
+	FIELD(14, WIRE_U64, context_tokens, 0),
+	FIELD(15, WIRE_U32, next_prefill_tokens, 0),
+	FIELD(16, WIRE_U32, next_decode_tokens, 0),
+	FIELD(17, WIRE_U64, next_context_tokens, 0),
 };
 static const struct wire_table step_table = TABLE("STEP", step_fields, NULL);
 #undef THIS

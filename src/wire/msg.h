@@ -122,6 +122,8 @@ struct msg_request {
 	uint64_t time_left_ms; /* 0: no deadline */
 	int32_t priority; /* higher goes first */
 	struct msg_sampling sampling;
+	struct msg_str uses; /* bytes: of each whole block of tokens, how many requests used it as far as the router saw
+				(kv/uses.h), for the worker's eviction; may be shorter, or missing */
 };
 
 struct msg_cancel {
@@ -171,6 +173,10 @@ struct msg_step {
 	uint64_t digest; /* kv_digest over the blocks held */
 	uint32_t blocks_held;
 	uint64_t preemptions; /* since start */
+	uint64_t context_tokens; /* sum over the sequences of this step of what each attended to */
+	/* What the step that begins as this report leaves holds; zeros: none begins. */
+	uint32_t next_prefill_tokens, next_decode_tokens;
+	uint64_t next_context_tokens;
 };
 
 enum msg_tier { MSG_TIER_DEVICE, MSG_TIER_HOST, MSG_TIER_DISK };

@@ -379,6 +379,22 @@ static void settle(struct sched *s, struct req *r)
 		req_requeue(s, r);
 }
 
+/* What the batch holds. A request's first token counts as the prompt's, whatever piece it came with. */
+static struct step_load load_of(const struct sched *s)
+{
+	struct step_load ret = {0};
+
+	for (uint32_t i = 0; i < s->batch.items_count; i++) {
+		const struct engine_item *it = &s->items[i];
+		if (s->item_reqs[i]->first_token_us && it->count == 1)
+			ret.decode++;
+		else
+			ret.prefill += it->count;
+		ret.context += (uint64_t)it->pos + it->count;
+	}
+	return ret;
+}
+
 static int apply_item(struct sched *s, uint64_t now_us, uint32_t i)
 {
 	const struct engine_item *it = &s->items[i];
@@ -387,10 +403,6 @@ static int apply_item(struct sched *s, uint64_t now_us, uint32_t i)
 	int code = seqs_append(&s->seqs, r->seq, it->tokens, it->count);
 	if (code < 0)
 		return code;
-	if (r->first_token_us && it->count == 1)
-		s->last_decode++;
-	else
-		s->last_prefill += it->count;
 	/* What was computed for a request that has ended meanwhile stays cached; its token goes nowhere. */
 	if (it->want && !r->ended)
 		take_token(s, now_us, r, &s->result.outs[i]);
@@ -428,7 +440,7 @@ int sched_apply(struct sched *s, uint64_t now_us, int code, struct err *err)
 	ASSERT(s->out);
 	err = err ? err : &local;
 	s->out = false;
-	s->last_prefill = s->last_decode = 0;
+	s->last = code == 0 ? load_of(s) : (struct step_load){0};
 	for (uint32_t i = 0; i < s->batch.items_count && code == 0; i++) {
 		code = apply_item(s, now_us, i);
 		if (code < 0)
@@ -436,7 +448,7 @@ int sched_apply(struct sched *s, uint64_t now_us, int code, struct err *err)
 	}
 	if (code == 0)
 		step_model_learn(
-			&s->model, s->last_prefill + s->last_decode, s->cells_at_compose, s->result.duration_us);
+			&s->model, s->last.prefill + s->last.decode, s->cells_at_compose, s->result.duration_us);
 	settle_all(s);
 	if (code == -ENOSPC)
 		no_space(s, now_us);
@@ -488,8 +500,14 @@ void sched_report(const struct sched *s, struct msg_step *ret)
 {
 	const struct kv_cells *c = &s->seqs.cells;
 
-	ret->prefill_tokens = s->last_prefill;
-	ret->decode_tokens = s->last_decode;
+	const struct step_load next = s->out ? load_of(s) : (struct step_load){0};
+
+	ret->prefill_tokens = s->last.prefill;
+	ret->decode_tokens = s->last.decode;
+	ret->context_tokens = s->last.context;
+	ret->next_prefill_tokens = next.prefill;
+	ret->next_decode_tokens = next.decode;
+	ret->next_context_tokens = next.context;
 	ret->running = s->running_count;
 	ret->waiting = s->waiting_count;
 	ret->waiting_tokens = s->waiting_tokens;

@@ -123,7 +123,7 @@ struct kv_blocks *sched_blocks(struct sched *s);
 uint32_t sched_requests(const struct sched *s);
 /* True when the engine, or memory, failed for good: every request was ended and none is taken any more. */
 bool sched_broken(const struct sched *s);
-/* Fill all but step and duration_us; what was computed is of the last apply. */
+/* Fill all but step and duration_us; what was computed is of the last apply, what is next of the batch that is out. */
 void sched_report(const struct sched *s, struct msg_step *ret);
 
 #endif

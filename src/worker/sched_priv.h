@@ -31,6 +31,12 @@ struct req {
 	uint64_t queued_us, queue_us, started_us, first_token_us;
 };
 
+/* What a step holds, as a step report counts it. */
+struct step_load {
+	uint32_t prefill, decode; /* tokens */
+	uint64_t context; /* tokens attended to, over all its sequences */
+};
+
 struct sched {
 	struct engine_info info;
 	struct sched_config config;
@@ -56,7 +62,7 @@ struct sched {
 
 	VEC(struct sched_token) tokens;
 	VEC(struct sched_done) dones; /* always room for one of each request */
-	uint32_t last_prefill, last_decode; /* tokens computed by the last step */
+	struct step_load last; /* computed by the last step */
 };
 
 static inline uint32_t req_left(const struct sched *s, const struct req *r)

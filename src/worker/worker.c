@@ -144,6 +144,7 @@ void worker_fill_card(const struct worker *w, struct msg_card *ret)
 /* ---- steps ---- */
 
 static void start_step(struct worker *w);
+static void go_on_draining(struct worker *w);
 
 static bool is_out(const struct worker *w)
 {
@@ -160,24 +161,31 @@ static void fail(struct worker *w, const struct err *err)
 		w->config.on_failed(w->config.ctx, err);
 }
 
-static void send_step(struct worker *w)
+static void send_step(struct worker *w, uint64_t duration_us, uint64_t began_us)
 {
-	struct msg_step m = {.step = w->steps, .duration_us = sched_result(w->sched)->duration_us};
+	struct msg_step m = {.step = w->steps, .duration_us = duration_us};
 
 	sched_report(w->sched, &m);
 	ASSERT(kv_blocks_changed(sched_blocks(w->sched)) || m.digest == w->told_digest);
 	send_up(w, MSG_STEP, &m);
+	if (w->config.on_step)
+		w->config.on_step(w->config.ctx, &m, began_us);
 }
 
-/* The engine has computed the batch, and its time has passed. */
+/* The engine has computed the batch, and its time has passed. The next one is on its way before anything is written: the
+ * engine's cores do not wait for system calls, and the report can say what runs now. */
 static void finish_step(struct worker *w)
 {
-	int r = sched_apply(w->sched, env_now_us(w->env), w->step_code, &w->step_err);
+	uint64_t duration_us = sched_result(w->sched)->duration_us, began_us = w->step_began_us;
+	struct err err = w->step_err;
+	int r = sched_apply(w->sched, env_now_us(w->env), w->step_code, &err);
 
 	w->steps++;
-	empty_outbox(w);
+	empty_outbox(w); /* before the next batch: the tokens' details lie in this one's result */
+	if (r == 0)
+		start_step(w);
 	worker_tell_changes(w);
-	send_step(w);
+	send_step(w, duration_us, began_us);
 	list_foreach(it, &w->peers)
 	{
 		struct peer *p = list_entry(it, struct peer, link);
@@ -186,8 +194,8 @@ static void finish_step(struct worker *w)
 	}
 	flush_peers(w);
 	if (r < 0)
-		fail(w, &w->step_err);
-	start_step(w);
+		fail(w, &err);
+	go_on_draining(w);
 }
 
 static void job_work(struct env_job *job)
@@ -214,6 +222,7 @@ static void run_batch(struct worker *w)
 {
 	err_clear(&w->step_err);
 	sched_result(w->sched)->duration_us = 0;
+	w->step_began_us = env_now_us(w->env);
 	if (w->info->virtual_time) {
 		job_work(&w->job);
 		env_timer_set_in(w->env, &w->virtual_end, sched_result(w->sched)->duration_us);
@@ -278,18 +287,17 @@ void worker_drain(struct worker *w, uint64_t time_left_ms)
 	worker_kick(w);
 }
 
+/* Compose and run the next batch. What this has to say is written by the caller's flush. */
 static void start_step(struct worker *w)
 {
 	if (is_out(w))
 		return;
 	const struct engine_batch *b = sched_compose(w->sched, env_now_us(w->env));
 	empty_outbox(w);
-	flush_peers(w);
 	if (b)
 		run_batch(w);
 	else if (sched_broken(w->sched))
 		fail(w, &(struct err){-ENOMEM, "the worker is out of memory"});
-	go_on_draining(w);
 }
 
 static void on_kick(void *ctx)
@@ -297,8 +305,9 @@ static void on_kick(void *ctx)
 	struct worker *w = ctx;
 
 	empty_outbox(w);
-	flush_peers(w);
 	start_step(w);
+	flush_peers(w);
+	go_on_draining(w);
 }
 
 void worker_kick(struct worker *w)

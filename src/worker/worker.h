@@ -31,6 +31,8 @@ struct worker_config {
 	void (*on_failed)(void *ctx, const struct err *err);
 	/* After worker_drain: nothing runs, nothing waits, all is sent. */
 	void (*on_drained)(void *ctx);
+	/* May be NULL. A step has ended that began at began_us (env's clock); step is what the frontends are told. */
+	void (*on_step)(void *ctx, const struct msg_step *step, uint64_t began_us);
 	void *ctx;
 };
 

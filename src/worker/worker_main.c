@@ -34,6 +34,7 @@ struct process {
 	struct engine *engine;
 	struct worker *worker;
 	struct secret secret, kv_secret;
+	FILE *steps; /* of --record-steps */
 	struct env_job load;
 	int load_code;
 	atomic_bool stop; /* asked to end; the loading thread looks at it */
@@ -212,6 +213,46 @@ static void on_drained(void *ctx)
 	end(ctx, 0, NULL);
 }
 
+/* One line a step, for stator sim --engine-model fit:FILE: the numbers of MSG_STEP, and when the step began. stdio writes
+ * them a few KB at once, so that recording costs no system call a step; what is buffered is written at a clean stop. */
+static void on_step(void *ctx, const struct msg_step *m, uint64_t began_us)
+{
+	struct process *p = ctx;
+
+	fprintf(p->steps,
+		"{\"step\":%llu,\"began_us\":%llu,\"duration_us\":%llu,\"prefill_tokens\":%u,\"decode_tokens\":%u,"
+		"\"context_tokens\":%llu,\"cells_used\":%u,\"cells_active\":%u,\"cells\":%u,\"running\":%u,\"waiting\":"
+		"%u,"
+		"\"waiting_tokens\":%llu}\n",
+		(unsigned long long)m->step, (unsigned long long)began_us, (unsigned long long)m->duration_us,
+		m->prefill_tokens, m->decode_tokens, (unsigned long long)m->context_tokens, m->cells_used,
+		m->cells_active, m->cells, m->running, m->waiting, (unsigned long long)m->waiting_tokens);
+}
+
+static int open_steps(struct process *p, struct err *err)
+{
+	const char *path = p->o->record_steps;
+
+	if (!path || !*path)
+		return 0;
+	p->steps = fopen(path, "we");
+	return p->steps ? 0 : err_set_errno(err, -errno, "could not write step reports to \"%s\"", path);
+}
+
+static int close_steps(struct process *p, struct err *err)
+{
+	FILE *f = p->steps;
+
+	p->steps = NULL;
+	if (!f)
+		return 0;
+	bool failed = ferror(f);
+	failed |= fclose(f) != 0;
+	return failed ? err_set_errno(err, errno ? -errno : -EIO, "could not write step reports to \"%s\"",
+				p->o->record_steps)
+		      : 0;
+}
+
 static int serve(struct process *p, struct err *err)
 {
 	const struct worker_options *o = p->o;
@@ -229,6 +270,7 @@ static int serve(struct process *p, struct err *err)
 		.pid = (uint32_t)getpid(),
 		.on_failed = on_failed,
 		.on_drained = on_drained,
+		.on_step = p->steps ? on_step : NULL,
 		.ctx = p};
 
 	return worker_create(&p->worker, loop_env(p->loop), p->engine, &c, err);
@@ -289,7 +331,7 @@ static int begin(struct process *p, struct err *err)
 	if (p->kind->needs_model && (!o->model || !*o->model))
 		return err_set(err, -EINVAL, "no model is given; a %s worker needs a GGUF file", o->engine);
 	int r = set_cpus(o->cpus, err);
-	if (r < 0 || (r = read_secrets(p, err)) < 0)
+	if (r < 0 || (r = read_secrets(p, err)) < 0 || (r = open_steps(p, err)) < 0)
 		return r;
 	name_things(p);
 	if ((r = loop_create(&p->loop, &config, err)) < 0)
@@ -330,7 +372,12 @@ int worker_main(const struct worker_options *o, struct err *err)
 	p->code = begin(p, &p->err);
 	if (p->code == 0)
 		loop_run(p->loop);
-	int code = p->code;
+	struct err record = {0};
+	int code = p->code, recorded = close_steps(p, &record);
+	if (code == 0 && recorded < 0) {
+		code = recorded;
+		p->err = record;
+	}
 	if (code < 0) {
 		tell(p, "error %s", p->err.msg);
 		if (err)

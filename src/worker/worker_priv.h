@@ -53,7 +53,7 @@ struct worker {
 	bool job_out, draining, drained, failed;
 	int step_code;
 	struct err step_err;
-	uint64_t steps, frontends_cut;
+	uint64_t steps, frontends_cut, step_began_us;
 	struct kv_changes changes;
 	uint64_t told_digest; /* of the blocks reported up to now */
 	uint32_t told_held;

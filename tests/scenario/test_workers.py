@@ -4,10 +4,11 @@ import json
 import os
 import random
 import signal
+import urllib.request
 
 import frames
 import pytest
-from deployment import Deployment, mock_graph, sockets_listened_on, stat_of, until
+from deployment import URL, Deployment, Process, mock_graph, sockets_listened_on, stat_of, until
 from rawhttp import Wire, post
 
 SHORT = {"model": "mock", "prompt": "once upon a time", "max_tokens": 8}
@@ -256,3 +257,35 @@ def test_the_same_request_gives_the_same_answer_from_any_worker(pair):
     answers = {json.dumps(post(pair, "/v1/completions", {**SHORT, "seed": 5, "temperature": 1}).json()["choices"])
                for _ in range(6)}
     assert len(answers) == 1
+
+
+def test_a_worker_records_what_each_step_held_and_took(tmp_path):
+    record, socket = tmp_path / "steps.jsonl", f"unix:{tmp_path}/w.sock"
+    worker = Process("worker", "--engine", "mock", "--listen", socket, "--record-steps", record, "--decode-us-base", 1000)
+    frontend = Process("frontend", "--port", 0, "--workers", socket)
+    try:
+        url = URL.search(frontend.wait_line(URL.pattern)).group()
+        until("the worker to be served by", lambda: answers(url + "/ready"), 20)
+        request = urllib.request.Request(url + "/v1/completions", json.dumps({**SHORT, "ignore_eos": True}).encode(),
+                                         {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=20) as reply:
+            assert json.load(reply)["usage"]["completion_tokens"] == 8
+        worker.popen.send_signal(signal.SIGTERM)
+        assert worker.wait_exit() == 0
+    finally:
+        worker.kill_all()
+        frontend.kill_all()
+    steps = [json.loads(line) for line in record.read_text().splitlines()]
+    assert [s["step"] for s in steps] == list(range(1, len(steps) + 1))
+    assert steps[0]["prefill_tokens"] > 0 and steps[0]["context_tokens"] == steps[0]["prefill_tokens"]
+    assert sum(s["decode_tokens"] for s in steps) == 7
+    assert all(s["duration_us"] >= 1000 for s in steps)
+    assert all(a["began_us"] + a["duration_us"] <= b["began_us"] for a, b in zip(steps, steps[1:]))
+
+
+def answers(url):
+    try:
+        with urllib.request.urlopen(url, timeout=5) as reply:
+            return reply.status == 200
+    except OSError:
+        return False

@@ -374,9 +374,9 @@ static void the_bytes_of_request_messages_do_not_drift(void **state)
 	(void)state;
 	struct msg_request req = {1, msg_str("i"), msg_str("t"), msg_str("m"), msg_str("a"), msg_str("s"), msg_str("g"),
 		{gold_u32, 3}, 2, 100, 4, true, 5, 6, -1,
-		{0.5f, 1, 2, 3, 40, 1, 2, 3, 64, 7, {gold_u32, 1}, {gold_f32, 1}}};
+		{0.5f, 1, 2, 3, 40, 1, 2, 3, 64, 7, {gold_u32, 1}, {gold_f32, 1}}, {"\1\2", 2}};
 	expect_bytes(MSG_REQUEST, &req,
-		"8d000000"
+		"94000000"
 		"03"
 		"0801"
 		"120100000069"
@@ -405,7 +405,8 @@ static void the_bytes_of_request_messages_do_not_drift(void **state)
 		"4840"
 		"510700000000000000"
 		"5a0400000001000000"
-		"6204000000000000bf");
+		"6204000000000000bf"
+		"8a020000000102");
 	expect_bytes(MSG_CANCEL, &(struct msg_cancel){300},
 		"04000000"
 		"04"
@@ -440,12 +441,13 @@ static void the_bytes_of_request_messages_do_not_drift(void **state)
 static void the_bytes_of_report_messages_do_not_drift(void **state)
 {
 	(void)state;
-	struct msg_step step = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13};
+	struct msg_step step = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17};
 	expect_bytes(MSG_STEP, &step,
-		"22000000"
+		"2a000000"
 		"07"
 		"08011002180320042805300638074008480950"
-		"0a590b00000000000000600c680d");
+		"0a590b00000000000000600c680d"
+		"700e780f80108811");
 	struct msg_kv kv = {{gold_u64, 1}, {gold_u64, 2}, MSG_TIER_HOST, true, true, true, 5, 6};
 	expect_bytes(MSG_KV, &kv,
 		"36000000"

@@ -746,9 +746,46 @@ static void the_step_model_learns_and_survives_outliers(void **state)
 	assert_true(b > 0 && b < 600);
 }
 
+static void a_report_says_what_the_last_step_held_and_what_the_running_one_holds(void **state)
+{
+	(void)state;
+
+	struct msg_step m = {0};
+
+	world_init(&w,
+		(struct mock_config){.cells = 256, .seqs = 4, .batch_tokens_max = 64, .context_max = 200, .vocab = 256},
+		(struct sched_config){.block_size = 4});
+	struct want *x = add(&w, 1, 0, 20);
+	x->q.ignore_eos = true;
+	x->q.max_tokens = 3;
+	admit(&w, x);
+	const struct engine_batch *b = sched_compose(w.sched, w.now_us);
+	sched_report(w.sched, &m);
+	assert_int_equal(m.prefill_tokens + m.decode_tokens, 0);
+	assert_int_equal(m.next_prefill_tokens, 20);
+	assert_int_equal(m.next_context_tokens, 20);
+	finish_step(&w, b);
+	sched_report(w.sched, &m);
+	assert_int_equal(m.prefill_tokens, 20);
+	assert_int_equal(m.context_tokens, 20);
+	assert_int_equal(m.next_prefill_tokens + m.next_decode_tokens, 0);
+	b = sched_compose(w.sched, w.now_us);
+	sched_report(w.sched, &m);
+	assert_int_equal(m.next_decode_tokens, 1);
+	assert_int_equal(m.next_context_tokens, 21);
+	finish_step(&w, b);
+	sched_report(w.sched, &m);
+	assert_int_equal(m.decode_tokens, 1);
+	assert_int_equal(m.prefill_tokens, 0);
+	assert_int_equal(m.context_tokens, 21);
+	run_to_the_end(&w);
+	world_done(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_report_says_what_the_last_step_held_and_what_the_running_one_holds),
 		cmocka_unit_test(a_repeated_prompt_computes_its_last_token_only),
 		cmocka_unit_test(a_conversation_continues_in_its_own_sequence),
 		cmocka_unit_test(equal_prompts_that_arrive_together_are_computed_once),
