@@ -11,6 +11,7 @@ static const struct command *const commands[] = {
 	&command_chat,
 	&command_bench,
 	&command_diagnose,
+	&command_logs,
 	&command_worker,
 	&command_frontend,
 	&command_sim,

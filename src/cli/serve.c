@@ -425,6 +425,7 @@ static enum exit_status supervise(struct serve *s)
 		.processes = s->deployment.processes,
 		.count = s->deployment.count,
 		.drain_ms = drain_ms(s),
+		.log_dir = s->dir.path,
 		.quiet = flags_bool(s->flags, "quiet"),
 		.json = s->json,
 		.fd = STDOUT_FILENO,
@@ -435,6 +436,8 @@ static enum exit_status supervise(struct serve *s)
 	if (!s->json)
 		dprintf(STDOUT_FILENO, "stator %s: %s\n\n", STATOR_VERSION, s->deployment.title);
 	int end = supervisor_run(&config, &err);
+	if (end == SUPERVISOR_FAILED) /* "stator logs" can still show them */
+		runtime_dir_leave(&s->dir);
 	loop_destroy(loop);
 	if (end < 0)
 		command_complain("serve", "%s", err.msg);

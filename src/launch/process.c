@@ -30,6 +30,12 @@ static void on_log_line(void *ctx, char *line)
 	p->ops->on_line(p->ctx, p, line);
 }
 
+static void log_read(struct process *p, const char *data, size_t len)
+{
+	log_file_write(&p->log, data, len);
+	line_cutter_feed(&p->log_lines, data, len, on_log_line, p);
+}
+
 /* Read what is there, at most so many pieces: a process that floods its log must not starve the others. Returns false
  * when the pipe has ended. */
 static bool pipe_read(struct process *p, int fd, int pieces)
@@ -49,7 +55,7 @@ static bool pipe_read(struct process *p, int fd, int pieces)
 		if (status)
 			line_cutter_feed(&p->status_lines, data, (size_t)n, on_status_line, p);
 		else
-			line_cutter_feed(&p->log_lines, data, (size_t)n, on_log_line, p);
+			log_read(p, data, (size_t)n);
 	}
 	return true;
 }

@@ -7,6 +7,7 @@
 
 #include "launch/backoff.h"
 #include "launch/child.h"
+#include "launch/log_file.h"
 #include "launch/status.h"
 #include "launch/tail.h"
 #include "net/loop.h"
@@ -42,6 +43,7 @@ struct process {
 	struct env_timer restart_timer;
 	struct line_cutter status_lines, log_lines;
 	struct tail tail;
+	struct log_file log; /* all it logs, over its lives; the owner opens and closes it (fd -1: none) */
 };
 
 /* Start it now. A failure is told by on_start_failed, in this call. */

@@ -45,6 +45,25 @@ static bool folder_is_dead(const char *path)
 	return dead;
 }
 
+static bool is_log(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return dot && (strcmp(dot, ".log") == 0 || (dot > name + 4 && strcmp(dot - 4, ".log.1") == 0));
+}
+
+static bool has_logs(const char *path)
+{
+	DIR *dir = opendir(path);
+	bool found = false;
+
+	for (struct dirent *e; dir && !found && (e = readdir(dir));)
+		found = is_log(e->d_name);
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
 static void sweep(const char *parent)
 {
 	char path[PATH_MAX];
@@ -136,4 +155,53 @@ void runtime_dir_destroy(struct runtime_dir *d)
 	if (d->lock_fd >= 0)
 		close(d->lock_fd);
 	*d = (struct runtime_dir){.lock_fd = -1};
+}
+
+void runtime_dir_leave(struct runtime_dir *d)
+{
+	DIR *dir = d->path[0] ? opendir(d->path) : NULL;
+
+	for (struct dirent *e; dir && (e = readdir(dir));)
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && strcmp(e->d_name, LOCK_NAME) != 0 &&
+			!is_log(e->d_name))
+			unlinkat(dirfd(dir), e->d_name, 0);
+	if (dir)
+		closedir(dir);
+	if (d->lock_fd >= 0)
+		close(d->lock_fd);
+	*d = (struct runtime_dir){.lock_fd = -1};
+}
+
+int runtime_dir_find(
+	char ret[RUNTIME_DIR_BYTES_MAX], const char *parent, bool *ret_alive, uint32_t *ret_count, struct err *err)
+{
+	const char *where = parent ? parent : parent_choose();
+	DIR *dir = opendir(where);
+	struct stat st;
+	time_t best = 0;
+	bool found = false;
+
+	*ret_alive = false;
+	*ret_count = 0;
+	for (struct dirent *e; dir && (e = readdir(dir));) {
+		char path[RUNTIME_DIR_BYTES_MAX];
+
+		if (strncmp(e->d_name, PREFIX, sizeof PREFIX - 1) != 0 ||
+			snprintf(path, sizeof path, "%s/%s", where, e->d_name) >= (int)sizeof path ||
+			lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || !has_logs(path))
+			continue;
+		bool alive = !folder_is_dead(path);
+		*ret_count += alive;
+		if (found && (alive < *ret_alive || (alive == *ret_alive && st.st_mtime < best)))
+			continue;
+		found = true;
+		best = st.st_mtime;
+		*ret_alive = alive;
+		snprintf(ret, RUNTIME_DIR_BYTES_MAX, "%s", path);
+	}
+	if (dir)
+		closedir(dir);
+	return found ? 0
+		     : err_set(err, -ENOENT, "no deployment of yours runs here, and none has left logs in \"%s\"",
+			       where);
 }

@@ -1,6 +1,7 @@
 /* supervisor.c - what to do about the processes of a deployment; see supervisor.h. */
 #include "launch/supervisor.h"
 #include "base/log.h"
+#include "launch/causes.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@ struct supervisor {
 	enum phase phase;
 	enum supervisor_end end;
 	uint64_t started_us, stop_asked_us;
+	struct causes *causes; /* NULL: no memory for it */
 	struct env_timer deadline; /* of PHASE_DRAINING and PHASE_STOPPING */
 };
 
@@ -74,21 +76,48 @@ static void tail_show(struct supervisor *s, const struct process *p)
 	}
 }
 
+/* Why, when its log says so: then that is shown instead of its last lines. */
+static bool cause_show(struct supervisor *s, const struct process *p)
+{
+	const struct finding *f = causes_find(s->causes, index_of(s, p));
+
+	if (!f)
+		return false;
+	if (s->config->json) {
+		log_error("root cause", LOG_F("process", log_str(p->name)),
+			LOG_F("class", log_str(finding_class_name(f->kind))), LOG_F("cause", log_str(f->what)),
+			LOG_F("remedy", log_str(f->remedy)));
+		return true;
+	}
+	screen_line(&s->screen, "    | %s", f->evidence ? f->evidence : "");
+	screen_line(&s->screen, "  root cause (%s): %s", finding_class_name(f->kind), f->what);
+	if (f->remedy)
+		screen_line(&s->screen, "  remedy: %s", f->remedy);
+	return true;
+}
+
 static void death_show(struct supervisor *s, const struct process *p, const char *how, uint64_t up_us, const char *next)
 {
+	bool known = causes_find(s->causes, index_of(s, p)) != NULL;
+	char note[TAIL_LINE_BYTES];
+	int len = snprintf(note, sizeof note, "stator: %s%s%s; %s\n", p->error, *p->error ? "; " : "", how, next);
+
+	/* For who reads its log later. */
+	log_file_write(&s->config->processes[index_of(s, p)].process.log, note, MIN((size_t)len, sizeof note - 1));
+	const char *lines = known ? "; its log says why:" : p->tail.count > 0 ? "; its last lines:" : NULL;
+
 	if (s->config->json)
 		log_error("process died", LOG_F("process", log_str(p->name)), LOG_F("how", log_str(how)),
 			LOG_F("error", log_str(p->error)), LOG_F("up_us", log_u64(up_us)),
 			LOG_F("next", log_str(next)));
 	else if (*p->error)
 		screen_line(&s->screen, "%s%s: %s (%s after %.1f s); %s%s", p->is_frontend ? "the " : "worker ",
-			p->name, p->error, how, (double)up_us / 1e6, next,
-			p->tail.count > 0 ? "; its last lines:" : "");
+			p->name, p->error, how, (double)up_us / 1e6, next, lines ? lines : "");
 	else
 		screen_line(&s->screen, "%s%s died after %.1f s: %s; %s%s", p->is_frontend ? "the " : "worker ",
-			p->name, (double)up_us / 1e6, how, next,
-			p->tail.count > 0 ? "; its last lines:" : "; it had logged nothing");
-	tail_show(s, p);
+			p->name, (double)up_us / 1e6, how, next, lines ? lines : "; it had logged nothing");
+	if (!cause_show(s, p))
+		tail_show(s, p);
 }
 
 static void event_show(struct supervisor *s, const char *text)
@@ -264,19 +293,13 @@ static void on_status(void *ctx, struct process *p, const struct status *status)
 	}
 }
 
-/* "2026-11-23T12:00:00.123Z info ...": while the deployment starts and stops we tell all that, and better. */
-static bool is_chatter(const char *line)
-{
-	const char *level = strchr(line, ' ');
-
-	return level && (strncmp(level, " info ", 6) == 0 || strncmp(level, " debug ", 7) == 0);
-}
-
 static void on_line(void *ctx, struct process *p, char *line)
 {
 	struct supervisor *s = ctx;
 
-	if (!s->config->quiet && (s->phase == PHASE_RUNNING || s->config->json || !is_chatter(line)))
+	causes_line(s->causes, index_of(s, p), p->name, line);
+	/* While the deployment starts and stops we tell what information lines do, and better. */
+	if (!s->config->quiet && (s->phase == PHASE_RUNNING || s->config->json || !causes_is_chatter(line)))
 		log_line_show(s, p, line);
 }
 
@@ -296,6 +319,7 @@ static void restart(struct supervisor *s, struct process *p, const char *how)
 	snprintf(next, sizeof next, "starting it again in %.1f s", wait_ms / 1000.0);
 	row_show(s, p, SCREEN_WAITING, how);
 	death_show(s, p, how, up_us, next);
+	causes_reset(s->causes, index_of(s, p));
 	process_start_in(p, wait_ms);
 }
 
@@ -395,10 +419,16 @@ int supervisor_run(const struct supervisor_config *config, struct err *err)
 		config->count);
 	if ((r = signals_watch(&s, err)) < 0)
 		return r;
+	s.causes = causes_create(config->count);
 	s.started_us = env_now_us(loop_env(config->loop));
+	for (uint32_t i = 0; i < config->count; i++)
+		log_file_open(&process_at(&s, i)->log, config->log_dir, process_at(&s, i)->name);
 	start_all(&s);
 	if (any_alive(&s))
 		loop_run(config->loop);
 	env_timer_cancel(loop_env(config->loop), &s.deadline);
+	for (uint32_t i = 0; i < config->count; i++)
+		log_file_close(&process_at(&s, i)->log);
+	causes_destroy(s.causes);
 	return (int)s.end;
 }

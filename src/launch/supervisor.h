@@ -32,6 +32,7 @@ struct supervisor_config {
 	struct supervised *processes; /* borrowed; the frontend is one of them */
 	uint32_t count;
 	uint32_t drain_ms; /* what the frontend was told */
+	const char *log_dir; /* where each process's log is kept, NAME.log; NULL: nowhere */
 	bool quiet; /* do not pass the processes' log lines on */
 	bool json; /* events as log lines in JSON, no table */
 	int fd; /* where the table goes; log lines go to stderr */

@@ -61,6 +61,17 @@ static void bad(void)
 	_exit(1);
 }
 
+/* An engine whose log says why in the middle, and then goes on for longer than the last lines that are shown. */
+static void no_room(void)
+{
+	fprintf(stderr, "Loading weights\nValueError: No available memory for the cache blocks. Try increasing it\n");
+	for (int i = 0; i < 2 * TAIL_LINES; i++)
+		fprintf(stderr, "  File \"x.py\", line %d, in noise\n", i);
+	fprintf(stderr,
+		"RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}\n");
+	_exit(1);
+}
+
 static void crash(void)
 {
 	fprintf(stderr, "about to crash\n");
@@ -115,6 +126,8 @@ static int child_main(const char *behaviour, const char *file)
 		deaf();
 	else if (!strcmp(behaviour, "bad"))
 		bad();
+	else if (!strcmp(behaviour, "no-room"))
+		no_room();
 	else if (!strcmp(behaviour, "crash"))
 		crash();
 	else if (!strcmp(behaviour, "crash-once"))
@@ -136,6 +149,7 @@ struct fixture {
 	int stop_on_ready; /* signal to ourselves then */
 	int end;
 	bool json;
+	const char *log_dir;
 };
 
 static int setup(void **state)
@@ -172,8 +186,13 @@ static void run(struct fixture *f, const char *frontend, const char *worker)
 {
 	const char *behaviours[2] = {frontend, worker};
 	const struct loop_config loop_config = {0};
-	struct supervisor_config config = {
-		.processes = f->processes, .count = 2, .drain_ms = 100, .quiet = true, .on_ready = on_ready, .ctx = f};
+	struct supervisor_config config = {.processes = f->processes,
+		.count = 2,
+		.drain_ms = 100,
+		.quiet = true,
+		.on_ready = on_ready,
+		.ctx = f,
+		.log_dir = f->log_dir};
 	int out[2];
 	struct err err;
 
@@ -246,6 +265,32 @@ static void three_deaths_before_ready_end_the_deployment(void **state)
 	assert_true(said(f, "starting it again in 0.2 s"));
 	assert_true(said(f, "the deployment cannot start"));
 	assert_true(said(f, "    | about to crash"));
+}
+
+static void a_death_is_explained_by_the_cause_in_the_middle_of_its_log(void **state)
+{
+	struct fixture *f = *state;
+	char dir[] = "/tmp/stator-test-XXXXXX", path[64], text[8192] = "";
+
+	assert_non_null(mkdtemp(dir));
+	f->log_dir = dir;
+	run(f, "polite", "no-room");
+	assert_int_equal(f->end, SUPERVISOR_FAILED);
+	assert_true(said(f, "its log says why:"));
+	assert_true(said(f, "root cause (capacity): weights and working memory fill the GPU"));
+	assert_true(said(f, "remedy: use more GPUs"));
+	assert_null(strstr(f->output, "in noise"));
+	snprintf(path, sizeof path, "%s/mock-0.log", dir);
+	FILE *file = fopen(path, "r");
+	assert_non_null(file);
+	assert_true(fread(text, 1, sizeof text - 1, file) > 0);
+	fclose(file);
+	assert_non_null(strstr(text, "line 3, in noise"));
+	assert_non_null(strstr(text, "stator: exit status 1; starting it again in 0.1 s"));
+	unlink(path);
+	snprintf(path, sizeof path, "%s/frontend.log", dir);
+	unlink(path);
+	assert_int_equal(rmdir(dir), 0);
 }
 
 static void a_worker_that_dies_is_started_again_and_its_last_lines_are_shown(void **state)
@@ -327,6 +372,7 @@ int main(int argc, char **argv)
 		TEST(a_signal_drains_and_nothing_is_left),
 		TEST(a_bad_start_is_explained_and_ends_the_deployment),
 		TEST(three_deaths_before_ready_end_the_deployment),
+		TEST(a_death_is_explained_by_the_cause_in_the_middle_of_its_log),
 		TEST(a_worker_that_dies_is_started_again_and_its_last_lines_are_shown),
 		TEST(a_frontend_that_dies_is_started_again),
 		TEST(a_frontend_that_is_deaf_is_killed_after_its_drain_time),

@@ -1,0 +1,79 @@
+"""stator diagnose and stator logs as an operator uses them."""
+
+import json
+import os
+import pathlib
+import subprocess
+import threading
+
+import pytest
+from deployment import Deployment, mock_graph, stator_bin
+from rawhttp import post
+
+LOGS = pathlib.Path(__file__).resolve().parents[1] / "logs"
+
+
+def stator(*args, input=None, env=None):
+    return subprocess.run([stator_bin(), *map(str, args)], input=input, text=True, timeout=60, capture_output=True,
+                          stdin=subprocess.DEVNULL if input is None else None, env={**os.environ, **(env or {})})
+
+
+@pytest.mark.smoke
+def test_json_has_exactly_the_keys_that_were_promised_root_cause_first():
+    done = stator("diagnose", "--json", LOGS / "vllm-kv-too-small.log")
+    assert done.returncode == 1 and not done.stderr
+    answer = json.loads(done.stdout)
+    assert list(answer) == ["findings"]
+    for finding in answer["findings"]:
+        assert sorted(finding) == ["cause", "class", "file", "harmless", "line", "remedy", "severity"]
+    first = answer["findings"][0]
+    assert (first["severity"], first["class"], first["line"], first["harmless"]) == ("fatal", "capacity", 69, False)
+    assert "46464" in first["remedy"]
+
+
+def test_standard_input_and_several_files_and_the_graph():
+    text = (LOGS / "dynamo-2025-t4-nvml.log").read_text()
+    done = stator("diagnose", "-", "--graph", LOGS / "t4-graph.yaml", "--gpus", "4xT4", input=text)
+    assert done.returncode == 1
+    assert "asked for GPU index 4 of 4: more workers x GPUs than devices" in " ".join(done.stdout.split())
+    assert "t4-graph.yaml:12" in done.stdout
+    done = stator("diagnose", *sorted((LOGS / "ranks").glob("*.log")))
+    assert done.returncode == 1 and "rank2.log:6: fatal: capacity" in done.stdout
+
+
+def test_a_log_nobody_knows_is_said_to_be_so_with_its_telling_lines():
+    done = stator("diagnose", LOGS / "vllm-unknown-failure.log")
+    assert done.returncode == 0
+    assert "no known root cause" in done.stdout and "FrobnicatorError" in done.stdout
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    done = stator("diagnose", tmp_path / "none.log", LOGS / "vllm-healthy.log")
+    assert done.returncode == 2 and "No such file" in done.stderr
+    assert stator("diagnose", tmp_path).returncode == 2
+    assert stator("diagnose").returncode == 2
+    (tmp_path / "s.yaml").write_text("- id: x\n  match: [abc]\n")
+    done = stator("diagnose", "--signatures", tmp_path / "s.yaml", LOGS / "vllm-healthy.log")
+    assert done.returncode == 2 and "s.yaml:1:" in done.stderr
+
+
+def test_logs_shows_each_process_and_follows_one(tmp_path):
+    env = {"XDG_RUNTIME_DIR": str(tmp_path)} if len(str(tmp_path)) < 50 else {}
+    with Deployment(graph=mock_graph(workers=2), env=env) as deployment:
+        done = stator("logs", env=env)
+        assert done.returncode == 0, done.stderr
+        for name in ("frontend", "mock-0", "mock-1"):
+            assert any(line.strip().startswith(name + " |") for line in done.stdout.splitlines())
+        done = stator("logs", "mock-7", env=env)
+        assert done.returncode == 1 and "mock-0, mock-1" in done.stderr
+        follower = subprocess.Popen([stator_bin(), "logs", "frontend", "-f", "-n", "1"], stdout=subprocess.PIPE, text=True,
+                                    env={**os.environ, **env})
+        watchdog = threading.Timer(60, follower.kill)
+        watchdog.start()
+        assert follower.stdout.readline().strip()
+        assert post(deployment, "/v1/completions", {"model": "mock", "prompt": "x", "max_tokens": 2}).status == 200
+    # It ends with the deployment, and has shown what came meanwhile.
+    rest = follower.stdout.read()
+    assert follower.wait(60) == 0
+    watchdog.cancel()
+    assert "drain" in rest
