@@ -1,11 +1,12 @@
-/* roofline.h - predicted times of a model on a card: a floor set by bytes and by operations, over stated efficiencies.
+/* roofline.h - predicted times of a model on a card: bytes over bandwidth against operations over rate.
  *
- *   step  = launch + max(bytes / (bandwidth x eff_memory), flops / (rate x eff_compute)) + all-reduces
- *   bytes = weights read once a step (MoE: the experts that the batch touches) + KV of every sequence
- *   flops = 2 x active parameters x tokens + 4 x layers x heads x head_dim x tokens x context (attention)
- *   all-reduce (TP > 1) = 2 a layer, ring: 2 (tp-1)/tp x tokens x hidden x 2 bytes over the link, + latency each
- * A prediction, not a measurement: the constants and where they come from are in roofline.c and in
- * docs/design/prediction.md. Pure, any thread, no allocation. */
+ *   step   = launch + max(bytes / bandwidth, flops / rate) + links
+ *   bytes  = weights once a step (of an MoE the experts that its tokens touch) + the KV of every sequence, read
+ *   flops  = 2 x parameters in matrices x tokens + 2 x (key + value size) x heads x pairs of token and context token
+ *   links  = two all-reduces a layer under tensor parallelism: latency + 2 (tp-1)/tp x tokens x hidden x 2 bytes / bandwidth
+ * Bandwidths and rates are the card's peaks times an efficiency; the efficiencies and where they come from are at the top of
+ * roofline.c. A prediction: expect a third more or less, and trust ratios between plans more than times.
+ * Pure, any thread, no allocation. */
 #ifndef STATOR_GPU_ROOFLINE_H
 #define STATOR_GPU_ROOFLINE_H
 
@@ -29,24 +30,24 @@ struct roofline_terms {
 	bool memory_bound;
 };
 
+/* One GPU's share of the group. */
 struct roofline {
-	double rate; /* operations a microsecond of one card at its efficiency */
-	double bandwidth; /* bytes a microsecond, efficiency applied */
-	double weight_bytes, weight_bytes_active, kv_bytes_token, flops_token; /* per GPU */
-	double flops_token_context; /* attention operations for each pair of token and context token */
-	double link_bandwidth, link_latency_us, link_bytes_token, link_calls; /* per step */
+	double rate, bandwidth; /* operations and bytes a microsecond, efficiency applied */
+	double shared_bytes; /* weights that every step reads */
+	double expert_bytes; /* of one routed expert in all layers; 0: no MoE */
+	double experts, experts_used;
+	double kv_bytes_full, kv_bytes_sliding; /* of one token, in the layers that keep all and those with a window */
+	double window;
+	double flops_token, flops_output; /* of a token in the layers; of a token whose logits are wanted */
+	double flops_pair_full, flops_pair_sliding; /* of a token and one token of its context */
+	double link_bandwidth, link_latency_us, link_bytes_token, link_calls; /* calls: a step */
 	double launch_us;
-	uint32_t experts, experts_used;
-	double kv_window_tokens; /* beyond it context costs only kv_bytes_token_full */
-	double kv_bytes_token_full;
-	double shared_bytes; /* weight bytes of a step that do not depend on which experts run */
-	double expert_bytes; /* of one expert in all layers */
 };
 
 /* -EINVAL with the reason: a card that has no such arithmetic, an invalid tp, an unknown quantization. */
 int roofline_init(struct roofline *ret, const struct roofline_ask *ask, struct err *err);
-/* One step of tokens prompt tokens (of sequences whose context before is context) and batch decoding sequences of
- * context tokens each; either may be 0. */
+/* One step that computes prefill_tokens of one prompt, of which prefill_context are cached already, and one token for each of
+ * batch sequences with context tokens; either may be 0. */
 void roofline_step(const struct roofline *r, uint64_t prefill_tokens, uint64_t prefill_context, uint64_t batch,
 	uint64_t context, struct roofline_terms *ret);
 /* Microseconds to prefill n tokens after context cached ones, in one step. */

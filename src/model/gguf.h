@@ -1,0 +1,22 @@
+/* gguf.h - the header of a GGUF file as bytes in memory: what facts.h reads through, and what fuzzers feed. Pure. */
+#ifndef STATOR_MODEL_GGUF_H
+#define STATOR_MODEL_GGUF_H
+
+#include "model/facts.h"
+
+struct gguf_sums {
+	uint64_t tensors, params, bytes; /* of the tensor table */
+	uint64_t embed, output, linear,
+		expert; /* parameters: token_embd, output, matrices of layers, of routed experts */
+	uint64_t embed_bytes;
+	uint64_t splits; /* split.count; 1 */
+	uint64_t data_end; /* bytes the file must have */
+	bool qkv_bias;
+};
+
+/* Read the header at the start of data. The shapes go to ret, the tensor table's sums are added to sums. path is the name
+ * to say. -EINVAL: not GGUF, cut short in the header, or what cannot be. */
+int gguf_read_header(struct model_facts *ret, struct gguf_sums *sums, const char *path, const uint8_t *data,
+	uint64_t len, struct err *err);
+
+#endif

@@ -1,0 +1,108 @@
+/* gguf_file.c - a GGUF file on disk: its header mapped, its parts found. */
+#include "model/gguf.h"
+
+#include "base/compiler.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SPLITS_MAX = 999, PATH_BYTES_MAX = 4096 };
+
+struct mapped {
+	void *data;
+	uint64_t len;
+};
+
+static int map_file(struct mapped *ret, const char *path, struct err *err)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC), code = 0;
+
+	if (fd < 0)
+		return err_set_errno(err, -errno, "could not open \"%s\"", path);
+	if (fstat(fd, &st) < 0)
+		code = err_set_errno(err, -errno, "could not read \"%s\"", path);
+	else if (!S_ISREG(st.st_mode))
+		code = err_set(err, -EINVAL, "\"%s\" is not a file", path);
+	else if (st.st_size == 0)
+		code = err_set(err, -EINVAL, "\"%s\" is empty", path);
+	if (code == 0) {
+		*ret = (struct mapped){
+			mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0), (uint64_t)st.st_size};
+		if (ret->data == MAP_FAILED)
+			code = err_set_errno(err, -errno, "could not map \"%s\"", path);
+	}
+	close(fd);
+	return code;
+}
+
+/* One file or part. */
+static int read_part(struct model_facts *f, struct gguf_sums *s, const char *path, struct err *err)
+{
+	struct mapped m = {0};
+	int code = map_file(&m, path, err);
+
+	if (code < 0)
+		return code;
+	code = gguf_read_header(f, s, path, m.data, m.len, err);
+	munmap(m.data, m.len);
+	f->file_bytes += m.len;
+	f->files++;
+	return code;
+}
+
+/* "m-00001-of-00003.gguf" and the parts behind it. */
+static int read_parts(struct model_facts *f, struct gguf_sums *s, const char *path, uint64_t count, struct err *err)
+{
+	char tail[32], part[PATH_BYTES_MAX];
+	size_t len = strlen(path);
+	int code = 0;
+
+	snprintf(tail, sizeof tail, "-00001-of-%05u.gguf", (unsigned int)MIN(count, (uint64_t)SPLITS_MAX));
+	size_t cut = strlen(tail);
+	if (count > SPLITS_MAX || len < cut || len >= sizeof part || strcmp(path + len - cut, tail) != 0)
+		return err_set(err, -EINVAL, "\"%s\" is one of several parts; name the first, whose name ends in %s",
+			path, tail);
+	for (uint64_t i = 2; i <= count && code == 0; i++) {
+		snprintf(part, sizeof part, "%.*s-%05u-of-%05u.gguf", (int)(len - cut), path, (unsigned int)i,
+			(unsigned int)count);
+		code = read_part(f, s, part, err);
+	}
+	return code;
+}
+
+static void name_of(struct model_facts *f, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!f->name[0])
+		snprintf(f->name, sizeof f->name, "%s", slash ? slash + 1 : path);
+}
+
+int model_facts_from_gguf(struct model_facts *ret, const char *path, struct err *err)
+{
+	struct model_facts f = {.from = MODEL_FROM_GGUF};
+	struct gguf_sums s = {0};
+	int code = read_part(&f, &s, path, err);
+
+	if (code == 0 && s.splits > 1)
+		code = read_parts(&f, &s, path, s.splits, err);
+	if (code < 0)
+		return code;
+	name_of(&f, path);
+	f.params = s.params;
+	f.params_active = f.experts ? s.params - s.expert + s.expert / f.experts * f.experts_used : s.params;
+	f.params_embed = s.embed;
+	f.params_linear = s.linear;
+	f.qkv_bias = s.qkv_bias;
+	f.tied_embeddings = s.output == 0;
+	f.weight_bytes = s.bytes;
+	f.weight_bytes_input = s.output ? s.embed_bytes : 0;
+	f.weight_exact = true;
+	snprintf(f.source, sizeof f.source, "the tensor table of %.200s", path);
+	*ret = f;
+	return 0;
+}

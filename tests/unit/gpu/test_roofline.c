@@ -1,0 +1,150 @@
+#include "gpu/roofline.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+/* after the standard headers, as cmocka asks */
+#include <cmocka.h>
+
+static struct roofline line(const char *gpu, const char *model, uint32_t tp, enum gpu_link link, const char *quant)
+{
+	struct model_facts m;
+	struct roofline r;
+	struct err err;
+
+	err_clear(&err);
+	if (model_facts_by_name(&m, model, &err) < 0)
+		fail_msg("%s", err.msg);
+	const struct roofline_ask ask = {
+		.gpu = gpu_spec_find(gpu), .model = &m, .tp = tp, .link = link, .quant = quant, .dtype = "float16"};
+	if (roofline_init(&r, &ask, &err) < 0)
+		fail_msg("%s", err.msg);
+	return r;
+}
+
+static void near(double got, double wanted, double share)
+{
+	if (fabs(got - wanted) > wanted * share)
+		fail_msg("%g is not within %g %% of %g", got, share * 100, wanted);
+}
+
+/* Worked by hand: 8.98 GB of Q4_K_M less the embedding over 320 GB/s x 0.7; 1,024 tokens x 2 x 13.2 GFLOP over 26 TFLOPS. */
+static void a_14b_model_on_a_t4(void **state)
+{
+	struct roofline r = line("T4", "R1-Distill-Qwen-14B", 1, GPU_LINK_NONE, "q4_k_m");
+	struct roofline_terms t;
+	char text[160];
+
+	(void)state;
+	roofline_step(&r, 0, 0, 1, 0, &t);
+	assert_true(t.memory_bound);
+	near(t.memory_us, (8.98e9 - 0.78e9 / 14.77 * 8.98) / 224e3, 0.02);
+	near(1e6 / t.total_us, 25, 0.10); /* steps a second; 35 is the bound without efficiency */
+	roofline_step(&r, 1024, 0, 0, 0, &t);
+	assert_false(t.memory_bound);
+	near(t.compute_us, 1024 * 2 * 13.212e9 / 26e6, 0.02);
+	near(1024e6 / t.total_us, 900, 0.15); /* tokens a second: 770 to 990 by reports */
+	roofline_text(&t, text, sizeof text);
+	assert_non_null(strstr(text, "compute"));
+}
+
+static void more_work_never_takes_less(void **state)
+{
+	static const char *const models[] = {"R1-Distill-Qwen-14B", "Gemma-3-12B", "Mixtral-8x7B", "DeepSeek-R1"};
+
+	(void)state;
+	for (uint32_t m = 0; m < ARRAY_LEN(models); m++) {
+		struct roofline r = line("H100", models[m], 8, GPU_LINK_NVLINK, NULL);
+		double last = 0;
+		for (uint64_t n = 1; n < 20000; n = n * 3 / 2 + 1) {
+			assert_true(roofline_prefill_us(&r, n, 0) > last);
+			last = roofline_prefill_us(&r, n, 0);
+			assert_true(roofline_prefill_us(&r, n, 1000) >= last);
+			assert_true(roofline_decode_us(&r, 8, n) >= roofline_decode_us(&r, 4, n));
+			assert_true(roofline_decode_us(&r, 8, n + 100) >= roofline_decode_us(&r, 8, n));
+		}
+	}
+}
+
+static void two_halves_of_a_prompt_cost_its_pairs_once(void **state)
+{
+	struct roofline r = line("A100-80GB", "Gemma-2-27B", 1, GPU_LINK_NONE, NULL);
+	struct roofline_terms whole, first, second;
+
+	(void)state;
+	for (uint64_t cut = 100; cut < 12000; cut += 700) {
+		roofline_step(&r, 12000, 0, 0, 0, &whole);
+		roofline_step(&r, cut, 0, 0, 0, &first);
+		roofline_step(&r, 12000 - cut, cut, 0, 0, &second);
+		near(first.flops + second.flops - r.flops_output, whole.flops, 1e-9);
+	}
+}
+
+static void links_cost_and_nvlink_costs_less(void **state)
+{
+	struct roofline one = line("T4", "Qwen2.5-7B", 1, GPU_LINK_NONE, NULL);
+	struct roofline pcie = line("T4", "Qwen2.5-7B", 4, GPU_LINK_PCIE, NULL);
+	struct roofline h = line("H100", "Qwen2.5-7B", 4, GPU_LINK_NVLINK, NULL),
+			hp = line("H100", "Qwen2.5-7B", 4, GPU_LINK_PCIE, NULL);
+	struct roofline_terms t;
+
+	(void)state;
+	roofline_step(&one, 1024, 0, 0, 0, &t);
+	assert_true(t.link_us == 0);
+	roofline_step(&pcie, 1024, 0, 0, 0, &t);
+	/* 56 calls of 25 us; 1,024 x 3584 x 2 B x 1.5 x 56 over 12 GB/s */
+	near(t.link_us, 56 * 25 + 1024 * 3584 * 2 * 1.5 * 56 / 12e3, 0.001);
+	assert_true(roofline_prefill_us(&hp, 1024, 0) > roofline_prefill_us(&h, 1024, 0));
+}
+
+static void few_tokens_touch_few_experts(void **state)
+{
+	struct roofline r = line("H100", "Qwen3-30B-A3B", 1, GPU_LINK_NONE, NULL);
+	struct roofline_terms one, many;
+
+	(void)state;
+	roofline_step(&r, 0, 0, 1, 0, &one);
+	roofline_step(&r, 0, 0, 256, 0, &many);
+	near(one.bytes, 2 * (3.35e9 - 0.31e9), 0.05); /* the active parameters, less the embedding */
+	near(many.bytes, 2 * (30.53e9 - 0.31e9), 0.02);
+}
+
+static void what_a_card_lacks_is_refused(void **state)
+{
+	struct model_facts m;
+	struct roofline r;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(model_facts_by_name(&m, "Qwen2.5-7B", &err), 0);
+	struct roofline_ask ask = {.gpu = gpu_spec_find("T4"), .model = &m, .tp = 1, .dtype = "bfloat16"};
+	assert_int_equal(roofline_init(&r, &ask, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "a T4 does not compute in bfloat16"));
+	ask.dtype = NULL;
+	ask.tp = 3;
+	assert_int_equal(roofline_init(&r, &ask, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "28 attention heads do not divide by 3"));
+	ask.tp = 0;
+	ask.quant = "zip";
+	assert_int_equal(roofline_init(&r, &ask, &err), -EINVAL);
+	ask.quant = "fp8"; /* no such units: computed in float16 */
+	assert_int_equal(roofline_init(&r, &ask, &err), 0);
+	near(r.rate, 65e6 * 0.4, 0.001);
+	ask.gpu = NULL;
+	assert_int_equal(roofline_init(&r, &ask, NULL), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_14b_model_on_a_t4),
+		cmocka_unit_test(more_work_never_takes_less),
+		cmocka_unit_test(two_halves_of_a_prompt_cost_its_pairs_once),
+		cmocka_unit_test(links_cost_and_nvlink_costs_less),
+		cmocka_unit_test(few_tokens_touch_few_experts),
+		cmocka_unit_test(what_a_card_lacks_is_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
