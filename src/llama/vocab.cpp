@@ -1,6 +1,9 @@
 /* vocab.cpp - tokenizer calls. */
 #include "llama/edge.hpp"
 
+#include "src/llama-vocab.h"
+#include "src/unicode.h"
+
 #include <climits>
 #include <cstring>
 
@@ -65,6 +68,68 @@ bool ll_vocab_is_eog(const struct ll_vocab *v, uint32_t id)
 bool ll_vocab_is_control(const struct ll_vocab *v, uint32_t id)
 {
 	return id < ll_vocab_size(v) && llama_vocab_is_control(v->handle, (llama_token)id);
+}
+
+enum ll_split ll_vocab_split(const struct ll_vocab *v)
+{
+	if (v->handle->get_type() != LLAMA_VOCAB_TYPE_BPE)
+		return LL_SPLIT_NONE;
+	/* The lists of llm_tokenizer_bpe's constructor in vendor src/llama-vocab.cpp. */
+	switch (v->handle->get_pre_type()) {
+	case LLAMA_VOCAB_PRE_TYPE_GPT2:
+	case LLAMA_VOCAB_PRE_TYPE_MPT:
+	case LLAMA_VOCAB_PRE_TYPE_OLMO:
+	case LLAMA_VOCAB_PRE_TYPE_JAIS:
+	case LLAMA_VOCAB_PRE_TYPE_TRILLION:
+	case LLAMA_VOCAB_PRE_TYPE_GRANITE_DOCLING:
+		return LL_SPLIT_GPT2;
+	case LLAMA_VOCAB_PRE_TYPE_STARCODER:
+	case LLAMA_VOCAB_PRE_TYPE_REFACT:
+	case LLAMA_VOCAB_PRE_TYPE_COMMAND_R:
+	case LLAMA_VOCAB_PRE_TYPE_SMOLLM:
+	case LLAMA_VOCAB_PRE_TYPE_CODESHELL:
+	case LLAMA_VOCAB_PRE_TYPE_EXAONE:
+	case LLAMA_VOCAB_PRE_TYPE_MINERVA:
+	case LLAMA_VOCAB_PRE_TYPE_MELLUM2:
+		return LL_SPLIT_DIGITS_GPT2;
+	case LLAMA_VOCAB_PRE_TYPE_LLAMA3:
+	case LLAMA_VOCAB_PRE_TYPE_DBRX:
+	case LLAMA_VOCAB_PRE_TYPE_SMAUG:
+	case LLAMA_VOCAB_PRE_TYPE_CHATGLM4:
+		return LL_SPLIT_LLAMA3;
+	case LLAMA_VOCAB_PRE_TYPE_STABLELM2:
+	case LLAMA_VOCAB_PRE_TYPE_QWEN2:
+	case LLAMA_VOCAB_PRE_TYPE_HUNYUAN:
+	case LLAMA_VOCAB_PRE_TYPE_SOLAR_OPEN:
+	case LLAMA_VOCAB_PRE_TYPE_GROK_2:
+		return LL_SPLIT_QWEN2;
+	default:
+		return LL_SPLIT_NONE;
+	}
+}
+
+bool ll_vocab_ignores_merges(const struct ll_vocab *v)
+{
+	return v->handle->get_ignore_merges();
+}
+
+bool ll_vocab_is_normal(const struct ll_vocab *v, uint32_t id)
+{
+	const int others = LLAMA_TOKEN_ATTR_UNKNOWN | LLAMA_TOKEN_ATTR_UNUSED | LLAMA_TOKEN_ATTR_CONTROL |
+			   LLAMA_TOKEN_ATTR_USER_DEFINED | LLAMA_TOKEN_ATTR_BYTE;
+
+	if (id >= ll_vocab_size(v))
+		return false;
+	int attr = llama_vocab_get_attr(v->handle, (llama_token)id);
+	return attr & LLAMA_TOKEN_ATTR_NORMAL && !(attr & others);
+}
+
+uint8_t ll_char_class(uint32_t code_point)
+{
+	unicode_cpt_flags f = unicode_cpt_flags_from_cpt(code_point);
+
+	return (uint8_t)(LL_CHAR_OTHER | (f.is_letter ? LL_CHAR_LETTER : 0) | (f.is_number ? LL_CHAR_NUMBER : 0) |
+			 (f.is_whitespace ? LL_CHAR_SPACE : 0));
 }
 
 uint32_t ll_vocab_specials(const struct ll_vocab *v, struct ll_special *ret, uint32_t cap)

@@ -37,6 +37,19 @@ bool ll_vocab_add_eos(const struct ll_vocab *v);
 bool ll_vocab_is_eog(const struct ll_vocab *v, uint32_t id);
 bool ll_vocab_is_control(const struct ll_vocab *v, uint32_t id);
 
+/* How a byte-pair vocabulary cuts text into words, for the families that text/presplit.c knows. */
+enum ll_split { LL_SPLIT_NONE, LL_SPLIT_GPT2, LL_SPLIT_DIGITS_GPT2, LL_SPLIT_LLAMA3, LL_SPLIT_QWEN2 };
+enum ll_split ll_vocab_split(const struct ll_vocab *v);
+/* A word that is a token is that token, whatever its merges say. */
+bool ll_vocab_ignores_merges(const struct ll_vocab *v);
+/* An ordinary token: text in the byte alphabet, neither control nor user defined nor unused. */
+bool ll_vocab_is_normal(const struct ll_vocab *v, uint32_t id);
+/* What llama.cpp's splitters ask of a character: LL_CHAR_* bits. LL_CHAR_OTHER is always there. */
+enum { LL_CHAR_LETTER = 1, LL_CHAR_NUMBER = 2, LL_CHAR_SPACE = 4, LL_CHAR_OTHER = 8 };
+uint8_t ll_char_class(uint32_t code_point);
+/* Call fn for each merge of the GGUF file ("left right", in order of rank); none when it has none. */
+int ll_merges_read(const char *path, void (*fn)(void *ctx, const char *text, size_t len), void *ctx, struct err *err);
+
 /* A token whose text is found in a prompt before anything else is tokenized. */
 struct ll_special {
 	uint32_t id;

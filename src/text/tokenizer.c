@@ -15,6 +15,8 @@ int tokenizer_load(struct tokenizer **ret, const char *spec, struct err *err)
 		return err_wrap(err, "could not load tokenizer \"%s\"", spec);
 	t->spec = strdup(spec);
 	code = t->spec ? token_table_build(&t->table, t, err) : err_set(err, -ENOMEM, "out of memory");
+	if (code == 0 && t->ops->prepare)
+		code = t->ops->prepare(t, err);
 	if (code < 0) {
 		tokenizer_destroy(t);
 		return code;

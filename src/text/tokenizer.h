@@ -4,7 +4,8 @@
  * llama.cpp; weights are not loaded). New kinds are one table of functions each, in tokenizer_KIND.c.
  * Thread: load and destroy on one thread; all else is safe from many at once. encode recurses in some vocabularies and
  * must run on a stack of TEXT_STACK_BYTES (the text pool's threads have one).
- * Cost: about 5 MB/s, less for some vocabularies; linear in the text. Memory: the vocabulary (20 to 60 MiB). */
+ * Cost: byte-pair vocabularies of the common families (text/bpe.h) 50 to 200 ns a word, the others about 5 MB/s, some less;
+ * linear in the text. Memory: the vocabulary (20 to 60 MiB). */
 #ifndef STATOR_TEXT_TOKENIZER_H
 #define STATOR_TEXT_TOKENIZER_H
 

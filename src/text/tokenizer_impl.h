@@ -19,6 +19,8 @@ struct tokenizer_ops {
 	int (*piece)(const struct tokenizer *t, uint32_t id, bool special, struct buf *ret);
 	bool (*is_eog)(const struct tokenizer *t, uint32_t id);
 	bool (*is_control)(const struct tokenizer *t, uint32_t id);
+	/* What needs the table. NULL: nothing. */
+	int (*prepare)(struct tokenizer *t, struct err *err);
 	void (*destroy)(struct tokenizer *t);
 	size_t run_max; /* characters of one class in a row; at most TEXT_RUN_MAX */
 	size_t newline_run_max;
