@@ -1,7 +1,6 @@
 /* sim.c - stator sim: a trace played against simulated workers behind the real router. */
-#include "base/json_out.h"
 #include "cli/command.h"
-#include "sim/replay.h"
+#include "cli/sim_cases.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -73,7 +72,7 @@ static const struct flag flags_table[] = {
 		 .help = "routers in front of the same workers, which know of each other only by the workers' reports"},
 		.arg = "N"},
 	{.key = {.name = "worker-speed",
-		 .type = CONFIG_LIST,
+		 .type = CONFIG_STRING,
 		 .help = "speed of each worker in turn, begun again when it is short: 1,0.5 makes every other one half "
 			 "as fast"},
 		.arg = "X,..."},
@@ -84,118 +83,235 @@ static const struct flag flags_table[] = {
 		 .help = "only the first N of the trace; 0: all"},
 		.letter = 'n',
 		.arg = "N"},
+	{.key = {.name = "generate",
+		 .type = CONFIG_STRING,
+		 .help = "make a load up instead: agent, chat or shared, settings behind a colon, as in "
+			 "agent:rate=4,turns=6"},
+		.arg = "KIND"},
+	{.key = {.name = "compare",
+		 .type = CONFIG_STRING,
+		 .help = "several policies on the same load, commas between them"},
+		.arg = "P1,P2,..."},
+	{.key = {.name = "what-if",
+		 .type = CONFIG_STRING,
+		 .help = "several values of workers, blocks, speed or frontends: workers=4..16, speed=1,2,4"},
+		.arg = "WHAT=FROM..TO"},
+	{.key = {.name = "goal-ttft-ms",
+		 .type = CONFIG_FLOAT,
+		 .unit = "ms",
+		 .def = "2000",
+		 .min = 0.001,
+		 .max = 1e9,
+		 .help = "the p99 time to first token that --what-if looks for"},
+		.arg = "MS"},
+	{.key = {.name = "events-late-ms",
+		 .type = CONFIG_UINT,
+		 .unit = "ms",
+		 .def = "0",
+		 .max = 600000,
+		 .help = "what workers report arrives so much later"},
+		.arg = "MS"},
+	{.key = {.name = "events-lost",
+		 .type = CONFIG_FLOAT,
+		 .def = "0",
+		 .max = 1,
+		 .help = "share of the cache events that never arrive, as from engines of others"},
+		.arg = "X"},
+	{.key = {.name = "fault",
+		 .type = CONFIG_LIST,
+		 .help = "lie=WORKER*FACTOR (reports its steps as so many times as long), join=WORKER@SECONDS, "
+			 "die=WORKER@SECONDS; may be given several times"},
+		.arg = "FAULT"},
+	{.key = {.name = "report",
+		 .type = CONFIG_STRING,
+		 .help = "write a page with distributions and workers over time"},
+		.arg = "FILE.html"},
+	{.key = {.name = "requests-out", .type = CONFIG_STRING, .help = "write one JSON line a request (of one run)"},
+		.arg = "FILE"},
+	{.key = {.name = "save-trace",
+		 .type = CONFIG_STRING,
+		 .help = "write the load as it is played (without --speed), and stop"},
+		.arg = "FILE"},
 	{.key = {.name = "seed", .type = CONFIG_UINT, .def = "1", .help = "the same seed gives the same run"},
 		.arg = "N"},
 	{.key = {.name = "json", .type = CONFIG_BOOL, .def = "false", .help = "print one JSON object"}},
 };
 
-static void stats_json(struct buf *out, const char *name, const struct stats *s)
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signo)
 {
-	buf_printf(out, "\"%s\":{\"mean\":%.3f,\"p50\":%.3f,\"p90\":%.3f,\"p99\":%.3f}", name, s->mean, s->p50, s->p90,
-		s->p99);
+	(void)signo;
+	interrupted = 1;
 }
 
-static void json_print(struct buf *out, const char *policy, const struct replay_result *r)
+struct progress {
+	const char *label;
+	uint32_t at, of;
+	int shown; /* per mille shown last */
+	bool tty;
+};
+
+static bool on_progress(void *ctx, double done)
 {
-	buf_add_str(out, "{\"policy\":");
-	json_out_cstr(out, policy);
-	buf_printf(out, ",\"requests\":%u,\"completed\":%u,", r->requests, r->completed);
-	stats_json(out, "ttft_ms", &r->ttft);
-	buf_add_byte(out, ',');
-	stats_json(out, "tpot_ms", &r->tpot);
-	buf_add_byte(out, ',');
-	stats_json(out, "e2e_ms", &r->e2e);
-	buf_printf(out, ",\"reuse\":%.4f,\"wall_s\":%.3f}\n", r->reuse, r->wall_s);
+	struct progress *p = ctx;
+	int now = (int)((p->at + done) / p->of * 1000);
+
+	if (p->tty && now != p->shown)
+		fprintf(stderr, "\r\033[Ksimulating %.40s: %.1f %%", p->label, now / 10.0);
+	p->shown = now;
+	return !interrupted;
 }
 
-static int speeds_read(struct replay_config *c, const struct flags *flags, struct err *err)
+static int file_write(const char *path, const struct buf *out, struct err *err)
 {
-	uint32_t len;
-	const char *const *list = flags_list(flags, "worker-speed", &len);
+	FILE *f = out->failed ? NULL : fopen(path, "w");
 
-	for (uint32_t i = 0; len && i < c->workers; i++) {
-		char *end;
-		const char *word = list[i % len];
-		c->speeds[i] = strtod(word, &end);
-		if (*end || end == word || !(c->speeds[i] >= 0.001 && c->speeds[i] <= 1000))
-			return err_set(err, -EINVAL, "worker speed \"%s\" is not a number from 0.001 to 1000", word);
+	if (out->failed)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (!f || fwrite(out->data, 1, out->len, f) != out->len || fflush(f) != 0) {
+		err_set_errno(err, -errno, "could not write \"%s\"", path);
+		if (f)
+			fclose(f);
+		return err->code;
 	}
+	fclose(f);
 	return 0;
 }
 
-static int config_read(struct replay_config *c, struct sim_model *model, const struct flags *flags, struct err *err)
+static int case_run(
+	const struct sim_cases *c, struct sim_case *k, struct progress *p, const char *requests_out, struct err *err)
 {
-	replay_config_default(c);
-	if (sim_model_find(model, flags_str(flags, "engine-model"), err) < 0)
-		return err->code;
-	c->model = model;
-	c->policy = route_policy_parse(flags_str(flags, "policy"), &c->knobs, err);
-	if (!c->policy)
-		return -EINVAL;
-	c->evict = kv_evict_find(flags_str(flags, "evict"));
-	if (!c->evict)
-		return err_set(err, -EINVAL, "unknown eviction policy \"%s\"; there are lru and age-uses",
-			flags_str(flags, "evict"));
-	c->workers = (uint32_t)flags_uint(flags, "workers");
-	c->frontends = (uint32_t)flags_uint(flags, "frontends");
-	c->seed = flags_uint(flags, "seed");
-	c->block_size = (uint32_t)flags_uint(flags, "block-size");
-	c->blocks = (uint32_t)flags_uint(flags, "blocks");
-	c->block_size = c->block_size ? c->block_size : model->block_size;
-	c->blocks = c->blocks ? c->blocks : model->blocks;
-	return speeds_read(c, flags, err);
+	static struct replay_config config;
+	struct trace trace = {0};
+	int code = sim_cases_trace(c, k, &trace, err);
+
+	if (code < 0)
+		return code;
+	config = c->base;
+	config.trace = &trace;
+	config.policy = k->policy;
+	config.knobs = k->knobs;
+	config.workers = k->workers;
+	config.frontends = k->frontends;
+	config.blocks = k->blocks;
+	config.block_size = c->block_size;
+	for (uint32_t i = 0; c->speeds_len && i < k->workers; i++)
+		config.speeds[i] = c->speeds[i % c->speeds_len];
+	config.progress = on_progress;
+	config.ctx = p;
+	code = replay_run(&k->result, &config, err);
+	if (code == 0 && requests_out) {
+		struct buf out;
+		buf_init(&out, (size_t)1 << 32);
+		sim_print_requests(k, &trace, &out);
+		code = file_write(requests_out, &out, err);
+		buf_done(&out);
+	}
+	trace_done(&trace);
+	return code;
 }
 
-static int trace_get(struct trace *ret, const struct replay_config *c, const struct flags *flags, struct err *err)
+static int cases_run(struct sim_cases *c, const struct flags *flags, struct err *err)
 {
-	if (trace_read(ret, flags_str(flags, "trace"), c->block_size, err) < 0)
-		return err->code;
-	if (flags_uint(flags, "requests"))
-		trace_cut(ret, (uint32_t)flags_uint(flags, "requests"));
-	if (flags_uint(flags, "jitter-ms"))
-		trace_jitter(ret, (uint32_t)flags_uint(flags, "jitter-ms"), c->seed);
-	trace_speed_up(ret, flags_float(flags, "speed"));
-	return 0;
+	struct progress p = {.of = c->len, .shown = -1, .tty = isatty(STDERR_FILENO)};
+	const struct sigaction action = {.sa_handler = on_interrupt};
+	int code = 0;
+
+	sigaction(SIGINT, &action, NULL);
+	for (; p.at < c->len && code == 0 && !interrupted; p.at++) {
+		p.label = c->v[p.at].policy_text;
+		code = case_run(c, &c->v[p.at], &p, flags_str(flags, "requests-out"), err);
+	}
+	if (p.tty)
+		fprintf(stderr, "\r\033[K");
+	return code;
+}
+
+/* The load as the simulation sees it: what was made up as it was written, a trace with its jitter. */
+static int trace_save(const struct sim_cases *c, const char *path, struct err *err)
+{
+	struct sim_case usual = {.speed = 1};
+	struct trace trace = {0};
+	struct buf out;
+
+	if (!c->trace_file)
+		return file_write(path, &c->trace_text, err);
+	int code = sim_cases_trace(c, &usual, &trace, err);
+	if (code < 0)
+		return code;
+	buf_init(&out, TRACE_BYTES_MAX);
+	code = trace_print(&trace, &out, err);
+	if (code == 0)
+		code = file_write(path, &out, err);
+	buf_done(&out);
+	trace_done(&trace);
+	return code;
+}
+
+static enum exit_status outcome_print(const struct sim_cases *c, const struct flags *flags, struct err *err)
+{
+	const char *report = flags_str(flags, "report");
+	struct buf out;
+	int code = 0;
+
+	buf_init(&out, 64 * 1024 * 1024);
+	if (report) {
+		sim_print_page(c, &out);
+		code = file_write(report, &out, err);
+		buf_reset(&out);
+	}
+	if (flags_bool(flags, "json"))
+		sim_print_json(c, &out);
+	else
+		sim_print_table(c, &out);
+	enum exit_status status = command_print("sim", &out);
+	buf_done(&out);
+	if (code < 0) {
+		command_complain("sim", "%s", err->msg);
+		return EXIT_FAILED;
+	}
+	return status;
 }
 
 static enum exit_status sim_run(const struct flags *flags)
 {
-	static struct replay_config config;
-	struct sim_model model;
-	struct trace trace = {0};
+	static struct sim_cases cases;
 	struct err err = {0};
-	struct replay_result result;
-	struct buf out;
+	enum exit_status status = EXIT_USAGE;
+	int code = sim_cases_read(&cases, flags, &err);
 
-	if (!flags_str(flags, "trace")) {
-		command_complain("sim", "which load? stator sim --trace FILE");
-		return EXIT_USAGE;
+	if (code == 0 && flags_str(flags, "save-trace")) {
+		status = EXIT_FAILED;
+		code = trace_save(&cases, flags_str(flags, "save-trace"), &err);
+		if (code == 0)
+			status = EXIT_OK;
+	} else if (code == 0) {
+		status = EXIT_FAILED;
+		code = cases_run(&cases, flags, &err);
+		if (code == 0 && !interrupted)
+			status = outcome_print(&cases, flags, &err);
 	}
-	if (config_read(&config, &model, flags, &err) < 0 || trace_get(&trace, &config, flags, &err) < 0) {
+	if (interrupted)
+		status = EXIT_INTERRUPTED;
+	else if (code < 0)
 		command_complain("sim", "%s", err.msg);
-		return EXIT_USAGE;
-	}
-	config.trace = &trace;
-	int code = replay_run(&result, &config, &err);
-	enum exit_status status = EXIT_FAILED;
-	if (code < 0)
-		command_complain("sim", "%s", err.msg);
-	else {
-		buf_init(&out, 64 * 1024);
-		json_print(&out, flags_str(flags, "policy"), &result);
-		status = command_print("sim", &out);
-		buf_done(&out);
-		replay_result_done(&result);
-	}
-	trace_done(&trace);
+	sim_cases_done(&cases);
 	return status;
 }
 
 const struct command command_sim = {
 	.spec = {.name = "sim",
-		.args = "",
-		.summary = "play a trace against simulated workers behind the real router",
+		.args = "[GRAPH.yaml]",
+		.summary = "play a load against simulated workers behind the real router",
+		.text = "The router is the one that serves; engines and time are simulated, so an hour of requests "
+			"takes a second and "
+			"the same seed gives the same figures. A graph gives workers and policy where no flag does.\n"
+			"stator sim --trace bench/traces/conversation_trace.jsonl --jitter-ms 3000\n"
+			"stator sim --generate agent --compare finish-time,dynamo-kv,round-robin --report page.html\n"
+			"stator sim --generate chat:rate=20 --what-if workers=4..16",
 		.flags = flags_table,
-		.count = ARRAY_LEN(flags_table)},
+		.count = ARRAY_LEN(flags_table),
+		.args_max = 1},
 	.run = sim_run,
 };

@@ -302,6 +302,8 @@ int replay_run(struct replay_result *ret, const struct replay_config *config, st
 		ret->preemptions = r.preemptions;
 		ret->resyncs = r.resyncs;
 		ret->stopped = r.stopped;
+		ret->samples_len = r.samples;
+		ret->sample_s = (double)r.sample_us / 1e6;
 	}
 	replay_done(&r);
 	ret->wall_s = clock_s() - begin_s;

@@ -65,6 +65,8 @@ struct replay_result {
 	uint64_t passes, preemptions, resyncs;
 	struct replay_request *v; /* beside the trace's rows */
 	struct replay_sample *samples; /* [REPLAY_SAMPLES][workers] */
+	double sample_s; /* between two of them */
+	uint32_t samples_len; /* taken before the run was over */
 	uint32_t workers;
 	bool stopped; /* by progress */
 };
