@@ -145,7 +145,7 @@ static void vary_add(const struct sim_cases *c, struct buf *out)
 
 static void heading(struct buf *out, const char *text)
 {
-	buf_add_str(out, "<h2>");
+	buf_add_str(out, "<h2 style=\"grid-column:1/-1;margin:.8em 0 0\">");
 	chart_text(out, text);
 	buf_add_str(out, "</h2>\n");
 }
@@ -176,7 +176,8 @@ void sim_print_page(const struct sim_cases *c, struct buf *out)
 		workers_add(k, "Requests at each worker", "requests", offsetof(struct replay_sample, requests), 1, out);
 		workers_add(
 			k, "Prompt tokens that wait", "tokens", offsetof(struct replay_sample, waiting_tokens), 1, out);
-		workers_add(k, "Cache in use", "%", offsetof(struct replay_sample, cache_used), 100, out);
+		workers_add(k, "Cache held by requests that run", "%", offsetof(struct replay_sample, cache_active),
+			100, out);
 	}
 	chart_page_end(out);
 }

@@ -91,7 +91,7 @@ static void on_sample(void *ctx)
 		struct site *s = &r->sites[i];
 		row[i] = (struct replay_sample){.requests = (float)s->here,
 			.waiting_tokens = (float)s->last.waiting_tokens,
-			.cache_used = s->last.cells ? (float)s->last.cells_used / (float)s->last.cells : 0,
+			.cache_active = s->last.cells ? (float)s->last.cells_active / (float)s->last.cells : 0,
 			.busy = (float)(s->busy_us - s->busy_sampled_us) / (float)r->sample_us};
 		s->busy_sampled_us = s->busy_us;
 	}

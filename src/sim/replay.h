@@ -54,7 +54,7 @@ struct replay_request {
 };
 /* How one worker was at REPLAY_SAMPLES moments, evenly spread. */
 struct replay_sample {
-	float requests, waiting_tokens, cache_used, busy; /* shares of 1 for the last two */
+	float requests, waiting_tokens, cache_active, busy; /* shares of 1 for the last two */
 };
 
 struct replay_result {
