@@ -9,6 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Where an engine reuses prefixes by the token, a large block only blurs what the router knows of them. */
+enum { LLAMA_BLOCK_TOKENS = 16, BLOCK_TOKENS = 64 };
+
 static const struct flag flags_table[] = {
 	{.key = {.name = "engine",
 		 .type = CONFIG_ENUM,
@@ -70,10 +73,11 @@ static const struct flag flags_table[] = {
 	{.key = {.name = "block-size",
 		 .type = CONFIG_UINT,
 		 .unit = "tokens",
-		 .def = "64",
-		 .min = 1,
+		 .def = "0",
 		 .max = 4096,
-		 .help = "tokens that share one identity in the prefix cache"},
+		 .help = "tokens that share one identity in the prefix cache; 0: 16 for llama, which reuses prefixes "
+			 "by the "
+			 "token, else 64"},
 		.arg = "TOKENS"},
 	{.key = {.name = "batch-size",
 		 .type = CONFIG_UINT,
@@ -204,6 +208,8 @@ static void options_get(const struct flags *f, struct worker_options *o)
 	o->drain_ms = flags_duration_us(f, "drain-timeout") / 1000;
 	o->seqs = (uint32_t)flags_uint(f, "max-seqs");
 	o->block_size = (uint32_t)flags_uint(f, "block-size");
+	if (!o->block_size)
+		o->block_size = strcmp(o->engine, "llama") == 0 ? LLAMA_BLOCK_TOKENS : BLOCK_TOKENS;
 	o->batch_tokens_max = (uint32_t)flags_uint(f, "batch-size");
 	o->step_budget_us = flags_uint(f, "step-budget-ms") * 1000;
 	if (strcmp(o->engine, "mock") == 0)
