@@ -102,6 +102,13 @@ static const struct flag flags_table[] = {
 		.letter = 't',
 		.arg = "N"},
 	{.key = {.name = "cpus", .type = CONFIG_STRING, .help = "cores to run on, such as 0-3,8"}, .arg = "LIST"},
+	{.key = {.name = "evict",
+		 .type = CONFIG_ENUM,
+		 .choices = "lru|age-uses",
+		 .def = "age-uses",
+		 .help = "which cached prefixes go first when the cells run out: the longest unused, or that with "
+			 "regard to how many requests shared them"},
+		.arg = "POLICY"},
 	{.key = {.name = "record-steps",
 		 .type = CONFIG_STRING,
 		 .help = "write what each step held and took to FILE, a JSON line a step, for stator sim "
@@ -203,6 +210,7 @@ static void options_get(const struct flags *f, struct worker_options *o)
 	o->secret_file = flags_str(f, "secret-file");
 	o->kv_secret_file = flags_str(f, "kv-secret-file");
 	o->cpus = flags_str(f, "cpus");
+	o->evict = flags_str(f, "evict");
 	o->record_steps = flags_str(f, "record-steps");
 	o->status_fd = (int)flags_int(f, "status-fd");
 	o->drain_ms = flags_duration_us(f, "drain-timeout") / 1000;

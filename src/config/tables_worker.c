@@ -74,6 +74,13 @@ static const struct config_key llama[] = {
 		.min = 1,
 		.max = 65536,
 		.help = "tokens computed at once; sets the size of the compute buffers"},
+	{.name = "evict",
+		.type = CONFIG_ENUM,
+		.choices = "lru|age-uses",
+		.def = "age-uses",
+		.help = "which cached prefixes go first when the cells run out: the longest unused, or that with "
+			"regard to how "
+			"many requests shared them"},
 	{.name = "step-budget-ms",
 		.type = CONFIG_UINT,
 		.unit = "ms",
@@ -178,6 +185,13 @@ static const struct config_key mock[] = {
 		.min = 0.001,
 		.max = 1000000,
 		.help = "divide all times by this"},
+	{.name = "evict",
+		.type = CONFIG_ENUM,
+		.choices = "lru|age-uses",
+		.def = "age-uses",
+		.help = "which cached prefixes go first when the cells run out: the longest unused, or that with "
+			"regard to how "
+			"many requests shared them"},
 	{.name = "step-budget-ms",
 		.type = CONFIG_UINT,
 		.unit = "ms",

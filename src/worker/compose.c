@@ -54,7 +54,8 @@ static bool has_cells_for(const struct sched *s, const struct req *r, struct seq
 
 static void start(struct sched *s, uint64_t now_us, struct req *r, struct seqs_match m)
 {
-	if (seqs_start(&s->seqs, m, r->q.kv_seed, r->end_max, &r->seq) < 0) {
+	if (seqs_start(&s->seqs, m, r->q.kv_seed, r->end_max, &r->seq) < 0 ||
+		seqs_set_uses(&s->seqs, r->seq, r->uses.v, r->uses.len) < 0) {
 		s->broken = true;
 		return;
 	}
@@ -254,6 +255,7 @@ const struct engine_batch *sched_compose(struct sched *s, uint64_t now_us)
 {
 	ASSERT(!s->out);
 	s->tokens.len = 0;
+	s->seqs.now_us = now_us;
 	sched_expire(s, now_us);
 	const struct engine_batch *b = compose(s, now_us);
 	if (!b && s->broken)

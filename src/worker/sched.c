@@ -12,7 +12,7 @@ static void set_defaults(struct sched_config *c, const struct engine_info *info)
 	c->waiting_tokens_max = c->waiting_tokens_max ? c->waiting_tokens_max : SCHED_WAITING_TOKENS_MAX;
 	c->step_budget_us = c->step_budget_us ? c->step_budget_us : SCHED_STEP_BUDGET_US;
 	c->idle_budget_us = c->idle_budget_us ? c->idle_budget_us : SCHED_IDLE_BUDGET_US;
-	c->evict = c->evict ? c->evict : &evict_lru;
+	c->evict = c->evict ? c->evict : &kv_evict_age_uses;
 }
 
 static int check(const struct engine_info *info, const struct sched_config *config, struct err *err)
@@ -60,6 +60,7 @@ static void req_free(struct sched *s, struct req *r)
 		map_del(&s->by_id, r->q.id);
 	list_del(&r->link);
 	vec_done(&r->tokens);
+	vec_done(&r->uses);
 	free(r->hashes);
 	free((void *)r->q.sampling.bias_tokens);
 	free((void *)r->q.sampling.bias_values);
@@ -134,6 +135,7 @@ void req_end(struct sched *s, uint64_t now_us, struct req *r, enum msg_reason re
 
 	if (r->ended)
 		return;
+	s->seqs.now_us = now_us;
 	va_start(ap, fmt);
 	push_done(s, now_us, r, reason, code, fmt, ap);
 	va_end(ap);
@@ -232,12 +234,18 @@ static int req_create(struct sched *s, const struct sched_request *q, struct req
 	list_init(&r->link);
 	r->q = *q;
 	r->q.tokens = NULL;
+	r->q.uses = NULL;
 	int code = copy_bias(&r->q.sampling, &q->sampling);
 	if (code == 0)
 		code = vec_reserve(&r->tokens, q->tokens_count);
 	if (code == 0 && q->tokens_count)
 		memcpy(r->tokens.v, q->tokens, q->tokens_count * sizeof *q->tokens);
 	r->tokens.len = q->tokens_count;
+	uint32_t uses = MIN(q->uses_count, q->tokens_count / s->config.block_size);
+	if (code == 0 && uses && (code = vec_reserve(&r->uses, uses)) == 0) {
+		memcpy(r->uses.v, q->uses, uses);
+		r->uses.len = uses;
+	}
 	/* Room for everybody's done, so that an end never needs memory. */
 	if (code == 0)
 		code = vec_reserve(&s->dones, s->waiting_count + s->running_count + 1);
@@ -439,6 +447,7 @@ int sched_apply(struct sched *s, uint64_t now_us, int code, struct err *err)
 
 	ASSERT(s->out);
 	err = err ? err : &local;
+	s->seqs.now_us = now_us;
 	s->out = false;
 	s->last = code == 0 ? load_of(s) : (struct step_load){0};
 	for (uint32_t i = 0; i < s->batch.items_count && code == 0; i++) {

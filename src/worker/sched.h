@@ -21,8 +21,8 @@
 
 #include "engine/engine.h"
 #include "kv/blocks.h"
+#include "kv/evict.h"
 #include "wire/msg.h"
-#include "worker/evict.h"
 
 struct sched_config {
 	uint32_t block_size;
@@ -31,7 +31,7 @@ struct sched_config {
 	uint64_t waiting_tokens_max; /* their tokens; 0: SCHED_WAITING_TOKENS_MAX */
 	uint64_t step_budget_us; /* a step's time while somebody decodes; 0: SCHED_STEP_BUDGET_US */
 	uint64_t idle_budget_us; /* and while nobody does; 0: SCHED_IDLE_BUDGET_US */
-	const struct evict_ops *evict; /* NULL: lru */
+	const struct kv_evict_policy *evict; /* NULL: age-uses */
 };
 enum {
 	SCHED_WAITING_MAX = 1024,
@@ -58,6 +58,8 @@ struct sched_request {
 	uint32_t logprobs; /* 0: none; k + 1: the chosen one's and the k likeliest */
 	uint64_t deadline_us; /* on the holder's clock; 0: none */
 	int32_t priority;
+	const uint8_t *uses; /* of its first whole blocks: by how many requests the router saw each used */
+	uint32_t uses_count;
 	uint64_t kv_seed; /* requests share prefixes only with those of the same seed */
 	struct engine_sampling sampling;
 };

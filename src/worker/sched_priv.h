@@ -14,7 +14,8 @@ enum req_state { REQ_WAITING, REQ_RUNNING };
 struct req {
 	struct list link; /* waiting or running, in order */
 	struct env_timer deadline;
-	struct sched_request q; /* its tokens member is not used */
+	struct sched_request q; /* its tokens and uses members are not used */
+	VEC(uint8_t) uses;
 	VEC(uint32_t) tokens;
 	uint64_t *hashes; /* of the tokens when it was queued */
 	uint32_t hashes_count;

@@ -5,7 +5,7 @@
  * so many cells, or a sixteenth of a small cache. */
 enum { EVICT_BITE = 256, EVICT_BITE_SHARE = 16 };
 
-int seqs_init(struct seqs *s, const struct engine_info *info, uint32_t block_size, const struct evict_ops *evict)
+int seqs_init(struct seqs *s, const struct engine_info *info, uint32_t block_size, const struct kv_evict_policy *evict)
 {
 	*s = (struct seqs){.count = info->seqs,
 		.block_size = block_size,
@@ -13,8 +13,7 @@ int seqs_init(struct seqs *s, const struct engine_info *info, uint32_t block_siz
 		.copies = info->prefix_copy,
 		.evict = evict};
 	s->v = calloc(info->seqs, sizeof *s->v);
-	s->candidates = calloc(info->seqs, sizeof *s->candidates);
-	if (s->v && s->candidates && kv_cells_init(&s->cells, info->cells, info->seqs) == 0)
+	if (s->v && kv_cells_init(&s->cells, info->cells, info->seqs) == 0)
 		return 0;
 	seqs_done(s);
 	return -ENOMEM;
@@ -25,9 +24,10 @@ void seqs_done(struct seqs *s)
 	for (uint32_t i = 0; s->v && i < s->count; i++) {
 		vec_done(&s->v[i].tokens);
 		vec_done(&s->v[i].hashes);
+		vec_done(&s->v[i].uses);
 	}
 	free(s->v);
-	free(s->candidates);
+	idle_done(&s->idle);
 	vec_done(&s->ops);
 	kv_cells_done(&s->cells);
 	kv_blocks_done(&s->blocks);
@@ -93,7 +93,9 @@ static int unref_hashes(struct seqs *s, struct seq *q, uint32_t keep)
 		int r = kv_blocks_unref(&s->blocks, q->hashes.v[q->hashes.len - 1]);
 		if (r < 0)
 			return r;
-		q->hashes.len--;
+		uint64_t hash = q->hashes.v[--q->hashes.len];
+		if (!kv_blocks_refs(&s->blocks, hash))
+			idle_forget(&s->idle, hash);
 	}
 	return 0;
 }
@@ -112,20 +114,38 @@ static int trim(struct seqs *s, uint32_t seq, uint32_t len)
 	return unref_hashes(s, q, len / s->block_size);
 }
 
+/* Its blocks are used by one active sequence less, the deepest first. A count above the one before it is not believed:
+ * who uses a block uses its parent too. */
+static void release_blocks(struct seqs *s, struct seq *q)
+{
+	uint32_t told = MIN(q->uses.len, q->hashes.len);
+
+	for (uint32_t i = 0; i < told; i++)
+		q->uses.v[i] = MIN(MAX(q->uses.v[i], 1), i ? q->uses.v[i - 1] : UINT8_MAX);
+	for (uint32_t i = q->hashes.len; i-- > 0;)
+		idle_release(&s->idle, q->hashes.v[i], s->now_us, i < told ? q->uses.v[i] : 1);
+	q->uses.len = 0;
+	q->released_us = s->now_us;
+}
+
+/* Active ones come from seqs_start, which has counted their blocks. */
 static void set_state(struct seqs *s, uint32_t seq, enum seq_state state)
 {
 	struct seq *q = &s->v[seq];
 
 	s->free_count += (state == SEQ_FREE) - (uint32_t)(q->state == SEQ_FREE);
 	s->retained_count += (state == SEQ_RETAINED) - (uint32_t)(q->state == SEQ_RETAINED);
+	if (q->state == SEQ_ACTIVE && state != SEQ_ACTIVE)
+		release_blocks(s, q);
 	q->state = state;
 	kv_cells_set_active(&s->cells, seq, state == SEQ_ACTIVE);
 }
 
 static int drop(struct seqs *s, uint32_t seq)
 {
+	if (s->v[seq].state == SEQ_ACTIVE)
+		set_state(s, seq, SEQ_RETAINED);
 	int r = trim(s, seq, 0);
-
 	if (r == 0)
 		set_state(s, seq, SEQ_FREE);
 	return r;
@@ -139,16 +159,38 @@ static uint32_t find_free(const struct seqs *s)
 	return s->count;
 }
 
-/* The retained sequence the policy gives up first, but not except; s->count when there is none. */
-static uint32_t pick_victim(struct seqs *s, uint32_t except)
+/* What the policy sees of a retained sequence's block i; behind the last whole one: of the rest, as used once. */
+static struct kv_evict_entry entry_of(const struct seqs *s, const struct seq *q, uint32_t i)
 {
-	uint32_t n = 0;
+	const struct idle_block *b = i < q->hashes.len ? idle_find(&s->idle, q->hashes.v[i]) : NULL;
 
-	for (uint32_t i = 0; i < s->count; i++)
-		if (s->v[i].state == SEQ_RETAINED && i != except)
-			s->candidates[n++] = (struct evict_candidate){
-				i, s->v[i].tokens.len, kv_cells_own(&s->cells, i), s->v[i].used};
-	return n ? s->candidates[s->evict->pick(s->candidates, n)].seq : s->count;
+	return b ? b->entry : (struct kv_evict_entry){.released_us = q->released_us, .uses = 1};
+}
+
+static struct kv_evict_entry end_of(const struct seqs *s, const struct seq *q)
+{
+	return entry_of(s, q, MAX(q->hashes.len, 1u) - 1);
+}
+
+/* The retained sequence whose last block the policy gives up first, but not except; s->count when there is none. (The block
+ * to go first of all is always the end of some retained sequence: see kv/evict.h. One that running requests hold is worth
+ * nobody's text, and its second sequence may well go.) */
+static uint32_t pick_victim(const struct seqs *s, uint32_t except)
+{
+	struct kv_evict_entry best = {0};
+	uint32_t victim = s->count;
+
+	for (uint32_t i = 0; i < s->count; i++) {
+		const struct seq *q = &s->v[i];
+		if (q->state != SEQ_RETAINED || i == except)
+			continue;
+		struct kv_evict_entry end = end_of(s, q);
+		if (victim < s->count && !kv_evict_before(s->evict, &end, &best, s->now_us))
+			continue;
+		best = end;
+		victim = i;
+	}
+	return victim;
 }
 
 /* A retained sequence whose end is worth less than a block is continued in place: no copy, no second sequence. */
@@ -179,7 +221,6 @@ static int copy_prefix(struct seqs *s, struct seqs_match m, uint32_t dst)
 		if (r == 0)
 			to->hashes.v[to->hashes.len++] = from->hashes.v[i];
 	}
-	s->v[m.seq].used = ++s->uses;
 	return r;
 }
 
@@ -211,6 +252,9 @@ int seqs_start(struct seqs *s, struct seqs_match m, uint64_t kv_seed, uint32_t l
 			return r;
 	}
 	struct seq *q = &s->v[seq];
+	for (uint32_t i = 0; i < q->hashes.len; i++)
+		if ((r = idle_use(&s->idle, q->hashes.v[i])) < 0)
+			return r;
 	if (kv_cells_reserve(&s->cells, seq, len_max) < 0 || vec_reserve(&q->tokens, len_max - q->tokens.len) < 0 ||
 		vec_reserve(&q->hashes, len_max / s->block_size + 1 - q->hashes.len) < 0)
 		return -ENOMEM;
@@ -235,10 +279,24 @@ int seqs_append(struct seqs *s, uint32_t seq, const uint32_t *tokens, uint32_t c
 		uint32_t i = q->hashes.len;
 		uint64_t hash =
 			kv_hash_next(i ? q->hashes.v[i - 1] : 0, i > 0, q->tokens.v + (size_t)i * b, b, q->kv_seed);
-		if ((r = kv_blocks_ref(&s->blocks, hash)) < 0)
+		if ((r = kv_blocks_ref(&s->blocks, hash)) < 0 || (r = idle_use(&s->idle, hash)) < 0)
 			return r;
 		q->hashes.v[q->hashes.len++] = hash;
 	}
+	return 0;
+}
+
+int seqs_set_uses(struct seqs *s, uint32_t seq, const uint8_t *uses, uint32_t count)
+{
+	struct seq *q = &s->v[seq];
+
+	q->uses.len = 0;
+	if (!count)
+		return 0;
+	if (vec_reserve(&q->uses, count) < 0)
+		return -ENOMEM;
+	memcpy(q->uses.v, uses, count);
+	q->uses.len = count;
 	return 0;
 }
 
@@ -246,9 +304,24 @@ int seqs_release(struct seqs *s, uint32_t seq)
 {
 	if (!s->copies || !s->v[seq].tokens.len)
 		return drop(s, seq);
-	s->v[seq].used = ++s->uses;
 	set_state(s, seq, SEQ_RETAINED);
 	return 0;
+}
+
+/* How much of the victim stays when about bite cells are wanted of it: the bite ends where a block is to be kept longer than
+ * the victim's last. Of what other sequences hold too a shorter copy is worth no sequence: then nothing stays. */
+static uint32_t keep_of(const struct seqs *s, uint32_t victim, uint32_t bite)
+{
+	const struct seq *q = &s->v[victim];
+	uint32_t len = q->tokens.len, own = kv_cells_own(&s->cells, victim), least = bite < own ? len - bite : 0;
+	struct kv_evict_entry end = end_of(s, q);
+
+	for (uint32_t i = MAX(q->hashes.len, 1u) - 1; i-- > 0 && (i + 1) * s->block_size > MAX(least, len - own);) {
+		struct kv_evict_entry block = entry_of(s, q, i);
+		if (kv_evict_before(s->evict, &end, &block, s->now_us))
+			return (i + 1) * s->block_size;
+	}
+	return least;
 }
 
 int seqs_make_room(struct seqs *s, uint32_t cells)
@@ -259,9 +332,8 @@ int seqs_make_room(struct seqs *s, uint32_t cells)
 		uint32_t victim = pick_victim(s, s->count);
 		if (victim == s->count)
 			return -ENOSPC;
-		uint32_t bite = MAX(cells - s->cells.free_count, bite_min), own = kv_cells_own(&s->cells, victim);
-		/* What is left would only be what others hold too: it is worth no sequence. */
-		int r = bite < own ? trim(s, victim, s->v[victim].tokens.len - bite) : drop(s, victim);
+		uint32_t keep = keep_of(s, victim, MAX(cells - s->cells.free_count, bite_min));
+		int r = keep ? trim(s, victim, keep) : drop(s, victim);
 		if (r < 0)
 			return r;
 	}

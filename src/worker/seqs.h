@@ -11,7 +11,7 @@
 #include "engine/engine.h"
 #include "kv/blocks.h"
 #include "kv/cells.h"
-#include "worker/evict.h"
+#include "worker/idle.h"
 
 enum seq_state { SEQ_FREE, SEQ_ACTIVE, SEQ_RETAINED };
 struct seq {
@@ -19,7 +19,8 @@ struct seq {
 	uint64_t kv_seed;
 	VEC(uint32_t) tokens; /* beside the cells of the mirror */
 	VEC(uint64_t) hashes; /* of its whole blocks */
-	uint64_t used;
+	VEC(uint8_t) uses; /* of the running request's blocks, told by the router; the rest counts as 1 */
+	uint64_t released_us;
 };
 /* A VEC of ops with a name, so that two can be swapped. */
 struct seqs_ops {
@@ -33,10 +34,10 @@ struct seqs {
 	uint32_t count, block_size;
 	uint32_t free_count, retained_count;
 	bool copies; /* the engine can share prefixes; else nothing is retained */
-	const struct evict_ops *evict;
-	uint64_t uses;
+	const struct kv_evict_policy *evict;
+	struct idle_blocks idle;
+	uint64_t now_us; /* the owner sets it before a call that releases or evicts */
 	struct seqs_ops ops; /* for the next batch */
-	struct evict_candidate *candidates; /* scratch, count of them */
 };
 
 /* A prefix that is there: the first len tokens of seq. len 0: none. */
@@ -52,7 +53,7 @@ struct seqs_key {
 };
 
 /* Borrows evict. 0 or -ENOMEM. */
-int seqs_init(struct seqs *s, const struct engine_info *info, uint32_t block_size, const struct evict_ops *evict);
+int seqs_init(struct seqs *s, const struct engine_info *info, uint32_t block_size, const struct kv_evict_policy *evict);
 void seqs_done(struct seqs *s);
 /* How many leading tokens two keys share: hashes first, then the tokens of the block where they part. */
 uint32_t seqs_common(const struct seqs *s, const struct seqs_key *a, const struct seqs_key *b);
@@ -66,13 +67,15 @@ static inline bool seqs_startable(const struct seqs *s)
 {
 	return s->free_count + s->retained_count > 0;
 }
+/* How many requests used each whole block of seq's request, for eviction: copies, of an active sequence. 0 or -ENOMEM. */
+int seqs_set_uses(struct seqs *s, uint32_t seq, const uint8_t *uses, uint32_t count);
 /* Make a sequence active that holds exactly the match, with room for len_max tokens. 0 or -ENOMEM. */
 int seqs_start(struct seqs *s, struct seqs_match m, uint64_t kv_seed, uint32_t len_max, uint32_t *ret_seq);
 /* The engine put count more tokens into seq. 0 or -ENOMEM. */
 int seqs_append(struct seqs *s, uint32_t seq, const uint32_t *tokens, uint32_t count);
 /* The request is done with it: it is retained for others, or freed when it holds nothing or the engine cannot share. */
 int seqs_release(struct seqs *s, uint32_t seq);
-/* Trim retained sequences until so many cells are free. 0, -ENOSPC (all retained ones are gone) or -ENOMEM. */
+/* Give up blocks, the one the policy picks first, until so many cells are free. 0, -ENOSPC (all retained ones are gone) or -ENOMEM. */
 int seqs_make_room(struct seqs *s, uint32_t cells);
 /* Free one whole retained sequence. False when there is none (or no memory). */
 bool seqs_drop_one(struct seqs *s);

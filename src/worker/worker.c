@@ -368,6 +368,8 @@ static struct sched_request to_sched(const struct worker *w, const struct msg_re
 		.logprobs = m->logprobs,
 		.deadline_us = m->time_left_ms ? env_now_us(w->env) + m->time_left_ms * 1000 : 0,
 		.priority = m->priority,
+		.uses = (const uint8_t *)m->uses.data,
+		.uses_count = m->uses.len,
 		.kv_seed = seed,
 		.sampling = {.temperature = s->temperature,
 			.top_p = s->top_p,

@@ -266,6 +266,7 @@ static int serve(struct process *p, struct err *err)
 		.kv_secret_len = p->kv_secret.len,
 		.sched = {.block_size = o->block_size ? o->block_size : BLOCK_SIZE_DEFAULT,
 			.running_max = o->running_max,
+			.evict = o->evict ? kv_evict_find(o->evict) : NULL,
 			.step_budget_us = o->step_budget_us},
 		.pid = (uint32_t)getpid(),
 		.on_failed = on_failed,
@@ -330,6 +331,8 @@ static int begin(struct process *p, struct err *err)
 		return -EINVAL;
 	if (p->kind->needs_model && (!o->model || !*o->model))
 		return err_set(err, -EINVAL, "no model is given; a %s worker needs a GGUF file", o->engine);
+	if (o->evict && !kv_evict_find(o->evict))
+		return err_set(err, -EINVAL, "unknown eviction policy \"%s\"; there are lru and age-uses", o->evict);
 	int r = set_cpus(o->cpus, err);
 	if (r < 0 || (r = read_secrets(p, err)) < 0 || (r = open_steps(p, err)) < 0)
 		return r;

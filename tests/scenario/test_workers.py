@@ -8,9 +8,10 @@ import urllib.request
 
 import frames
 import pytest
-from deployment import URL, Deployment, Process, mock_graph, sockets_listened_on, stat_of, until
+from deployment import Deployment, Process, mock_graph, sockets_listened_on, stat_of, until
 from rawhttp import Wire, post
 
+LISTENS = r"\b(127\.0\.0\.1:\d+)"
 SHORT = {"model": "mock", "prompt": "once upon a time", "max_tokens": 8}
 LONG = {"model": "mock", "prompt": "for ever", "max_tokens": 4000, "ignore_eos": True, "stream": True}
 
@@ -262,9 +263,9 @@ def test_the_same_request_gives_the_same_answer_from_any_worker(pair):
 def test_a_worker_records_what_each_step_held_and_took(tmp_path):
     record, socket = tmp_path / "steps.jsonl", f"unix:{tmp_path}/w.sock"
     worker = Process("worker", "--engine", "mock", "--listen", socket, "--record-steps", record, "--decode-us-base", 1000)
-    frontend = Process("frontend", "--port", 0, "--workers", socket)
+    frontend = Process("frontend", "--listen", "127.0.0.1:0", "--workers", socket)
     try:
-        url = URL.search(frontend.wait_line(URL.pattern)).group()
+        url = "http://" + frontend.wait_line(LISTENS).group(1)
         until("the worker to be served by", lambda: answers(url + "/ready"), 20)
         request = urllib.request.Request(url + "/v1/completions", json.dumps({**SHORT, "ignore_eos": True}).encode(),
                                          {"Content-Type": "application/json"})

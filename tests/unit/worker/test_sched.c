@@ -782,9 +782,44 @@ static void a_report_says_what_the_last_step_held_and_what_the_running_one_holds
 	world_done(&w);
 }
 
+/* An old prefix of many requests, then a new one of a single request; a third needs the room of one. Returns how much of
+ * the old one is still there. */
+static uint32_t cached_of_the_shared_one(const struct kv_evict_policy *policy)
+{
+	static const uint8_t nine[] = {9, 9, 9, 9, 9}, one[] = {1, 1, 1, 1, 1};
+
+	world_init(&w,
+		(struct mock_config){.cells = 64, .seqs = 4, .batch_tokens_max = 64, .context_max = 60, .vocab = 256},
+		(struct sched_config){.block_size = 4, .evict = policy});
+	for (uint32_t i = 0; i < 3; i++) { /* the third finds 40 of 64 cells held */
+		struct want *x = add(&w, i, i < 2 ? 20 : 40, 0);
+		x->q.uses = i ? one : nine;
+		x->q.uses_count = 5;
+		x->q.max_tokens = 1;
+		w.now_us += 1000000;
+		admit(&w, x);
+		run_to_the_end(&w);
+	}
+	struct want *again = add(&w, 0, 20, 0);
+	again->q.max_tokens = 1;
+	admit(&w, again);
+	run_to_the_end(&w);
+	uint32_t cached = again->done.cached_tokens;
+	world_done(&w);
+	return cached;
+}
+
+static void age_uses_keeps_what_many_requests_shared_where_lru_gives_it_up(void **state)
+{
+	(void)state;
+	assert_int_equal(cached_of_the_shared_one(&kv_evict_age_uses), 19);
+	assert_true(cached_of_the_shared_one(&kv_evict_lru) < 12);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(age_uses_keeps_what_many_requests_shared_where_lru_gives_it_up),
 		cmocka_unit_test(a_report_says_what_the_last_step_held_and_what_the_running_one_holds),
 		cmocka_unit_test(a_repeated_prompt_computes_its_last_token_only),
 		cmocka_unit_test(a_conversation_continues_in_its_own_sequence),
