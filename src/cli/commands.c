@@ -12,6 +12,7 @@ static const struct command *const commands[] = {
 	&command_bench,
 	&command_diagnose,
 	&command_logs,
+	&command_doctor,
 	&command_worker,
 	&command_frontend,
 	&command_sim,
