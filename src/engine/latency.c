@@ -48,6 +48,12 @@ void latency_init_like(struct latency *m, const struct latency *other, uint64_t 
 	memcpy(m->theta, other->theta, sizeof m->theta);
 }
 
+void latency_assume_slow(struct latency *m, double times)
+{
+	for (int i = 0; i < N; i++)
+		m->theta[i] = m->prior[i] *= times;
+}
+
 static double knee(const struct latency *m, uint64_t context, double part)
 {
 	return m->capacity > 0 ? fmin((double)context, m->capacity * part) / context_scale : 0;
@@ -248,6 +254,22 @@ double latency_drain_us(
 		us += (double)full * latency_step_us(m, &s);
 	}
 	return us;
+}
+
+uint32_t latency_prefill_within(
+	const struct latency *m, const struct latency_step *beside, double budget_us, uint32_t most)
+{
+	struct latency_step s = *beside;
+	uint32_t low = 0, high = most;
+
+	while (low < high) {
+		s.prefill = low + (high - low + 1) / 2;
+		if (latency_step_us(m, &s) <= budget_us)
+			low = s.prefill;
+		else
+			high = s.prefill - 1;
+	}
+	return low;
 }
 
 double latency_token_us(const struct latency *m, uint64_t used)

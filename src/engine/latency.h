@@ -46,12 +46,17 @@ struct latency {
 void latency_init(struct latency *m, uint64_t capacity);
 /* Start from what is known of another machine of the kind (a copy, as a prior that the first steps scale). */
 void latency_init_like(struct latency *m, const struct latency *other, uint64_t capacity);
+/* Before the first step: take the machine for so many times slower than the prior (0.1 ms a prompt token). */
+void latency_assume_slow(struct latency *m, double times);
 void latency_learn(struct latency *m, const struct latency_step *step, uint64_t duration_us);
 /* > 0; 0 for a step without tokens. */
 double latency_step_us(const struct latency *m, const struct latency_step *step);
 /* Steps of at most batch tokens (0: any number) in a row until so many prompt tokens are computed, beside the decodes. */
 double latency_drain_us(
 	const struct latency *m, uint64_t prompt_tokens, const struct latency_step *beside, uint32_t batch);
+/* How many prompt tokens, at most most, fit into a step beside the decodes so that it takes no longer than budget_us. */
+uint32_t latency_prefill_within(
+	const struct latency *m, const struct latency_step *beside, double budget_us, uint32_t most);
 /* What one more token of prefill adds at so many cells used; > 0. */
 double latency_token_us(const struct latency *m, uint64_t used);
 /* What so many tokens more of context add to a step that decodes. */
