@@ -37,8 +37,7 @@
 #ifndef TUNE
 #define TUNE static const
 #endif
-TUNE double ft_behind = 1, ft_speed_power = 0.2, ft_fading = 0.5, ft_batch_factor = 2, ft_tie_part = 0.001,
-	    ft_chance = 3;
+TUNE double ft_behind = 1, ft_fading = 0.5, ft_batch_factor = 2, ft_tie_part = 0.001, ft_chance = 3;
 
 /* What is the same for all candidates of a decision. */
 struct common {
@@ -105,8 +104,7 @@ static void weigh(const struct common *k, const struct route_candidate *c, struc
 				     k->room * excess * (own * c->speed + growth)),
 	};
 	double doubt = 1 + (1 - c->trust);
-	ret->total = (float)(doubt * (c->remaining_us + wait) +
-			     (1 + ft_behind) * doubt * own * pow(c->speed, ft_speed_power)) +
+	ret->total = (float)(doubt * (c->remaining_us + wait) + (1 + ft_behind) * doubt * own * c->speed_damped) +
 		     ret->others_us;
 }
 

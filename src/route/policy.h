@@ -44,6 +44,7 @@ struct route_candidate {
 	const struct latency *latency;
 	double pace; /* its own clock against its reports, and its answers against predictions; 1: as predicted */
 	double speed; /* its time for a unit of prefill against the mean worker's; 1: as all; 2: takes twice as long */
+	double speed_damped; /* speed^0.2 */
 	double trust; /* 1: predictions come true; towards 0: they do not */
 	uint32_t batch_tokens; /* tokens of one step at most; 0: not known */
 };

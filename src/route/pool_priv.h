@@ -50,7 +50,8 @@ struct pool_worker {
 	/* How fast it is. */
 	struct latency latency;
 	double interval_us, duration_us; /* smoothed sums: between reports by our clock, and as it says */
-	double model_speed, speed; /* its time for the same work against the mean's, by its model; and by the clock */
+	double speed_damped, model_speed,
+		speed; /* its time for the same work against the mean's, by its model; and by the clock */
 	struct calibration calibration;
 
 	/* What it holds. */
@@ -83,6 +84,7 @@ struct pool {
 	struct list *sweep; /* in age: whose work is looked at again next */
 	uint64_t waiting_tokens;
 	uint32_t outstanding, next_number, block_size;
+	uint32_t tiers; /* a bit each that anything was ever stored in */
 	uint64_t turns, looks, walks;
 	struct env_timer dispatch, expire, wake, scrub;
 	double answer_tokens; /* smoothed */

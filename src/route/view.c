@@ -122,6 +122,7 @@ static void add(struct pool *p, struct pool_worker *w, const struct route_reques
 	c->latency = &w->latency;
 	c->pace = worker_pace(w) * calibration_bias(&w->calibration);
 	c->speed = w->speed;
+	c->speed_damped = w->speed_damped;
 	c->trust = calibration_trust(&w->calibration);
 	c->batch_tokens = w->facts.batch_tokens ? w->facts.batch_tokens : w->batch_seen;
 }
@@ -132,7 +133,8 @@ static void look_up(struct pool *p, const struct pool_ticket *t)
 	if (!t->request.hashes_count)
 		return;
 	for (uint32_t tier = 0; tier < ROUTE_TIERS; tier++)
-		match(p, &t->request, (enum kv_tier)tier);
+		if (p->tiers & 1u << tier)
+			match(p, &t->request, (enum kv_tier)tier);
 }
 
 uint32_t pool_view(struct pool *p, const struct pool_ticket *t)

@@ -14,7 +14,8 @@ enum {
 	LOAD_EVERY_US = 20 * 1000,
 	COMPARE_EVERY = 64, /* steps of a worker between looks at how workers compare */
 };
-static const double interval_keep = 0.98, pace_max = 8, speed_max = 100;
+static const double interval_keep = 0.98, pace_max = 8, speed_max = 100,
+		    speed_power = 0.2; /* how far a worker's speed counts in a request's own time: finish_time.c */
 
 /* coming and going */
 
@@ -29,7 +30,7 @@ static void init(struct pool *p, struct pool_worker *w, const struct pool_worker
 	w->number = p->next_number++;
 	/* A newcomer is not everybody's next choice because it was never chosen: it joins at the end of the round. */
 	w->last_turn = p->turns;
-	w->speed = w->model_speed = 1;
+	w->speed = w->model_speed = w->speed_damped = 1;
 	list_init(&w->inflight);
 	uint64_t capacity = (uint64_t)facts->blocks * facts->block_size;
 	/* Until it has shown its own speed it is taken for one like the others. */
@@ -208,6 +209,7 @@ int pool_worker_kv(struct pool *p, struct pool_worker *w, const struct msg_kv *k
 	kv_index_drop(p->index, w->index_slot, tier, kv->removed.v, kv->removed.len);
 	/* What found no room is counted by the index, and still in the worker's digest. */
 	(void)kv_index_store(p->index, w->index_slot, tier, kv->stored.v, kv->stored.len);
+	p->tiers |= 1u << tier;
 	if (kv->snapshot_end)
 		w->sync = KV_SYNCED;
 	return check(p, w, kv->digest, kv->blocks_held);
@@ -435,6 +437,7 @@ void pool_compare_speeds(struct pool *p)
 		w->model_speed /= mean;
 		latency_lean_on(&w->latency, &p->fleet, w->model_speed);
 		w->speed = w->model_speed * worker_pace(w);
+		w->speed_damped = pow(w->speed, speed_power);
 	}
 }
 
