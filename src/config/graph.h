@@ -38,7 +38,8 @@ struct graph_service {
 	const char *served_name; /* what clients call the model; "" when there is no model */
 	uint32_t workers; /* ServiceArgs.workers; 1 when not given */
 	double gpus; /* ServiceArgs.resources.gpu per worker; 0 when not given */
-	bool gpus_set;
+	bool gpus_set, workers_set;
+	struct config_pos workers_pos, gpus_pos; /* of the two values, when set */
 	uint64_t memory_bytes; /* ServiceArgs.resources.memory; 0 when not given */
 	const char *cpus, *ns; /* ServiceArgs.resources.cpu, ServiceArgs.dynamo.namespace; "" when not given */
 	struct config_section settings; /* by its kind's tables */

@@ -119,6 +119,9 @@ int graph_read_service_args(struct graph_reader *r, struct graph_service *s, con
 	s->workers = (uint32_t)config_uint(&values, "workers");
 	s->gpus = config_float(&values, "resources.gpu");
 	s->gpus_set = config_is_set(&values, "resources.gpu");
+	s->workers_set = config_is_set(&values, "workers");
+	s->workers_pos = config_section_find(&values, "workers")->value.pos;
+	s->gpus_pos = config_section_find(&values, "resources.gpu")->value.pos;
 	s->memory_bytes = config_bytes(&values, "resources.memory");
 	s->cpus = config_str(&values, "resources.cpu");
 	s->ns = config_str(&values, "dynamo.namespace");
