@@ -24,6 +24,8 @@ extern const struct command command_serve, command_run, command_chat, command_wo
 	command_sim, command_bench, command_help, command_completion, command_man;
 extern const struct command command_diagnose, command_logs, command_doctor;
 
+extern const struct command command_diagnose, command_logs;
+
 /* All commands in the order of the help, and their number. */
 const struct command *const *commands_all(size_t *ret_count);
 /* The tables alone, as config/flags.h prints them. Constant after the first call. */
@@ -35,5 +37,7 @@ const struct command *command_find(const char *name, struct err *err);
 void command_complain(const char *command, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Write all of out to stdout; EXIT_FAILED with a message when it cannot be written (disk full, pipe closed). */
 enum exit_status command_print(const char *command, const struct buf *out);
+
+extern const struct command command_plan;
 
 #endif

@@ -7,6 +7,7 @@
 
 static const struct command *const commands[] = {
 	&command_serve,
+	&command_plan,
 	&command_run,
 	&command_chat,
 	&command_bench,

@@ -4,6 +4,7 @@
 #include "base/vec.h"
 #include "cli/command.h"
 #include "cli/demo.h"
+#include "cli/gate.h"
 #include "config/graph.h"
 #include "launch/deployment.h"
 #include "launch/listen.h"
@@ -79,6 +80,10 @@ static const struct flag flags_table[] = {
 		 .def = "false",
 		 .help = "do not show the processes' logs; the last lines of one that dies are shown still"},
 		.letter = 'q'},
+	{.key = {.name = "force",
+		 .type = CONFIG_BOOL,
+		 .def = "false",
+		 .help = "start even when the plan says that it cannot run; says what it overrides"}},
 	{.key = {.name = "check",
 		 .type = CONFIG_BOOL,
 		 .def = "false",
@@ -472,7 +477,8 @@ static enum exit_status serve_run(const struct flags *flags)
 	int r;
 
 	arena_init(&s.arena, SERVE_ARENA_BYTES_MAX);
-	if ((r = graph_get(&s, &err)) < 0 || (r = prepare(&s, &err)) < 0) {
+	if ((r = graph_get(&s, &err)) < 0 || (r = gate_check(s.graph, flags_bool(flags, "force"), &err)) < 0 ||
+		(r = prepare(&s, &err)) < 0) {
 		command_complain("serve", "%s", err.msg);
 		status = r == -EINVAL || r == -ENOTSUP ? EXIT_USAGE : EXIT_FAILED;
 	} else {

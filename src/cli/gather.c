@@ -1,0 +1,152 @@
+/* gather.c - looking things up for the planner; see gather.h. */
+#include "cli/gather.h"
+#include "cli/demo.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { GATHER_BYTES_MAX = 16 * 1024 * 1024 };
+
+void gather_init(struct gather *g)
+{
+	*g = (struct gather){0};
+	arena_init(&g->arena, GATHER_BYTES_MAX);
+	gpu_inventory_init(&g->inventory);
+}
+
+void gather_done(struct gather *g)
+{
+	gpu_inventory_done(&g->inventory);
+	arena_done(&g->arena);
+}
+
+/* Models. */
+
+/* A path rather than the name of a model in a hub: "/m/x", "./x", "x.gguf". */
+static bool looks_like_path(const char *text)
+{
+	size_t len = strlen(text);
+
+	return *text == '/' || *text == '.' || *text == '~' || (len > 5 && !strcmp(text + len - 5, ".gguf"));
+}
+
+static int model_of(
+	struct gather *g, const struct graph_service *s, const char *given, struct plan_model *ret, struct err *err)
+{
+	const char *text = given ? given : s->model;
+	struct model_facts *facts = arena_alloc(&g->arena, sizeof *facts);
+	struct err cause = {0};
+
+	if (!facts)
+		return err_set(err, -ENOMEM, "out of memory");
+	*ret = (struct plan_model){.why = ""};
+	if (s->engine == GRAPH_ENGINE_LLAMA && !strcmp(text, "demo"))
+		text = demo_model_path(&g->arena);
+	if (!text || !*text) {
+		ret->why = "the graph names no model";
+		return 0;
+	}
+	if (model_facts_find(facts, text, &cause) == 0) {
+		ret->facts = facts;
+		return 0;
+	}
+	if (given)
+		return err_set(err, -EINVAL, "%s", cause.msg);
+	ret->missing = looks_like_path(text) && access(text, F_OK) < 0;
+	ret->why = arena_strdup(&g->arena, cause.msg);
+	return ret->why ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
+
+int gather_models(struct gather *g, const struct graph *graph, const char *given, struct err *err)
+{
+	g->models = arena_alloc(&g->arena, (graph->len + 1) * sizeof *g->models);
+	if (!g->models)
+		return err_set(err, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < graph->len; i++) {
+		const struct graph_service *s = &graph->services[i];
+		int r = 0;
+		g->models[i] = (struct plan_model){.why = ""};
+		if (s->kind == GRAPH_WORKER && s->engine != GRAPH_ENGINE_MOCK && s->engine != GRAPH_ENGINE_NONE)
+			r = model_of(g, s, given, &g->models[i], err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* GPUs. */
+
+bool gather_needs_gpus(const struct graph *graph)
+{
+	for (uint32_t i = 0; i < graph->len; i++) {
+		const struct graph_service *s = &graph->services[i];
+		bool external = s->engine == GRAPH_ENGINE_VLLM || s->engine == GRAPH_ENGINE_SGLANG;
+		if (s->kind == GRAPH_WORKER && (external || (s->gpus > 0 && s->engine == GRAPH_ENGINE_LLAMA)))
+			return true;
+	}
+	return false;
+}
+
+int gather_inventory(struct gather *g, const struct graph *graph, const char *list, const char *file, struct err *err)
+{
+	if (list)
+		return gpu_inventory_from_spec(&g->inventory, list, err);
+	if (file)
+		return gpu_inventory_from_file(&g->inventory, file, err);
+	if (gather_needs_gpus(graph))
+		return gpu_inventory_from_nvml(&g->inventory, NULL, getenv("CUDA_VISIBLE_DEVICES"), err);
+	host_facts_read(&g->inventory.host_facts);
+	return 0;
+}
+
+/* The machine. */
+
+static bool port_is_used(const char *address, uint16_t port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return false;
+	if (inet_pton(AF_INET, address, &a.sin_addr) != 1)
+		a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	bool used = bind(fd, (struct sockaddr *)&a, sizeof a) < 0 && errno == EADDRINUSE;
+	close(fd);
+	return used;
+}
+
+/* In a folder of PATH. */
+static bool on_path(const char *program)
+{
+	const char *path = getenv("PATH");
+	char file[4096];
+
+	for (const char *p = path ? path : ""; *p;) {
+		size_t len = strcspn(p, ":");
+		snprintf(file, sizeof file, "%.*s/%s", (int)len, p, program);
+		if (access(file, X_OK) == 0)
+			return true;
+		p += len + (p[len] == ':');
+	}
+	return false;
+}
+
+void gather_environment(struct gather *g, const struct graph *graph)
+{
+	const struct config_section *front = &graph_find(graph, GRAPH_FRONTEND)->settings;
+	uint16_t port = (uint16_t)config_uint(front, "port");
+	struct plan_environment *e = &g->environment;
+
+	e->known = true;
+	e->versions[GRAPH_ENGINE_LLAMA] = e->versions[GRAPH_ENGINE_MOCK] = STATOR_VERSION;
+	e->versions[GRAPH_ENGINE_VLLM] = on_path("vllm") ? "" : NULL;
+	e->versions[GRAPH_ENGINE_SGLANG] = on_path("sglang") ? "" : NULL;
+	if (port && port_is_used(config_str(front, "host"), port))
+		e->ports_used[e->ports_used_len++] = port;
+}

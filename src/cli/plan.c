@@ -1,0 +1,388 @@
+/* plan.c - stator plan: does a deployment fit, and what would. */
+#include "cli/command.h"
+#include "cli/gather.h"
+#include "config/graph.h"
+#include "config/yaml.h"
+#include "plan/report.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum { PLAN_OUT_BYTES_MAX = 64 * 1024 * 1024 };
+
+static const struct flag flags_table[] = {
+	{.key = {.name = "gpus",
+		 .type = CONFIG_STRING,
+		 .help = "plan for these instead of this machine's: 4xT4, 2xT4,1xL4, 8xA100-80GB; hosts apart by ';'"},
+		.letter = 'g',
+		.arg = "LIST"},
+	{.key = {.name = "inventory",
+		 .type = CONFIG_STRING,
+		 .help = "plan for the machine that this file describes (stator doctor --json writes one)"},
+		.arg = "FILE"},
+	{.key = {.name = "model",
+		 .type = CONFIG_STRING,
+		 .help = "take the facts of this model for all workers: a name, a folder, a GGUF file"},
+		.letter = 'm',
+		.arg = "MODEL"},
+	{.key = {.name = "explain",
+		 .type = CONFIG_BOOL,
+		 .def = "false",
+		 .help = "show the memory of every worker, term by term, and the cards of every plan"},
+		.letter = 'e'},
+	{.key = {.name = "allow-quantization",
+		 .type = CONFIG_STRING,
+		 .def = "awq,fp8",
+		 .help = "other weights a plan may use: methods, METHOD=MODEL to say where they are, or none"},
+		.arg = "METHODS"},
+	{.key = {.name = "pick",
+		 .type = CONFIG_UINT,
+		 .max = PLAN_OPTIONS_MAX,
+		 .help = "which of the plans to write; by default the first that needs no other weights"},
+		.arg = "N"},
+	{.key = {.name = "write",
+		 .type = CONFIG_STRING,
+		 .help = "write the graph of a plan that fits: only what changes is touched"},
+		.letter = 'w',
+		.arg = "FILE"},
+	{.key = {.name = "svg", .type = CONFIG_STRING, .help = "write the cards as bars to an SVG picture"},
+		.arg = "FILE"},
+	{.key = {.name = "prompt-tokens",
+		 .type = CONFIG_UINT,
+		 .unit = "tokens",
+		 .def = "1024",
+		 .min = 1,
+		 .max = 1048576,
+		 .help = "prompt of the requests that speed is predicted for"},
+		.arg = "N"},
+	{.key = {.name = "answer-tokens",
+		 .type = CONFIG_UINT,
+		 .unit = "tokens",
+		 .def = "256",
+		 .min = 1,
+		 .max = 1048576,
+		 .help = "answer of the requests that speed is predicted for"},
+		.arg = "N"},
+	{.key = {.name = "plans",
+		 .type = CONFIG_UINT,
+		 .def = "5",
+		 .min = 1,
+		 .max = PLAN_OPTIONS_MAX,
+		 .help = "at most so many plans"},
+		.arg = "N"},
+	{.key = {.name = "json", .type = CONFIG_BOOL, .def = "false", .help = "print one JSON object"}},
+};
+
+struct planner {
+	const struct flags *flags;
+	const char *file;
+	struct buf text; /* of the graph file */
+	struct graph *graph;
+	struct gather gather;
+	struct plan plan;
+	struct plan_options options;
+	bool planned;
+};
+
+static int read_file(struct buf *ret, const char *file, struct err *err)
+{
+	char chunk[16384];
+	ssize_t n;
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_set_errno(err, -errno, "could not open graph \"%s\"", file);
+	while ((n = read(fd, chunk, sizeof chunk)) > 0)
+		buf_add(ret, chunk, (size_t)n);
+	int r = n < 0 ? -errno : ret->failed ? -EFBIG : 0;
+	close(fd);
+	return r < 0 ? err_set_errno(err, r, "could not read graph \"%s\"", file) : 0;
+}
+
+static int graph_read(
+	struct planner *x, const char *file, const char *text, size_t len, struct graph **ret, struct err *err)
+{
+	struct graph_options options = {0};
+	struct diags diags;
+	struct buf said;
+
+	options.overrides = flags_overrides(x->flags, &options.overrides_len);
+	diags_init(&diags);
+	buf_init(&said, 2 * DIAG_BYTES_MAX);
+	int r = graph_parse(ret, file, text, len, &options, &diags, err);
+	diags_print(&diags, DIAG_NOTICE, &said);
+	fputs(buf_str(&said), stderr);
+	buf_done(&said);
+	diags_done(&diags);
+	return r;
+}
+
+/* One method, "awq" or "awq=MODEL". */
+static int wish_add(struct planner *x, struct plan_wish *wish, const char *text, size_t len, struct err *err)
+{
+	char *method = arena_strndup(&x->gather.arena, text, len), *model = method ? strchr(method, '=') : NULL;
+
+	if (!method)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (model)
+		*model++ = '\0';
+	if (!*method || !strcmp(method, "none"))
+		return 0;
+	if (!model_quant_known(method))
+		return err_set(err, -EINVAL,
+			"--allow-quantization: unknown method \"%s\"; known are awq, gptq, fp8, int8", method);
+	if (wish->quants_len == PLAN_QUANTS_MAX)
+		return err_set(err, -E2BIG, "--allow-quantization: more than %d methods", PLAN_QUANTS_MAX);
+	wish->quants[wish->quants_len].method = method;
+	wish->quants[wish->quants_len++].model = model;
+	return 0;
+}
+
+static int wish_of(struct planner *x, struct plan_wish *ret, struct err *err)
+{
+	const struct plan_load load = {
+		(uint32_t)flags_uint(x->flags, "prompt-tokens"), (uint32_t)flags_uint(x->flags, "answer-tokens")};
+	int r = 0;
+
+	*ret = (struct plan_wish){.options = (uint32_t)flags_uint(x->flags, "plans"), .load = load};
+	for (const char *p = flags_str(x->flags, "allow-quantization"); *p && r == 0;) {
+		size_t len = strcspn(p, ",");
+		r = wish_add(x, ret, p, len, err);
+		p += len + (p[len] == ',');
+	}
+	return r;
+}
+
+static int plan_all(struct planner *x, struct err *err)
+{
+	struct plan_input input = {.graph = x->graph};
+	const char *list = flags_str(x->flags, "gpus"), *file = flags_str(x->flags, "inventory");
+	struct plan_wish wish;
+	int r;
+
+	if (list && file)
+		return err_set(err, -EINVAL, "--gpus and --inventory say both what there is; give one");
+	if ((r = gather_models(&x->gather, x->graph, flags_str(x->flags, "model"), err)) < 0 ||
+		(r = gather_inventory(&x->gather, x->graph, list, file, err)) < 0 || (r = wish_of(x, &wish, err)) < 0)
+		return r;
+	if (!list && !file)
+		gather_environment(&x->gather, x->graph);
+	input.models = x->gather.models;
+	input.inventory = &x->gather.inventory;
+	input.environment = &x->gather.environment;
+	r = plan_make(&x->plan, &input, err);
+	if (r < 0)
+		return r;
+	r = plan_search(&x->options, &x->plan, &wish, err);
+	if (r < 0)
+		plan_done(&x->plan);
+	x->planned = r == 0;
+	return r;
+}
+
+/* "stator plan deploy.yaml --gpus 4xT4": what was asked, to be asked again. */
+static const char *command_text(struct planner *x)
+{
+	static const char *const repeated[] = {"gpus", "inventory", "model"};
+	struct arena *a = &x->gather.arena;
+	const char *text = arena_printf(a, "stator plan %s", x->file);
+
+	for (size_t i = 0; i < ARRAY_LEN(repeated) && text; i++)
+		if (flags_is_set(x->flags, repeated[i]))
+			text = arena_printf(a,
+				strpbrk(flags_str(x->flags, repeated[i]), "; '") ? "%s --%s '%s'" : "%s --%s %s", text,
+				repeated[i], flags_str(x->flags, repeated[i]));
+	return text ? text : "stator plan";
+}
+
+static void look_of(struct findings_look *ret)
+{
+	const char *term = getenv("TERM");
+	struct winsize size;
+
+	*ret = (struct findings_look){.least = FINDING_INFO};
+	if (!isatty(STDOUT_FILENO) || !term || !strcmp(term, "dumb"))
+		return;
+	ret->color = !getenv("NO_COLOR");
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+		ret->columns = size.ws_col;
+}
+
+static int write_file(const char *file, const struct buf *text, struct err *err)
+{
+	if (text->failed)
+		return err_set(err, -ENOMEM, "out of memory");
+	FILE *f = fopen(file, "we");
+	if (!f)
+		return err_set_errno(err, -errno, "could not write \"%s\"", file);
+	size_t n = fwrite(buf_str(text), 1, text->len, f);
+	if (fclose(f) != 0 || n != text->len)
+		return err_set_errno(err, -EIO, "could not write \"%s\"", file);
+	return 0;
+}
+
+/* Writing a plan. */
+
+static int pick(const struct planner *x, const struct plan_option **ret, struct err *err)
+{
+	const struct plan_options *o = &x->options;
+	uint64_t n = flags_is_set(x->flags, "pick") ? flags_uint(x->flags, "pick") : 0;
+
+	*ret = NULL;
+	if (n > o->len)
+		return err_set(err, -EINVAL, "--pick %llu: there are %u plans", (unsigned long long)n, o->len);
+	for (uint32_t i = 0; i < o->len && !n && !*ret; i++)
+		if (!o->items[i].shape.quant || o->items[i].shape.quant_model)
+			*ret = &o->items[i];
+	if (n)
+		*ret = &o->items[n - 1];
+	if (*ret && (*ret)->shape.quant && !(*ret)->shape.quant_model)
+		return err_set(err, -EINVAL,
+			"this plan needs %s weights of the model; say where they are: "
+			"--allow-quantization %s=MODEL",
+			(*ret)->shape.quant, (*ret)->shape.quant);
+	if (!*ret)
+		return err_set(err, -EINVAL,
+			o->len ? "every plan that fits needs other weights; say where they are, such as "
+				 "--allow-quantization awq=MODEL"
+			       : "there is no plan to write");
+	return 0;
+}
+
+/* What was written is read again and planned again: it must fit, or nothing is written. */
+static int check_written(struct planner *x, const struct buf *text, const struct plan_option *o, struct err *err)
+{
+	struct graph *graph = NULL;
+	struct plan_input input = x->plan.input;
+	struct gather gather;
+	struct plan plan;
+
+	gather_init(&gather);
+	int r = graph_read(x, flags_str(x->flags, "write"), buf_str(text), text->len, &graph, err);
+	if (r == 0)
+		r = gather_models(&gather, graph, o->shape.quant_model ? NULL : flags_str(x->flags, "model"), err);
+	if (r == 0) {
+		input.graph = graph;
+		input.models = gather.models;
+		r = plan_make(&plan, &input, err);
+	}
+	if (r == 0) {
+		if (!plan_fits(&plan))
+			r = err_set(err, -EINVAL, "the written graph would not fit: %s", plan.findings.items[0].what);
+		plan_done(&plan);
+	}
+	graph_destroy(graph);
+	gather_done(&gather);
+	return r;
+}
+
+static int write_plan(struct planner *x, const struct plan_report *report, struct err *err)
+{
+	const char *file = flags_str(x->flags, "write");
+	const struct plan_option *o = NULL;
+	struct plan_edits *edits = calloc(1, sizeof *edits);
+	struct buf text;
+	char title[256];
+
+	buf_init(&text, 2 * YAML_BYTES_MAX);
+	int r = edits ? pick(x, &o, err) : err_set(err, -ENOMEM, "out of memory");
+	if (r == 0) {
+		plan_edits(edits, &x->plan.deployment, &o->plan.deployment, o->shape.quant_model);
+		r = plan_edit_text(edits, x->file, buf_str(&x->text), x->text.len, &text, err);
+	}
+	if (r == 0)
+		r = check_written(x, &text, o, err);
+	if (r == 0)
+		r = write_file(file, &text, err);
+	if (r == 0)
+		fprintf(stderr, "wrote %s: %s (%u settings changed)\n", file,
+			plan_option_title(report, o, title, sizeof title), edits->len);
+	buf_done(&text);
+	free(edits);
+	return r;
+}
+
+static int outputs(struct planner *x, enum exit_status *ret, struct err *err)
+{
+	struct plan_report report = {.asked = &x->plan,
+		.options = &x->options,
+		.command = command_text(x),
+		.explain = flags_bool(x->flags, "explain")};
+	struct buf out;
+	int r = 0;
+
+	look_of(&report.look);
+	buf_init(&out, PLAN_OUT_BYTES_MAX);
+	if (flags_bool(x->flags, "json"))
+		plan_report_json(&report, &out);
+	else
+		plan_report_text(&report, &out);
+	*ret = command_print("plan", &out);
+	if (*ret == EXIT_OK)
+		*ret = plan_fits(&x->plan) ? EXIT_OK : EXIT_FAILED;
+	if (flags_is_set(x->flags, "svg")) {
+		buf_reset(&out);
+		plan_report_svg(&report, &out);
+		r = write_file(flags_str(x->flags, "svg"), &out, err);
+	}
+	if (r == 0 && flags_is_set(x->flags, "write"))
+		r = write_plan(x, &report, err);
+	buf_done(&out);
+	return r;
+}
+
+static enum exit_status plan_run(const struct flags *flags)
+{
+	uint32_t count;
+	const char *const *args = flags_args(flags, &count);
+	struct planner x = {.flags = flags, .file = count ? args[0] : ""};
+	enum exit_status status = EXIT_USAGE;
+	struct err err = {0};
+	int r;
+
+	if (count == 0) {
+		command_complain("plan", "which graph? stator plan GRAPH.yaml");
+		return EXIT_USAGE;
+	}
+	gather_init(&x.gather);
+	buf_init(&x.text, YAML_BYTES_MAX + 1);
+	if ((r = read_file(&x.text, x.file, &err)) == 0 &&
+		(r = graph_read(&x, x.file, buf_str(&x.text), x.text.len, &x.graph, &err)) == 0 &&
+		(r = plan_all(&x, &err)) == 0)
+		r = outputs(&x, &status, &err);
+	if (r < 0) {
+		command_complain("plan", "%s", err.msg);
+		status = EXIT_USAGE;
+	}
+	if (x.planned) {
+		plan_options_done(&x.options);
+		plan_done(&x.plan);
+	}
+	graph_destroy(x.graph);
+	buf_done(&x.text);
+	gather_done(&x.gather);
+	return status;
+}
+
+const struct command command_plan = {
+	.spec = {.name = "plan",
+		.args = "GRAPH.yaml",
+		.summary = "say whether a deployment fits the hardware, why not, and what would",
+		.text = "Counts GPUs, memory and what the cards can compute against what the graph asks for, and "
+			"reports every "
+			"reason why it cannot run, in one pass, with the arithmetic. Then it looks for deployments "
+			"near it "
+			"that fit, best first by predicted speed. Nothing is started.\n\n"
+			"--write FILE writes the graph of one of them: values are changed where they stand, and "
+			"comments and "
+			"order stay.\n\n"
+			"Exit status: 0 it fits, 1 it does not, 2 something could not be read or written.",
+		.flags = flags_table,
+		.count = ARRAY_LEN(flags_table),
+		.args_max = 1,
+		.overrides = true},
+	.run = plan_run,
+};

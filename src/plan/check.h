@@ -1,0 +1,28 @@
+/* check.h - the checks of plan.c, by theme. Each looks at a placed plan and adds findings; nobody else includes this. */
+#ifndef STATOR_PLAN_CHECK_H
+#define STATOR_PLAN_CHECK_H
+
+#include "plan/plan.h"
+
+void plan_check_counts(struct plan *p); /* cards asked for against cards there; who shares one; who is bound where */
+void plan_check_memory(struct plan *p); /* weights, KV, memory that others hold */
+void plan_check_engine(
+	struct plan *p); /* what an engine refuses on such a card: types, quantization, divisors, sizes */
+void plan_check_links(struct plan *p); /* cards that work together over a slow link, or are not alike */
+void plan_check_pairs(struct plan *p); /* services that must agree: block size, hand-off of KV */
+void plan_check_host(struct plan *p); /* cores, RAM, NUMA, shared memory, limits, disk, ports, programs, files */
+
+/* "4 T4", "2 T4 and 1 L4", "no GPU". Returns ret. */
+const char *plan_cards_text(const struct plan *p, char *ret, size_t cap);
+/* "T4" of a device: its catalogue name, else what the driver calls it. */
+const char *plan_card_name(const struct gpu_device *d);
+static inline const struct gpu_device *plan_card_of(const struct plan *p, uint32_t class)
+{
+	return &p->input.inventory->devices[p->placement.classes[class].first];
+}
+static inline const char *plan_s(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+#endif

@@ -1,0 +1,244 @@
+/* check_engine.c - what an engine refuses, or does another way, on such a card. Rules and sources: gpu/rules.h. */
+#include "plan/check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void remedy_dtype(struct plan *p, const struct plan_service *s, const struct rule_answer *a)
+{
+	if (a->instead)
+		findings_remedy(&p->findings, "dtype: %s%s", a->instead,
+			!strcmp(a->instead, "float32")
+				? " (twice the memory), or cards of compute capability 8.0 or more"
+				: "");
+	(void)s;
+}
+
+static void check_dtype(struct plan *p, const struct plan_service *s, const struct gpu_device *card)
+{
+	const struct model_facts *m = s->model->facts;
+	bool automatic = !strcmp(s->dtype, "auto");
+	const char *asked = automatic ? (m && *m->dtype ? m->dtype : "auto") : s->dtype;
+	struct rule_answer a;
+
+	rule_dtype(&a, plan_rules_of(s), card->capability, asked, !automatic, m ? m->architecture : NULL);
+	if (a.verdict == RULE_NO)
+		findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "dtype", &s->pos[PLAN_DTYPE],
+			"%s: %s on %s: %s", s->name, asked, plan_card_name(card), a.text);
+	else if (a.verdict == RULE_INSTEAD)
+		findings_add(&p->findings, FINDING_WARNING, FINDING_CONFIGURATION, "dtype", &s->pos[PLAN_DTYPE],
+			"%s: the weights are %s: %s", s->name, asked, a.text);
+	else
+		return;
+	remedy_dtype(p, s, &a);
+}
+
+static void check_attention(struct plan *p, const struct plan_service *s, const struct gpu_device *card)
+{
+	struct rule_answer a;
+
+	rule_attention(&a, plan_rules_of(s), card->capability, s->attention);
+	if (a.verdict == RULE_NO) {
+		findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "attention", &s->pos[PLAN_ATTENTION],
+			"%s: attention back end %s on %s: %s", s->name, s->attention ? s->attention : "auto",
+			plan_card_name(card), a.text);
+		findings_remedy(&p->findings, "leave %s out%s%s", plan_key_name(s->engine, PLAN_ATTENTION),
+			a.instead ? ", or: " : "", a.instead ? a.instead : "");
+	} else if (a.verdict == RULE_INSTEAD) {
+		findings_add(&p->findings, FINDING_INFO, FINDING_CONFIGURATION, "attention", NULL,
+			"attention on %s: %s", plan_card_name(card), a.text);
+		findings_harmless(&p->findings);
+	}
+}
+
+static void check_quant_known(struct plan *p, const struct plan_service *s, const char *method)
+{
+	if (model_quant_known(method))
+		return;
+	findings_add(&p->findings, FINDING_WARNING, FINDING_CONFIGURATION, "quantization-unknown", &s->pos[PLAN_QUANT],
+		"%s: quantization \"%s\" is not known here; the weights are counted as %s", s->name, method,
+		s->model->facts ? s->model->facts->dtype : "they are");
+}
+
+static bool is_online(const char *method)
+{
+	return !strcmp(method, "fp8") || !strcmp(method, "bitsandbytes") || !strncmp(method, "fp8_", 4);
+}
+
+/* "awq_marlin" runs what "awq" made. */
+static bool is_same_method(const char *a, const char *b)
+{
+	size_t len = MIN(strcspn(a, "_"), strcspn(b, "_"));
+
+	return !strncmp(a, b, len) && strcspn(a, "_") == strcspn(b, "_");
+}
+
+/* The flag and the files must say the same; fp8 and bitsandbytes are made while loading. */
+static void check_quant_files(struct plan *p, const struct plan_service *s)
+{
+	const struct model_facts *m = s->model->facts;
+	bool plain = !m || !*m->quant || !strcmp(m->quant, "none");
+
+	if (!m || !s->quant || is_online(s->quant) || (!plain && is_same_method(s->quant, m->quant)))
+		return;
+	if (!plain && !strcmp(s->quant, "compressed-tensors"))
+		return;
+	if (plain && m->from == MODEL_FROM_CATALOGUE) {
+		findings_add(&p->findings, FINDING_WARNING, FINDING_CONFIGURATION, "quantization-weights",
+			&s->pos[PLAN_QUANT],
+			"%s: %s needs weights that were made with it; \"%s\" is a model of %s weights as it is "
+			"published",
+			s->name, s->quant, m->name, m->dtype);
+		findings_remedy(&p->findings, "model: one with %s weights", s->quant);
+		return;
+	}
+	findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "quantization-weights", &s->pos[PLAN_QUANT],
+		"%s: quantization is %s, but the model's files are %s", s->name, s->quant, plain ? m->dtype : m->quant);
+	findings_remedy(&p->findings, plain ? "leave quantization out, or name a model with such weights"
+					    : "leave quantization out: the files say it themselves");
+}
+
+static void check_quant(struct plan *p, const struct plan_service *s, const struct gpu_device *card)
+{
+	const struct model_facts *m = s->model->facts;
+	const char *method = s->quant ? s->quant : m && strcmp(m->quant, "none") && *m->quant ? m->quant : NULL;
+	struct rule_answer a;
+
+	if (!method || s->engine == GRAPH_ENGINE_LLAMA)
+		return;
+	if (s->quant)
+		check_quant_known(p, s, method);
+	rule_quantization(&a, plan_rules_of(s), card->capability, method);
+	if (a.verdict == RULE_NO) {
+		findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "quantization", &s->pos[PLAN_QUANT],
+			"%s: %s weights on %s: %s", s->name, method, plan_card_name(card), a.text);
+		if (a.instead)
+			findings_remedy(&p->findings, "%s", a.instead);
+	} else if (a.verdict == RULE_INSTEAD) {
+		findings_add(&p->findings, FINDING_INFO, FINDING_CONFIGURATION, "quantization", &s->pos[PLAN_QUANT],
+			"%s: %s weights on %s: %s", s->name, method, plan_card_name(card), a.text);
+	}
+	check_quant_files(p, s);
+}
+
+static void check_kv_type(struct plan *p, const struct plan_service *s, const struct gpu_device *card)
+{
+	struct rule_answer a;
+
+	if (!strcmp(s->kv, "auto"))
+		return;
+	rule_kv_dtype(&a, plan_rules_of(s), card->capability, s->kv);
+	if (a.verdict != RULE_NO)
+		return;
+	findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "kv-dtype", &s->pos[PLAN_KV],
+		"%s: a KV cache of %s on %s: %s", s->name, s->kv, plan_card_name(card), a.text);
+	findings_remedy(&p->findings, "%s: %s", plan_key_name(s->engine, PLAN_KV), a.instead ? a.instead : "auto");
+}
+
+static void check_runs(struct plan *p, const struct plan_service *s, const struct gpu_device *card)
+{
+	struct rule_answer a;
+
+	rule_engine_runs(&a, plan_rules_of(s), card->capability);
+	if (a.verdict != RULE_NO && a.verdict != RULE_INSTEAD)
+		return;
+	findings_add(&p->findings, a.verdict == RULE_NO ? FINDING_FATAL : FINDING_WARNING, FINDING_ENVIRONMENT,
+		"engine-card", &s->graph->pos, "%s: %s on %s: %s", s->name, graph_engine_name(s->engine),
+		plan_card_name(card), a.text);
+	if (a.instead)
+		findings_remedy(&p->findings, "%s", a.instead);
+}
+
+/* Once for each kind of card that the service's workers have, or would have. */
+static void check_on_cards(struct plan *p, uint32_t service, const struct plan_service *s)
+{
+	const struct plan_placement *pl = &p->placement;
+	uint32_t seen = UINT32_MAX;
+	bool any = false;
+
+	for (uint32_t i = 0; i <= pl->slots_len; i++) {
+		uint32_t c;
+		if (i == pl->slots_len)
+			c = any ? UINT32_MAX : plan_class_for(pl, service);
+		else if (pl->slots[i].service == service && pl->slots[i].count)
+			c = pl->class_of[pl->cards[pl->slots[i].first]];
+		else
+			continue;
+		if (c == UINT32_MAX || (any && c == seen))
+			continue;
+		any = true;
+		seen = c;
+		const struct gpu_device *card = plan_card_of(p, c);
+		if (!card->capability)
+			continue;
+		check_runs(p, s, card);
+		check_dtype(p, s, card);
+		check_quant(p, s, card);
+		check_kv_type(p, s, card);
+		check_attention(p, s, card);
+	}
+}
+
+static void check_tp(struct plan *p, const struct plan_service *s)
+{
+	char why[200], valid[128] = "";
+	size_t len = 0;
+
+	if (!s->model->facts || s->tp < 2 || model_tp_valid(s->model->facts, s->tp))
+		return;
+	for (uint32_t tp = 1; tp <= 64 && len < sizeof valid; tp++)
+		if (model_tp_valid(s->model->facts, tp))
+			len += (size_t)snprintf(valid + len, sizeof valid - len, "%s%u", len ? ", " : "", tp);
+	findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "tp-divides", &s->pos[PLAN_TP],
+		"%s: %s cannot be divided among %u cards: %s", s->name, s->model->facts->name, s->tp,
+		model_tp_reason(s->model->facts, s->tp, why, sizeof why));
+	findings_remedy(&p->findings, "%s: one of %s", plan_key_name(s->engine, PLAN_TP), valid);
+}
+
+static void check_context(struct plan *p, const struct plan_service *s)
+{
+	const struct model_facts *m = s->model->facts;
+
+	if (!m || !m->context_max || s->context <= m->context_max || !s->set[PLAN_CONTEXT] ||
+		s->engine == GRAPH_ENGINE_LLAMA)
+		return;
+	findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "context-max", &s->pos[PLAN_CONTEXT],
+		"%s: %s is %llu, and the model was made for %u", s->name, plan_key_name(s->engine, PLAN_CONTEXT),
+		(unsigned long long)s->context, m->context_max);
+	findings_remedy(&p->findings, "at most %u (RoPE scaling stretches it, at a price in quality)", m->context_max);
+}
+
+static void check_batch(struct plan *p, const struct plan_service *s)
+{
+	if (s->engine != GRAPH_ENGINE_VLLM || !s->set[PLAN_BATCH])
+		return;
+	if (s->batch < s->seqs) {
+		findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "batch-seqs", &s->pos[PLAN_BATCH],
+			"%s: max-num-batched-tokens is %llu, less than the %llu sequences of a step%s", s->name,
+			(unsigned long long)s->batch, (unsigned long long)s->seqs,
+			s->set[PLAN_SEQS] ? "" : " (vLLM's default)");
+		findings_remedy(&p->findings, "max-num-batched-tokens of at least max-num-seqs");
+	}
+	if (!s->chunked && s->context && s->batch < s->context) {
+		findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "batch-context", &s->pos[PLAN_BATCH],
+			"%s: without chunked prefill a prompt must fit one step: max-num-batched-tokens %llu < "
+			"max-model-len %llu",
+			s->name, (unsigned long long)s->batch, (unsigned long long)s->context);
+		findings_remedy(&p->findings, "enable-chunked-prefill: true, or max-num-batched-tokens: %llu",
+			(unsigned long long)s->context);
+	}
+}
+
+void plan_check_engine(struct plan *p)
+{
+	for (uint32_t i = 0; i < p->deployment.len; i++) {
+		const struct plan_service *s = &p->deployment.services[i];
+		if (s->workers == 0 || s->engine == GRAPH_ENGINE_MOCK)
+			continue;
+		check_tp(p, s);
+		check_context(p, s);
+		check_batch(p, s);
+		if (plan_on_gpu(s))
+			check_on_cards(p, i, s);
+	}
+}

@@ -1,0 +1,237 @@
+/* check_memory.c - weights, KV, and what others hold, card by card. */
+#include "plan/check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The card a service is judged by: where its first placed worker is, else the class it would be happiest on. */
+static uint32_t class_judged(const struct plan *p, uint32_t service)
+{
+	const struct plan_placement *pl = &p->placement;
+	uint32_t chosen = UINT32_MAX;
+
+	for (uint32_t i = 0; i < pl->slots_len; i++) {
+		const struct plan_slot *slot = &pl->slots[i];
+		if (slot->service != service || !slot->count)
+			continue;
+		for (uint32_t k = 0; k < slot->count; k++) {
+			uint32_t c = pl->class_of[pl->cards[slot->first + k]];
+			const struct plan_terms *t = plan_terms_of(pl, service, c);
+			/* The worst one there is. */
+			if (chosen == UINT32_MAX || !plan_terms_fit(t))
+				chosen = c;
+			if (!plan_terms_fit(t))
+				return c;
+		}
+	}
+	return chosen != UINT32_MAX ? chosen : plan_class_for(pl, service);
+}
+
+static void line(struct plan *p, const char *what, uint64_t bytes, const char *how)
+{
+	findings_arithmetic(&p->findings, "%-28s %10s   %s", what, PLAN_BYTES(bytes), how);
+}
+
+static void table(
+	struct plan *p, const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card)
+{
+	const struct model_facts *m = s->model->facts;
+	const char *type = plan_weights_on(s, card->capability);
+	char how[160];
+
+	if (!type)
+		type = m->quant;
+	snprintf(how, sizeof how, s->tp > 1 ? "%s of %s / %u cards" : "%s of %s", PLAN_BYTES(t->weights * s->tp), type,
+		s->tp);
+	line(p, "weights on each card", t->weights, how);
+	line(p, "CUDA, libraries", t->runtime, "");
+	if (t->links)
+		line(p, "buffers between cards", t->links, "NCCL");
+	snprintf(how, sizeof how, "%llu tokens a step, %llu sequences",
+		(unsigned long long)plan_batch_on(s, card->memory_total), (unsigned long long)s->seqs);
+	line(p, "activations at their peak", t->activations, how);
+	if (t->graphs)
+		line(p, "CUDA graphs", t->graphs, "");
+	snprintf(how, sizeof how, "one request of %llu tokens", (unsigned long long)s->context);
+	line(p, "KV cache, at least", t->kv_least, how);
+	snprintf(how, sizeof how, "> %s = %s of %s x %.2f", PLAN_BYTES(t->budget), plan_card_name(card),
+		PLAN_BYTES(t->total), s->utilization);
+	if (s->engine == GRAPH_ENGINE_LLAMA)
+		snprintf(how, sizeof how, "> %s of %s", PLAN_BYTES(t->total), plan_card_name(card));
+	line(p, "together", plan_terms_fixed(t) + t->kv_least, how);
+}
+
+/* The least tensor-parallel size from the asked one on that fits on such cards; 0: none up to 64. */
+static uint32_t tp_that_fits(const struct plan *p, const struct plan_service *s, const struct gpu_device *card)
+{
+	struct plan_service other = *s;
+	struct plan_terms t;
+
+	for (other.tp = s->tp + 1; other.tp <= 64; other.tp++) {
+		if (!model_tp_valid(s->model->facts, other.tp))
+			continue;
+		other.gpus = other.tp * s->pp;
+		plan_need(&t, &other, card);
+		if (plan_terms_fit(&t))
+			return other.tp;
+	}
+	(void)p;
+	return 0;
+}
+
+static void remedy_weights(struct plan *p, const struct plan_service *s, const struct gpu_device *card)
+{
+	const struct model_facts *m = s->model->facts;
+	struct plan_service four = *s;
+	struct plan_terms t;
+	uint32_t tp = s->engine == GRAPH_ENGINE_LLAMA ? 0 : tp_that_fits(p, s, card);
+	char more[96] = "", less[160] = "";
+
+	if (tp)
+		snprintf(more, sizeof more,
+			"%u such cards for each worker (tensor-parallel-size and ServiceArgs.resources.gpu)", tp);
+	four.quant = "awq";
+	four.context = MIN(s->context, 4096);
+	plan_need(&t, &four, card);
+	if (!strcmp(m->quant, "none") && !s->quant && plan_terms_fit(&t))
+		snprintf(less, sizeof less, "%s4-bit weights (AWQ, GPTQ): %s of them on each card", tp ? "; or " : "",
+			PLAN_BYTES(t.weights));
+	if (*more || *less)
+		findings_remedy(&p->findings, "%s%s", more, less);
+	else
+		findings_remedy(&p->findings, "cards with more memory, or a smaller model");
+}
+
+static void weights_too_big(
+	struct plan *p, const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card)
+{
+	findings_add(&p->findings, FINDING_FATAL, FINDING_CAPACITY, "memory-weights",
+		s->set[PLAN_TP] ? &s->pos[PLAN_TP] : &s->pos[PLAN_GPUS],
+		"%s: %s of weights%s on a card with %s, of which the engine may take %s", s->name,
+		PLAN_BYTES(t->weights), s->tp > 1 ? " (its part)" : "", PLAN_BYTES(t->total), PLAN_BYTES(t->budget));
+	table(p, s, t, card);
+	remedy_weights(p, s, card);
+}
+
+static void context_too_long(
+	struct plan *p, const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card)
+{
+	const char *key = plan_key_name(s->engine, PLAN_CONTEXT);
+
+	findings_add(&p->findings, FINDING_FATAL, FINDING_CAPACITY, "memory-context", &s->pos[PLAN_CONTEXT],
+		"%s: one request of %llu tokens needs %s of KV cache on each card, and %s are left for it", s->name,
+		(unsigned long long)s->context, PLAN_BYTES(t->kv_least), PLAN_BYTES((uint64_t)MAX(t->kv_room, 0)));
+	table(p, s, t, card);
+	findings_remedy(&p->findings, "%s: %llu is the largest that fits%s", key, (unsigned long long)t->context_fits,
+		plan_batch_on(s, card->memory_total) > 4096
+			? "; fewer tokens a step (max-num-batched-tokens) leave more room"
+		: s->set[PLAN_CONTEXT] ? ""
+				       : " (without it the engine takes the model's own context)");
+}
+
+static void taken_by_others(struct plan *p, uint32_t service, uint32_t device)
+{
+	const struct plan_service *s = &p->deployment.services[service];
+	const struct gpu_device *card = &p->input.inventory->devices[device];
+	const struct plan_terms *t = plan_terms_of(&p->placement, service, p->placement.class_of[device]);
+	double share = t->total ? (double)(t->free * 100 / t->total) / 100 : 0;
+	struct plan_service smaller = *s;
+	struct plan_terms then;
+
+	findings_add(&p->findings, FINDING_FATAL, FINDING_CAPACITY, "memory-taken", &s->pos[PLAN_UTILIZATION],
+		"%s: GPU %u (%s) has %s free of %s, and the engine wants %s at the start", s->name, card->index,
+		plan_card_name(card), PLAN_BYTES(t->free), PLAN_BYTES(t->total), PLAN_BYTES(t->budget));
+	if (s->engine != GRAPH_ENGINE_LLAMA)
+		findings_arithmetic(&p->findings, "%s x %.2f = %s > %s", PLAN_BYTES(t->total), s->utilization,
+			PLAN_BYTES(t->budget), PLAN_BYTES(t->free));
+	if (card->processes)
+		findings_arithmetic(&p->findings, "%u process%s hold%s %s of it", card->processes,
+			card->processes == 1 ? "" : "es", card->processes == 1 ? "s" : "",
+			PLAN_BYTES(card->processes_bytes));
+	smaller.utilization = share;
+	plan_need(&then, &smaller, card);
+	if (s->engine != GRAPH_ENGINE_LLAMA && then.known && plan_terms_fit(&then))
+		findings_remedy(&p->findings, "stop what holds it, or %s: %.2f, with which it still fits",
+			plan_key_name(s->engine, PLAN_UTILIZATION), share);
+	else
+		findings_remedy(&p->findings, "stop what holds it, or leave this card out (CUDA_VISIBLE_DEVICES)");
+}
+
+/* Free memory is looked at card by card; one finding a card and service. */
+static void check_free(struct plan *p)
+{
+	const struct plan_placement *pl = &p->placement;
+
+	for (uint32_t i = 0; i < pl->slots_len; i++)
+		for (uint32_t k = 0; k < pl->slots[i].count; k++) {
+			uint32_t dev = pl->cards[pl->slots[i].first + k], service = pl->slots[i].service;
+			if (!plan_terms_free(plan_terms_of(pl, service, pl->class_of[dev])))
+				taken_by_others(p, service, dev);
+		}
+}
+
+/* What all weights together would take, when the cards are too few: the count alone does not say how far off it is. */
+static void check_total(struct plan *p)
+{
+	uint64_t there = 0, needed = 0, copies = 0;
+	const struct plan_service *first = NULL;
+
+	for (uint32_t i = 0; i < p->input.inventory->count; i++)
+		there += p->input.inventory->devices[i].memory_total;
+	for (uint32_t i = 0; i < p->deployment.len; i++) {
+		const struct plan_service *s = &p->deployment.services[i];
+		uint32_t c = plan_class_for(&p->placement, i);
+		if (!plan_on_gpu(s) || s->share < 1 || c == UINT32_MAX || !plan_terms_of(&p->placement, i, c)->known)
+			continue;
+		needed += plan_terms_of(&p->placement, i, c)->weights * s->gpus * s->workers;
+		copies += s->workers;
+		first = first || !s->workers ? first : s;
+	}
+	if (!first || needed <= there || !findings_has(&p->findings, "gpus-short"))
+		return;
+	findings_add(&p->findings, FINDING_FATAL, FINDING_CAPACITY, "memory-total", &first->pos[PLAN_WORKERS],
+		"%llu copies of the weights take %s, and all cards together have %s", (unsigned long long)copies,
+		PLAN_BYTES(needed), PLAN_BYTES(there));
+	findings_arithmetic(&p->findings, "%llu workers x %s = %s > %s = %u x %s", (unsigned long long)copies,
+		PLAN_BYTES(needed / copies), PLAN_BYTES(needed), PLAN_BYTES(there), p->input.inventory->count,
+		PLAN_BYTES(there / MAX(p->input.inventory->count, 1u)));
+	findings_remedy(
+		&p->findings, "sharing cards between workers would not help: fewer workers, or smaller weights");
+}
+
+static void unknown_model(struct plan *p, const struct plan_service *s)
+{
+	if (s->engine == GRAPH_ENGINE_MOCK || s->model->facts || s->model->missing)
+		return;
+	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "model-unknown", &s->pos[PLAN_MODEL],
+		"%s: memory is not checked: %s", s->name, s->model->why);
+	findings_remedy(&p->findings, "--model takes a folder, a GGUF file or a known name");
+}
+
+static void check_service(struct plan *p, uint32_t i)
+{
+	const struct plan_service *s = &p->deployment.services[i];
+	uint32_t c = class_judged(p, i);
+
+	if (s->workers == 0)
+		return;
+	unknown_model(p, s);
+	if (!plan_on_gpu(s) || c == UINT32_MAX)
+		return;
+	const struct plan_terms *t = plan_terms_of(&p->placement, i, c);
+	if (!t->known || plan_terms_fit(t))
+		return;
+	/* Not even a short request: then it is the weights. */
+	if (t->kv_room <= 0 || t->context_fits < MIN(s->context, 256))
+		weights_too_big(p, s, t, plan_card_of(p, c));
+	else
+		context_too_long(p, s, t, plan_card_of(p, c));
+}
+
+void plan_check_memory(struct plan *p)
+{
+	for (uint32_t i = 0; i < p->deployment.len; i++)
+		check_service(p, i);
+	check_total(p);
+	check_free(p);
+}

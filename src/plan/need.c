@@ -1,0 +1,143 @@
+/* need.c - memory terms; see need.h. Constants come from reports of vLLM users and from aiconfigurator's tables. */
+#include "plan/need.h"
+#include "model/memory.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const uint64_t KIB = 1024, MIB = 1024 * 1024, GIB = 1024 * 1024 * 1024;
+
+enum {
+	RUNTIME_MIB = 460, /* CUDA context and libraries of one process: 0.3 to 0.6 GiB */
+	LINKS_MIB = 320, /* NCCL's buffers when cards work together: 0.2 to 0.4 GiB */
+	LLAMA_RUNTIME_MIB = 240, /* CUDA context and cuBLAS under llama.cpp: 0.15 to 0.3 GiB */
+	LLAMA_COMPUTE_MIB = 400, /* its compute buffers with 512 tokens at once: 0.3 to 0.6 GiB */
+	GRAPHS_KIB_A_LAYER = 35 * 128, /* 35 captured sizes, 128 KiB a layer each: 0.1 to 0.4 GiB */
+	ACTIVATIONS_LEAST_MIB = 128,
+	BIG_CARD_GIB = 70, /* from here on vLLM's default step is 8192 tokens */
+};
+
+uint64_t plan_batch_on(const struct plan_service *s, uint64_t card_bytes)
+{
+	uint64_t batch = s->batch;
+
+	if (batch == 0)
+		batch = card_bytes >= BIG_CARD_GIB * GIB ? 8192 : 2048;
+	return s->chunked || s->engine != GRAPH_ENGINE_VLLM ? batch : MAX(batch, s->context);
+}
+
+/* What vLLM's profile run holds at its peak: one layer's intermediate results for a whole step of tokens, and the logits
+ * of every sequence twice (raw and as probabilities) in 32 bits. */
+static uint64_t activations(const struct plan_service *s, const struct gpu_device *card)
+{
+	const struct model_facts *m = s->model->facts;
+	uint64_t width = m->experts ? (uint64_t)m->expert_intermediate * MAX(m->experts_used, 1u) : m->intermediate;
+	uint64_t bytes = !strcmp(plan_dtype_on(s, card->capability), "float32") ? 4 : 2;
+	uint64_t layer = (4 * (uint64_t)m->hidden + 2 * MAX(width, (uint64_t)m->intermediate) / s->tp) * bytes;
+
+	return MAX(plan_batch_on(s, card->memory_total) * layer + s->seqs * m->vocab * 8, ACTIVATIONS_LEAST_MIB * MIB);
+}
+
+static uint64_t kv_of(const struct plan_service *s, uint64_t tokens)
+{
+	if (s->engine == GRAPH_ENGINE_LLAMA) /* layers are divided, not heads */
+		return model_kv_bytes(s->model->facts, plan_kv_type(s), tokens) / MAX(s->gpus, 1u);
+	return model_kv_bytes_tp(s->model->facts, plan_kv_type(s), tokens, s->tp) / s->pp;
+}
+
+/* The longest request whose KV is at most room: whole blocks. KV grows with tokens, so halving finds it. */
+static uint64_t longest(const struct plan_service *s, int64_t room)
+{
+	const struct model_facts *m = s->model->facts;
+	uint64_t block = MAX(s->block, 1), low = 0,
+		 high = MAX(m->context_max ? m->context_max : 1u << 20, block) / block;
+
+	if (room <= 0)
+		return 0;
+	while (low < high) {
+		uint64_t mid = (low + high + 1) / 2;
+		if (kv_of(s, mid * block) <= (uint64_t)room)
+			low = mid;
+		else
+			high = mid - 1;
+	}
+	return low * block;
+}
+
+static void terms_external(struct plan_terms *t, const struct plan_service *s, const struct gpu_device *card)
+{
+	const struct model_facts *m = s->model->facts;
+
+	t->weights = model_weight_bytes_tp(m, plan_weights_on(s, card->capability), s->tp) / s->pp;
+	t->runtime = RUNTIME_MIB * MIB;
+	t->links = (uint64_t)s->tp * s->pp > 1 ? LINKS_MIB * MIB : 0;
+	t->activations = activations(s, card);
+	t->graphs = s->eager ? 0 : (uint64_t)m->layers / s->pp * GRAPHS_KIB_A_LAYER * KIB;
+	if (s->engine == GRAPH_ENGINE_SGLANG) /* its fraction is weights and KV alone */
+		t->budget = MIN(t->total, t->budget + t->runtime + t->links + t->activations + t->graphs);
+}
+
+/* Whole layers a card; the output matrix is on the last one, hence some more than an even share. */
+static void terms_llama(struct plan_terms *t, const struct plan_service *s)
+{
+	const struct model_facts *m = s->model->facts;
+	uint64_t weights = m->weight_bytes - m->weight_bytes_input;
+
+	t->weights = s->gpus > 1 ? weights / s->gpus + weights / 32 : weights;
+	t->runtime = LLAMA_RUNTIME_MIB * MIB;
+	t->activations = LLAMA_COMPUTE_MIB * MIB;
+}
+
+void plan_need(struct plan_terms *ret, const struct plan_service *s, const struct gpu_device *card)
+{
+	struct plan_terms t = {.total = card->memory_total, .free = card->memory_free};
+	bool llama = s->engine == GRAPH_ENGINE_LLAMA;
+
+	t.budget = llama ? t.total : (uint64_t)((double)t.total * s->utilization);
+	if (s->model->facts && t.total) {
+		t.known = true;
+		if (llama)
+			terms_llama(&t, s);
+		else
+			terms_external(&t, s, card);
+		t.kv_room = (int64_t)t.budget - (int64_t)plan_terms_fixed(&t);
+		t.kv_least = kv_of(s, MAX(s->context, 1));
+		t.context_fits = longest(s, t.kv_room);
+		double token = (double)t.kv_least / (double)MAX(s->context, 1);
+		t.kv_tokens = t.kv_room > 0 && token > 0 ? (uint64_t)((double)t.kv_room / token) : 0;
+		/* llama.cpp takes its cells at the start and no more. */
+		if (llama && plan_terms_fit(&t)) {
+			t.kv_tokens = s->context;
+			t.budget = plan_terms_fixed(&t) + t.kv_least;
+			t.kv_room = (int64_t)t.kv_least;
+		}
+	}
+	*ret = t;
+}
+
+void plan_host_need(struct plan_host_need *ret, const struct plan_service *s)
+{
+	struct llama_memory m;
+
+	*ret = (struct plan_host_need){0};
+	if (!s->model->facts)
+		return;
+	const struct llama_memory_ask ask = {
+		.context = s->context, .kv = plan_kv_type(s), .sequences = (uint32_t)MIN(s->seqs, 256)};
+	llama_memory_predict(&m, s->model->facts, &ask);
+	*ret = (struct plan_host_need){
+		.known = true, .weights = m.weights, .kv = m.kv, .rest = m.vocab + m.compute + m.overhead};
+}
+
+const char *plan_bytes_text(uint64_t bytes, char *ret, size_t cap)
+{
+	double gib = (double)bytes / (double)GIB;
+
+	if (gib >= 99.95)
+		snprintf(ret, cap, "%.0f GiB", gib);
+	else if (gib >= 0.995)
+		snprintf(ret, cap, gib >= 9.995 ? "%.1f GiB" : "%.2f GiB", gib);
+	else
+		snprintf(ret, cap, "%.0f MiB", (double)bytes / (double)MIB);
+	return ret;
+}

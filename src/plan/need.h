@@ -1,0 +1,58 @@
+/* need.h - the memory of one worker on one card, term by term.
+ *
+ *   budget      = total x gpu-memory-utilization                        (llama: total; SGLang: total x fraction + overheads)
+ *   KV room     = budget - weights/TP - run time - links - activations - CUDA graphs
+ *   it fits     iff KV room >= KV of one request of the asked context, and budget <= what is free on the card
+ *
+ * Terms and constants: docs/design/planning.md. Pure; any thread; no allocation. */
+#ifndef STATOR_PLAN_NEED_H
+#define STATOR_PLAN_NEED_H
+
+#include "gpu/inventory.h"
+#include "plan/deployment.h"
+
+struct plan_terms {
+	bool known; /* the model and the card's memory are; else only total, free and budget mean something */
+	uint64_t total, free; /* of the card, bytes */
+	uint64_t budget; /* what the engine may take */
+	uint64_t weights, runtime, links, activations, graphs; /* per card */
+	uint64_t kv_least; /* one request of the asked context */
+	int64_t kv_room; /* negative: the rest alone is too much */
+	uint64_t kv_tokens; /* context tokens that the worker holds in all */
+	uint64_t context_fits; /* longest request that would fit, whole blocks; 0: none */
+};
+
+/* Fill ret for one of the cards of a worker of s. s must run on GPUs. */
+void plan_need(struct plan_terms *ret, const struct plan_service *s, const struct gpu_device *card);
+/* All terms but KV. */
+static inline uint64_t plan_terms_fixed(const struct plan_terms *t)
+{
+	return t->weights + t->runtime + t->links + t->activations + t->graphs;
+}
+/* Do weights and one request fit into the budget? True when nothing is known. */
+static inline bool plan_terms_fit(const struct plan_terms *t)
+{
+	return !t->known || t->kv_room >= (int64_t)t->kv_least;
+}
+/* Is so much free on the card? */
+static inline bool plan_terms_free(const struct plan_terms *t)
+{
+	return t->total == 0 || t->free >= t->budget;
+}
+/* Tokens of a step on that card: what the user said, else the engine's default. */
+uint64_t plan_batch_on(const struct plan_service *s, uint64_t card_bytes);
+
+/* A llama worker without GPU. */
+struct plan_host_need {
+	bool known;
+	uint64_t weights; /* mapped once a host, shared by all workers of the same file */
+	uint64_t kv, rest; /* of each worker */
+};
+void plan_host_need(struct plan_host_need *ret, const struct plan_service *s);
+
+/* "27.5 GiB", "620 MiB": two to three digits. Returns ret. */
+const char *plan_bytes_text(uint64_t bytes, char *ret, size_t cap);
+enum { PLAN_BYTES_TEXT = 24 };
+#define PLAN_BYTES(n) plan_bytes_text((n), (char[PLAN_BYTES_TEXT]){0}, PLAN_BYTES_TEXT)
+
+#endif

@@ -1,0 +1,298 @@
+/* place.c - cards for workers; see place.h. */
+#include "plan/place.h"
+
+#include <string.h>
+
+struct placer {
+	struct plan_placement *p;
+	const struct plan_deployment *d;
+	const struct gpu_inventory *inv;
+	double *load; /* of each device: shares given away */
+	uint32_t *left; /* of each class: cards nobody has */
+	uint32_t *next; /* of each class: no card before this one is free */
+	uint32_t hosts;
+};
+
+/* Classes. */
+
+static bool is_alike(const struct gpu_device *a, const struct gpu_device *b)
+{
+	return a->host == b->host && a->memory_total == b->memory_total && a->memory_free == b->memory_free &&
+	       a->capability == b->capability && a->spec == b->spec && a->mig_slice == b->mig_slice;
+}
+
+static void classify(struct placer *x)
+{
+	struct plan_placement *p = x->p;
+
+	for (uint32_t i = 0; i < x->inv->count; i++) {
+		const struct gpu_device *dev = &x->inv->devices[i];
+		uint32_t c = p->classes_len;
+		/* Neighbours are mostly alike: look at the newest class first. */
+		while (c > 0 && !is_alike(dev, &x->inv->devices[p->classes[c - 1].first]))
+			c--;
+		if (c == 0) {
+			p->classes[p->classes_len] = (struct plan_class){.host = dev->host, .first = i};
+			c = ++p->classes_len;
+		}
+		p->classes[c - 1].count++;
+		p->class_of[i] = c - 1;
+		x->left[c - 1]++;
+		x->hosts = MAX(x->hosts, dev->host + 1);
+	}
+	for (uint32_t c = 0; c < p->classes_len; c++)
+		x->next[c] = p->classes[c].first;
+}
+
+static int needs(struct placer *x)
+{
+	struct plan_placement *p = x->p;
+
+	p->terms = calloc((size_t)x->d->len * p->classes_len + 1, sizeof *p->terms);
+	if (!p->terms)
+		return -ENOMEM;
+	for (uint32_t s = 0; s < x->d->len; s++)
+		for (uint32_t c = 0; plan_on_gpu(&x->d->services[s]) && c < p->classes_len; c++)
+			plan_need(&p->terms[(size_t)s * p->classes_len + c], &x->d->services[s],
+				&x->inv->devices[p->classes[c].first]);
+	return 0;
+}
+
+static bool class_fits(const struct plan_placement *p, uint32_t service, uint32_t c)
+{
+	const struct plan_terms *t = plan_terms_of(p, service, c);
+
+	return plan_terms_fit(t) && plan_terms_free(t);
+}
+
+static uint64_t class_bytes(const struct plan_placement *p, uint32_t c)
+{
+	return p->inventory->devices[p->classes[c].first].memory_total;
+}
+
+uint32_t plan_class_for(const struct plan_placement *p, uint32_t service)
+{
+	uint32_t best = UINT32_MAX;
+	bool best_fits = false;
+
+	for (uint32_t c = 0; c < p->classes_len; c++) {
+		bool fits = class_fits(p, service, c);
+		if (best == UINT32_MAX || (fits && !best_fits) ||
+			(fits == best_fits && !fits && class_bytes(p, c) > class_bytes(p, best))) {
+			best = c;
+			best_fits = fits;
+		}
+	}
+	return best;
+}
+
+/* Taking cards. */
+
+static void take(struct placer *x, struct plan_slot *slot, uint32_t device, double share)
+{
+	struct plan_placement *p = x->p;
+
+	if (x->load[device] == 0)
+		x->left[p->class_of[device]]--;
+	x->load[device] += share;
+	p->users[device]++;
+	p->cards[p->cards_len++] = device;
+	slot->count++;
+}
+
+/* The next free card of a class: linked by NVLink to the slot's first one when there is such, else the first. */
+static uint32_t next_card(struct placer *x, const struct plan_slot *slot, uint32_t c)
+{
+	struct plan_placement *p = x->p;
+	uint32_t plain = UINT32_MAX;
+
+	while (x->next[c] < x->inv->count && (p->class_of[x->next[c]] != c || x->load[x->next[c]] > 0))
+		x->next[c]++;
+	for (uint32_t i = x->next[c]; i < x->inv->count; i++) {
+		if (p->class_of[i] != c || x->load[i] > 0)
+			continue;
+		if (slot->count == 0 || gpu_inventory_link(x->inv, p->cards[slot->first], i) == GPU_LINK_NVLINK)
+			return i;
+		plain = MIN(plain, i);
+		if (!x->inv->links)
+			break;
+	}
+	return plain;
+}
+
+static uint32_t choose_class(struct placer *x, const struct plan_slot *slot, uint32_t gpus, bool must_fit)
+{
+	struct plan_placement *p = x->p;
+	uint32_t best = UINT32_MAX;
+
+	for (uint32_t c = 0; c < p->classes_len; c++) {
+		if (x->left[c] < gpus || (must_fit && !class_fits(p, slot->service, c)))
+			continue;
+		if (best == UINT32_MAX) {
+			best = c;
+			continue;
+		}
+		uint64_t mine = class_bytes(p, c), other = class_bytes(p, best);
+		/* The smallest that fits, so that larger ones stay for those who need them; else the largest. */
+		if (mine != other ? (mine < other) == must_fit : x->left[c] < x->left[best])
+			best = c;
+	}
+	return best;
+}
+
+/* A host that has enough free cards of different classes. */
+static bool take_mixed(struct placer *x, struct plan_slot *slot, uint32_t gpus)
+{
+	for (uint32_t host = 0; host < x->hosts; host++) {
+		uint32_t count = 0;
+		for (uint32_t c = 0; c < x->p->classes_len; c++)
+			count += x->p->classes[c].host == host ? x->left[c] : 0;
+		if (count < gpus)
+			continue;
+		for (uint32_t i = 0; i < x->inv->count && slot->count < gpus; i++)
+			if (x->inv->devices[i].host == host && x->load[i] == 0)
+				take(x, slot, i, 1);
+		slot->mixed = true;
+		return true;
+	}
+	return false;
+}
+
+/* A share of a card that others have a share of already. */
+static bool take_share(struct placer *x, struct plan_slot *slot, double share)
+{
+	for (uint32_t i = 0; i < x->inv->count; i++) {
+		if (x->load[i] > 0 && x->load[i] + share <= 1.0001 &&
+			class_fits(x->p, slot->service, x->p->class_of[i])) {
+			take(x, slot, i, share);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void take_pinned(struct placer *x, struct plan_slot *slot, const struct plan_service *s)
+{
+	slot->pinned = true;
+	for (uint32_t k = 0; k < s->pinned_len && slot->count < s->gpus; k++)
+		for (uint32_t i = 0; i < x->inv->count; i++)
+			if (x->inv->devices[i].index == s->pinned[k] && x->inv->devices[i].host == 0) {
+				take(x, slot, i, s->share);
+				break;
+			}
+}
+
+static void place_one(struct placer *x, struct plan_slot *slot)
+{
+	const struct plan_service *s = &x->d->services[slot->service];
+
+	slot->first = x->p->cards_len;
+	if (s->pinned_len) {
+		take_pinned(x, slot, s);
+		return;
+	}
+	if (s->share < 1 && take_share(x, slot, s->share))
+		return;
+	uint32_t c = choose_class(x, slot, s->gpus, true);
+	if (c == UINT32_MAX)
+		c = choose_class(x, slot, s->gpus, false);
+	if (c == UINT32_MAX) {
+		take_mixed(x, slot, s->gpus);
+		return;
+	}
+	for (uint32_t k = 0; k < s->gpus; k++)
+		take(x, slot, next_card(x, slot, c), s->share);
+}
+
+/* Slots. */
+
+static int make_slots(struct placer *x)
+{
+	struct plan_placement *p = x->p;
+	uint64_t slots = 0, cards = 0;
+
+	for (uint32_t i = 0; i < x->d->len; i++) {
+		const struct plan_service *s = &x->d->services[i];
+		slots += plan_on_gpu(s) ? s->workers : 0;
+		cards += (uint64_t)s->pinned_len * s->workers;
+	}
+	slots = MIN(slots, (uint64_t)PLAN_SLOTS_MAX);
+	p->slots = calloc(slots + 1, sizeof *p->slots);
+	/* A card is taken once, or by shares of a hundredth at least, or by pinned workers. */
+	p->cards = calloc(x->inv->count + slots + cards + 1, sizeof *p->cards);
+	if (!p->slots || !p->cards)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < x->d->len; i++)
+		for (uint32_t w = 0; plan_on_gpu(&x->d->services[i]) && w < x->d->services[i].workers; w++)
+			if (p->slots_len < slots)
+				p->slots[p->slots_len++] = (struct plan_slot){.service = i, .worker = w};
+	return 0;
+}
+
+/* The bound ones first, then the widest: rounds by width, so that the order among equals is the file's. */
+static void place_all(struct placer *x)
+{
+	struct plan_placement *p = x->p;
+	uint32_t width = UINT32_MAX;
+
+	for (uint32_t i = 0; i < p->slots_len; i++)
+		if (x->d->services[p->slots[i].service].pinned_len)
+			place_one(x, &p->slots[i]);
+	while (width > 0) {
+		uint32_t next = 0;
+		for (uint32_t i = 0; i < p->slots_len; i++) {
+			const struct plan_service *s = &x->d->services[p->slots[i].service];
+			if (s->pinned_len)
+				continue;
+			if (s->gpus == width)
+				place_one(x, &p->slots[i]);
+			else if (s->gpus < width)
+				next = MAX(next, s->gpus);
+		}
+		width = next;
+	}
+	for (uint32_t i = 0; i < p->slots_len; i++)
+		p->placed += p->slots[i].count > 0;
+}
+
+int plan_place(struct plan_placement *ret, const struct plan_deployment *d, const struct gpu_inventory *inventory)
+{
+	struct plan_placement p = {.inventory = inventory};
+	uint32_t n = inventory->count + 1;
+	struct placer x = {.p = &p, .d = d, .inv = inventory};
+	int r = -ENOMEM;
+
+	p.classes = calloc(n, sizeof *p.classes);
+	p.class_of = calloc(n, sizeof *p.class_of);
+	p.users = calloc(n, sizeof *p.users);
+	x.load = calloc(n, sizeof *x.load);
+	x.left = calloc(n, sizeof *x.left);
+	x.next = calloc(n, sizeof *x.next);
+	if (p.classes && p.class_of && p.users && x.load && x.left && x.next) {
+		classify(&x);
+		r = needs(&x);
+	}
+	if (r == 0)
+		r = make_slots(&x);
+	if (r == 0)
+		place_all(&x);
+	free(x.load);
+	free(x.left);
+	free(x.next);
+	if (r < 0)
+		plan_placement_done(&p);
+	else
+		*ret = p;
+	return r;
+}
+
+void plan_placement_done(struct plan_placement *p)
+{
+	free(p->classes);
+	free(p->class_of);
+	free(p->slots);
+	free(p->cards);
+	free(p->users);
+	free(p->terms);
+	*p = (struct plan_placement){0};
+}

@@ -1,0 +1,75 @@
+/* plan.c - all checks in one pass; see plan.h. */
+#include "plan/plan.h"
+#include "plan/check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int plan_make_of(struct plan *ret, const struct plan_input *input, struct plan_deployment *d, struct err *err)
+{
+	struct plan p = {.input = *input, .deployment = *d};
+
+	findings_init(&p.findings);
+	int r = plan_place(&p.placement, &p.deployment, input->inventory);
+	if (r < 0) {
+		plan_done(&p);
+		return err_set(err, r, "out of memory");
+	}
+	plan_check_counts(&p);
+	plan_check_memory(&p);
+	plan_check_engine(&p);
+	plan_check_links(&p);
+	plan_check_pairs(&p);
+	plan_check_host(&p);
+	findings_sort(&p.findings);
+	*ret = p;
+	return 0;
+}
+
+int plan_make(struct plan *ret, const struct plan_input *input, struct err *err)
+{
+	struct plan_deployment d;
+	int r = plan_deployment_init(&d, input->graph, input->models);
+
+	return r < 0 ? err_set(err, r, "out of memory") : plan_make_of(ret, input, &d, err);
+}
+
+void plan_done(struct plan *p)
+{
+	plan_deployment_done(&p->deployment);
+	plan_placement_done(&p->placement);
+	findings_done(&p->findings);
+}
+
+const char *plan_card_name(const struct gpu_device *d)
+{
+	return d->spec ? d->spec->name : *d->name ? d->name : "GPU";
+}
+
+/* Counted by name in the order of their first card. */
+const char *plan_cards_text(const struct plan *p, char *ret, size_t cap)
+{
+	const struct gpu_inventory *inv = p->input.inventory;
+	size_t len = 0;
+
+	snprintf(ret, cap, "no GPU");
+	for (uint32_t i = 0; i < inv->count; i++) {
+		const char *name = plan_card_name(&inv->devices[i]);
+		uint32_t count = 0;
+		bool seen = false;
+		for (uint32_t k = 0; k < inv->count && !(seen && k < i); k++) {
+			bool same = !strcmp(plan_card_name(&inv->devices[k]), name);
+			seen |= same && k < i;
+			count += same;
+		}
+		if (seen)
+			continue;
+		len += (size_t)snprintf(ret + len, cap - len, "%s%u %s%s", len ? " and " : "", count, name,
+			inv->devices[i].mig_slice ? (count == 1 ? " slice" : " slices") : "");
+		if (len >= cap)
+			break;
+		if (inv->count > 64 && count == inv->count)
+			break; /* a big cluster of one kind */
+	}
+	return ret;
+}

@@ -1,0 +1,50 @@
+/* plan.h - can this deployment run on these machines? Every reason why not, in one pass, and where each worker goes.
+ *
+ *   plan(deployment, inventory, model facts, environment) -> placement, findings
+ *
+ * Pure and deterministic: everything it knows is given. It never names a device that is not in the inventory. A fatal
+ * finding means that an engine would refuse to start, or die; warnings, that it runs worse than it could.
+ * search.h finds deployments that do fit.
+ *
+ * Thread: any, one owner a struct. Memory: some KiB and a few words a card and a worker. */
+#ifndef STATOR_PLAN_PLAN_H
+#define STATOR_PLAN_PLAN_H
+
+#include "plan/finding.h"
+#include "plan/place.h"
+
+enum { PLAN_PORTS_MAX = 16 };
+
+/* What was looked at on the machine that will run it. Nothing of it is asked of a machine planned for from afar. */
+struct plan_environment {
+	bool known;
+	uint16_t ports_used[PLAN_PORTS_MAX]; /* of those the graph wants, the taken ones */
+	uint32_t ports_used_len;
+	const char *versions[5]; /* of each enum graph_engine: NULL not found, "" found but silent about its version */
+};
+
+struct plan_input {
+	const struct graph *graph; /* all borrowed until plan_done */
+	const struct gpu_inventory *inventory;
+	const struct plan_model *models; /* one a service of graph, in its order */
+	const struct plan_environment *environment; /* NULL: none */
+};
+
+struct plan {
+	struct plan_input input;
+	struct plan_deployment deployment;
+	struct plan_placement placement;
+	struct findings findings; /* sorted */
+};
+
+/* Plan the graph as it is. 0, or -ENOMEM. */
+int plan_make(struct plan *ret, const struct plan_input *input, struct err *err);
+/* The same for a deployment whose settings were changed; takes d's array. */
+int plan_make_of(struct plan *ret, const struct plan_input *input, struct plan_deployment *d, struct err *err);
+void plan_done(struct plan *p);
+static inline bool plan_fits(const struct plan *p)
+{
+	return p->findings.fatals == 0;
+}
+
+#endif

@@ -1,0 +1,41 @@
+/* report.h - a plan and its options for people: sentences, the memory table, cards as bars; and for programs, JSON.
+ * Pure; any thread. Each appends to out, whose failed flag tells when it did not fit. */
+#ifndef STATOR_PLAN_REPORT_H
+#define STATOR_PLAN_REPORT_H
+
+#include "plan/edit.h"
+#include "plan/search.h"
+
+struct plan_report {
+	const struct plan *asked;
+	const struct plan_options *options; /* NULL: none were looked for */
+	const char *command; /* "stator plan deploy.yaml --gpus 4xT4": how to ask again */
+	bool explain; /* the memory of every worker, and why each option is predicted as it is */
+	struct findings_look look;
+};
+
+void plan_report_text(const struct plan_report *r, struct buf *out);
+void plan_report_json(const struct plan_report *r, struct buf *out);
+/* One picture: the cards as asked, and of the best option when that does not fit. A whole SVG document. */
+void plan_report_svg(const struct plan_report *r, struct buf *out);
+
+/* "4 workers of 1 T4 each, 4-bit weights (awq)". Returns ret. */
+const char *plan_option_title(const struct plan_report *r, const struct plan_option *o, char *ret, size_t cap);
+/* Append the memory table of every service of a plan. */
+void plan_memory_text(const struct plan *p, struct buf *out);
+/* Append the cards as bars of characters. */
+void plan_bars_text(const struct plan *p, bool color, uint32_t columns, struct buf *out);
+
+/* What fills one card: for the two kinds of bars. Bytes. */
+struct plan_bar {
+	uint64_t total, others, weights, kv, overhead, free;
+	uint64_t over; /* needed beyond what the engine may take, or what is free */
+	char label[64]; /* "GPU 0 T4" */
+	char who[96]; /* "VllmWorker 0 (1 of 4)", "idle" */
+	uint32_t alike; /* so many cards after it look the same and do the same; those are left out */
+};
+/* Bars of all cards, equal neighbours joined when there are more than joined_from. Returns the number written. */
+uint32_t plan_bars(const struct plan *p, uint32_t joined_from, struct plan_bar *ret, uint32_t cap);
+enum { PLAN_BARS_MAX = 64 };
+
+#endif

@@ -1,0 +1,638 @@
+/* search.c - the search itself; see search.h. Cards of one kind are interchangeable, so a shape is judged by one card
+ * of each kind and a count of places: nothing grows with the number of cards. */
+#include "plan/search.h"
+#include "plan/check.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { OPTIONS_DEFAULT = 5, SHAPES_MAX = 512 };
+
+/* Cards alike but for their host. */
+struct kind {
+	const struct gpu_device *card;
+	enum gpu_link link; /* the best within its hosts */
+	uint32_t places[PLAN_TP_MAX + 1]; /* groups of n cards it has */
+};
+
+struct found {
+	struct plan_shape shape;
+	struct plan_predicted predicted;
+	struct plan_pace pace;
+	double worth;
+};
+
+struct search {
+	const struct plan *asked;
+	const struct plan_wish *wish;
+	struct plan_options *out;
+	struct plan_axes axes;
+	const char *kv, *attention; /* as asked, unless the cards refuse it */
+	struct kind kinds[PLAN_KINDS_MAX];
+	uint32_t kinds_len;
+	struct found found[SHAPES_MAX]; /* the best of each tp, quantization and division of roles */
+	uint32_t found_len;
+};
+
+static const struct plan_service *main_of(const struct search *x)
+{
+	return &x->asked->deployment.services[x->out->main];
+}
+
+static bool is_external(const struct plan_service *s)
+{
+	return s->engine == GRAPH_ENGINE_VLLM || s->engine == GRAPH_ENGINE_SGLANG;
+}
+
+static bool same_model(const struct plan_service *a, const struct plan_service *b)
+{
+	return a->engine == b->engine && !strcmp(a->graph->model, b->graph->model);
+}
+
+/* The services that are varied: the first that decodes, and the first that prefills for it. */
+static bool choose_services(struct search *x)
+{
+	const struct plan_deployment *d = &x->asked->deployment;
+
+	x->out->main = x->out->prefill = UINT32_MAX;
+	for (uint32_t i = 0; i < d->len; i++) {
+		const struct plan_service *s = &d->services[i];
+		if (is_external(s) && s->model->facts && s->role != GRAPH_ROLE_PREFILL && x->out->main == UINT32_MAX)
+			x->out->main = i;
+	}
+	if (x->out->main == UINT32_MAX)
+		return false;
+	for (uint32_t i = 0; i < d->len; i++) {
+		const struct plan_service *s = &d->services[i];
+		if (s->role == GRAPH_ROLE_PREFILL && same_model(s, main_of(x)) && x->out->prefill == UINT32_MAX)
+			x->out->prefill = i;
+	}
+	return true;
+}
+
+/* Kinds and their places. */
+
+static bool is_kind(const struct kind *k, const struct gpu_device *d)
+{
+	const struct gpu_device *c = k->card;
+
+	return c->spec == d->spec && c->memory_total == d->memory_total && c->memory_free == d->memory_free &&
+	       c->capability == d->capability && c->mig_slice == d->mig_slice;
+}
+
+static struct kind *kind_of(struct search *x, const struct gpu_device *d)
+{
+	for (uint32_t i = 0; i < x->kinds_len; i++)
+		if (is_kind(&x->kinds[i], d))
+			return &x->kinds[i];
+	if (x->kinds_len == PLAN_KINDS_MAX)
+		return NULL;
+	x->kinds[x->kinds_len] = (struct kind){.card = d, .link = GPU_LINK_PCIE};
+	return &x->kinds[x->kinds_len++];
+}
+
+/* free: of each class, cards that the services which are not varied leave. */
+static void count_places(struct search *x, const struct plan_placement *others)
+{
+	const struct gpu_inventory *inv = others->inventory;
+
+	for (uint32_t c = 0; c < others->classes_len; c++) {
+		const struct plan_class *class = &others->classes[c];
+		struct kind *k = kind_of(x, &inv->devices[class->first]);
+		uint32_t free = 0, second = UINT32_MAX;
+		for (uint32_t i = class->first; k && i < inv->count; i++) {
+			if (others->class_of[i] != c)
+				continue;
+			free += others->users[i] == 0;
+			second = second == UINT32_MAX && i > class->first ? i : second;
+		}
+		if (!k)
+			continue;
+		if (second != UINT32_MAX && gpu_inventory_link(inv, class->first, second) == GPU_LINK_NVLINK)
+			k->link = GPU_LINK_NVLINK;
+		for (uint32_t n = 1; n <= PLAN_TP_MAX; n++)
+			k->places[n] += n == 1 || !k->card->mig_slice ? free / n : 0;
+	}
+}
+
+/* Axes. */
+
+static void add_u64(uint64_t *list, uint32_t *len, uint32_t cap, uint64_t value)
+{
+	for (uint32_t i = 0; i < *len; i++)
+		if (list[i] == value)
+			return;
+	if (*len < cap)
+		list[(*len)++] = value;
+}
+
+static void axis_sizes(struct plan_axes *a, const struct plan_service *s, const struct plan_load *load)
+{
+	uint64_t asked = s->context ? s->context : 32768, least = (uint64_t)load->prompt + load->answer;
+	const uint32_t cap = s->model->facts->context_max;
+
+	if (cap)
+		asked = MIN(asked, cap);
+	add_u64(a->contexts, &a->contexts_len, ARRAY_LEN(a->contexts), asked);
+	for (uint64_t n = 131072; n >= 2048; n /= 2)
+		if (n < asked && n >= least)
+			add_u64(a->contexts, &a->contexts_len, ARRAY_LEN(a->contexts), n);
+	add_u64(a->seqs, &a->seqs_len, ARRAY_LEN(a->seqs), s->seqs);
+	for (uint64_t n = 128; n >= 8; n /= 2)
+		if (n < s->seqs)
+			add_u64(a->seqs, &a->seqs_len, ARRAY_LEN(a->seqs), n);
+	add_u64(a->batches, &a->batches_len, ARRAY_LEN(a->batches), s->batch);
+	for (uint64_t n = 8192; n >= 2048; n /= 2)
+		if (n < (s->batch ? s->batch : 8192))
+			add_u64(a->batches, &a->batches_len, ARRAY_LEN(a->batches), n);
+}
+
+static void axis_quants(struct plan_axes *a, const struct plan_service *s, const struct plan_wish *wish)
+{
+	const struct model_facts *m = s->model->facts;
+	bool quantized = s->quant || (*m->quant && strcmp(m->quant, "none"));
+
+	a->quants[a->quants_len++] = NULL;
+	for (uint32_t i = 0; i < wish->quants_len && !quantized; i++)
+		if (model_quant_known(wish->quants[i].method) && a->quants_len < ARRAY_LEN(a->quants)) {
+			a->quant_models[a->quants_len] = wish->quants[i].model;
+			a->quants[a->quants_len++] = wish->quants[i].method;
+		}
+}
+
+/* Where others hold memory, a smaller share may be what fits. */
+static void axis_utilization(struct plan_axes *a, const struct plan *asked, const struct plan_service *s)
+{
+	a->utilizations[a->utilizations_len++] = s->utilization;
+	for (uint32_t i = 0; i < asked->placement.classes_len; i++) {
+		const struct gpu_device *d = plan_card_of(asked, i);
+		double share = d->memory_total ? (double)(d->memory_free * 100 / d->memory_total) / 100 : 1;
+		bool known = share >= s->utilization || share < 0.1;
+		for (uint32_t k = 0; k < a->utilizations_len; k++)
+			known |= a->utilizations[k] == share;
+		if (!known && a->utilizations_len < ARRAY_LEN(a->utilizations))
+			a->utilizations[a->utilizations_len++] = share;
+	}
+}
+
+void plan_search_axes(struct plan_axes *ret, const struct plan *asked, uint32_t main, const struct plan_wish *wish)
+{
+	const struct plan_service *s = &asked->deployment.services[main];
+	const struct plan_load load = {wish->load.prompt ? wish->load.prompt : PLAN_PROMPT_DEFAULT,
+		wish->load.answer ? wish->load.answer : PLAN_ANSWER_DEFAULT};
+
+	*ret = (struct plan_axes){0};
+	for (uint32_t tp = 1; tp <= PLAN_TP_MAX && tp <= asked->input.inventory->count; tp++)
+		if (model_tp_valid(s->model->facts, tp))
+			ret->tps[ret->tps_len++] = tp;
+	axis_sizes(ret, s, &load);
+	axis_quants(ret, s, wish);
+	axis_utilization(ret, asked, s);
+}
+
+/* Shapes to services. */
+
+static void shape_service(struct plan_service *s, const struct plan_shape *shape, uint32_t workers)
+{
+	s->workers = workers;
+	s->tp = s->gpus = shape->tp;
+	s->pp = s->dp = 1;
+	s->share = 1;
+	s->pinned_len = 0;
+	s->context = shape->context;
+	s->batch = shape->batch;
+	s->seqs = shape->seqs;
+	s->utilization = shape->utilization;
+	s->dtype = shape->dtype;
+	s->attention = shape->attention;
+	s->kv = shape->kv;
+	if (shape->quant)
+		s->quant = shape->quant;
+}
+
+int plan_search_apply(struct plan_deployment *ret, const struct plan *asked, uint32_t main, uint32_t prefill,
+	const struct plan_shape *shape)
+{
+	const struct plan_deployment *d = &asked->deployment;
+	struct plan_deployment n = {.graph = d->graph, .len = d->len};
+
+	n.services = calloc(d->len + 1, sizeof *n.services);
+	if (!n.services)
+		return -ENOMEM;
+	memcpy(n.services, d->services, d->len * sizeof *n.services);
+	for (uint32_t i = 0; i < d->len; i++) {
+		struct plan_service *s = &n.services[i];
+		if (i == main) {
+			shape_service(s, shape, shape->workers - shape->prefill);
+			s->role = shape->prefill ? s->role : GRAPH_ROLE_BOTH;
+			s->remote_prefill = shape->prefill > 0;
+		} else if (i == prefill) {
+			s->block = d->services[main].block;
+			shape_service(s, shape, shape->prefill);
+		} else if (same_model(s, &d->services[main])) {
+			s->workers = 0;
+		}
+	}
+	*ret = n;
+	return 0;
+}
+
+/* The number type to write: "auto" is left alone where it does what it says. */
+static const char *dtype_of(const struct search *x, const bool *used)
+{
+	const struct plan_service *s = main_of(x);
+	const struct model_facts *m = s->model->facts;
+	const char *type = NULL;
+
+	for (uint32_t k = 0; k < x->kinds_len; k++) {
+		const char *here = plan_dtype_on(s, x->kinds[k].card->capability);
+		if (used[k] && (!type || strcmp(here, "bfloat16")))
+			type = here;
+	}
+	bool as_said = !type || (!strcmp(s->dtype, "auto") && !strcmp(type, m->dtype)) || !strcmp(type, s->dtype);
+	return as_said ? s->dtype : type;
+}
+
+/* Judging. */
+
+static bool quant_runs(const struct search *x, const char *quant, uint32_t kind)
+{
+	struct rule_answer a;
+
+	if (!quant)
+		return true;
+	rule_quantization(&a, plan_rules_of(main_of(x)), x->kinds[kind].card->capability, quant);
+	return a.verdict == RULE_YES || a.verdict == RULE_INSTEAD;
+}
+
+static bool kind_fits(const struct search *x, const struct plan_service *s, uint32_t k, struct plan_terms *ret)
+{
+	struct rule_answer a;
+
+	if (x->kinds[k].places[s->tp] == 0 || !quant_runs(x, s->quant, k))
+		return false;
+	rule_engine_runs(&a, plan_rules_of(s), x->kinds[k].card->capability);
+	if (a.verdict == RULE_NO)
+		return false;
+	plan_need(ret, s, x->kinds[k].card);
+	return ret->known && plan_terms_fit(ret) && plan_terms_free(ret);
+}
+
+double plan_worth(const struct plan_predicted *p, uint64_t context, uint64_t asked)
+{
+	double kept = asked ? MIN((double)context / (double)asked, 1) : 1;
+
+	return (p->known ? p->tokens_s : 1) * sqrt(kept);
+}
+
+static int by_number(double a, double b)
+{
+	return a < b ? -1 : a > b;
+}
+
+/* The engine's default counts as the largest: it is nothing to write. */
+static double batch_rank(uint64_t batch)
+{
+	return batch ? (double)batch : 1e18;
+}
+
+int plan_option_compare(const struct plan_shape *a, const struct plan_predicted *pa, double worth_a,
+	const struct plan_shape *b, const struct plan_predicted *pb, double worth_b)
+{
+	/* Steps of 5 %, so that the order is one. */
+	double step_a = floor(log(MAX(worth_a, 1e-9)) / log(1.05)), step_b = floor(log(MAX(worth_b, 1e-9)) / log(1.05));
+	int c = by_number(step_b, step_a);
+
+	c = c ? c : by_number(pa->ttft_ms, pb->ttft_ms);
+	c = c ? c : (a->quant != NULL) - (b->quant != NULL);
+	c = c ? c : by_number((double)b->context, (double)a->context);
+	c = c ? c : by_number((double)b->seqs, (double)a->seqs);
+	c = c ? c : by_number(batch_rank(b->batch), batch_rank(a->batch));
+	c = c ? c : by_number(worth_b, worth_a);
+	c = c ? c : by_number(a->prefill, b->prefill);
+	c = c ? c : by_number(a->tp, b->tp);
+	c = c ? c : by_number(b->utilization, a->utilization);
+	return c ? c : strcmp(a->quant ? a->quant : "", b->quant ? b->quant : "");
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+/* Keep the best of its form. */
+static void keep(struct search *x, const struct plan_shape *shape, const struct plan_predicted *predicted,
+	const struct plan_pace *paces, const uint32_t *count)
+{
+	struct found f = {.shape = *shape, .predicted = *predicted};
+
+	f.worth = plan_worth(predicted, shape->context, x->out->context_asked);
+	for (uint32_t k = x->kinds_len; k-- > 0;)
+		f.pace = count[k] ? paces[k] : f.pace;
+
+	for (uint32_t i = 0; i < x->found_len; i++) {
+		struct found *o = &x->found[i];
+		if (o->shape.tp != shape->tp || !same_text(o->shape.quant, shape->quant) ||
+			!o->shape.prefill != !shape->prefill)
+			continue;
+		if (plan_option_compare(&f.shape, &f.predicted, f.worth, &o->shape, &o->predicted, o->worth) < 0)
+			*o = f;
+		return;
+	}
+	if (x->found_len < SHAPES_MAX)
+		x->found[x->found_len++] = f;
+}
+
+/* The division that balances both sides: one of two whole numbers. */
+static void try_split(struct search *x, struct plan_shape *shape, const struct plan_pace *paces, const uint32_t *count)
+{
+	struct plan_predicted one, best = {0};
+	uint32_t n = shape->workers, low = 1, high = n - 1;
+
+	/* As prefill workers are added their rate grows and the others' falls: halve to where they cross. */
+	while (low < high) {
+		uint32_t mid = (low + high) / 2;
+		plan_predict_split(&one, paces, count, x->kinds_len, mid, &x->out->load);
+		if (one.prefill_bound)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	for (uint32_t p = low > 1 ? low - 1 : low; p <= low; p++) {
+		plan_predict_split(&one, paces, count, x->kinds_len, p, &x->out->load);
+		if (!best.known || (one.known && one.tokens_s > best.tokens_s)) {
+			best = one;
+			shape->prefill = p;
+		}
+	}
+	if (shape->prefill == 0)
+		shape->prefill = 1;
+	keep(x, shape, &best, paces, count);
+}
+
+static void try_shape(struct search *x, struct plan_shape *shape, const struct roofline *lines, const bool *lines_known)
+{
+	struct plan_service s = *main_of(x);
+	struct plan_pace paces[PLAN_KINDS_MAX] = {0};
+	uint32_t count[PLAN_KINDS_MAX] = {0};
+	bool used[PLAN_KINDS_MAX] = {false};
+	struct plan_predicted both;
+	struct plan_terms t;
+
+	x->out->tried++;
+	shape_service(&s, shape, 1);
+	shape->workers = shape->prefill = 0;
+	for (uint32_t k = 0; k < x->kinds_len; k++) {
+		if (!kind_fits(x, &s, k, &t))
+			continue;
+		used[k] = true;
+		count[k] = x->kinds[k].places[shape->tp];
+		shape->workers += count[k];
+		if (lines_known[k])
+			plan_pace(&paces[k], &s, &lines[k], &t, &x->out->load, x->kinds[k].card->memory_total);
+	}
+	if (!shape->workers)
+		return;
+	shape->dtype = dtype_of(x, used);
+	plan_predict_both(&both, paces, count, x->kinds_len, &x->out->load);
+	keep(x, shape, &both, paces, count);
+	if (x->out->prefill != UINT32_MAX && shape->workers >= 2)
+		try_split(x, shape, paces, count);
+}
+
+static void lines_for(struct search *x, uint32_t tp, const char *quant, struct roofline *lines, bool *known)
+{
+	struct plan_service s = *main_of(x);
+
+	s.quant = quant ? quant : s.quant;
+	for (uint32_t k = 0; k < x->kinds_len; k++) {
+		const struct gpu_device *card = x->kinds[k].card;
+		struct gpu_spec part;
+		const struct roofline_ask ask = {.gpu = plan_spec_of(card, &part),
+			.model = s.model->facts,
+			.tp = tp,
+			.link = x->kinds[k].link,
+			.dtype = plan_dtype_on(&s, card->capability),
+			.quant = plan_weights_on(&s, card->capability),
+			.kv = plan_kv_type(&s)};
+		known[k] = card->spec && roofline_init(&lines[k], &ask, NULL) == 0;
+	}
+}
+
+static void try_all(struct search *x)
+{
+	const struct plan_axes *a = &x->axes;
+	struct roofline lines[PLAN_KINDS_MAX];
+	bool known[PLAN_KINDS_MAX];
+
+	for (uint32_t t = 0; t < a->tps_len; t++)
+		for (uint32_t q = 0; q < a->quants_len; q++) {
+			lines_for(x, a->tps[t], a->quants[q], lines, known);
+			for (uint32_t u = 0; u < a->utilizations_len; u++)
+				for (uint32_t c = 0; c < a->contexts_len; c++)
+					for (uint32_t b = 0; b < a->batches_len; b++)
+						for (uint32_t n = 0; n < a->seqs_len; n++) {
+							struct plan_shape shape = {.tp = a->tps[t],
+								.quant = a->quants[q],
+								.quant_model = a->quant_models[q],
+								.dtype = main_of(x)->dtype,
+								.kv = x->kv,
+								.attention = x->attention,
+								.context = a->contexts[c],
+								.batch = a->batches[b],
+								.seqs = a->seqs[n],
+								.utilization = a->utilizations[u]};
+							if (shape.seqs <= (shape.batch ? shape.batch : 2048))
+								try_shape(x, &shape, lines, known);
+						}
+		}
+}
+
+/* Choosing among what was found. */
+
+static int best_first(const void *va, const void *vb)
+{
+	const struct found *a = va, *b = vb;
+
+	return plan_option_compare(&a->shape, &a->predicted, a->worth, &b->shape, &b->predicted, b->worth);
+}
+
+/* Worse in everything than one of the same weights already chosen. */
+static bool is_beaten(const struct search *x, const struct found *f)
+{
+	for (uint32_t i = 0; i < x->out->len; i++) {
+		const struct plan_option *o = &x->out->items[i];
+		if (same_text(o->shape.quant, f->shape.quant) && o->predicted.known && f->predicted.known &&
+			!o->shape.prefill == !f->shape.prefill && o->predicted.tokens_s >= f->predicted.tokens_s &&
+			o->predicted.ttft_ms <= f->predicted.ttft_ms && o->shape.context >= f->shape.context)
+			return true;
+	}
+	return false;
+}
+
+static int offer(struct search *x, const struct found *f, struct err *err)
+{
+	struct plan_option *o = &x->out->items[x->out->len];
+	struct plan_deployment d;
+
+	int r = plan_search_apply(&d, x->asked, x->out->main, x->out->prefill, &f->shape);
+	if (r == 0)
+		r = plan_make_of(&o->plan, &x->asked->input, &d, err);
+	if (r < 0)
+		return err_set(err, r, "out of memory");
+	if (!plan_fits(&o->plan)) {
+		plan_done(&o->plan);
+		return 0;
+	}
+	o->shape = f->shape;
+	o->predicted = f->predicted;
+	o->pace = f->pace;
+	o->worth = f->worth;
+	x->out->len++;
+	return 0;
+}
+
+static bool is_offered(const struct search *x, const struct found *f)
+{
+	for (uint32_t i = 0; i < x->out->len; i++)
+		if (!memcmp(&x->out->items[i].shape, &f->shape, sizeof f->shape))
+			return true;
+	return false;
+}
+
+/* What each round looks for: the first of them in rank that is not offered yet. */
+enum round { OF_METHOD, DIVIDED, ONE_CARD, ANY };
+
+static bool suits(const struct search *x, const struct found *f, enum round round, const char *quant)
+{
+	switch (round) {
+	case OF_METHOD:
+		return same_text(f->shape.quant, quant);
+	case DIVIDED:
+		return f->shape.prefill > 0;
+	case ONE_CARD:
+		return f->shape.tp == 1;
+	default:
+		return !is_beaten(x, f);
+	}
+}
+
+/* Offer the best that suits and really fits. */
+static int offer_best(struct search *x, enum round round, const char *quant, uint32_t most, struct err *err)
+{
+	uint32_t before = x->out->len;
+
+	for (uint32_t i = 0; i < x->found_len && x->out->len == before && before < most; i++) {
+		const struct found *f = &x->found[i];
+		if (!suits(x, f, round, quant))
+			continue;
+		if (is_offered(x, f) && round != ANY)
+			return 0;
+		int r = is_offered(x, f) ? 0 : offer(x, f, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int by_worth(const void *va, const void *vb)
+{
+	const struct plan_option *a = va, *b = vb;
+
+	return plan_option_compare(&a->shape, &a->predicted, a->worth, &b->shape, &b->predicted, b->worth);
+}
+
+/* The best of each kind of weights first, the best with divided roles, the best without tensor parallelism, so that none
+ * hides the others; then by rank. What is offered is in the order of rank. */
+static int choose(struct search *x, uint32_t most, struct err *err)
+{
+	int r = 0;
+
+	if (x->found_len)
+		qsort(x->found, x->found_len, sizeof *x->found, best_first);
+	for (uint32_t q = 0; q < x->axes.quants_len && r == 0; q++)
+		r = offer_best(x, OF_METHOD, x->axes.quants[q], most, err);
+	if (r == 0)
+		r = offer_best(x, DIVIDED, NULL, most, err);
+	if (r == 0)
+		r = offer_best(x, ONE_CARD, NULL, most, err);
+	for (uint32_t before = UINT32_MAX; r == 0 && before != x->out->len;) {
+		before = x->out->len;
+		r = offer_best(x, ANY, NULL, most, err);
+	}
+	if (x->out->len)
+		qsort(x->out->items, x->out->len, sizeof *x->out->items, by_worth);
+	return r;
+}
+
+static bool is_refused(const struct plan *p, const char *code)
+{
+	for (uint32_t i = 0; i < p->findings.len; i++)
+		if (p->findings.items[i].severity == FINDING_FATAL && !strcmp(p->findings.items[i].code, code))
+			return true;
+	return false;
+}
+
+/* Cards that the services of other models leave. */
+static int look_at_others(struct search *x)
+{
+	const struct plan_deployment *d = &x->asked->deployment;
+	struct plan_deployment others = {.graph = d->graph, .len = d->len};
+	struct plan_placement placement;
+
+	others.services = calloc(d->len + 1, sizeof *others.services);
+	if (!others.services)
+		return -ENOMEM;
+	memcpy(others.services, d->services, d->len * sizeof *others.services);
+	for (uint32_t i = 0; i < d->len; i++)
+		if (i == x->out->main || i == x->out->prefill || same_model(&d->services[i], main_of(x)))
+			others.services[i].workers = 0;
+	int r = plan_place(&placement, &others, x->asked->input.inventory);
+	free(others.services);
+	if (r < 0)
+		return r;
+	count_places(x, &placement);
+	plan_placement_done(&placement);
+	return 0;
+}
+
+int plan_search(struct plan_options *ret, const struct plan *asked, const struct plan_wish *wish, struct err *err)
+{
+	struct search *x = calloc(1, sizeof *x);
+	int r = 0;
+
+	*ret = (struct plan_options){.why = ""};
+	if (!x)
+		return err_set(err, -ENOMEM, "out of memory");
+	*x = (struct search){.asked = asked, .wish = wish, .out = ret};
+	ret->load.prompt = wish->load.prompt ? wish->load.prompt : PLAN_PROMPT_DEFAULT;
+	ret->load.answer = wish->load.answer ? wish->load.answer : PLAN_ANSWER_DEFAULT;
+	if (!choose_services(x)) {
+		ret->why = "no service of a known model computes on GPUs";
+	} else if (asked->input.inventory->count == 0) {
+		ret->why = "there is no GPU to plan with";
+	} else {
+		plan_search_axes(&x->axes, asked, ret->main, wish);
+		ret->context_asked = x->axes.contexts[0];
+		x->kv = is_refused(asked, "kv-dtype") ? "auto" : main_of(x)->kv;
+		x->attention = is_refused(asked, "attention") ? NULL : main_of(x)->attention;
+		r = look_at_others(x);
+		if (r == 0) {
+			try_all(x);
+			r = choose(x, wish->options ? MIN(wish->options, PLAN_OPTIONS_MAX) : OPTIONS_DEFAULT, err);
+		}
+		if (r == 0 && !ret->len)
+			ret->why = "no number of these cards holds the model, even with a short context";
+	}
+	free(x);
+	if (r < 0)
+		plan_options_done(ret);
+	return r < 0 ? err_set(err, r, "out of memory") : 0;
+}
+
+void plan_options_done(struct plan_options *o)
+{
+	for (uint32_t i = 0; i < o->len; i++)
+		plan_done(&o->items[i].plan);
+	o->len = 0;
+}

@@ -1,0 +1,77 @@
+/* search.h - deployments near the asked one that fit: workers, roles, tensor parallelism, number type, quantization,
+ * context and step size are varied; what remains is ranked by what the roofline predicts.
+ *
+ *   worth = predicted tokens/s x sqrt(context kept / context asked); within 5 % the shorter time to the first token wins, then
+ *   what is nearer to what was asked
+ *
+ * Every option offered was planned again, whole, and had no fatal finding. Deterministic.
+ * Thread: any. Memory: a few KiB an option. */
+#ifndef STATOR_PLAN_SEARCH_H
+#define STATOR_PLAN_SEARCH_H
+
+#include "plan/plan.h"
+#include "plan/predict.h"
+
+enum { PLAN_OPTIONS_MAX = 8, PLAN_QUANTS_MAX = 8, PLAN_TP_MAX = 64, PLAN_KINDS_MAX = 16 };
+
+struct plan_wish {
+	/* Other weights the user would take: methods as model/facts.h names them; model: where they are, or NULL. */
+	struct {
+		const char *method, *model;
+	} quants[PLAN_QUANTS_MAX];
+	uint32_t quants_len;
+	struct plan_load load; /* 0: the defaults */
+	uint32_t options; /* at most; 0: 5 */
+};
+
+/* What an option sets, for all services of the model. */
+struct plan_shape {
+	uint32_t tp, workers, prefill; /* prefill of the workers only prefill; 0: each does both */
+	const char *quant; /* NULL: the weights as they are */
+	const char *quant_model; /* NULL: the user has to find them */
+	const char *dtype, *kv, *attention;
+	uint64_t context, batch, seqs; /* batch 0: the engine's default */
+	double utilization;
+};
+
+struct plan_option {
+	struct plan_shape shape;
+	struct plan_predicted predicted;
+	struct plan_pace pace; /* of one worker, on the first kind of card */
+	double worth;
+	struct plan plan; /* of the changed deployment: fits */
+};
+
+struct plan_options {
+	struct plan_option items[PLAN_OPTIONS_MAX];
+	uint32_t len;
+	uint32_t tried; /* shapes looked at */
+	struct plan_load load;
+	uint64_t context_asked;
+	uint32_t main, prefill; /* the services that are varied; prefill is UINT32_MAX when there is none */
+	const char *why; /* when there is none: a sentence; else "" */
+};
+
+/* Find options for the services that compute on GPUs. asked is the plan of the graph as it is. 0 or -ENOMEM. */
+int plan_search(struct plan_options *ret, const struct plan *asked, const struct plan_wish *wish, struct err *err);
+void plan_options_done(struct plan_options *o);
+
+/* The pieces, for the tests' reference: the candidate values, the deployment of a shape, and which of two is better
+ * (negative: a). */
+struct plan_axes {
+	uint32_t tps[PLAN_TP_MAX], tps_len;
+	const char *quants[PLAN_QUANTS_MAX + 1], *quant_models[PLAN_QUANTS_MAX + 1];
+	uint32_t quants_len;
+	uint64_t contexts[16], batches[8], seqs[8];
+	uint32_t contexts_len, batches_len, seqs_len;
+	double utilizations[PLAN_KINDS_MAX];
+	uint32_t utilizations_len;
+};
+void plan_search_axes(struct plan_axes *ret, const struct plan *asked, uint32_t main, const struct plan_wish *wish);
+int plan_search_apply(struct plan_deployment *ret, const struct plan *asked, uint32_t main, uint32_t prefill,
+	const struct plan_shape *shape);
+int plan_option_compare(const struct plan_shape *a, const struct plan_predicted *pa, double worth_a,
+	const struct plan_shape *b, const struct plan_predicted *pb, double worth_b);
+double plan_worth(const struct plan_predicted *p, uint64_t context, uint64_t asked);
+
+#endif

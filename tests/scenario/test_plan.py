@@ -1,0 +1,113 @@
+"""stator plan as a user sees it: the examples' answers word for word, written graphs that fit, and stator serve behind it."""
+
+import importlib.machinery
+import importlib.util
+import json
+import subprocess
+
+import pytest
+from deployment import ROOT, stator_bin
+
+LOADER = importlib.machinery.SourceFileLoader("plan_golden", str(ROOT / "scripts" / "plan-golden"))
+GOLDEN = importlib.util.module_from_spec(importlib.util.spec_from_loader("plan_golden", LOADER))
+LOADER.exec_module(GOLDEN)
+PUBLISHED = "examples/t4/published.yaml"
+
+
+def plan(*arguments):
+    return subprocess.run([stator_bin(), "plan", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True,
+                          timeout=60, stdin=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("wanted, name, arguments", list(GOLDEN.cases()), ids=lambda v: v if isinstance(v, str) else "")
+def test_the_answer_is_the_committed_one(wanted, name, arguments):
+    text, status = GOLDEN.answer(arguments)
+    assert not GOLDEN.difference(name, text, status, wanted), "make plan-golden writes the answers anew"
+
+
+def test_the_guide_shows_the_committed_answers():
+    old, new = GOLDEN.guide()
+    assert old == new, "make plan-golden writes them anew"
+    assert len(GOLDEN.BLOCK.findall(old)) >= 2
+
+
+def test_the_published_graph_is_refused_with_every_reason_and_at_least_three_plans():
+    done = plan(PUBLISHED, "--gpus", "4xT4", "--json")
+    answer = json.loads(done.stdout)
+    assert done.returncode == 1 and not answer["fits"]
+    codes = {f["code"]: f for f in answer["findings"]}
+    assert {"gpus-short", "memory-total", "dtype", "attention", "tp-pcie"} <= set(codes)
+    assert codes["gpus-short"]["severity"] == "fatal" and codes["attention"]["harmless"]
+    assert any("VllmWorker" in line and "16" in line for line in codes["gpus-short"]["arithmetic"])
+    assert any("PrefillWorker" in line and "16" in line for line in codes["gpus-short"]["arithmetic"])
+    line = (ROOT / PUBLISHED).read_text().splitlines()[codes["gpus-short"]["line"] - 1]
+    assert "gpu: 4" in line
+    plans = answer["plans"]
+    assert len(plans) >= 3
+    assert any(p["tensor_parallel"] == 4 and p["workers"] == 1 and not p["other_weights"] for p in plans)
+    assert any(p["tensor_parallel"] == 1 and p["workers"] == 4 and p["quantization"] == "awq" for p in plans)
+    devices = {d["index"] for d in answer["devices"]}
+    for p in plans:
+        used = [d for slot in p["placement"] for d in slot["devices"]]
+        assert len(used) == len(set(used)) and set(used) <= devices
+
+
+def test_the_published_remedy_is_refused_for_count_and_memory():
+    done = plan("examples/t4/remedy.yaml", "--gpus", "4xT4")
+    assert done.returncode == 1
+    assert "8 > 4" in done.stdout and "27.5 GiB" in done.stdout and "14.6 GiB" in done.stdout
+
+
+@pytest.mark.parametrize("graph, gpus", [(PUBLISHED, "4xT4"), (PUBLISHED, "8xL4"), ("examples/t4/remedy.yaml", "4xT4"),
+                                         ("examples/dynamo/disagg.yaml", "1xA100-80GB"), ("examples/dynamo/agg.yaml", "2xT4")])
+def test_a_written_plan_fits_and_keeps_comments_and_order(tmp_path, graph, gpus):
+    target = tmp_path / "fits.yaml"
+    done = plan(graph, "--gpus", gpus, "--write", target)
+    assert target.exists(), done.stderr
+    assert plan(target, "--gpus", gpus).returncode == 0
+    old, new = (ROOT / graph).read_text().splitlines(), target.read_text().splitlines()
+    assert [line for line in old if line.lstrip().startswith("#")] == [line for line in new if line.lstrip().startswith("#")]
+    keys = [line.split(":")[0] for line in old if ":" in line]
+    assert [k for k in (line.split(":")[0] for line in new if ":" in line) if k in keys] == keys or len(new) > len(old)
+
+
+def test_other_weights_are_written_only_when_they_are_named(tmp_path):
+    target = tmp_path / "fits.yaml"
+    base = (PUBLISHED, "--gpus", "4xT4", "--pick", 1, "--write", target)
+    done = plan(*base)
+    assert done.returncode == 2 and "--allow-quantization awq=MODEL" in done.stderr and not target.exists()
+    done = plan(*base, "--allow-quantization", "awq=Qwen2.5-14B-Instruct-AWQ")
+    assert target.exists(), done.stderr
+    assert "Qwen2.5-14B-Instruct-AWQ" in target.read_text()
+    assert plan(target, "--gpus", "4xT4").returncode == 0
+
+
+def test_the_picture_is_an_svg_of_every_card(tmp_path):
+    target = tmp_path / "cards.svg"
+    plan(PUBLISHED, "--gpus", "4xT4", "--svg", target)
+    text = target.read_text()
+    assert text.startswith("<svg ") and text.rstrip().endswith("</svg>")
+    assert all(f"GPU {i} T4" in text for i in range(4))
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (("no-such.yaml",), "could not open graph"),
+    ((PUBLISHED, "--gpus", "4xT5"), "T4"),
+    ((PUBLISHED, "--gpus", "4xT4", "--inventory", "x.json"), "give one"),
+    ((PUBLISHED, "--gpus", "4xT4", "--allow-quantization", "awk"), "unknown method"),
+    ((), "which graph"),
+])
+def test_what_cannot_be_read_exits_2_with_a_sentence(arguments, words):
+    done = plan(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_serve_refuses_what_the_plan_calls_fatal_and_force_says_what_it_overrides(tmp_path):
+    graph = tmp_path / "deploy.yaml"
+    graph.write_text((ROOT / PUBLISHED).read_text())
+    done = subprocess.run([stator_bin(), "serve", graph], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "fatal" in done.stderr and "cannot run here" in done.stderr and "--force" in done.stderr
+    forced = subprocess.run([stator_bin(), "serve", graph, "--force", "--check"], capture_output=True, text=True, timeout=60)
+    assert "overridden" in forced.stderr

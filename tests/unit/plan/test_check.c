@@ -1,0 +1,248 @@
+/* Each check of the planner, by a graph that it has something to say of, and by the place and words it says it with. */
+#include "plan/plan.h"
+
+#include "../lib/cmocka_all.h"
+#include "../lib/plan_world.h"
+
+#define M "  model: DeepSeek-R1-Distill-Qwen-14B\n"
+#define G(n) "  ServiceArgs: {workers: 1, resources: {gpu: " #n "}}\n"
+#define KV "  kv-transfer-config: '{\"kv_connector\": \"NixlConnector\"}'\n"
+
+struct given {
+	const char *cards, *yaml, *code;
+	enum finding_severity severity;
+	uint32_t line; /* 0: it has no place */
+	const char *says; /* part of what is said, or of its arithmetic or remedy */
+};
+
+static const struct given table[] = {
+	{"4xT4", "VllmWorker:\n" M "  tensor-parallel-size: 4\n  ServiceArgs: {workers: 2, resources: {gpu: 4}}\n",
+		"gpus-short", FINDING_FATAL, 4, "8 > 4"},
+	{"0", "VllmWorker:\n" M G(1), "gpus-none", FINDING_FATAL, 3, "there is none"},
+	{"2xA100-80GB;2xA100-80GB", "VllmWorker:\n" M "  tensor-parallel-size: 4\n" G(4), "gpus-host", FINDING_FATAL, 4,
+		"no host has more than 2"},
+	{"2xA100-80GB;2xA100-80GB;2xA100-80GB",
+		"A:\n  engine: vllm\n" M "  ServiceArgs: {workers: 3, resources: {gpu: 1}}\nB:\n  engine: vllm\n" M
+		"  tensor-parallel-size: 2\n  ServiceArgs: {workers: 2, resources: {gpu: 2}}\n",
+		"gpus-short", FINDING_FATAL, 9, "7 > 6"},
+	{"3xA100-80GB;3xA100-80GB",
+		"VllmWorker:\n" M "  tensor-parallel-size: 2\n  ServiceArgs: {workers: 3, resources: {gpu: 2}}\n",
+		"gpus-apart", FINDING_FATAL, 4, "in one place"},
+	{"4xT4", "VllmWorker:\n" M "  ServiceArgs:\n    envs: {CUDA_VISIBLE_DEVICES: \"4\"}\n", "device-absent",
+		FINDING_FATAL, 4, "index 4"},
+	{"4xA100-80GB",
+		"VllmWorker:\n" M
+		"  tensor-parallel-size: 2\n  ServiceArgs:\n    envs: {CUDA_VISIBLE_DEVICES: \"0\"}\n",
+		"device-few", FINDING_FATAL, 5, "computes on 2"},
+	{"2xA100-80GB", "VllmWorker:\n" M "  ServiceArgs:\n    workers: 2\n    envs: {CUDA_VISIBLE_DEVICES: \"1\"}\n",
+		"device-shared", FINDING_FATAL, 5, "GPU 1"},
+	{"2xA100-80GB", "VllmWorker:\n" M G(1), "gpus-idle", FINDING_INFO, 0, "1 of 2 GPUs"},
+	{"1xT4", "VllmWorker:\n" M "  dtype: float16\n" G(1), "memory-weights", FINDING_FATAL, 4, "27.5 GiB"},
+	{"2xT4", "VllmWorker:\n" M "  dtype: float16\n  tensor-parallel-size: 2\n" G(2), "memory-weights",
+		FINDING_FATAL, 4, "13.8 GiB"},
+	{"4xT4", "VllmWorker:\n" M "  dtype: float16\n  tensor-parallel-size: 4\n" G(4), "memory-context",
+		FINDING_FATAL, 1, "is the largest that fits"},
+	{"1xA100-40GB", "VllmWorker:\n" M "  max-model-len: 131072\n" G(1), "memory-context", FINDING_FATAL, 3,
+		"131072"},
+	{"4xT4", "VllmWorker:\n" M "  tensor-parallel-size: 3\n" G(3), "tp-divides", FINDING_FATAL, 3, "1, 2, 4, 8"},
+	{"4xT4", "VllmWorker:\n" M "  max-model-len: 8192\n  tensor-parallel-size: 4\n" G(4), "tp-pcie",
+		FINDING_WARNING, 4, "predicted"},
+	{"4xT4", "VllmWorker:\n" M "  dtype: bfloat16\n" G(1), "dtype", FINDING_FATAL, 3, "float16"},
+	{"4xT4", "VllmWorker:\n" M G(1), "dtype", FINDING_WARNING, 1, "float16"},
+	{"4xT4", "VllmWorker:\n" M G(1), "attention", FINDING_INFO, 0, "harmless"},
+	{"4xT4", "VllmWorker:\n" M "  attention-backend: FLASH_ATTN\n" G(1), "attention", FINDING_FATAL, 3,
+		"FLASH_ATTN"},
+	{"1xT4", "VllmWorker:\n" M "  quantization: mxfp4\n" G(1), "quantization", FINDING_FATAL, 3, "mxfp4"},
+	{"1xA100-80GB", "VllmWorker:\n" M "  quantization: awq\n" G(1), "quantization-weights", FINDING_WARNING, 3,
+		"awq"},
+	{"1xT4", "VllmWorker:\n" M "  kv-cache-dtype: fp8\n" G(1), "kv-dtype", FINDING_FATAL, 3, "auto"},
+	{"1xA100-80GB", "VllmWorker:\n" M "  max-model-len: 200000\n" G(1), "context-max", FINDING_FATAL, 3, "131072"},
+	{"1xA100-80GB", "VllmWorker:\n" M "  max-num-batched-tokens: 128\n" G(1), "batch-seqs", FINDING_FATAL, 3,
+		"256"},
+	{"1xA100-80GB",
+		"VllmWorker:\n" M
+		"  max-num-batched-tokens: 2048\n  max-model-len: 8192\n  enable-chunked-prefill: false\n" G(1),
+		"batch-context", FINDING_FATAL, 3, "8192"},
+	{"1xP40", "VllmWorker:\n" M G(1), "engine-card", FINDING_FATAL, 1, "P40"},
+	{"1xA100-80GB,1xL4", "VllmWorker:\n" M "  max-model-len: 4096\n  tensor-parallel-size: 2\n" G(2), "tp-mixed",
+		FINDING_WARNING, 5, "different cards"},
+	{"2xA100-80GB:40GiB", "VllmWorker:\n" M "  max-model-len: 4096\n  tensor-parallel-size: 2\n" G(2), "tp-mig",
+		FINDING_FATAL, 4, "MIG"},
+	{"2xA100-80GB",
+		"VllmWorker:\n" M KV "  remote-prefill: true\n  block-size: 32\n" G(1) "PrefillWorker:\n" M KV
+										       "  block-size: 16\n" G(1),
+		"pair-differs", FINDING_FATAL, 10, "16 here and 32 there"},
+	{"2xA100-80GB", "VllmWorker:\n" M "  remote-prefill: true\n" G(1) "PrefillWorker:\n" M KV G(1), "pair-transfer",
+		FINDING_FATAL, 1, "kv-transfer-config"},
+	{"3xA100-80GB",
+		"VllmWorker:\n" M KV
+		"  remote-prefill: true\n  tensor-parallel-size: 2\n" G(2) "PrefillWorker:\n" M KV G(1),
+		"pair-tp", FINDING_WARNING, 7, "differently"},
+	{"1xA100-80GB", "PrefillWorker:\n" M KV G(1), "prefill-alone", FINDING_FATAL, 1, "no worker that decodes"},
+	{"1xA100-80GB", "VllmWorker:\n" M "  remote-prefill: true\n" G(1), "decode-alone", FINDING_WARNING, 3,
+		"no worker prefills"},
+	{"1xA100-80GB", "VllmWorker:\n  model: DeepSeek-R1-Distill-Qwen-14B\n  role: decode\n" G(1), "decode-alone",
+		FINDING_FATAL, 1, "prefill"},
+	{"2xA100-80GB",
+		"Router: {mode: kv}\nA:\n  engine: vllm\n" M "  block-size: 16\n" G(1) "B:\n  engine: vllm\n" M
+										       "  block-size: 32\n" G(1),
+		"block-differs", FINDING_WARNING, 10, "16"},
+};
+
+static bool contains(const char *text, const char *part)
+{
+	return text && strstr(text, part);
+}
+
+static void every_check_says_its_piece_at_its_place(void **state)
+{
+	uint32_t wrong = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		const struct given *g = &table[i];
+		const struct finding *found = NULL;
+		struct plan_world w;
+		struct plan p;
+		struct buf all;
+		struct err err;
+
+		plan_world_of(&w, g->yaml, g->cards);
+		assert_int_equal(plan_make(&p, &w.input, &err), 0);
+		buf_init(&all, 1 << 20);
+		findings_print(&p.findings, &(struct findings_look){.least = FINDING_INFO}, &all);
+		for (uint32_t k = 0; k < p.findings.len && !found; k++)
+			if (!strcmp(p.findings.items[k].code, g->code))
+				found = &p.findings.items[k];
+		if (!found) {
+			print_error("%s on %s: no finding %s among\n%s", g->yaml, g->cards, g->code, buf_str(&all));
+			wrong++;
+		} else if (found->severity != g->severity || found->line != g->line) {
+			print_error("%s: severity %d, line %u\n%s\n%s", g->code, found->severity, found->line, g->yaml,
+				buf_str(&all));
+			wrong++;
+		} else if (!contains(found->what, g->says) && !contains(found->arithmetic, g->says) &&
+			   !contains(found->remedy, g->says)) {
+			print_error("%s does not say \"%s\":\n%s", g->code, g->says, buf_str(&all));
+			wrong++;
+		}
+		buf_done(&all);
+		plan_done(&p);
+		plan_world_done(&w);
+	}
+	assert_int_equal(wrong, 0);
+}
+
+/* The host: facts are given, nothing is looked at. */
+
+static void expect(
+	struct plan_world *w, const struct plan_environment *e, const char *code, enum finding_severity severity)
+{
+	struct plan p;
+	struct err err;
+	bool found = false;
+
+	w->input.environment = e;
+	assert_int_equal(plan_make(&p, &w->input, &err), 0);
+	for (uint32_t i = 0; i < p.findings.len; i++)
+		found |= !strcmp(p.findings.items[i].code, code) && p.findings.items[i].severity == severity;
+	if (!found)
+		fail_msg("no finding %s", code);
+	plan_done(&p);
+}
+
+static void small_shared_memory_and_few_files_are_told(void **state)
+{
+	struct plan_world w;
+
+	(void)state;
+	plan_world_of(&w, "VllmWorker:\n" M "  max-model-len: 4096\n  tensor-parallel-size: 2\n" G(2), "2xA100-80GB");
+	w.inventory.host_facts.shm_total = w.inventory.host_facts.shm_free = 64 << 20;
+	w.inventory.host_facts.open_files = 1024;
+	expect(&w, NULL, "shm", FINDING_FATAL);
+	expect(&w, NULL, "open-files", FINDING_WARNING);
+	w.inventory.host_facts.shm_free = 512 << 20;
+	expect(&w, NULL, "shm", FINDING_WARNING);
+	plan_world_done(&w);
+}
+
+static void a_taken_port_a_missing_engine_and_a_full_disk_are_told(void **state)
+{
+	const struct plan_environment e = {.known = true, .ports_used = {8000}, .ports_used_len = 1};
+	struct plan_world w;
+
+	(void)state;
+	plan_world_of(&w, "Frontend:\n  port: 8000\nVllmWorker:\n" M G(1), "1xA100-80GB");
+	w.inventory.host_facts.disk_free = 10ull << 30;
+	expect(&w, &e, "port-used", FINDING_FATAL);
+	expect(&w, &e, "engine-missing", FINDING_WARNING);
+	expect(&w, &e, "disk", FINDING_WARNING);
+	plan_world_done(&w);
+}
+
+static void llama_workers_share_weights_and_divide_ram_and_cores(void **state)
+{
+	struct plan_world w;
+
+	(void)state;
+	plan_world_of(
+		&w, "LlamaWorker:\n" M "  context-length: 65536\n  threads: 16\n  ServiceArgs: {workers: 4}\n", "0");
+	w.inventory.host_facts.ram_total = 48ull << 30;
+	w.inventory.host_facts.cores = 16;
+	expect(&w, NULL, "ram", FINDING_FATAL);
+	expect(&w, NULL, "threads", FINDING_WARNING);
+	w.inventory.host_facts.ram_total = 128ull << 30;
+	w.inventory.host_facts.ram_available = 16ull << 30;
+	expect(&w, NULL, "ram-busy", FINDING_WARNING);
+	w.inventory.host_facts.cores = 2;
+	w.inventory.host_facts.numa_nodes = 8;
+	expect(&w, NULL, "numa", FINDING_INFO);
+	plan_world_done(&w);
+}
+
+static void memory_that_others_hold_is_told_card_by_card(void **state)
+{
+	struct plan_world w;
+
+	(void)state;
+	plan_world_of(&w, "VllmWorker:\n" M "  max-model-len: 4096\n  ServiceArgs: {workers: 2, resources: {gpu: 1}}\n",
+		"2xA100-80GB");
+	w.inventory.devices[1].memory_free /= 2;
+	expect(&w, NULL, "memory-taken", FINDING_FATAL);
+	plan_world_done(&w);
+}
+
+static void what_fits_has_no_fatal_finding_and_every_worker_a_card(void **state)
+{
+	struct plan_world w;
+	struct plan p;
+	struct err err;
+
+	(void)state;
+	plan_world_of(&w,
+		"VllmWorker:\n" M KV "  remote-prefill: true\n  max-model-len: 16384\n" G(
+			1) "PrefillWorker:\n" M KV "  max-model-len: 16384\n" G(1),
+		"2xA100-80GB");
+	assert_int_equal(plan_make(&p, &w.input, &err), 0);
+	assert_true(plan_fits(&p));
+	assert_int_equal(p.findings.warnings, 0);
+	assert_int_equal(p.placement.placed, 2);
+	assert_int_equal(p.placement.cards[0], 0);
+	assert_int_equal(p.placement.cards[1], 1);
+	plan_done(&p);
+	plan_world_done(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_check_says_its_piece_at_its_place),
+		cmocka_unit_test(small_shared_memory_and_few_files_are_told),
+		cmocka_unit_test(a_taken_port_a_missing_engine_and_a_full_disk_are_told),
+		cmocka_unit_test(llama_workers_share_weights_and_divide_ram_and_cores),
+		cmocka_unit_test(memory_that_others_hold_is_told_card_by_card),
+		cmocka_unit_test(what_fits_has_no_fatal_finding_and_every_worker_a_card),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
