@@ -47,6 +47,9 @@ static int judge(const struct plan *p, bool force, struct err *err)
 		return 0;
 	}
 	err_set(err, -ERANGE, "%s cannot run here: %s", p->input.graph->file, p->findings.items[0].what);
+	if (has_external(p->input.graph))
+		err_hint(err, "--engine mock runs the same graph without GPUs, and --engine llama when its model is a "
+			      "GGUF file");
 	return err_hint(err, "\"stator plan %s\" offers deployments that fit; --force starts it all the same",
 		p->input.graph->file);
 }

@@ -246,6 +246,8 @@ static void check_shared(struct plan *p)
 					len += (size_t)snprintf(who + len, sizeof who - len, "%s%s %u", len ? ", " : "",
 						last->name, pl->slots[i].worker);
 			}
+		if (!last)
+			continue;
 		bool fatal = card->memory_total && budget > card->memory_free;
 		findings_add(&p->findings, fatal ? FINDING_FATAL : FINDING_WARNING, FINDING_CAPACITY, "device-shared",
 			last->pinned_len ? &last->pinned_pos : &last->pos[PLAN_GPUS],

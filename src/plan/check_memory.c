@@ -93,7 +93,7 @@ static void remedy_weights(struct plan *p, const struct plan_service *s, const s
 	four.quant = "awq";
 	four.context = MIN(s->context, 4096);
 	plan_need(&t, &four, card);
-	if (!strcmp(m->quant, "none") && !s->quant && plan_terms_fit(&t))
+	if (m && !strcmp(m->quant, "none") && !s->quant && plan_terms_fit(&t))
 		snprintf(less, sizeof less, "%s4-bit weights (AWQ, GPTQ): %s of them on each card", tp ? "; or " : "",
 			PLAN_BYTES(t.weights));
 	if (*more || *less)
@@ -134,7 +134,7 @@ static void taken_by_others(struct plan *p, uint32_t service, uint32_t device)
 	const struct plan_service *s = &p->deployment.services[service];
 	const struct gpu_device *card = &p->input.inventory->devices[device];
 	const struct plan_terms *t = plan_terms_of(&p->placement, service, p->placement.class_of[device]);
-	double share = t->total ? (double)(t->free * 100 / t->total) / 100 : 0;
+	double share = plan_share_free(card);
 	struct plan_service smaller = *s;
 	struct plan_terms then;
 

@@ -129,6 +129,13 @@ void plan_host_need(struct plan_host_need *ret, const struct plan_service *s)
 		.known = true, .weights = m.weights, .kv = m.kv, .rest = m.vocab + m.compute + m.overhead};
 }
 
+double plan_share_free(const struct gpu_device *card)
+{
+	uint64_t hundredths = card->memory_total ? card->memory_free * 100 / card->memory_total : 0;
+
+	return (double)hundredths / 100;
+}
+
 const char *plan_bytes_text(uint64_t bytes, char *ret, size_t cap)
 {
 	double gib = (double)bytes / (double)GIB;

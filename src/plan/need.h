@@ -50,6 +50,9 @@ struct plan_host_need {
 };
 void plan_host_need(struct plan_host_need *ret, const struct plan_service *s);
 
+/* The share of a card that is free, in whole hundredths, rounded down: what gpu-memory-utilization could be. */
+double plan_share_free(const struct gpu_device *card);
+
 /* "27.5 GiB", "620 MiB": two to three digits. Returns ret. */
 const char *plan_bytes_text(uint64_t bytes, char *ret, size_t cap);
 enum { PLAN_BYTES_TEXT = 24 };

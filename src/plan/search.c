@@ -166,7 +166,7 @@ static void axis_utilization(struct plan_axes *a, const struct plan *asked, cons
 	a->utilizations[a->utilizations_len++] = s->utilization;
 	for (uint32_t i = 0; i < asked->placement.classes_len; i++) {
 		const struct gpu_device *d = plan_card_of(asked, i);
-		double share = d->memory_total ? (double)(d->memory_free * 100 / d->memory_total) / 100 : 1;
+		double share = d->memory_total ? plan_share_free(d) : 1;
 		bool known = share >= s->utilization || share < 0.1;
 		for (uint32_t k = 0; k < a->utilizations_len; k++)
 			known |= a->utilizations[k] == share;
@@ -495,7 +495,8 @@ static int offer(struct search *x, const struct found *f, struct err *err)
 static bool is_offered(const struct search *x, const struct found *f)
 {
 	for (uint32_t i = 0; i < x->out->len; i++)
-		if (!memcmp(&x->out->items[i].shape, &f->shape, sizeof f->shape))
+		if (plan_option_compare(&x->out->items[i].shape, &x->out->items[i].predicted, x->out->items[i].worth,
+			    &f->shape, &f->predicted, f->worth) == 0)
 			return true;
 	return false;
 }
