@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 
-enum { EVENT_BYTES_MAX = 1024 * 1024, BODY_BYTES_MAX = 1024 * 1024, HEADERS_BYTES_MAX = 8192 };
+enum { EVENT_BYTES_MAX = 1024 * 1024, BODY_BYTES_MAX = 16 * 1024 * 1024, HEADERS_BYTES_MAX = 8192 };
 
 struct chat_client {
 	struct loop *loop;
@@ -116,16 +116,13 @@ static void on_done(void *ctx, int code, const char *why)
 
 static const struct http_client_ops http_ops = {.on_head = on_head, .on_body = on_body, .on_done = on_done};
 
-static int request(
-	struct chat_client *c, const char *method, const char *what, const void *body, size_t len, struct err *err)
+static int request_path(
+	struct chat_client *c, const char *method, const char *path, const void *body, size_t len, struct err *err)
 {
-	bool has_v1 = strlen(c->url.path) >= 3 && strcmp(c->url.path + strlen(c->url.path) - 3, "/v1") == 0;
-	char path[1024];
 	const struct http_client_request in = {
 		.method = method, .path = path, .headers = c->headers, .body = body, .body_len = len};
 	int r;
 
-	snprintf(path, sizeof path, "%s%s%s", c->url.path, has_v1 ? "" : "/v1", what);
 	err_clear(&c->err);
 	buf_reset(&c->body);
 	sse_parser_done(&c->events);
@@ -145,6 +142,33 @@ static int request(
 	if (c->err.code < 0 && err)
 		*err = c->err;
 	return c->err.code;
+}
+
+static bool has_v1(const struct chat_client *c)
+{
+	size_t len = strlen(c->url.path);
+	return len >= 3 && strcmp(c->url.path + len - 3, "/v1") == 0;
+}
+
+static int request(
+	struct chat_client *c, const char *method, const char *what, const void *body, size_t len, struct err *err)
+{
+	char path[1024];
+
+	snprintf(path, sizeof path, "%s%s%s", c->url.path, has_v1(c) ? "" : "/v1", what);
+	return request_path(c, method, path, body, len, err);
+}
+
+int chat_client_get(struct chat_client *c, const char *path, struct buf *ret, struct err *err)
+{
+	char whole[1024];
+	size_t base = strlen(c->url.path) - (has_v1(c) ? 3 : 0);
+
+	snprintf(whole, sizeof whole, "%.*s%s", (int)base, c->url.path, path);
+	int r = request_path(c, "GET", whole, NULL, 0, err);
+	if (r < 0)
+		return r;
+	return buf_add(ret, c->body.data, c->body.len) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
 }
 
 int chat_client_models(struct chat_client *c, struct buf *ret, struct err *err)

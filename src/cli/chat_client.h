@@ -13,6 +13,8 @@ int chat_client_create(struct chat_client **ret, const char *url, const char *ap
 void chat_client_destroy(struct chat_client *c);
 /* Names of the models there are, a line each, into ret. */
 int chat_client_models(struct chat_client *c, struct buf *ret, struct err *err);
+/* The body of GET path (as it is, "/stator/requests") into ret, or what the server says of its refusal. */
+int chat_client_get(struct chat_client *c, const char *path, struct buf *ret, struct err *err);
 /* Send body (a chat request with "stream": true); on_text gets the answer as it comes. 0; -ECANCELED after an interrupt;
  * else negative with a sentence: the server's own when it refused, or what happened to the connection. */
 int chat_client_ask(struct chat_client *c, const struct buf *body,

@@ -22,7 +22,7 @@ struct command {
 
 extern const struct command command_serve, command_run, command_chat, command_worker, command_frontend, command_version,
 	command_sim, command_bench, command_help, command_completion, command_man;
-extern const struct command command_diagnose, command_logs, command_doctor;
+extern const struct command command_diagnose, command_logs, command_doctor, command_explain, command_debug;
 
 extern const struct command command_diagnose, command_logs;
 

@@ -14,6 +14,8 @@ static const struct command *const commands[] = {
 	&command_diagnose,
 	&command_logs,
 	&command_doctor,
+	&command_explain,
+	&command_debug,
 	&command_worker,
 	&command_frontend,
 	&command_sim,

@@ -2,7 +2,7 @@
 #include "base/json_out.h"
 #include "base/limits.h"
 #include "config/suggest.h"
-#include "frontend/internal.h"
+#include "frontend/index_check.h"
 #include "frontend/keys.h"
 
 #include <stdio.h>
@@ -151,9 +151,10 @@ static void serve_metrics(struct frontend *fe, struct http_exchange *x)
 
 	list_foreach(it, &fe->models)
 	{
-		const struct model *m = list_entry(it, struct model, link);
+		struct model *m = list_entry(it, struct model, link);
 		const char *labels[] = {m->name};
 		metric_set(metrics_get(fe->metrics, FM_REQUESTS_WAITING, labels), pool_waiting(m->pool));
+		route_metrics_refresh(m);
 	}
 	metric_set(fe->m_running, fe->requests);
 	metric_set(fe->m_conns, http_server_conns(fe->http));
@@ -202,6 +203,7 @@ static const struct endpoint endpoints[] = {
 	{"GET", "/v1/models/", false, serve_model},
 	{"POST", "/tokenize", false, text_api_tokenize},
 	{"POST", "/detokenize", false, text_api_detokenize},
+	{"GET", "/stator/index-check", false, index_check_start},
 	{"GET", "/stator/requests", false, serve_decisions},
 	{"GET", "/stator/requests/", false, serve_decision},
 	{"GET", "/health", true, serve_health},

@@ -1,4 +1,4 @@
-#include "frontend/internal.h"
+#include "frontend/index_check.h"
 
 #include "base/limits.h"
 #include "base/log.h"
@@ -121,6 +121,7 @@ static void detach(struct backend *b, const char *why)
 	struct model *m = b->model;
 	if (!m)
 		return;
+	index_check_leave(b, "the worker was lost");
 	b->model = NULL;
 	if (b->worker) {
 		pool_worker_remove(m->pool, b->worker);
@@ -208,6 +209,7 @@ static void resync(struct backend *b)
 		log_warn("worker's cached prefixes differ from what it reported; asking again",
 			LOG_F("worker", log_str(b->name)));
 	b->mismatch_told = true;
+	index_check_leave(b, "its account was found wrong meanwhile");
 	link_resync(b->conn);
 }
 
@@ -216,10 +218,13 @@ static void on_kv(void *ctx, struct link *l, const struct msg_kv *kv)
 	struct backend *b = ctx;
 
 	(void)l;
-	if (!b->worker)
+	if (!b->worker) {
 		b->kv_missed = true; /* its model is being loaded */
-	else if (pool_worker_kv(b->model->pool, b->worker, kv))
+		return;
+	}
+	if (!index_check_take(b, kv) && pool_worker_kv(b->model->pool, b->worker, kv))
 		resync(b);
+	index_check_settle(b);
 }
 
 static void on_step(void *ctx, struct link *l, const struct msg_step *step)

@@ -169,6 +169,11 @@ static void after_parse(struct completion *c)
 		completion_fail(c, &e);
 		return;
 	}
+	if (demands_check_direct(c->model, c->demands.direct, &e) < 0) {
+		c->model = NULL;
+		completion_fail(c, &e);
+		return;
+	}
 	c->model->users++;
 	c->context_max = c->model->context_max;
 	c->block_size = c->model->block_size;
@@ -282,8 +287,14 @@ static int submit(struct completion *c, struct run *r)
 		.choices = r->flights_len,
 		.hashes = r->hashes,
 		.hashes_count = r->hashes_len,
+		.priority = c->demands.priority,
+		.deadline_us = c->demands.deadline_us,
+		.tenant = c->demands.tenant,
+		.session = c->demands.session ? c->demands.session : c->req.session,
+		.direct = c->demands.direct,
 	};
 	r->ticket.uses = r->uses;
+	route_metrics_note(c->model, r);
 	r->ticket.on_ready = on_ready;
 	r->ticket.on_shed = on_shed;
 	switch (pool_submit(c->model->pool, &r->ticket)) {
@@ -382,7 +393,9 @@ void completion_start(struct frontend *fe, struct http_exchange *x, enum api_kin
 		memcpy(c->traceparent, http_header(x, "traceparent"), 56);
 	snprintf(c->id, sizeof c->id, "%s-%016llx%08x", kind == API_CHAT ? "chatcmpl" : "cmpl",
 		(unsigned long long)env_rand(fe->env), (unsigned)(env_rand(fe->env) >> 32));
-	if (keep_body(c) < 0) {
+	if (demands_read(&c->demands, fe, x, &c->arena, &e) < 0) {
+		completion_fail(c, &e);
+	} else if (keep_body(c) < 0) {
 		api_error_set(&e, 500, NULL, NULL, "out of memory");
 		completion_fail(c, &e);
 	} else if (c->body_len > COMPLETION_INLINE_BYTES) {

@@ -12,7 +12,7 @@
 
 #include "base/arena.h"
 #include "base/limits.h"
-#include "frontend/internal.h"
+#include "frontend/demands.h"
 #include "frontend/request.h"
 #include "text/detok.h"
 #include "text/stops.h"
@@ -99,6 +99,7 @@ struct completion {
 	const char *body;
 	size_t body_len;
 	struct api_request req;
+	struct demands demands;
 	struct api_error error; /* of the job */
 	struct env_job job;
 	uint64_t arrived_us, text_us, first_us;

@@ -73,6 +73,14 @@ void run_abandon(struct run *r)
 	run_unref(r);
 }
 
+/* 0: no deadline. One that has just passed is the worker's to end. */
+static uint64_t time_left_ms(const struct completion *c)
+{
+	uint64_t now_us = env_now_us(c->fe->env), end_us = c->demands.deadline_us;
+
+	return !end_us ? 0 : end_us > now_us ? (end_us - now_us) / 1000 + 1 : 1;
+}
+
 static void fill_request(const struct run *r, uint32_t index, struct msg_request *m)
 {
 	const struct completion *c = r->completion;
@@ -89,6 +97,8 @@ static void fill_request(const struct run *r, uint32_t index, struct msg_request
 		.ignore_eos = c->req.ignore_eos,
 		.logprobs = c->req.logprobs ? c->req.top_logprobs + 1 : 0,
 		.sampling = c->req.sampling,
+		.priority = c->demands.priority,
+		.time_left_ms = time_left_ms(c),
 	};
 	/* Choices of one prompt differ by their seed; the first has the one that was asked for. */
 	if (index)

@@ -1,7 +1,7 @@
 #include "frontend/frontend.h"
 #include "base/log.h"
 #include "cluster/discovery.h"
-#include "frontend/internal.h"
+#include "frontend/index_check.h"
 #include "kv/hash.h"
 
 #include <stdio.h>
@@ -145,6 +145,7 @@ void frontend_destroy(struct frontend *fe)
 	env_timer_cancel(fe->env, &fe->ready_timer);
 	env_timer_cancel(fe->env, &fe->watch_timer);
 	fe->on_drained = NULL;
+	index_check_destroy(fe);
 	completion_destroy_all(fe);
 	discovery_destroy(fe->discovery);
 	list_foreach_safe(b, &fe->backends) backend_destroy(list_entry(b, struct backend, link));

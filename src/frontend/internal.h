@@ -16,6 +16,7 @@
 #include "frontend/link.h"
 #include "frontend/metrics.h"
 #include "frontend/request.h"
+#include "kv/reuse.h"
 #include "route/pool.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
@@ -38,6 +39,8 @@ struct model {
 	struct chat_template *template;
 	struct err load_err, template_err;
 	struct pool *pool;
+	struct kv_reuse *reuse;
+	double reuse_best; /* blocks that the best worker for each prompt held */
 	uint32_t context_max; /* the least of the workers' */
 	uint32_t block_size; /* of prefix hashes: the first worker's */
 	uint64_t created_s;
@@ -60,6 +63,7 @@ struct backend {
 	bool gone; /* discovery has lost it; forgotten when its link goes down */
 	bool kv_missed; /* it told of its cache before it was in the pool */
 	bool mismatch_told;
+	struct kv_check *check; /* its cache is being compared with the index */
 	struct metric *up, *lost, *dispatched, *running, *waiting, *step, *preemptions;
 	struct metric *cells, *cells_used, *blocks, *mismatches;
 };
@@ -71,6 +75,7 @@ struct frontend {
 	struct route_knobs knobs;
 	uint64_t kv_seed;
 	struct explain *explain;
+	struct index_check *check; /* under way; NULL: none */
 	struct http_server *http;
 	struct discovery *discovery;
 	struct metrics *metrics;
@@ -123,10 +128,17 @@ void completion_destroy_all(struct frontend *fe);
 
 /* flight.c */
 struct flight;
+struct run;
 void flight_tokens(struct flight *f, const struct msg_token_item *item);
 void flight_done(struct flight *f, const struct msg_done *done);
 /* Its worker was lost. */
 void flight_lost(struct flight *f, const char *why);
+
+/* route_metrics.c */
+/* A prompt is about to be sent: count what of it could have been cached. */
+void route_metrics_note(struct model *m, const struct run *r);
+/* Bring what is kept elsewhere up to date: the index, the calibration table, the ladder of hit rates. */
+void route_metrics_refresh(struct model *m);
 
 /* text_api.c */
 void text_api_tokenize(struct frontend *fe, struct http_exchange *x);

@@ -65,6 +65,30 @@ const struct metric_def frontend_metric_defs[FM_COUNT] = {
 	[FM_KV_MISMATCHES] = COUNTER("stator_kv_mismatches_total",
 		"Times the record of a worker's prefixes differed from its report and was asked for again", "model",
 		"worker"),
+	[FM_INDEX_BLOCKS] = GAUGE("stator_index_blocks", "Prefix blocks in the router's index", "model"),
+	[FM_INDEX_BYTES] = GAUGE("stator_index_bytes", "Memory of the router's index in use", "model"),
+	[FM_INDEX_KEEP] = GAUGE("stator_index_keeps_every",
+		"1: the index keeps every block; n: its memory is full, it keeps every nth and rounds overlaps down",
+		"model"),
+	[FM_INDEX_FORGOTTEN] =
+		COUNTER("stator_index_forgotten_total", "Blocks that the index did not keep for want of room", "model"),
+	[FM_REUSE] = COUNTER("stator_reuse_tokens_total",
+		"The ladder of hit rates, in prompt tokens (whole blocks): rung asked; workload, what earlier prompts "
+		"had; "
+		"cache, what one cache as large as all workers' would still hold (both estimated from a sample); "
+		"routing, "
+		"what lay on the worker that had most of each prompt; got, what workers found cached",
+		"model", "rung"),
+	[FM_PREDICTIONS] = COUNTER("stator_route_predictions_total",
+		"Times to the first token against their predictions, by worker: ratio is the upper edge of actual / "
+		"predicted",
+		"model", "worker", "ratio"),
+	[FM_PREDICTIONS_WITHIN] = COUNTER("stator_route_predictions_within_total",
+		"Of these, off by at most a quarter, or 5 ms", "model", "worker"),
+	[FM_CACHED_PREDICTED] = COUNTER("stator_route_cached_tokens_predicted_total",
+		"Prompt tokens that the router took for cached where it sent them", "model", "worker"),
+	[FM_CACHED_ACTUAL] = COUNTER("stator_route_cached_tokens_actual_total",
+		"Prompt tokens of the same requests that the worker found cached", "model", "worker"),
 	[FM_HTTP_CONNS] = GAUGE("stator_http_connections", "Open client connections", NULL),
 	[FM_HTTP_EVENTS] = COUNTER("stator_http_events_total", "Odd events on client connections", "event"),
 };

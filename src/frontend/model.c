@@ -108,7 +108,8 @@ static int create(struct frontend *fe, const struct msg_card *card, struct model
 	m->context_max = card->context_max;
 	m->block_size = card->block_size;
 	m->created_s = env_wall_us(fe->env) / 1000000;
-	if (!m->name || !m->spec || pool_create(&m->pool, fe->env, &pool, err) < 0) {
+	if (!m->name || !m->spec || pool_create(&m->pool, fe->env, &pool, err) < 0 ||
+		kv_reuse_create(&m->reuse, err) < 0) {
 		model_destroy(m);
 		return err_set(err, -ENOMEM, "out of memory");
 	}
@@ -131,6 +132,7 @@ void model_destroy(struct model *m)
 		return;
 	list_del(&m->link);
 	pool_destroy(m->pool);
+	kv_reuse_destroy(m->reuse);
 	chat_template_destroy(m->template);
 	tokenizer_destroy(m->tokenizer);
 	free(m->name);
@@ -188,15 +190,18 @@ void model_unuse(struct model *m)
 void model_fit_context(struct model *m)
 {
 	uint32_t least = UINT32_MAX;
+	uint64_t blocks = 0;
 
 	list_foreach(it, &m->fe->backends)
 	{
 		const struct backend *b = list_entry(it, struct backend, link);
 		if (b->model == m)
 			least = MIN(least, link_card(b->conn)->context_max);
+		blocks += b->model == m ? link_card(b->conn)->blocks : 0;
 	}
 	if (least != UINT32_MAX)
 		m->context_max = least;
+	kv_reuse_cache(m->reuse, blocks);
 }
 
 struct model *model_of_card(struct frontend *fe, const struct msg_card *card, struct err *err)

@@ -1,6 +1,7 @@
 #include "frontend/request.h"
 #include "base/limits.h"
 #include "frontend/json_in.h"
+#include "route/policy.h"
 
 #define FIELD(type, member, json_name, json_kind, low, high)                                                           \
 	{                                                                                                              \
@@ -189,6 +190,16 @@ static int refuse_unsupported(const json_t *root, struct api_error *e)
 		"\"response_format\" of type \"%.32s\" is not supported yet; only \"text\" is", type ? type : "?");
 }
 
+/* Whose conversation it is, as far as clients of OpenAI's say: for the session policy. */
+static void read_session(struct api_request *r, const json_t *root)
+{
+	const char *key = json_string_value(json_in_get(root, "prompt_cache_key")),
+		   *user = json_string_value(json_in_get(root, "user"));
+
+	key = key && *key ? key : user;
+	r->session = key && *key ? route_name_hash(key) : 0;
+}
+
 static int read_common(struct api_request *r, json_t *root, struct arena *arena, struct api_error *e)
 {
 	r->n = 1;
@@ -202,6 +213,7 @@ static int read_common(struct api_request *r, json_t *root, struct arena *arena,
 	if (r->max_tokens && r->min_tokens > r->max_tokens)
 		return api_error_set(e, 400, NULL, "min_tokens", "\"min_tokens\" is %u and \"max_tokens\" only %u",
 			r->min_tokens, r->max_tokens);
+	read_session(r, root);
 	/* OpenAI allows 0, the likeliest token alone; 0 means "off" in our frames. */
 	if (r->sampling.top_p == 0)
 		r->sampling.top_p = 1e-6f;

@@ -48,6 +48,7 @@ struct api_request {
 	struct api_text *stops;
 	uint32_t stops_len;
 	struct msg_sampling sampling; /* seed set when has_seed */
+	uint64_t session; /* hash of prompt_cache_key, else of user; 0: none */
 };
 
 /* 0, or -EINVAL with e filled. body must be followed by a NUL. Borrows body until return; ret lives as long as

@@ -118,6 +118,8 @@ uint32_t pool_outstanding(const struct pool *p);
 uint32_t pool_workers_up(const struct pool *p);
 /* Borrowed, for looking in. */
 const struct kv_index *pool_index(const struct pool *p);
+/* Does the index hold what the worker has told (its snapshot is whole, and no difference was found since)? */
+bool pool_worker_synced(const struct pool_worker *w);
 /* The worker's slot in it. */
 uint32_t pool_worker_slot(const struct pool_worker *w);
 const struct calibration *pool_worker_calibration(const struct pool_worker *w);

@@ -112,6 +112,11 @@ const char *pool_number_name(const struct pool *p, uint32_t number)
 	return "";
 }
 
+bool pool_worker_synced(const struct pool_worker *w)
+{
+	return w->sync == KV_SYNCED;
+}
+
 uint32_t pool_worker_slot(const struct pool_worker *w)
 {
 	return w->index_slot;

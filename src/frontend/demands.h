@@ -1,0 +1,29 @@
+/* demands.h - what a request asks of the router, by its headers:
+ *
+ *     x-session-id          whose conversation it is, for the session policy (else prompt_cache_key or user of the body)
+ *     x-stator-deadline-ms  it is worth nothing after so long: 504 when it still waits then
+ *     x-stator-worker       the worker it must go to                  with allow-direct
+ *     x-stator-tenant       whose it is (else its API key)            with allow-tenant
+ *     x-stator-priority     -100 to 100, higher goes first            with allow-tenant
+ *
+ * Thread: the loop's. Memory: the request's arena. */
+#ifndef STATOR_FRONTEND_DEMANDS_H
+#define STATOR_FRONTEND_DEMANDS_H
+
+#include "base/arena.h"
+#include "frontend/internal.h"
+
+struct demands {
+	uint64_t session, tenant; /* hashes; 0: none */
+	uint64_t deadline_us; /* by the env's clock; 0: none */
+	int32_t priority;
+	const char *direct; /* in the arena; NULL: none */
+};
+
+/* 0, or negative with e filled: a value out of range, or a header that is not allowed here. */
+int demands_read(
+	struct demands *ret, struct frontend *fe, struct http_exchange *x, struct arena *arena, struct api_error *e);
+/* Is the named worker one of the model's that takes requests? Negative: e lists those that are. */
+int demands_check_direct(const struct model *m, const char *name, struct api_error *e);
+
+#endif
