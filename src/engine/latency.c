@@ -28,9 +28,9 @@ static const double unit_us = 1000, prefill_scale = 1024, decode_scale = 16, con
 static const double forget_slowly = 0.9995, forget_fast = 0.97, failing = 0.2;
 /* A machine nobody has seen: 5 ms and 0.1 ms a token; only its shape matters, the first steps scale it. */
 static const double prior[N] = {[BASE] = 5, [PREFILL] = 100, [DECODES] = 0.5};
-/* How far a term may be from its prior, in units of what the prior machine takes for its unit of work. */
+/* How far a term may be from its prior, in milliseconds of the machine of the prior. */
 static const double prior_width[N] = {10, 20, 200, 50, 10, 10, 20, 20, 20, 20};
-static const double prior_weight = 0.02;
+static const double prior_weight = 0.02, prior_part = 0.0001;
 static const double surprise_max = 3, error_gain = 0.05, refit_error = 0.02;
 
 void latency_init(struct latency *m, uint64_t capacity)
@@ -39,6 +39,7 @@ void latency_init(struct latency *m, uint64_t capacity)
 	memcpy(m->prior, prior, sizeof prior);
 	memcpy(m->theta, prior, sizeof prior);
 	m->capacity = (double)capacity;
+	m->slow = 1;
 }
 
 void latency_init_like(struct latency *m, const struct latency *other, uint64_t capacity)
@@ -46,12 +47,14 @@ void latency_init_like(struct latency *m, const struct latency *other, uint64_t 
 	latency_init(m, capacity);
 	memcpy(m->prior, other->theta, sizeof m->prior);
 	memcpy(m->theta, other->theta, sizeof m->theta);
+	m->slow = other->slow;
 }
 
 void latency_assume_slow(struct latency *m, double times)
 {
 	for (int i = 0; i < N; i++)
 		m->theta[i] = m->prior[i] *= times;
+	m->slow *= times;
 }
 
 static double knee(const struct latency *m, uint64_t context, double part)
@@ -178,9 +181,10 @@ static void fit(struct latency *m)
 	double a[N][N], b[N];
 
 	for (int i = 0; i < N; i++) {
-		double weight = prior_weight / (prior_width[i] * prior_width[i]);
 		for (int j = 0; j < N; j++)
 			a[i][j] = m->xx[0][i][j] + m->xx[1][i][j];
+		/* Times of a slower machine are longer, and a step of it weighs less. */
+		double weight = prior_weight / (prior_width[i] * prior_width[i] * m->slow) + prior_part * a[i][i];
 		a[i][i] += weight;
 		b[i] = m->xy[0][i] + m->xy[1][i] + weight * m->prior[i];
 	}
@@ -192,8 +196,7 @@ static void scale(struct latency *m, double y, double predicted)
 {
 	double f = pow(y / fmax(predicted, 1e-3), 1.0 / (double)(m->steps + 1));
 
-	for (int i = 0; i < N; i++)
-		m->theta[i] = m->prior[i] *= f;
+	latency_assume_slow(m, f);
 }
 
 static void accumulate(struct latency *m, const double x[N], double y, double weight, int window)
@@ -221,7 +224,9 @@ void latency_learn(struct latency *m, const struct latency_step *s, uint64_t dur
 		y = fmin(fmax(y, predicted / surprise_max), predicted * surprise_max);
 	double off = fabs(y - predicted) / y;
 	m->error += (m->steps ? error_gain : 1) * (fmin(off, 1) - m->error);
-	accumulate(m, x, y, 1 / (0.1 + predicted), s->prefill > 0);
+	/* The first predictions are guesses: one far too low must not give its step the weight of a short one. */
+	double weigh_as = m->steps < WARM_STEPS ? fmax(predicted, y) : predicted;
+	accumulate(m, x, y, 1 / (0.1 + weigh_as), s->prefill > 0);
 	m->steps++;
 	if (off > refit_error || m->steps <= WARM_STEPS || m->steps % FIT_EVERY == 0)
 		fit(m);
@@ -294,9 +299,11 @@ void latency_gather_begin(struct latency *fleet, const struct latency *like)
 
 	memcpy(theta, fleet->theta, sizeof theta);
 	bool is_new = fleet->steps == 0;
-	*fleet = (struct latency){.capacity = like->capacity};
-	memcpy(fleet->prior, like->prior, sizeof fleet->prior);
+	*fleet = (struct latency){.capacity = like->capacity, .slow = like->slow};
 	memcpy(fleet->theta, is_new ? like->theta : theta, sizeof theta);
+	/* Not what the machines lean on, which is this very model. */
+	for (int i = 0; i < N; i++)
+		fleet->prior[i] = prior[i] * fleet->slow;
 }
 
 void latency_gather(struct latency *fleet, const struct latency *m, double speed)

@@ -10,9 +10,11 @@
  * Values differ by orders of magnitude between machines, so nothing is tabulated.
  *
  * Least squares over two exponential windows, one of steps with prefill and one without: thousands of decode steps must
- * not wash out what is known of prefill. Weighted by 1/t, so that the short steps count too. A faint prior, scaled by
- * the first steps, decides what the steps seen leave open; it also bounds the condition of the system. A surprise is
- * clipped to three times the prediction either way: a neighbour that takes the CPU for a second must not change the model.
+ * not wash out what is known of prefill. Weighted by 1/t, so that the short steps count too. A prior decides what the steps
+ * seen leave open and bounds the condition of the system: it weighs a ten-thousandth of what was seen of a term, and a trifle
+ * in the machine's own unit of time where nothing was, so that a machine a hundred times slower learns as fast. A surprise
+ * is clipped to three times the prediction either way: a neighbour that takes the CPU for a second must not change the
+ * model.
  * (Recursive least squares with its terms clamped was tried: after a clamp its covariance claims a certainty it does not
  * have, and it stops learning ten times off.)
  *
@@ -37,6 +39,7 @@ struct latency {
 	double xx[2][LATENCY_TERMS][LATENCY_TERMS],
 		xy[2][LATENCY_TERMS]; /* sums over the windows; private, as all here */
 	double theta[LATENCY_TERMS], prior[LATENCY_TERMS];
+	double slow; /* the first steps against the machine of the prior: the unit of its times */
 	double error; /* smoothed |measured - predicted| / measured */
 	double capacity; /* C */
 	uint64_t steps;

@@ -9,21 +9,35 @@ static const double gain = 0.05, slack_us = 5000, slack_part = 0.25, bias_max = 
 static const double miss_usual = 0.35;
 enum { KNOWN = 8 };
 
-void calibration_add(struct calibration *c, double predicted_us, double actual_us)
+void calibration_add(struct calibration *c, double model_us, double told_us, double actual_us)
 {
-	double off = fabs(actual_us - predicted_us), most = fmax(actual_us, predicted_us);
+	double off = fabs(actual_us - told_us), most = fmax(actual_us, told_us);
 	uint32_t bin = 0;
 
-	while (actual_us > edges[bin] * predicted_us)
+	while (actual_us > edges[bin] * told_us)
 		bin++;
 	c->bins[bin]++;
 	c->count++;
 	c->within += off <= fmax(slack_us, slack_part * actual_us);
 	double g = fmax(gain, 1.0 / (double)c->count);
 	/* One outlier (a worker that stood still) counts as four times its prediction at most. */
-	c->actual_us += g * (fmin(actual_us, bias_max * predicted_us + slack_us) - c->actual_us);
-	c->predicted_us += g * (predicted_us - c->predicted_us);
+	c->actual_us += g * (fmin(actual_us, bias_max * model_us + slack_us) - c->actual_us);
+	c->predicted_us += g * (model_us - c->predicted_us);
 	c->miss += g * ((off <= slack_us ? 0 : off / most) - c->miss);
+}
+
+void calibration_cached(struct calibration *c, uint32_t expected, uint32_t actual, uint32_t block_size)
+{
+	double beyond = fmin(fmax((double)actual - expected, -(double)block_size), block_size);
+
+	c->cached_predicted += expected;
+	c->cached_actual += actual;
+	c->tail += gain * (beyond - c->tail);
+}
+
+uint32_t calibration_tail(const struct calibration *c)
+{
+	return c->tail > 0 ? (uint32_t)c->tail : 0;
 }
 
 double calibration_bias(const struct calibration *c)
@@ -47,8 +61,10 @@ double calibration_edge(uint32_t bin)
 
 void calibration_print(const struct calibration *c, struct buf *out)
 {
-	buf_printf(out, "predictions=%llu within=%.3f bias=%.3f trust=%.2f ratio:", (unsigned long long)c->count,
-		c->count ? (double)c->within / (double)c->count : 0, calibration_bias(c), calibration_trust(c));
+	buf_printf(out,
+		"predictions=%llu within=%.3f bias=%.3f trust=%.2f tail=%u ratio:", (unsigned long long)c->count,
+		c->count ? (double)c->within / (double)c->count : 0, calibration_bias(c), calibration_trust(c),
+		calibration_tail(c));
 	for (uint32_t i = 0; i < CALIBRATION_BINS; i++)
 		buf_printf(out, " %llu", (unsigned long long)c->bins[i]);
 }

@@ -1,5 +1,6 @@
 /* calibration.h - do predictions come true? Per worker: actual time to the first token, from dispatch, against the
- * predicted one; a histogram of their ratio, the bias, and how far the worker's predictions can be trusted.
+ * model's (its bias, and how far it can be trusted) and against what was told (the model's with the bias taken out: a
+ * histogram of the ratio); and cached tokens against what was known of the cache.
  *
  * Thread: one owner. The state is this struct. Source of the idea of trust: a worker that says it is fast and is not must
  * lose, whatever it reports. */
@@ -14,12 +15,18 @@ enum { CALIBRATION_BINS = 9 };
 struct calibration {
 	uint64_t count, within; /* within: off by at most a quarter, or 5 ms */
 	uint64_t bins[CALIBRATION_BINS]; /* actual / predicted: < 1/4, 1/2, 3/4, 0.9, <= 1.1, 1.33, 2, 4, more */
-	double actual_us, predicted_us; /* smoothed sums */
+	double actual_us, predicted_us; /* smoothed; the model's */
 	double miss; /* smoothed |actual - predicted| / max of both, in 0..1 */
+	double tail; /* smoothed: cached tokens beyond the whole blocks that were known */
 	uint64_t cached_predicted, cached_actual; /* prompt tokens */
 };
 
-void calibration_add(struct calibration *c, double predicted_us, double actual_us);
+/* model_us > 0; told_us: model_us with the bias of that time. */
+void calibration_add(struct calibration *c, double model_us, double told_us, double actual_us);
+/* So many prompt tokens were cached; so many were expected, in blocks of block_size. */
+void calibration_cached(struct calibration *c, uint32_t expected, uint32_t actual, uint32_t block_size);
+/* Tokens that this worker finds beyond the whole blocks known to be there, in the mean (engines that reuse by the token). */
+uint32_t calibration_tail(const struct calibration *c);
 /* Actual against predicted, 1/4 to 4; 1 while little is known. */
 double calibration_bias(const struct calibration *c);
 /* 1: predictions come true within their usual scatter; down to 0.2. */

@@ -88,7 +88,7 @@ static void weigh(const struct common *k, const struct route_candidate *c, struc
 {
 	const struct latency_step b = beside(c);
 	uint64_t queued = c->queued_tokens - c->step_tokens, uncached = route_uncached(k->s, c, k->r);
-	double wait = latency_drain_us(c->latency, queued, &b, c->batch_tokens) * c->pace;
+	double wait = latency_drain_us(c->latency, queued, &b, c->batch_tokens) * c->pace * c->bias;
 	double own = latency_drain_us(k->s->fleet, queued + uncached, &b, c->batch_tokens) -
 		     latency_drain_us(k->s->fleet, queued, &b, c->batch_tokens);
 	double growth = latency_context_us(c->latency, c->context, k->r->prompt_tokens) * c->pace * k->answer;
@@ -99,7 +99,7 @@ static void weigh(const struct common *k, const struct route_candidate *c, struc
 		.worker = c->worker,
 		.overlap = c->overlap_soon,
 		.wait_us = (float)(c->remaining_us + wait),
-		.own_us = (float)(own * c->speed),
+		.own_us = (float)(own * c->speed * c->bias),
 		.others_us = (float)(k->fading * (c->decoding + c->queued) * growth +
 				     k->room * excess * (own * c->speed + growth)),
 	};
@@ -124,6 +124,7 @@ static uint32_t pick(const struct route_snapshot *s, const struct route_request 
 	uint32_t at = route_pick_tie(totals, s->len, ret->considered[0].total * ft_tie_part, s->random, &ties);
 	weigh(&k, &s->v[at], &t);
 	ret->predicted_us = t.wait_us + t.own_us;
+	ret->model_us = (t.wait_us + t.own_us) / s->v[at].bias;
 	ret->score = t.total;
 	ret->reason = ties > 1 ? "among those of least cost, by chance" : "least cost";
 	return at;

@@ -95,7 +95,7 @@ uint32_t route_pick(const struct route_policy *policy, const struct route_snapsh
 {
 	ASSERT(snapshot->len);
 	ret->reason = "";
-	ret->score = ret->score_second = ret->predicted_us = 0;
+	ret->score = ret->score_second = ret->predicted_us = ret->model_us = 0;
 	ret->considered_len = 0;
 	uint32_t at = policy->pick(snapshot, request, ret);
 	ASSERT(at < snapshot->len);

@@ -27,6 +27,7 @@ struct route_candidate {
 	/* Leading blocks of this prompt that are there, by its events (each tier counts from the first block, what faster
 	 * tiers hold included), and those that will be: prompts sent there before bring them. */
 	uint32_t overlap[ROUTE_TIERS], overlap_soon;
+	uint32_t tail; /* tokens it usually finds beyond the blocks known to be there */
 
 	uint32_t outstanding; /* our requests there that have not ended */
 	uint32_t others; /* requests there by its last report that are not ours */
@@ -42,7 +43,8 @@ struct route_candidate {
 
 	double remaining_us; /* predicted: until its running step ends */
 	const struct latency *latency;
-	double pace; /* its own clock against its reports, and its answers against predictions; 1: as predicted */
+	double pace; /* its own clock against its reports; 1: as it says */
+	double bias; /* its answers against predictions; 1: as predicted */
 	double speed; /* its time for a unit of prefill against the mean worker's; 1: as all; 2: takes twice as long */
 	double speed_damped; /* speed^0.2 */
 	double trust; /* 1: predictions come true; towards 0: they do not */
@@ -98,6 +100,7 @@ struct route_choice {
 	uint32_t overlap_blocks; /* there or on the way there */
 	uint64_t queued_tokens;
 	double predicted_us; /* to the first token, from dispatch; 0: not predicted */
+	double model_us; /* the same before the worker's bias was taken out */
 	double score, score_second; /* second: the best one not chosen */
 	uint32_t considered_len;
 	struct route_terms considered[ROUTE_CONSIDERED_MAX]; /* the best, best first */
@@ -107,7 +110,7 @@ struct route_choice {
 static inline uint32_t route_uncached(
 	const struct route_snapshot *s, const struct route_candidate *c, const struct route_request *r)
 {
-	uint64_t cached = (uint64_t)c->overlap_soon * s->block_size;
+	uint64_t cached = (uint64_t)c->overlap_soon * s->block_size + c->tail;
 	return cached < r->prompt_tokens ? r->prompt_tokens - (uint32_t)cached : 1;
 }
 

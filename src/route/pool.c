@@ -220,8 +220,9 @@ void pool_first_token(struct pool *p, struct pool_ticket *t)
 		return;
 	t->first_us = env_now_us(p->env);
 	worker_decodes(t->worker, t);
-	if (t->choice.predicted_us > 0)
-		calibration_add(&t->worker->calibration, t->choice.predicted_us, (double)(t->first_us - t->ready_us));
+	if (t->choice.model_us > 0)
+		calibration_add(&t->worker->calibration, t->choice.model_us, t->choice.predicted_us,
+			(double)(t->first_us - t->ready_us));
 	pool_wake(p);
 }
 
@@ -240,8 +241,8 @@ static void learn_outcome(struct pool *p, const struct pool_ticket *t)
 		p->answer_tokens += answer_gain * (o->generated - p->answer_tokens);
 	if (!t->first_us)
 		return;
-	t->worker->calibration.cached_predicted += t->request.prompt_tokens - t->uncached;
-	t->worker->calibration.cached_actual += o->cached_tokens;
+	uint32_t known = (uint32_t)MIN((uint64_t)t->choice.overlap_blocks * p->block_size, t->request.prompt_tokens);
+	calibration_cached(&t->worker->calibration, known, o->cached_tokens, p->block_size);
 }
 
 static void count_ended(struct pool *p)

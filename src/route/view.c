@@ -120,7 +120,9 @@ static void add(struct pool *p, struct pool_worker *w, const struct route_reques
 	add_load(p, w, c, now_us);
 	c->decode_blocks = p->config.policy->counts_blocks ? worker_blocks_with(p, w, r) : 0;
 	c->latency = &w->latency;
-	c->pace = worker_pace(w) * calibration_bias(&w->calibration);
+	c->pace = worker_pace(w);
+	c->bias = calibration_bias(&w->calibration);
+	c->tail = calibration_tail(&w->calibration);
 	c->speed = w->speed;
 	c->speed_damped = w->speed_damped;
 	c->trust = calibration_trust(&w->calibration);

@@ -275,7 +275,8 @@ double worker_pace(const struct pool_worker *w)
 	return fmin(fmax(clock, 1 / pace_max), pace_max);
 }
 
-/* The next step begins at at_us: decodes for those that decode, and prefill up to the batch. */
+/* The next step begins at at_us: decodes for those that decode, and prefill up to the batch, if its worker has not said
+ * itself what the step holds. */
 static void begin_step(struct pool_worker *w, uint64_t at_us)
 {
 	uint32_t decodes = w->decoding + w->others_running, batch = batch_of(w);
@@ -287,6 +288,10 @@ static void begin_step(struct pool_worker *w, uint64_t at_us)
 		.context = worker_context(w),
 		.used = w->report.cells_used,
 	};
+	if (at_us == w->reported_us && w->report.next_prefill_tokens + w->report.next_decode_tokens) {
+		w->step.prefill = (uint32_t)MIN(w->report.next_prefill_tokens, queued);
+		w->step.decodes = w->report.next_decode_tokens;
+	}
 	w->step_start_us = at_us;
 	double us = latency_step_us(&w->latency, &w->step) * worker_pace(w);
 	w->step_end_us = us > 0 ? at_us + (uint64_t)us : 0;
