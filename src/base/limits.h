@@ -38,7 +38,8 @@ enum {
 	TEXT_STACK_BYTES = 64 * 1024 * 1024, /* of each thread of the text pool; only touched pages cost memory */
 	TEXT_RUN_MAX =
 		16 * 1024, /* characters of one class in a row before a cut; 320 bytes of stack each, worst known */
-	TEXT_CACHE_BYTES_MAX = 64 * 1024 * 1024, /* tokenized segments of prompts; the least recently used goes */
+	TEXT_CACHE_BYTES_MAX =
+		8 * 1024 * 1024, /* tokenized segments of chat prompts, the default; the least recently used goes */
 
 	WORKERS_MAX = 1024, /* known to one frontend */
 	WORKER_SILENT_MS = 60 * 1000, /* with requests to answer; then it is given up. A step takes a second at most */

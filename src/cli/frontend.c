@@ -90,6 +90,13 @@ static const struct flag flags_table[] = {
 		 .max = 256,
 		 .help = "threads that render templates and tokenize; 0 picks by the number of cores"},
 		.arg = "N"},
+	{.key = {.name = "text-cache-bytes",
+		 .type = CONFIG_BYTES,
+		 .def = "8MiB",
+		 .min = 65536,
+		 .max = 17179869184,
+		 .help = "memory of each model for tokenized pieces of chat prompts; the least recently used go first"},
+		.arg = "SIZE"},
 	{.key = {.name = "queue-len-max",
 		 .type = CONFIG_UINT,
 		 .unit = "requests",
@@ -218,6 +225,7 @@ static void options_get(const struct flags *f, struct frontend_main_options *o)
 	o->secret_file = flags_str(f, "secret-file");
 	o->chat_template_file = flags_str(f, "chat-template-file");
 	o->text_threads = (uint32_t)flags_uint(f, "text-threads");
+	o->config.text_cache_bytes_max = flags_bytes(f, "text-cache-bytes");
 	o->drain_us = flags_duration_us(f, "drain-timeout");
 	o->min_workers = (uint32_t)flags_uint(f, "min-workers");
 	o->status_fd = (int)flags_int(f, "status-fd");

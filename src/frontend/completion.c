@@ -34,6 +34,7 @@ static void completion_free(struct completion *c)
 		model_unuse(c->model);
 	list_del(&c->link);
 	list_del(&c->dirty_link);
+	buf_done(&c->body);
 	buf_done(&c->head);
 	arena_done(&c->parse_arena);
 	arena_done(&c->arena);
@@ -160,6 +161,7 @@ static void after_parse(struct completion *c)
 {
 	struct api_error e = {0};
 
+	buf_done(&c->body); /* what is needed of it has been copied */
 	if (c->error.status) {
 		completion_fail(c, &c->error);
 		return;
@@ -348,20 +350,6 @@ static bool is_traceparent(const char *s)
 	       s[52] == '-';
 }
 
-static int keep_body(struct completion *c)
-{
-	size_t len;
-	const char *body = http_body(c->x, &len);
-
-	c->body = body;
-	c->body_len = len;
-	if (len <= COMPLETION_INLINE_BYTES)
-		return 0;
-	/* The exchange and its body go when the client leaves, a text thread may still read then. */
-	c->body = arena_strndup(&c->parse_arena, body, len);
-	return c->body ? 0 : -ENOMEM;
-}
-
 static void bufs_init(struct completion *c)
 {
 	buf_init(&c->head, 4096);
@@ -393,12 +381,12 @@ void completion_start(struct frontend *fe, struct http_exchange *x, enum api_kin
 		memcpy(c->traceparent, http_header(x, "traceparent"), 56);
 	snprintf(c->id, sizeof c->id, "%s-%016llx%08x", kind == API_CHAT ? "chatcmpl" : "cmpl",
 		(unsigned long long)env_rand(fe->env), (unsigned)(env_rand(fe->env) >> 32));
+	/* A text thread may still read it when the client and its exchange are gone. */
+	http_body_take(x, &c->body);
+	fe->body_bytes += c->body.len;
 	if (demands_read(&c->demands, fe, x, &c->arena, &e) < 0) {
 		completion_fail(c, &e);
-	} else if (keep_body(c) < 0) {
-		api_error_set(&e, 500, NULL, NULL, "out of memory");
-		completion_fail(c, &e);
-	} else if (c->body_len > COMPLETION_INLINE_BYTES) {
+	} else if (c->body.len > COMPLETION_INLINE_BYTES) {
 		start_job(c);
 	} else {
 		prompt_parse(c);

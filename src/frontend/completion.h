@@ -96,8 +96,7 @@ struct completion {
 	struct model *model;
 	struct arena arena; /* what lives as long as the request */
 	struct arena parse_arena; /* the JSON tree, until the prompt is tokens */
-	const char *body;
-	size_t body_len;
+	struct buf body; /* until it is parsed */
 	struct api_request req;
 	struct demands demands;
 	struct api_error error; /* of the job */

@@ -4,6 +4,7 @@
 #include "frontend/index_check.h"
 #include "kv/hash.h"
 
+#include <malloc.h>
 #include <stdio.h>
 
 enum {
@@ -11,7 +12,9 @@ enum {
 	WAITING_MAX = 1024,
 	WAIT_MS_MAX = 30 * 1000,
 	DRAIN_LOOK_US = 5000,
-	WATCH_US = 5 * 1000 * 1000
+	WATCH_US = 5 * 1000 * 1000,
+	TRIM_AFTER_BYTES = 4 * 1024 * 1024, /* of bodies */
+	TRIM_PAD_BYTES = 256 * 1024,
 };
 
 static void on_drain_timer(void *ctx);
@@ -162,11 +165,40 @@ void frontend_destroy(struct frontend *fe)
 
 /* watching */
 
+/* Off the loop: it walks the heap, some milliseconds after a burst. */
+static void trim_work(struct env_job *job)
+{
+	(void)job;
+	malloc_trim(TRIM_PAD_BYTES);
+}
+
+static void trim_done(struct env_job *job)
+{
+	struct frontend *fe = CONTAINER_OF(job, struct frontend, trim_job);
+
+	fe->trimming = false;
+	fe->jobs--;
+}
+
+/* What a burst of long prompts took lies in holes of the heap, which the allocator does not give back by itself. */
+static void give_memory_back(struct frontend *fe)
+{
+	if (fe->trimming || fe->body_bytes < TRIM_AFTER_BYTES)
+		return;
+	fe->trim_job = (struct env_job){.work = trim_work, .done = trim_done};
+	if (env_offload(fe->env, ENV_POOL_TEXT, &fe->trim_job) < 0)
+		return;
+	fe->body_bytes = 0;
+	fe->trimming = true;
+	fe->jobs++;
+}
+
 static void on_watch_timer(void *ctx)
 {
 	struct frontend *fe = ctx;
 
 	list_foreach_safe(it, &fe->backends) backend_watch(list_entry(it, struct backend, link));
+	give_memory_back(fe);
 	env_timer_set_in(fe->env, &fe->watch_timer, WATCH_US);
 }
 

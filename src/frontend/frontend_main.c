@@ -5,6 +5,7 @@
 #include "frontend/keys.h"
 #include "net/loop.h"
 
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { TEXT_THREADS_MAX = 8, FILE_BYTES_MAX = 1024 * 1024, DRAIN_US = 30 * 1000 * 1000 };
+enum { TEXT_THREADS_MAX = 8, FILE_BYTES_MAX = 1024 * 1024, DRAIN_US = 30 * 1000 * 1000, ARENAS_MAX = 2 };
 
 struct process {
 	const struct frontend_main_options *options;
@@ -140,6 +141,15 @@ static void fit_conns(struct http_limits *limits)
 		limits->conns_max = (uint32_t)most;
 }
 
+/* Prompts come in bursts. What they took goes back to the system when they are through, instead of staying in an arena
+ * for each text thread; blocks of a MiB and more are mapped on their own. */
+static void tune_memory(void)
+{
+	mallopt(M_ARENA_MAX, ARENAS_MAX);
+	mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
+}
+
 static int start(struct process *p, struct err *err)
 {
 	const struct frontend_main_options *o = p->options;
@@ -150,6 +160,7 @@ static int start(struct process *p, struct err *err)
 
 	if (o->die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return err_set_errno(err, -errno, "could not ask to end with the supervisor");
+	tune_memory();
 	fit_conns(&p->config.http);
 	int r = read_files(p, err);
 	if (r < 0)

@@ -93,6 +93,9 @@ struct frontend {
 	uint32_t ready_workers;
 	void (*on_ready)(void *ctx);
 	void *ready_ctx;
+	uint64_t body_bytes; /* taken in since memory was last given back */
+	struct env_job trim_job;
+	bool trimming;
 	/* Empty between two calls of a completion; shared by all, so that they stay in the cache. */
 	struct {
 		struct buf out, piece, clean;

@@ -148,6 +148,7 @@ static void on_load(struct env_job *job)
 	const struct chat_template_params params = {
 		.source = m->fe->config.chat_template,
 		.user_specials = m->fe->config.user_specials,
+		.cache_bytes_max = m->fe->config.text_cache_bytes_max,
 	};
 
 	if (tokenizer_load(&m->tokenizer, m->spec, &m->load_err) < 0)

@@ -7,7 +7,7 @@
 
 void prompt_parse(struct completion *c)
 {
-	api_request_parse(&c->req, c->req.kind, c->body, c->body_len, &c->parse_arena, &c->error);
+	api_request_parse(&c->req, c->req.kind, buf_str(&c->body), c->body.len, &c->parse_arena, &c->error);
 }
 
 static void out_of_memory(struct completion *c)

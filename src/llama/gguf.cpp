@@ -77,7 +77,7 @@ struct reader {
 struct header {
 	uint64_t tensors = 0, data_begin = 0, data_end = 0, alignment = ALIGNMENT_DEFAULT, splits = 1;
 	std::string arch;
-	uint64_t vocab_hash = 0;
+	uint64_t vocab_hash = 0, vocab_tokens = 0, eos_token = UINT32_MAX;
 };
 
 int open_mapped(const char *path, mapped &ret, struct err *err)
@@ -166,6 +166,10 @@ int read_pairs(reader &r, uint64_t count, const char *path, header &h, struct er
 			h.arch.assign(reinterpret_cast<const char *>(r.data + value + 8), r.pos - value - 8);
 		if (key == "general.alignment")
 			h.alignment = integer_value(r.data + value, type);
+		if (key == "tokenizer.ggml.tokens" && type == GGUF_ARRAY)
+			h.vocab_tokens = integer_value(r.data + value + 4, 10); /* behind the items' type, a u64 */
+		if (key == "tokenizer.ggml.eos_token_id")
+			h.eos_token = integer_value(r.data + value, type);
 		if (key == "split.count")
 			h.splits = integer_value(r.data + value, type);
 	}
@@ -337,6 +341,8 @@ int ll_file_check(const char *path, bool want_weights, struct ll_file_facts *ret
 		facts.file_bytes = m.len;
 		facts.tensor_count = h.tensors;
 		facts.vocab_hash = h.vocab_hash;
+		facts.vocab_tokens = h.vocab_tokens < UINT32_MAX ? (uint32_t)h.vocab_tokens : 0;
+		facts.eos_token = h.eos_token < h.vocab_tokens ? (uint32_t)h.eos_token : UINT32_MAX;
 		facts.fingerprint = fingerprint_of(m, h, 0);
 		if (h.splits > 1)
 			code = check_splits(path, h.splits, &facts, err);

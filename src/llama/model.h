@@ -35,6 +35,8 @@ struct ll_file_facts {
 	/* XXH3 of the vocabulary, merges, special tokens, pre-tokenizer and chat template alone: equal for all
 	 * quantizations of one model. */
 	uint64_t vocab_hash;
+	uint32_t vocab_tokens; /* 0: it has none */
+	uint32_t eos_token; /* UINT32_MAX: it does not say */
 };
 /* Is path a whole GGUF file of an architecture this build knows? Refuses with the cause: missing, not GGUF, another
  * version, cut short (with how much is there and how much there should be), unknown architecture. -ENOENT, -EACCES,

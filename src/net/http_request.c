@@ -357,3 +357,9 @@ const char *http_body(const struct http_exchange *x, size_t *ret_len)
 		*ret_len = x->body.len;
 	return buf_str(&x->body);
 }
+
+void http_body_take(struct http_exchange *x, struct buf *ret)
+{
+	*ret = x->body;
+	buf_init(&x->body, ret->len_max);
+}

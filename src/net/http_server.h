@@ -8,6 +8,7 @@
 #ifndef STATOR_NET_HTTP_SERVER_H
 #define STATOR_NET_HTTP_SERVER_H
 
+#include "base/buf.h"
 #include "base/env.h"
 
 struct http_server;
@@ -55,6 +56,8 @@ const char *http_method(const struct http_exchange *x); /* "GET" */
 const char *http_path(const struct http_exchange *x); /* without the query, percent-decoded */
 const char *http_query(const struct http_exchange *x); /* after '?', "" when none */
 const char *http_header(const struct http_exchange *x, const char *name); /* NULL when absent; name in lower case */
+/* Take the body out of the exchange: ret (done or empty before) owns it now, http_body is empty. */
+void http_body_take(struct http_exchange *x, struct buf *ret);
 const char *http_body(const struct http_exchange *x, size_t *ret_len); /* NUL follows */
 const char *http_peer(const struct http_exchange *x);
 

@@ -1,6 +1,7 @@
 #include "worker/worker_engines.h"
 #include "engine/llama.h"
 #include "engine/mock.h"
+#include "llama/model.h"
 #include "text/tokenizer.h"
 
 #include <stdio.h>
@@ -31,6 +32,20 @@ static int create_llama(struct engine **ret, const struct worker_options *o, boo
 	return llama_engine_create(ret, &c, err);
 }
 
+/* Ids are all the mock needs of a vocabulary, and the file's header tells them in a few milliseconds. */
+static bool take_header(struct mock_config *c, const char *model)
+{
+	struct ll_file_facts f;
+
+	if (ll_file_check(model, false, &f, NULL) < 0 || !f.vocab_tokens || f.eos_token == UINT32_MAX)
+		return false;
+	c->tokenizer_hash = f.vocab_hash;
+	c->vocab = f.vocab_tokens;
+	c->eog_token = f.eos_token;
+	snprintf(c->tokenizer, sizeof c->tokenizer, "%s", model);
+	return true;
+}
+
 /* The mock talks in the ids of a real vocabulary when it is given one, else in bytes. */
 static int take_vocabulary(struct mock_config *c, const char *model, struct err *err)
 {
@@ -38,6 +53,8 @@ static int take_vocabulary(struct mock_config *c, const char *model, struct err 
 	bool is_file = len > 5 && !strcmp(model + len - 5, ".gguf");
 	struct tokenizer *t;
 
+	if (is_file && take_header(c, model))
+		return 0;
 	int r = tokenizer_load(&t, is_file ? model : "byte", err);
 	if (r < 0)
 		return r;
