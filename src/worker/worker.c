@@ -143,7 +143,8 @@ void worker_fill_card(const struct worker *w, struct msg_card *ret)
 
 /* ---- steps ---- */
 
-static void start_step(struct worker *w);
+static bool compose_step(struct worker *w);
+static void run_batch(struct worker *w);
 static void go_on_draining(struct worker *w);
 
 static bool is_out(const struct worker *w)
@@ -172,8 +173,9 @@ static void send_step(struct worker *w, uint64_t duration_us, uint64_t began_us)
 		w->config.on_step(w->config.ctx, &m, began_us);
 }
 
-/* The engine has computed the batch, and its time has passed. The next one is on its way before anything is written: the
- * engine's cores do not wait for system calls, and the report can say what runs now. */
+/* The engine has computed the batch, and its time has passed. The next one is composed before anything is written, so that
+ * the report can say what runs now and all leaves in one write; and begins after, so that its threads do not take the cores
+ * from those who pass these tokens on (docs/decisions.md). */
 static void finish_step(struct worker *w)
 {
 	uint64_t duration_us = sched_result(w->sched)->duration_us, began_us = w->step_began_us;
@@ -182,8 +184,7 @@ static void finish_step(struct worker *w)
 
 	w->steps++;
 	empty_outbox(w); /* before the next batch: the tokens' details lie in this one's result */
-	if (r == 0)
-		start_step(w);
+	bool more = r == 0 && compose_step(w);
 	worker_tell_changes(w);
 	send_step(w, duration_us, began_us);
 	list_foreach(it, &w->peers)
@@ -193,6 +194,8 @@ static void finish_step(struct worker *w)
 			peer_snapshot_pump(p);
 	}
 	flush_peers(w);
+	if (more)
+		run_batch(w);
 	if (r < 0)
 		fail(w, &err);
 	go_on_draining(w);
@@ -287,17 +290,15 @@ void worker_drain(struct worker *w, uint64_t time_left_ms)
 	worker_kick(w);
 }
 
-/* Compose and run the next batch. What this has to say is written by the caller's flush. */
-static void start_step(struct worker *w)
+/* Compose the next batch, and pass on what ended by that. False: there is none. */
+static bool compose_step(struct worker *w)
 {
-	if (is_out(w))
-		return;
 	const struct engine_batch *b = sched_compose(w->sched, env_now_us(w->env));
+
 	empty_outbox(w);
-	if (b)
-		run_batch(w);
-	else if (sched_broken(w->sched))
+	if (!b && sched_broken(w->sched))
 		fail(w, &(struct err){-ENOMEM, "the worker is out of memory"});
+	return b != NULL;
 }
 
 static void on_kick(void *ctx)
@@ -305,8 +306,10 @@ static void on_kick(void *ctx)
 	struct worker *w = ctx;
 
 	empty_outbox(w);
-	start_step(w);
+	bool more = !is_out(w) && compose_step(w);
 	flush_peers(w);
+	if (more)
+		run_batch(w);
 	go_on_draining(w);
 }
 
