@@ -12,6 +12,7 @@
 #include "net/loop.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -440,6 +441,9 @@ static enum exit_status supervise(struct serve *s)
 	terminal_look(&config);
 	if (!s->json)
 		dprintf(STDOUT_FILENO, "stator %s: %s\n\n", STATOR_VERSION, s->deployment.title);
+	/* The loop puts back what it finds: when all processes have ended, one Ctrl-C more, while the rest is put away, changes
+	 * nothing. Children are not touched by it: the loop's handler stands when they are started. */
+	signal(SIGINT, SIG_IGN);
 	int end = supervisor_run(&config, &err);
 	if (end == SUPERVISOR_FAILED) /* "stator logs" can still show them */
 		runtime_dir_leave(&s->dir);
