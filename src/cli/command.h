@@ -24,8 +24,6 @@ extern const struct command command_serve, command_run, command_chat, command_wo
 	command_sim, command_bench, command_help, command_completion, command_man;
 extern const struct command command_diagnose, command_logs, command_doctor, command_explain, command_debug;
 
-extern const struct command command_diagnose, command_logs;
-
 /* All commands in the order of the help, and their number. */
 const struct command *const *commands_all(size_t *ret_count);
 /* The tables alone, as config/flags.h prints them. Constant after the first call. */

@@ -85,6 +85,8 @@ struct planner {
 	struct plan plan;
 	struct plan_options options;
 	bool planned;
+	char *meant; /* the graph as it was probably meant, when its indentation was lost; owned */
+	bool restored; /* text is that, and not the file's */
 };
 
 static int read_file(struct buf *ret, const char *file, struct err *err)
@@ -115,9 +117,37 @@ static int graph_read(
 	int r = graph_parse(ret, file, text, len, &options, &diags, err);
 	diags_print(&diags, DIAG_NOTICE, &said);
 	fputs(buf_str(&said), stderr);
+	for (uint32_t i = 0; i < diags.len && r < 0 && diags.errors == 1 && !x->meant; i++)
+		if (diags.items[i].severity == DIAG_ERROR && diags.items[i].detail)
+			x->meant = strdup(diags.items[i].detail);
 	buf_done(&said);
 	diags_done(&diags);
 	return r;
+}
+
+/* A graph that lost its indentation is also a part of one: its workers have no model. */
+static void add_models(struct buf *out, const char *text, const char *model)
+{
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+		buf_add(out, text, len);
+		buf_add_byte(out, '\n');
+		if (*text != ' ' && len > 7 && !memcmp(text + len - 7, "Worker:", 7))
+			buf_printf(out, "  model: \"%s\"\n", model ? model : "unknown");
+		text += len + (text[len] == '\n');
+	}
+}
+
+/* Go on with what was probably meant, so that its other mistakes are told as well. */
+static int graph_restore(struct planner *x, struct err *err)
+{
+	buf_reset(&x->text);
+	add_models(&x->text, x->meant, flags_str(x->flags, "model"));
+	x->restored = true;
+	fputs("stator plan: the rest is said of that, with its own line numbers; correct the file first\n", stderr);
+	const char *name = arena_printf(&x->gather.arena, "%s (as meant)", x->file);
+	return name ? graph_read(x, name, buf_str(&x->text), x->text.len, &x->graph, err)
+		    : err_set(err, -ENOMEM, "out of memory");
 }
 
 /* One method, "awq" or "awq=MODEL". */
@@ -350,19 +380,23 @@ static enum exit_status plan_run(const struct flags *flags)
 	gather_init(&x.gather);
 	buf_init(&x.text, YAML_BYTES_MAX + 1);
 	if ((r = read_file(&x.text, x.file, &err)) == 0 &&
-		(r = graph_read(&x, x.file, buf_str(&x.text), x.text.len, &x.graph, &err)) == 0 &&
+		((r = graph_read(&x, x.file, buf_str(&x.text), x.text.len, &x.graph, &err)) == 0 ||
+			(x.meant && (r = graph_restore(&x, &err)) == 0)) &&
 		(r = plan_all(&x, &err)) == 0)
 		r = outputs(&x, &status, &err);
 	if (r < 0) {
 		command_complain("plan", "%s", err.msg);
 		status = EXIT_USAGE;
 	}
+	if (x.restored)
+		status = EXIT_USAGE; /* the file itself cannot be read */
 	if (x.planned) {
 		plan_options_done(&x.options);
 		plan_done(&x.plan);
 	}
 	graph_destroy(x.graph);
 	buf_done(&x.text);
+	free(x.meant);
 	gather_done(&x.gather);
 	return status;
 }

@@ -21,6 +21,8 @@ static void check_dtype(struct plan *p, const struct plan_service *s, const stru
 	const char *asked = automatic ? (m && *m->dtype ? m->dtype : "auto") : s->dtype;
 	struct rule_answer a;
 
+	if (automatic && !m)
+		return; /* nobody knows what the files have */
 	rule_dtype(&a, plan_rules_of(s), card->capability, asked, !automatic, m ? m->architecture : NULL);
 	if (a.verdict == RULE_NO)
 		findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "dtype", &s->pos[PLAN_DTYPE],

@@ -52,7 +52,11 @@ const char *plan_cards_text(const struct plan *p, char *ret, size_t cap)
 	const struct gpu_inventory *inv = p->input.inventory;
 	size_t len = 0;
 
-	snprintf(ret, cap, "no GPU");
+	if (inv->count == 0 && inv->host_facts.ram_total)
+		snprintf(ret, cap, "%u cores and %s of RAM, no GPU", inv->host_facts.cores,
+			PLAN_BYTES(inv->host_facts.ram_total));
+	else
+		snprintf(ret, cap, "no GPU");
 	for (uint32_t i = 0; i < inv->count; i++) {
 		const char *name = plan_card_name(&inv->devices[i]);
 		uint32_t count = 0;

@@ -218,7 +218,8 @@ static void options_text(const struct plan_report *r, uint32_t columns, struct b
 	const struct plan_options *o = r->options;
 
 	if (!o->len) {
-		buf_printf(out, "\nNo plan near it fits: %s.\n", o->why);
+		if (!plan_fits(r->asked) && o->main != UINT32_MAX)
+			buf_printf(out, "\nNo plan near it fits: %s.\n", o->why);
 		return;
 	}
 	buf_printf(out, "\n%s\n",
