@@ -179,7 +179,7 @@ static void copy(char *ret, size_t cap, const char *from)
 {
 	size_t n = 0;
 
-	for (; from[n] && n < cap - 1; n++)
+	for (; n < cap - 1 && from[n]; n++)
 		ret[n] = (unsigned char)from[n] < ' ' || from[n] == 127 ? '?' : from[n];
 	ret[n] = '\0';
 }

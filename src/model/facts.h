@@ -85,7 +85,7 @@ uint64_t model_kv_bytes_tp(const struct model_facts *m, enum kv_dtype type, uint
 
 /* Weights as another dtype or quantization would have them: "float16", "bfloat16", "float32", "fp8", "int8", "awq",
  * "gptq" (4 bit; group m->quant_group or 128), "mxfp4", "nvfp4", "q4_k_m", "q8_0"... or NULL: as they are. 0: a name it
- * does not know (model_quant_known tells). Exact for dtypes; see each method's note in docs/reference/models.md. */
+ * does not know (model_quant_known tells). Exact for dtypes; see docs/design/prediction.md. */
 uint64_t model_weight_bytes(const struct model_facts *m, const char *quant);
 bool model_quant_known(const char *quant);
 /* Bytes of these on one GPU of tp, with what every GPU holds whole (norms, biases, replicated KV projections). */

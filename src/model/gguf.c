@@ -516,17 +516,19 @@ int gguf_read_header(struct model_facts *ret, struct gguf_sums *sums, const char
 	struct meta m = {.alignment = 32, .splits = 1};
 	const uint8_t *magic = take(&r, 4);
 
-	if (!magic || memcmp(magic, "GGUF", 4) != 0)
+	if (!magic)
+		return err_set(err, -EINVAL, "\"%s\" is not a GGUF file", path);
+	if (memcmp(magic, "GGUF", 4) != 0)
 		return refuse_magic(path, data, len, err);
 	uint32_t version = (uint32_t)number(&r, 4);
-	if (version != 2 && version != 3)
+	if (!r.cut && version != 2 && version != 3)
 		return err_set(err, -ENOTSUP, "\"%s\" is GGUF version %u, this version reads 2 and 3", path, version);
 	uint64_t tensors = number(&r, 8), pairs = number(&r, 8);
 	int code = read_pairs(&r, pairs, &m, ret, path, err);
 	if (code == 0 && !r.cut && (m.alignment == 0 || m.alignment > 1u << 20))
 		code = err_set(err, -EINVAL, "\"%s\" wants an alignment of %" PRIu64 " bytes", path, m.alignment);
-	if (code == 0)
-		code = read_tensors(&r, tensors, m.alignment, sums, path, err);
+	if (code == 0 && !r.cut)
+		code = read_tensors(&r, tensors, MAX(m.alignment, 1u), sums, path, err);
 	if (code == 0 && r.cut) {
 		err_set(err, -EINVAL, "\"%s\" is cut short: it ends in its header, at byte %" PRIu64, path, len);
 		return err_hint(err, "download it again");

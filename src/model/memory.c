@@ -1,4 +1,5 @@
-/* memory.c - constants measured on this tree's worker (see docs/design/prediction.md). */
+/* memory.c - constants fitted to this tree's worker with the demo model (make bench-memory; docs/benchmarks.md): beside weights
+ * and KV 43.5 MiB, the same at every context: 17 MiB of vocabulary, the rest shared out between buffers and process. */
 #include "model/memory.h"
 
 #include "base/compiler.h"
@@ -6,7 +7,7 @@
 enum {
 	CELLS_ROUND = 256, /* llama.cpp rounds n_ctx up to it */
 	VOCAB_BYTES_TOKEN = 350, /* tables of a BPE vocabulary: 17 MiB of 49,152 tokens */
-	PROCESS_BYTES = 12 * 1024 * 1024, /* program, libraries, run time, buffers */
+	PROCESS_BYTES = 18 * 1024 * 1024, /* 7 MiB of the program, run time, what a first request touches */
 	BATCH = 512,
 };
 
@@ -14,7 +15,9 @@ void llama_memory_predict(struct llama_memory *ret, const struct model_facts *m,
 {
 	uint64_t cells = (ask->context + CELLS_ROUND - 1) / CELLS_ROUND * CELLS_ROUND;
 	uint64_t batch = ask->batch ? ask->batch : BATCH;
-	struct llama_memory p = {.weights = m->weight_bytes};
+	struct llama_memory p = {.weights = m->file_bytes > m->weight_bytes && m->from == MODEL_FROM_GGUF
+						    ? m->file_bytes
+						    : m->weight_bytes};
 
 	p.kv = model_kv_bytes_per_token(m, ask->kv) * cells; /* all cells are touched when the cache is made */
 	p.vocab = (uint64_t)m->vocab * VOCAB_BYTES_TOKEN;

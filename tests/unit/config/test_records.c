@@ -1,11 +1,8 @@
+#include "../lib/cmocka_all.h"
 #include "config/records.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-/* after the standard headers, as cmocka asks */
-#include <cmocka.h>
 
 struct thing {
 	const char *text;

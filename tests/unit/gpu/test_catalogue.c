@@ -1,11 +1,8 @@
+#include "../lib/cmocka_all.h"
 #include "gpu/catalogue.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-/* after the standard headers, as cmocka asks */
-#include <cmocka.h>
 
 /* What is built in is read again with its mistakes told. */
 static void the_built_in_file_has_no_mistakes(void **state)

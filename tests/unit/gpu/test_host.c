@@ -1,16 +1,13 @@
 /* Facts of a machine, from a small copy of /proc and /sys. */
+#include "../lib/cmocka_all.h"
 #include "gpu/host.h"
 
 #include "base/compiler.h"
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-/* after the standard headers, as cmocka asks */
-#include <cmocka.h>
 
 static char root[] = "/tmp/stator-host-XXXXXX";
 

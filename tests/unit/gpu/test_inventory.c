@@ -1,13 +1,10 @@
+#include "../lib/cmocka_all.h"
 #include "gpu/inventory.h"
 
 #include "base/rng.h"
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-/* after the standard headers, as cmocka asks */
-#include <cmocka.h>
 
 static struct gpu_inventory given(const char *spec)
 {

@@ -1,16 +1,13 @@
 /* Looking at GPUs through stand-ins of NVML: sound machines, and the errors of real drivers. */
+#include "../lib/cmocka_all.h"
 #include "gpu/inventory.h"
 
 #include <libgen.h>
 #include <limits.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-/* after the standard headers, as cmocka asks */
-#include <cmocka.h>
 
 static char folder[PATH_MAX];
 

@@ -1,12 +1,9 @@
+#include "../lib/cmocka_all.h"
 #include "gpu/roofline.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-/* after the standard headers, as cmocka asks */
-#include <cmocka.h>
 
 static struct roofline line(const char *gpu, const char *model, uint32_t tp, enum gpu_link link, const char *quant)
 {

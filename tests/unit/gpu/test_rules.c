@@ -1,12 +1,9 @@
+#include "../lib/cmocka_all.h"
 #include "gpu/rules.h"
 
 #include "base/compiler.h"
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
 #include <stdint.h>
-/* after the standard headers, as cmocka asks */
-#include <cmocka.h>
 
 static void expect(const struct rule_answer *a, enum rule_verdict v, const char *words, const char *instead)
 {

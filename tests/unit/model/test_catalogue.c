@@ -1,12 +1,9 @@
+#include "../lib/cmocka_all.h"
 #include "model/shape.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-/* after the standard headers, as cmocka asks */
-#include <cmocka.h>
 
 /* Reading checks each entry's parameters against its shapes (1 %). */
 static void the_built_in_file_has_no_mistakes(void **state)

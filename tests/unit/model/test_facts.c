@@ -1,12 +1,9 @@
 /* KV, weight and tensor-parallel arithmetic against worked figures. */
+#include "../lib/cmocka_all.h"
 #include "model/facts.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-/* after the standard headers, as cmocka asks */
-#include <cmocka.h>
 
 static struct model_facts find(const char *name)
 {

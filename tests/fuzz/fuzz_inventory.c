@@ -1,0 +1,51 @@
+/* Any bytes as an inventory's JSON, as a list of GPUs, and as CUDA_VISIBLE_DEVICES over eight cards. */
+#include "gpu/inventory.h"
+
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What was read must be written and read again as the same. */
+static void again(const struct gpu_inventory *inv)
+{
+	struct gpu_inventory b;
+	struct buf one, two;
+
+	buf_init(&one, 1 << 26);
+	buf_init(&two, 1 << 26);
+	ASSERT(gpu_inventory_to_json(inv, &one) == 0);
+	if (inv->count <= 64) {
+		ASSERT(gpu_inventory_from_json(&b, "again", one.data, one.len, NULL) == 0);
+		ASSERT(gpu_inventory_to_json(&b, &two) == 0);
+		ASSERT(one.len == two.len && !memcmp(one.data, two.data, one.len));
+		gpu_inventory_done(&b);
+	}
+	buf_done(&one);
+	buf_done(&two);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct gpu_inventory inv;
+	struct err err;
+	char *text = strndup((const char *)data, size);
+
+	ASSERT(text);
+	if (gpu_inventory_from_json(&inv, "fuzz", (const char *)data, size, &err) == 0) {
+		again(&inv);
+		gpu_inventory_done(&inv);
+	}
+	if (gpu_inventory_from_spec(&inv, text, &err) == 0) {
+		for (uint32_t i = 0; i < inv.count; i++)
+			ASSERT(inv.devices[i].spec && inv.devices[i].memory_total > 0);
+		if (inv.count <= 64)
+			again(&inv);
+		gpu_inventory_done(&inv);
+	}
+	ASSERT(gpu_inventory_from_spec(&inv, "8xT4", &err) == 0);
+	ASSERT(gpu_inventory_show_only(&inv, text, &err) == 0);
+	ASSERT(inv.count + inv.hidden == 8);
+	gpu_inventory_done(&inv);
+	free(text);
+	return 0;
+}
