@@ -104,14 +104,15 @@ static int read_file(struct buf *ret, const char *file, struct err *err)
 	return r < 0 ? err_set_errno(err, r, "could not read graph \"%s\"", file) : 0;
 }
 
-static int graph_read(
-	struct planner *x, const char *file, const char *text, size_t len, struct graph **ret, struct err *err)
+static int graph_read(struct planner *x, bool overridden, const char *file, const char *text, size_t len,
+	struct graph **ret, struct err *err)
 {
 	struct graph_options options = {0};
 	struct diags diags;
 	struct buf said;
 
-	options.overrides = flags_overrides(x->flags, &options.overrides_len);
+	if (overridden)
+		options.overrides = flags_overrides(x->flags, &options.overrides_len);
 	diags_init(&diags);
 	buf_init(&said, 2 * DIAG_BYTES_MAX);
 	int r = graph_parse(ret, file, text, len, &options, &diags, err);
@@ -146,7 +147,7 @@ static int graph_restore(struct planner *x, struct err *err)
 	x->restored = true;
 	fputs("stator plan: the rest is said of that, with its own line numbers; correct the file first\n", stderr);
 	const char *name = arena_printf(&x->gather.arena, "%s (as meant)", x->file);
-	return name ? graph_read(x, name, buf_str(&x->text), x->text.len, &x->graph, err)
+	return name ? graph_read(x, true, name, buf_str(&x->text), x->text.len, &x->graph, err)
 		    : err_set(err, -ENOMEM, "out of memory");
 }
 
@@ -289,9 +290,10 @@ static int check_written(struct planner *x, const struct buf *text, const struct
 	struct plan_input input = x->plan.input;
 	struct gather gather;
 	struct plan plan;
+	uint32_t overrides = 0;
 
 	gather_init(&gather);
-	int r = graph_read(x, flags_str(x->flags, "write"), buf_str(text), text->len, &graph, err);
+	int r = graph_read(x, false, flags_str(x->flags, "write"), buf_str(text), text->len, &graph, err);
 	if (r == 0)
 		r = gather_models(&gather, graph, o->shape.quant_model ? NULL : flags_str(x->flags, "model"), err);
 	if (r == 0) {
@@ -301,7 +303,11 @@ static int check_written(struct planner *x, const struct buf *text, const struct
 	}
 	if (r == 0) {
 		if (!plan_fits(&plan))
-			r = err_set(err, -EINVAL, "the written graph would not fit: %s", plan.findings.items[0].what);
+			r = err_set(err, -EINVAL, "the written graph would not fit%s: %s",
+				flags_overrides(x->flags, &overrides) && overrides
+					? " without this command line's overrides, which are not in it"
+					: "",
+				plan.findings.items[0].what);
 		plan_done(&plan);
 	}
 	graph_destroy(graph);
@@ -380,7 +386,7 @@ static enum exit_status plan_run(const struct flags *flags)
 	gather_init(&x.gather);
 	buf_init(&x.text, YAML_BYTES_MAX + 1);
 	if ((r = read_file(&x.text, x.file, &err)) == 0 &&
-		((r = graph_read(&x, x.file, buf_str(&x.text), x.text.len, &x.graph, &err)) == 0 ||
+		((r = graph_read(&x, true, x.file, buf_str(&x.text), x.text.len, &x.graph, &err)) == 0 ||
 			(x.meant && (r = graph_restore(&x, &err)) == 0)) &&
 		(r = plan_all(&x, &err)) == 0)
 		r = outputs(&x, &status, &err);

@@ -111,3 +111,10 @@ def test_serve_refuses_what_the_plan_calls_fatal_and_force_says_what_it_override
     assert "fatal" in done.stderr and "cannot run here" in done.stderr and "--force" in done.stderr
     forced = subprocess.run([stator_bin(), "serve", graph, "--force", "--check"], capture_output=True, text=True, timeout=60)
     assert "overridden" in forced.stderr
+
+
+def test_a_plan_that_rests_on_overrides_is_not_written_as_if_it_stood_alone(tmp_path):
+    target = tmp_path / "fits.yaml"
+    done = plan(PUBLISHED, "--gpus", "4xT4", "--write", target, "--VllmWorker.ServiceArgs.workers=1",
+                "--PrefillWorker.ServiceArgs.workers=0")
+    assert done.returncode == 2 and "overrides" in done.stderr and not target.exists()
