@@ -4,8 +4,8 @@
  *                       prefill(n) = 4.209989e-07 n^2 + 1.518344e-02 n + 16.50142      n: prompt tokens computed, if any
  *                       decode(p)  = max(1, -25.74 p^2 + 54.01 p + 5.74)               p: context that decodes / capacity
  *   mock            the mock engine's own timing, run by worker/'s scheduler
- *   fit:FILE        t = a + b * prefill + c * decodes + d * tokens * cells, fitted to the steps that a real worker wrote
- *                   with --record-steps, run by worker/'s scheduler
+ *   fit:FILE        us = a + b * prefill tokens + c * decodes + d * context, fitted to the steps that a real worker wrote
+ *                   with --record-steps; run by worker/'s scheduler
  *
  * Thread: constant once made. */
 #ifndef STATOR_SIM_MODEL_H
@@ -43,7 +43,8 @@ double sim_model_ms(const struct sim_model *m, const struct sim_load *load);
 
 /* By name ("dynamo-mocker", "mock", "fit:FILE"). -EINVAL with a suggestion for a name that is not there. */
 int sim_model_find(struct sim_model *ret, const char *name, struct err *err);
-/* Fit the text of a record: one JSON object a line with duration_us, prefill_tokens, decode_tokens, cells_used. */
+/* Fit the text of a record: one JSON object a line with duration_us, prefill_tokens, decode_tokens,
+ * context_tokens, cells. At least 20 steps. */
 int sim_model_fit(struct sim_model *ret, const char *name, const char *text, size_t len, struct err *err);
 
 #endif

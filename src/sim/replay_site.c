@@ -135,8 +135,12 @@ static void on_event(struct site *s, const struct sim_event *e, uint64_t now_us)
 		return;
 	if (!e->refused) {
 		f->done_us = now_us;
+		/* Some engines say only at the end what they found. */
+		if (!f->restarts)
+			f->cached = MAX(f->cached, e->cached_tokens);
 		struct route_outcome outcome = f->ticket.outcome;
 		outcome.generated = e->generated;
+		outcome.cached_tokens = MAX(outcome.cached_tokens, e->cached_tokens);
 		pool_outcome(p, &f->ticket, &outcome);
 	}
 	flight_leave(s, f);

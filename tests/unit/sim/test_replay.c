@@ -175,6 +175,8 @@ static void world_run(uint64_t seed)
 
 	rng_init(&rng, seed);
 	setup(policies[rng_below(&rng, ARRAY_LEN(policies))]);
+	if (rng_below(&rng, 4) == 0)
+		assert_int_equal(sim_model_find(&model, "mock", &err), 0);
 	config.seed = seed;
 	config.workers = 1 + (uint32_t)rng_below(&rng, 5);
 	config.frontends = 1 + (uint32_t)rng_below(&rng, 3);
@@ -216,6 +218,59 @@ static void every_request_ends_in_every_world(void **state)
 		world_run(seed);
 }
 
+/* The same objects that a worker runs: their cache must pay here too. */
+static void our_own_scheduler_reuses_what_it_holds(void **state)
+{
+	struct replay_result r;
+	struct err err;
+	(void)state;
+	setup("finish-time");
+	assert_int_equal(sim_model_find(&model, "mock", &err), 0);
+	config.block_size = 16;
+	config.blocks = 2048;
+	struct trace t = make_trace("agent:requests=200,prefix=1000,own=60,groups=2,rate=4", 3, 16);
+	config.trace = &t;
+	assert_int_equal(replay_run(&r, &config, &err), 0);
+	assert_int_equal(r.completed, 200);
+	assert_true(r.reuse > 0.7);
+	replay_result_done(&r);
+	trace_done(&t);
+}
+
+static void a_fit_finds_the_terms_the_steps_were_made_with(void **state)
+{
+	struct buf text;
+	struct err err = {0};
+	struct rng rng;
+	struct sim_model m;
+	(void)state;
+	rng_init(&rng, 4);
+	buf_init(&text, 1 << 20);
+	for (int i = 0; i < 400; i++) {
+		double prefill = rng_below(&rng, 3) ? 0 : (double)rng_below(&rng, 400),
+		       decode = 1 + (double)rng_below(&rng, 16),
+		       context = (prefill + decode) * (double)rng_below(&rng, 2000),
+		       noise = 0.98 + 0.04 * rng_unit(&rng);
+		buf_printf(&text,
+			"{\"duration_us\":%.0f,\"prefill_tokens\":%.0f,\"decode_tokens\":%.0f,\"context_tokens\":%.0f,"
+			"\"cells\":8192,\"running\":3}\n",
+			noise * (4000 + 70 * prefill + 250 * decode + 0.05 * context), prefill, decode, context);
+	}
+	assert_int_equal(sim_model_fit(&m, "steps", text.data, text.len, &err), 0);
+	assert_float_equal(m.base_us, 4000, 200);
+	assert_float_equal(m.prefill_token_us, 70, 3);
+	assert_float_equal(m.decode_seq_us, 250, 25);
+	assert_float_equal(m.context_token_us, 0.05, 0.005);
+	assert_true(m.error_mean < 0.02);
+	assert_int_equal(m.blocks, 512);
+	assert_int_equal(m.steps, 400);
+	buf_reset(&text);
+	buf_printf(&text, "{\"duration_us\":1}\n");
+	assert_true(sim_model_fit(&m, "steps", text.data, text.len, &err) < 0);
+	assert_non_null(strstr(err.msg, "steps:1: key \"prefill_tokens\""));
+	buf_done(&text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -224,6 +279,8 @@ int main(void)
 		cmocka_unit_test(a_prompt_seen_before_is_computed_only_behind_what_is_there),
 		cmocka_unit_test(a_policy_that_sees_caches_reuses_more),
 		cmocka_unit_test(a_worker_that_dies_loses_no_request),
+		cmocka_unit_test(our_own_scheduler_reuses_what_it_holds),
+		cmocka_unit_test(a_fit_finds_the_terms_the_steps_were_made_with),
 		cmocka_unit_test(every_request_ends_in_every_world),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
