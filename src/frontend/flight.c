@@ -99,6 +99,7 @@ static void fill_request(const struct run *r, uint32_t index, struct msg_request
 		.sampling = c->req.sampling,
 		.priority = c->demands.priority,
 		.time_left_ms = time_left_ms(c),
+		.uses = {(const char *)r->uses, r->uses ? r->hashes_len : 0},
 	};
 	/* Choices of one prompt differ by their seed; the first has the one that was asked for. */
 	if (index)
