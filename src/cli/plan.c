@@ -325,15 +325,15 @@ static int write_plan(struct planner *x, const struct plan_report *report, struc
 
 	buf_init(&text, 2 * YAML_BYTES_MAX);
 	int r = edits ? pick(x, &o, err) : err_set(err, -ENOMEM, "out of memory");
-	if (r == 0) {
+	if (r == 0 && edits && o) {
 		plan_edits(edits, &x->plan.deployment, &o->plan.deployment, o->shape.quant_model);
 		r = plan_edit_text(edits, x->file, buf_str(&x->text), x->text.len, &text, err);
 	}
-	if (r == 0)
+	if (r == 0 && o)
 		r = check_written(x, &text, o, err);
 	if (r == 0)
 		r = write_file(file, &text, err);
-	if (r == 0)
+	if (r == 0 && edits && o)
 		fprintf(stderr, "wrote %s: %s (%u settings changed)\n", file,
 			plan_option_title(report, o, title, sizeof title), edits->len);
 	buf_done(&text);
