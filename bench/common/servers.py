@@ -119,15 +119,15 @@ class BareWrite(Server):
 
     name = "bare write loop"
 
-    def __init__(self, chunk_bytes=220, join=1):
+    def __init__(self, chunk_bytes=220, join=1, pace_us=0, groups=1):
         super().__init__()
-        self.chunk_bytes, self.join = chunk_bytes, join
+        self.chunk_bytes, self.join, self.pace_us, self.groups = chunk_bytes, join, pace_us, groups if pace_us else 1
 
     def __enter__(self):
         program = os.path.join(self.folder, "bare_write")
         source = os.path.join(BENCH, "stream", "bare_write.c")
         subprocess.run([os.environ.get("CC", "gcc"), "-std=c17", "-O2", "-o", program, source], check=True)
-        self.spawn("bare", [program, "-b", self.chunk_bytes, "-j", self.join])
+        self.spawn("bare", [program, "-b", self.chunk_bytes, "-j", self.join, "-p", self.pace_us, "-g", self.groups])
         while not self.processes[0].output().startswith("port "):
             self.processes[0].check()
             time.sleep(0.01)

@@ -1,9 +1,10 @@
 /* bare_write.c - the least a streaming server can do, as a yardstick: it answers every request with the same bytes.
  *
- *     bare_write [-b BYTES] [-j JOIN]      prints "port N", serves until it is killed
+ *     bare_write [-b BYTES] [-j JOIN] [-p US] [-g GROUPS]      prints "port N", serves until it is killed
  *
  * A request's "max_tokens" says how many SSE chunks of BYTES bytes (default 220) go out, JOIN of them (default 1) in one
- * write. Streams take turns, one write each, as tokens of a batch do. No text, no JSON, no worker: what is left is the
+ * write. With -p each stream gets a write every US microseconds, as tokens of an engine come: GROUPS (default 1) of the
+ * streams take turns within it, as those of so many workers do, and the process sleeps in between. Streams take turns, one write each, as tokens of a batch do. No text, no JSON, no worker: what is left is the
  * kernel's part, so the CPU time of this process is the floor of any gateway that writes as often. */
 #define _GNU_SOURCE 1
 #include <arpa/inet.h>
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 enum { CONNS_MAX = 4096, REQUEST_MAX = 1 << 20, CHUNK_MAX = 4096, JOIN_MAX = 256, EVENTS = 256 };
@@ -40,6 +42,9 @@ static struct {
 	uint32_t streaming_count;
 	size_t chunk_len;
 	uint32_t join;
+	int timer_fd; /* -1: as fast as it goes */
+	long pace_us;
+	uint32_t groups_armed, groups, group; /* of the streams, that which is next */
 	char chunk[CHUNK_MAX + 16];
 } g;
 
@@ -198,13 +203,53 @@ static void read_some(struct conn *c)
 		answer(c);
 }
 
+static bool turn(void);
+
+/* No group is empty: a wake-up without a write would be work that nobody asked for. */
+static uint32_t groups_now(void)
+{
+	uint32_t most = g.streaming_count ? g.streaming_count : 1;
+	return g.groups < most ? g.groups : most;
+}
+
+static void tick_every(uint32_t groups)
+{
+	long us = g.pace_us / groups > 0 ? g.pace_us / groups : 1;
+	struct itimerspec when = {.it_interval = {us / 1000000, us % 1000000 * 1000}};
+	when.it_value = when.it_interval;
+	if (timerfd_settime(g.timer_fd, 0, &when, NULL) < 0)
+		die("set a timer");
+	g.groups_armed = groups;
+}
+
+static void on_tick(void)
+{
+	uint64_t ticks;
+	if (read(g.timer_fd, &ticks, sizeof ticks) == sizeof ticks)
+		turn();
+	if (groups_now() != g.groups_armed)
+		tick_every(groups_now());
+}
+
+static void tick_open(void)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &g.timer_fd};
+	g.timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (g.timer_fd < 0 || epoll_ctl(g.epoll_fd, EPOLL_CTL_ADD, g.timer_fd, &ev) < 0)
+		die("make a timer");
+	tick_every(1);
+}
+
 static void poll_once(int timeout_ms)
 {
 	struct epoll_event events[EVENTS];
 	int n = epoll_wait(g.epoll_fd, events, EVENTS, timeout_ms);
+	bool tick = false;
 	for (int i = 0; i < n; i++) {
 		struct conn *c = events[i].data.ptr;
-		if (!c)
+		if (c == (void *)&g.timer_fd)
+			tick = true; /* later: it may close connections that have events here */
+		else if (!c)
 			accept_one();
 		else if (c->blocked)
 			write_some(c);
@@ -213,15 +258,19 @@ static void poll_once(int timeout_ms)
 		else if (events[i].events & (EPOLLHUP | EPOLLERR))
 			conn_close(c);
 	}
+	if (tick)
+		on_tick();
 }
 
-/* One write for each stream that can take one. True when any could. */
+/* One write for each stream of the group that can take one. True when any could. */
 static bool turn(void)
 {
 	bool any = false;
+	uint32_t groups = groups_now();
+	g.group = (g.group + 1) % groups;
 	for (uint32_t i = g.streaming_count; i-- > 0;) {
 		struct conn *c = g.streaming[i];
-		if (c->blocked)
+		if (c->blocked || c->slot % groups != g.group)
 			continue;
 		fill(c, false);
 		write_some(c);
@@ -234,22 +283,32 @@ int main(int argc, char **argv)
 {
 	long bytes = 220;
 	int opt;
-	g.join = 1;
-	while ((opt = getopt(argc, argv, "b:j:")) != -1) {
+	g.join = g.groups = 1;
+	g.timer_fd = -1;
+	while ((opt = getopt(argc, argv, "b:j:p:g:")) != -1) {
 		if (opt == 'b')
 			bytes = strtol(optarg, NULL, 10);
 		else if (opt == 'j')
 			g.join = (uint32_t)strtoul(optarg, NULL, 10);
+		else if (opt == 'p')
+			g.pace_us = strtol(optarg, NULL, 10);
+		else if (opt == 'g')
+			g.groups = (uint32_t)strtoul(optarg, NULL, 10);
 		else
 			return 2;
 	}
-	if (bytes < 16 || bytes > CHUNK_MAX || g.join < 1 || g.join > JOIN_MAX) {
+	if (bytes < 16 || bytes > CHUNK_MAX || g.join < 1 || g.join > JOIN_MAX || g.pace_us < 0 ||
+		g.pace_us > 10000000 || g.groups < 1 || g.groups > CONNS_MAX) {
 		fprintf(stderr, "bare_write: -b takes 16 to %d, -j takes 1 to %d\n", CHUNK_MAX, JOIN_MAX);
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
 	make_chunk((uint32_t)bytes);
 	listen_any();
+	if (g.pace_us)
+		tick_open();
+	while (g.pace_us)
+		poll_once(-1);
 	for (bool busy = false;;) {
 		poll_once(busy ? 0 : -1);
 		busy = g.streaming_count > 0;

@@ -4,13 +4,18 @@
 Load comes from wrk over loopback with keep-alive; workers are mock engines that take no time, with the demo vocabulary.
 For each number of clients, length of prompt and endpoint it measures answers of 1 token and of 128: the difference is
 what a streamed token costs, the first is what a request costs, and a line through the latter over the lengths gives the
-fixed part. Prints tables; --json and --markdown write them to files. With --quick a short run that shows trends only.
+fixed part. All servers are up at the same time and take turns, --rounds times; every figure is the median of its rounds, so
+that a machine with other work on it disturbs all alike. With --step-us the mocks take time, tokens leave one by one, and
+the bare loop writes at the same pace. Prints tables; --json and --markdown write them to files. With --quick a short run
+that shows trends only.
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -112,31 +117,60 @@ def fixed_cost(cells, endpoint, clients):
     return report.line_fit([(c["words"], c["cpu_us"]) for c in ones])
 
 
-def bare_cells(options, chunk_bytes, join):
-    """The yardstick under the same load; its request says nothing, so one prompt length is enough."""
-    with servers.BareWrite(chunk_bytes, join) as server:
-        cells = []
-        for clients in options.clients:
-            for max_tokens in (1, TOKENS):
-                cells.append(measure(server, clients, options.seconds, "completions", options.words[0], max_tokens))
-                say_cell(cells[-1])
-        return cells
+def merge_rounds(rounds):
+    """Cells of several rounds to one: the median of each figure, and how far the CPU time spread."""
+    kinds = {}
+    for c in itertools.chain.from_iterable(rounds):
+        kinds.setdefault((c["endpoint"], c["words"], c["clients"], c["max_tokens"]), []).append(c)
+    merged = []
+    for same in kinds.values():
+        cell = dict(same[0])
+        for key, value in cell.items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                values = [c[key] for c in same if c[key] is not None]
+                cell[key] = sum(values) if key == "errors" else statistics.median(values)
+        cell["cpu_us_rounds"] = [c["cpu_us"] for c in same]
+        merged.append(cell)
+    return merged
 
 
-def run_server(make, options, results):
-    """All figures of one server; None and a clear line when it cannot run here."""
-    try:
-        with make() as server:
+class Bare(servers.BareWrite):
+    """Its request says nothing, so one prompt length and endpoint are enough."""
+
+    grid = {"endpoints": ["completions"], "words": [30]}
+
+
+def open_servers(options, results, stack):
+    """All that can run here, ready; a clear line for each that cannot."""
+    makers = {"stator": lambda: servers.Stator(options.workers, options.step_us),
+              "bare": lambda: Bare(options.chunk_bytes, 1, options.step_us, options.workers),
+              "dynamo": lambda: servers.Dynamo(options.workers)}
+    up = []
+    for name in options.servers.split(","):
+        try:
+            server = stack.enter_context(makers[name]())
+            server.pss_start_mb = procs.pss_kb(server.frontend_pid()) / 1024
             print(f"{server.name}: ready after {server.ready_s:.2f} s", file=sys.stderr, flush=True)
-            pss_start_mb = procs.pss_kb(server.frontend_pid()) / 1024
-            cells = measure_grid(server, options, results["notes"])
-            results["servers"].append({"name": server.name, "ready_s": server.ready_s, "pss_start_mb": pss_start_mb,
-                                       "pss_mb": procs.pss_kb(server.frontend_pid()) / 1024, "cells": cells})
-            return cells
-    except procs.Unavailable as error:
-        results["notes"].append(str(error))
-        print(f"not measured: {error}", file=sys.stderr, flush=True)
-        return None
+            up.append(server)
+        except procs.Unavailable as error:
+            results["notes"].append(str(error))
+            print(f"not measured: {error}", file=sys.stderr, flush=True)
+    return up
+
+
+def run_rounds(options, results):
+    with contextlib.ExitStack() as stack:
+        up = open_servers(options, results, stack)
+        rounds = {server.name: [] for server in up}
+        for _ in range(options.rounds):
+            for server in up:
+                own = argparse.Namespace(**{**vars(options), **getattr(server, "grid", {})})
+                rounds[server.name].append(measure_grid(server, own, results["notes"]))
+        for server in up:
+            cells = merge_rounds(rounds[server.name])
+            kind = "bare" if isinstance(server, Bare) else "servers"
+            results[kind].append({"name": server.name, "ready_s": server.ready_s, "pss_start_mb": server.pss_start_mb,
+                                  "pss_mb": procs.pss_kb(server.frontend_pid()) / 1024, "cells": cells})
 
 
 def summary_rows(results, options):
@@ -163,20 +197,30 @@ def summary_rows(results, options):
 SUMMARY_HEAD = ["server", "completion fixed ms", "+ us/word", "chat fixed ms", "+ us/word", "token user us", "token us",
                 "added median ms", "PSS MB at start", "PSS MB at end",
                 "ready ms"]
-BARE_HEAD = ["bare write loop", "clients", "join", "chunk bytes", "token us", "Stator token us", "ratio", "Stator user us"]
+BARE_HEAD = ["beside a bare write loop", "clients", "bare token us", "token us", "ratio", "ratio, lowest round", "highest",
+             "token user us", "tokens/send"]
+
+
+def round_tokens(cells, clients, words):
+    """CPU us of a token in each round."""
+    one = find(cells, clients=clients, endpoint="completions", words=words, max_tokens=1)
+    many = find(cells, clients=clients, endpoint="completions", words=words, max_tokens=TOKENS)
+    return [(b - a) / (TOKENS - 1) for a, b in zip(one["cpu_us_rounds"], many["cpu_us_rounds"])] if one and many else []
 
 
 def bare_rows(results, options):
-    """Stator's token beside a write of the same bytes, in the same run and at the same number of clients."""
-    ours = next((s["cells"] for s in results["servers"] if s["name"] == "Stator"), [])
+    """A token beside a write of as many bytes, in the same rounds and at the same number of clients."""
     rows = []
-    for bare in results["bare"]:
-        for clients in options.clients:
-            floor = token_cost(bare["cells"], clients, "completions", options.words[0])
-            token = token_cost(ours, clients, "completions", options.words[0]) if ours else None
-            row = ["", clients, bare["join"], bare["chunk_bytes"], floor["cpu_us"]]
-            row += [token["cpu_us"], token["cpu_us"] / floor["cpu_us"], token["user_us"]] if token else [None] * 3
-            rows.append(row)
+    for server, clients in itertools.product(results["servers"], options.clients):
+        token = token_cost(server["cells"], clients, "completions", options.words[0])
+        for bare in results["bare"]:
+            floor = token_cost(bare["cells"], clients, "completions", Bare.grid["words"][0])
+            if not token or not floor:
+                continue
+            ratios = [x / y for x, y in zip(round_tokens(server["cells"], clients, options.words[0]),
+                                            round_tokens(bare["cells"], clients, Bare.grid["words"][0])) if y > 0]
+            rows.append([server["name"], clients, floor["cpu_us"], token["cpu_us"], token["cpu_us"] / floor["cpu_us"],
+                         min(ratios, default=None), max(ratios, default=None), token["user_us"], token["join"]])
     return rows
 
 
@@ -184,15 +228,6 @@ def tables(results, options):
     grid = [row for server in results["servers"] for row in grid_rows(server["cells"], options)]
     return [("Summary", SUMMARY_HEAD, summary_rows(results, options)), ("Against a bare write loop", BARE_HEAD,
             bare_rows(results, options)), ("Every load", GRID_HEAD, grid)]
-
-
-def joins(results, options):
-    """How many chunks the yardstick joins in one write: 1, and what the frontend joined at each number of clients."""
-    ours = next((s["cells"] for s in results["servers"] if s["name"] == "Stator"), [])
-    tokens = [token_cost(ours, clients, "completions", options.words[0]) for clients in options.clients]
-    tokens = [token for token in tokens if token and token["join"]]
-    chunk_bytes = max(16, min(round(tokens[0]["bytes"]), 4000)) if tokens else 220
-    return sorted({1, *(min(round(token["join"]), 128) for token in tokens)}), chunk_bytes
 
 
 def parse_options():
@@ -203,14 +238,16 @@ def parse_options():
     parser.add_argument("--endpoints", type=lambda text: text.split(","), default=["completions", "chat"])
     parser.add_argument("--seconds", type=int, default=5, help="of each measurement")
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--step-us", type=int, default=0, help="time a step of Stator's mock engine takes")
-    parser.add_argument("--servers", default="stator,dynamo", help="stator,dynamo")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of all servers")
+    parser.add_argument("--step-us", type=int, default=0, help="time a step of Stator's mock engine takes, and the bare loop's pace")
+    parser.add_argument("--chunk-bytes", type=int, default=190, help="of an event of the bare write loop")
+    parser.add_argument("--servers", default="stator,bare,dynamo", help="stator,bare,dynamo")
     parser.add_argument("--quick", action="store_true", help="2 s, 1 and 16 clients, 30 and 1,000 words, without Dynamo")
     parser.add_argument("--json", help="write all figures to this file")
     parser.add_argument("--markdown", help="write the tables to this file")
     options = parser.parse_args()
     if options.quick:
-        options.seconds, options.clients, options.words, options.servers = 2, [1, 16], [30, 1000], "stator"
+        options.seconds, options.clients, options.words, options.servers, options.rounds = 2, [1, 16], [30, 1000], "stator,bare", 1
     return options
 
 
@@ -219,14 +256,7 @@ def main():
     options = parse_options()
     results = {"machine": procs.machine(), "time": time.strftime("%Y-%m-%d"), "command": " ".join(sys.argv[1:]),
                "servers": [], "bare": [], "notes": []}
-    wanted = options.servers.split(",")
-    if "stator" in wanted:
-        run_server(lambda: servers.Stator(options.workers, options.step_us), options, results)
-    join_list, chunk_bytes = joins(results, options)
-    for join in join_list:
-        results["bare"].append({"join": join, "chunk_bytes": chunk_bytes, "cells": bare_cells(options, chunk_bytes, join)})
-    if "dynamo" in wanted:
-        run_server(lambda: servers.Dynamo(options.workers), options, results)
+    run_rounds(options, results)
     shown = tables(results, options)
     print(f"machine: {results['machine']}")
     for title, head, rows in shown:
