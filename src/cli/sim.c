@@ -22,7 +22,8 @@ static const struct flag flags_table[] = {
 	{.key = {.name = "engine-model",
 		 .type = CONFIG_STRING,
 		 .def = "dynamo-mocker",
-		 .help = "how long a step takes: dynamo-mocker, mock, or fit:FILE of recorded steps"},
+		 .help = "how long a step takes: dynamo-mocker, mock, fit:FILE of recorded steps, or CARD:MODEL such "
+			 "as 4xt4:R1-Distill-Qwen-14B"},
 		.arg = "NAME"},
 	{.key = {.name = "block-size",
 		 .type = CONFIG_UINT,
