@@ -107,29 +107,29 @@ static void send(struct site *s, const struct sim_pass *pass, bool is_kv)
 		step_tell(s, &pass->step);
 }
 
-void notice_kv(struct site *s, const struct sim_pass *from)
+void notice_kv(struct site *s, const struct sim_pass *pass)
 {
 	double lost = s->replay->config->events_lost;
-	struct sim_pass pass = *from;
+	struct sim_pass told = *pass;
 
 	if (lost > 0) {
 		if (rng_unit(&s->replay->faults_rng) < lost)
 			return;
-		told_apply(s, &pass.kv);
-		pass.kv.digest = s->told_digest;
-		pass.kv.blocks_held = s->told.len;
+		told_apply(s, &told.kv);
+		told.kv.digest = s->told_digest;
+		told.kv.blocks_held = s->told.len;
 	}
-	send(s, &pass, true);
+	send(s, &told, true);
 }
 
-void notice_step(struct site *s, const struct sim_pass *from)
+void notice_step(struct site *s, const struct sim_pass *pass)
 {
-	struct sim_pass pass = *from;
+	struct sim_pass told = *pass;
 
-	pass.step.duration_us = (uint64_t)((double)pass.step.duration_us * s->lie + 0.5);
+	told.step.duration_us = (uint64_t)((double)told.step.duration_us * s->lie + 0.5);
 	if (s->replay->config->events_lost > 0) {
-		pass.step.digest = s->told_digest;
-		pass.step.blocks_held = s->told.len;
+		told.step.digest = s->told_digest;
+		told.step.blocks_held = s->told.len;
 	}
-	send(s, &pass, false);
+	send(s, &told, false);
 }

@@ -41,7 +41,7 @@ static int line_read(struct trace_reader *r, const char *line, size_t len, struc
 
 static int lines_read(struct trace_reader *r, const char *text, size_t len, struct err *err)
 {
-	for (size_t at = 0; at < len;) {
+	for (size_t at = 0; text && at < len;) {
 		const char *end = memchr(text + at, '\n', len - at);
 		size_t line_len = end ? (size_t)(end - text) - at : len - at;
 
@@ -79,6 +79,7 @@ int trace_hash_add(struct trace_reader *r, uint64_t hash, struct err *err)
 
 static void take(struct trace *ret, struct trace_reader *r, uint32_t block_size)
 {
+	ASSERT(r->rows.v);
 	qsort(r->rows.v, r->rows.len, sizeof *r->rows.v, cmp_rows);
 	*ret = (struct trace){.rows = r->rows.v,
 		.len = r->rows.len,
