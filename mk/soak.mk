@@ -2,7 +2,7 @@
 SOAK_MINUTES ?= 10
 # Before it, so many simulated worlds from seeds: the router on modelled workers, and clients, frontend and workers as they are.
 SOAK_WORLDS ?= 10000
-soak: soak-worlds plan-soak $(BUILD)/stator ## random load with faults for SOAK_MINUTES (default 10); SOAK_SEED repeats one
+soak: soak-index soak-worlds plan-soak $(BUILD)/stator ## random load with faults for SOAK_MINUTES (default 10); SOAK_SEED repeats one
 	@python=$$(scripts/venv) && STATOR_BIN='$(abspath $(BUILD)/stator)' SOAK_MINUTES='$(SOAK_MINUTES)' SOAK_SEED='$(SOAK_SEED)' \
 		"$$python" -m pytest -q -s --timeout=0 $(PYTEST_FLAGS) tests/soak
 soak-worlds: $(BUILD)/tests/unit/sim/test_replay $(BUILD)/tests/unit/frontend/test_one_thread ## SOAK_WORLDS simulated worlds with faults (default 10000)
@@ -13,3 +13,7 @@ soak-worlds: $(BUILD)/tests/unit/sim/test_replay $(BUILD)/tests/unit/frontend/te
 plan-soak: $(BUILD)/tests/unit/plan/test_search ## a million random deployments planned, small hosts (some ten minutes)
 	@PLAN_WORLDS=1000000 PLAN_REFERENCES=200 $<
 .PHONY: plan-soak
+
+soak-index: $(BUILD)/tests/unit/kv/test_index ## random operations on the prefix index against the naive reference, a quarter of SOAK_MINUTES
+	@STATOR_INDEX_SECONDS=$$(($(SOAK_MINUTES) * 3)) $<
+.PHONY: soak-index

@@ -7,6 +7,7 @@
 #include "kv/index.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { WORKERS = 64, PROMPT = 8192, SHORT = 125, CHUNK = 256, PROMPTS = 64 };
 
@@ -68,6 +69,35 @@ static void bench_match(struct bench *b)
 		drop(b);
 	}
 	BENCH("match 8,192 blocks, nobody has them", 1, { match(b, PROMPT); });
+}
+
+/* The same with nothing of the table in the CPU's caches: each match is timed alone, after a walk over 128 MiB. */
+static void bench_cold(struct bench *b)
+{
+	enum { BYTES = 128 << 20, TIMES = 100 };
+	static const uint32_t depths[] = {1, 8, 63};
+	char *wipe = malloc(BYTES), name[96];
+
+	if (!wipe)
+		exit(1);
+	for (uint32_t i = 0; i < sizeof depths / sizeof *depths; i++) {
+		uint64_t sum = 0;
+		hold(b, depths[i]);
+		for (uint32_t k = 0; k < TIMES; k++) {
+			memset(wipe, (int)k, BYTES);
+			bench_use(wipe);
+			const uint64_t *hashes = b->hashes + (size_t)(b->turn % PROMPTS) * PROMPT;
+			for (uint32_t h = 0; h < PROMPT; h++) /* the prompt's hashes were made just before */
+				bench_use((void *)(uintptr_t)hashes[h]);
+			uint64_t began = bench_now_ns();
+			match(b, PROMPT);
+			sum += bench_now_ns() - began;
+		}
+		snprintf(name, sizeof name, "match 8,192 blocks, %u distinct depths, cold caches", depths[i]);
+		bench_print(name, (double)sum / TIMES);
+		drop(b);
+	}
+	free(wipe);
 }
 
 /* Store what is new to the index into the filled table, then drop it again, 1 M blocks a round. */
@@ -139,6 +169,7 @@ int main(int argc, char **argv)
 	printf("  %-58s %12.1f bytes\n", "memory, a block", (double)stats.bytes / (double)stats.blocks);
 	printf("  %-58s %12.2f\n", "load of the table", (double)stats.blocks / (double)stats.slots);
 	bench_match(&b);
+	bench_cold(&b);
 	bench_events(&b);
 	bench_leave(&b);
 	kv_index_destroy(b.ix);

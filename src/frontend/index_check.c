@@ -83,6 +83,10 @@ void index_check_destroy(struct frontend *fe)
 	if (!c)
 		return;
 	env_timer_cancel(fe->env, &c->timer);
+	if (c->x) {
+		http_set_ops(c->x, NULL, NULL);
+		http_abort(c->x);
+	}
 	for (uint32_t i = 0; i < c->len; i++) {
 		if (c->workers[i].backend)
 			c->workers[i].backend->check = NULL;
