@@ -91,7 +91,7 @@ static void bar(struct svg *s, const struct plan_bar *b)
 	text_at(s, MARGIN + LABEL, s->y + BAR_HEIGHT + 14, "class=\"who\"", text);
 	if (b->over) {
 		snprintf(text, sizeof text, "%s too much", PLAN_BYTES(b->over));
-		text_at(s, WIDTH - MARGIN - 96, s->y + BAR_HEIGHT + 14, "class=\"over\"", text);
+		text_at(s, WIDTH - MARGIN, s->y + BAR_HEIGHT + 14, "class=\"over\" text-anchor=\"end\"", text);
 	}
 	s->y += ROW;
 }
