@@ -85,6 +85,18 @@ static const struct flag flags_table[] = {
 		 .type = CONFIG_BOOL,
 		 .def = "false",
 		 .help = "start even when the plan says that it cannot run; says what it overrides"}},
+	{.key = {.name = "start",
+		 .type = CONFIG_ENUM,
+		 .def = "auto",
+		 .choices = "auto|all|steps",
+		 .help = "all workers at once, or the others only when the first of each kind has generated a token; "
+			 "auto: in steps where memory is not sure to hold all"},
+		.arg = "HOW"},
+	{.key = {.name = "keep-going",
+		 .type = CONFIG_BOOL,
+		 .def = "false",
+		 .help = "serve with the workers that come up; without it one that cannot start ends the start"},
+		.letter = 'k'},
 	{.key = {.name = "check",
 		 .type = CONFIG_BOOL,
 		 .def = "false",
@@ -101,6 +113,7 @@ struct serve {
 	char addr[LISTEN_ADDR_BYTES], url[LISTEN_ADDR_BYTES + 16];
 	struct runtime_dir dir;
 	struct cores cores;
+	struct gpu_inventory gpus;
 	struct deployment deployment;
 	bool json;
 };
@@ -310,8 +323,28 @@ static uint32_t drain_ms(const struct serve *s)
 	return (uint32_t)(config_duration_us(&graph_find(s->graph, GRAPH_FRONTEND)->settings, "drain-timeout") / 1000);
 }
 
+static enum deployment_start start_of(const struct flags *flags)
+{
+	const char *how = flags_str(flags, "start");
+
+	return strcmp(how, "all") == 0     ? DEPLOYMENT_START_ALL
+	       : strcmp(how, "steps") == 0 ? DEPLOYMENT_START_STEPS
+					   : DEPLOYMENT_START_AUTO;
+}
+
+/* Look for GPUs only when the graph asks for some: a driver takes some 100 ms to answer. */
+static int gpus_look(struct serve *s, struct err *err)
+{
+	for (uint32_t i = 0; i < s->graph->len; i++)
+		if (s->graph->services[i].kind == GRAPH_WORKER && s->graph->services[i].gpus > 0)
+			return gpu_inventory_from_nvml(&s->gpus, NULL, getenv("CUDA_VISIBLE_DEVICES"), err);
+	return 0;
+}
+
 static int prepare(struct serve *s, struct err *err)
 {
+	struct host_facts host;
+
 	struct deployment_config config = {.graph = s->graph,
 		.cores = &s->cores,
 		.demo_model = demo_model_path(&s->arena),
@@ -328,6 +361,13 @@ static int prepare(struct serve *s, struct err *err)
 		return r;
 	if ((r = runtime_dir_create(&s->dir, NULL, err)) < 0 || (r = runtime_dir_write_secret(&s->dir, err)) < 0)
 		return r;
+	if ((r = gpus_look(s, err)) < 0)
+		return r;
+	host_facts_read(&host);
+	config.gpus = &s->gpus;
+	config.memory_available = host.ram_available;
+	config.start = start_of(s->flags);
+	config.keep_going = flags_bool(s->flags, "keep-going");
 	config.dir = s->dir.path;
 	config.listen_fd = s->listen_fd;
 	return deployment_build(&s->deployment, &config, err);
@@ -336,6 +376,7 @@ static int prepare(struct serve *s, struct err *err)
 static void serve_done(struct serve *s)
 {
 	deployment_done(&s->deployment);
+	gpu_inventory_done(&s->gpus);
 	runtime_dir_destroy(&s->dir);
 	if (s->listen_fd >= 0)
 		close(s->listen_fd);
@@ -432,6 +473,7 @@ static enum exit_status supervise(struct serve *s)
 		.count = s->deployment.count,
 		.drain_ms = drain_ms(s),
 		.log_dir = s->dir.path,
+		.keep_going = flags_bool(s->flags, "keep-going"),
 		.quiet = flags_bool(s->flags, "quiet"),
 		.json = s->json,
 		.fd = STDOUT_FILENO,
@@ -481,6 +523,7 @@ static enum exit_status serve_run(const struct flags *flags)
 	int r;
 
 	arena_init(&s.arena, SERVE_ARENA_BYTES_MAX);
+	gpu_inventory_init(&s.gpus);
 	if ((r = graph_get(&s, &err)) < 0 || (r = gate_check(s.graph, flags_bool(flags, "force"), &err)) < 0 ||
 		(r = prepare(&s, &err)) < 0) {
 		command_complain("serve", "%s", err.msg);

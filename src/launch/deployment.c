@@ -21,6 +21,7 @@ struct builder {
 	struct deployment *d;
 	const struct deployment_config *config;
 	uint32_t llama_workers, llama_next; /* they divide the CPUs */
+	uint32_t gpu_next; /* GPUs are handed out in order */
 	const char *sockets; /* "unix:/run/a.sock,unix:/run/b.sock" */
 };
 
@@ -216,6 +217,73 @@ static int worker_add(struct builder *b, const struct graph_service *s)
 	return 0;
 }
 
+/* The GPUs of one worker: "CUDA_VISIBLE_DEVICES=GPU-a,GPU-b" before what the user sets, which wins. */
+static int gpus_give(struct builder *b, const struct graph_service *s, struct supervised *p, struct err *err)
+{
+	const struct gpu_inventory *inv = b->config->gpus;
+	uint32_t wanted = (uint32_t)(s->gpus + 0.999), envs = 0;
+	struct buf list;
+
+	if (!inv || inv->count == 0 || wanted == 0)
+		return 0;
+	if (wanted > inv->count - b->gpu_next)
+		return err_set(err, -EINVAL,
+			"%s asks for %u GPU%s, and %u of %u %s left: workers x resources.gpu of all services are more "
+			"than the devices "
+			"(\"stator plan\" shows what fits)",
+			p->process.name, wanted, wanted == 1 ? "" : "s", inv->count - b->gpu_next, inv->count,
+			inv->count - b->gpu_next == 1 ? "is" : "are");
+	buf_init(&list, 64 * 1024);
+	for (uint32_t i = 0; i < wanted; i++) {
+		const struct gpu_device *d = &inv->devices[b->gpu_next++];
+
+		buf_printf(&list, i ? "," : "CUDA_VISIBLE_DEVICES=");
+		if (d->uuid[0])
+			buf_add_str(&list, d->uuid);
+		else
+			buf_printf(&list, "%u", d->index);
+	}
+	while (p->process.spec.envs[envs])
+		envs++;
+	const char **all = arena_alloc(&b->d->arena, (envs + 2) * sizeof *all);
+	char *bound = arena_strdup(&b->d->arena, buf_str(&list));
+	bool failed = list.failed;
+	buf_done(&list);
+	if (!all || !bound || failed)
+		return err_set(err, -ENOMEM, "out of memory");
+	all[0] = bound;
+	memcpy(all + 1, p->process.spec.envs, (envs + 1) * sizeof *all);
+	p->process.spec.envs = all;
+	return 0;
+}
+
+/* Is memory sure to hold all workers of a service at once? Weights are mapped once; a KV cache and buffers as large as the
+ * weights, and half a GiB, each. */
+static bool memory_is_certain(const struct builder *b, const struct graph_service *s)
+{
+	struct stat st;
+
+	if (s->engine == GRAPH_ENGINE_MOCK)
+		return true;
+	if (s->engine != GRAPH_ENGINE_LLAMA || b->config->memory_available == 0 || stat(model_path(b, s), &st) < 0)
+		return false;
+	uint64_t each = (uint64_t)st.st_size + (512ull << 20);
+	return (uint64_t)st.st_size + b->llama_workers * each < b->config->memory_available;
+}
+
+/* The first worker of a service is proven; the others may have to wait for it. */
+static void steps_plan(struct builder *b, const struct graph_service *s, uint32_t kind, uint32_t first)
+{
+	bool at_once = b->config->start == DEPLOYMENT_START_ALL ||
+		       (b->config->start == DEPLOYMENT_START_AUTO && memory_is_certain(b, s));
+
+	for (uint32_t i = first; i < b->d->count; i++) {
+		b->d->processes[i].kind = kind;
+		b->d->processes[i].prove = i == first;
+		b->d->processes[i].later = i > first && !at_once;
+	}
+}
+
 /* The frontend. */
 
 static int frontend_fill(struct builder *b)
@@ -236,7 +304,7 @@ static int frontend_fill(struct builder *b)
 	word_flag(&w, spec, "status-fd", number);
 	word_flag(&w, spec, "workers", b->sockets);
 	/* Ready means that requests can go to every worker, unless the user is content with less. */
-	snprintf(number, sizeof number, "%u", b->d->workers);
+	snprintf(number, sizeof number, "%u", b->config->keep_going ? 1 : b->d->workers);
 	if (!config_is_set(&router->settings, "min-workers"))
 		word_flag(&w, spec, "min-workers", number);
 	word_flag(&w, spec, "router", graph_router_mode(b->config->graph));
@@ -352,9 +420,16 @@ static int fill(struct builder *b, struct err *err)
 	b->d->processes[0].process.name = "frontend";
 	b->d->processes[0].process.is_frontend = true;
 	b->d->count = 1;
-	for (uint32_t i = 0; i < g->len && r == 0; i++)
-		for (uint32_t k = 0; g->services[i].kind == GRAPH_WORKER && k < g->services[i].workers && r == 0; k++)
+	for (uint32_t i = 0; i < g->len && r == 0; i++) {
+		uint32_t first = b->d->count;
+
+		for (uint32_t k = 0; g->services[i].kind == GRAPH_WORKER && k < g->services[i].workers && r == 0; k++) {
 			r = worker_add(b, &g->services[i]);
+			if (r == 0 && (r = gpus_give(b, &g->services[i], &b->d->processes[b->d->count - 1], err)) < 0)
+				return r;
+		}
+		steps_plan(b, &g->services[i], i, first);
+	}
 	if (r == 0)
 		r = frontend_fill(b);
 	if (r == 0 && !(b->d->title = title_make(b)))

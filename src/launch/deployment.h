@@ -5,6 +5,7 @@
 
 #include "config/flags.h"
 #include "config/graph.h"
+#include "gpu/inventory.h"
 #include "launch/cores.h"
 #include "launch/supervisor.h"
 
@@ -18,6 +19,13 @@ struct deployment_config {
 	int listen_fd; /* the frontend's, bound already; tests: -1 */
 	const char *url; /* shown beside it */
 	uint32_t drain_ms;
+	/* How workers start: all at once, in steps behind a first one that is proven, or by what memory is sure to hold. */
+	enum deployment_start { DEPLOYMENT_START_AUTO, DEPLOYMENT_START_ALL, DEPLOYMENT_START_STEPS } start;
+	bool keep_going; /* the frontend serves with whatever workers come up */
+	uint64_t memory_available; /* bytes of the host; 0: not known */
+	/* The host's GPUs: services that ask for some (resources.gpu) get them one after the other, by UUID where there is one, in
+	 * CUDA_VISIBLE_DEVICES of their process. NULL, or none in it: nothing is bound. */
+	const struct gpu_inventory *gpus;
 	/* What the two commands understand: only settings they have a flag for are passed on. */
 	const struct flags_command *worker, *frontend;
 };
@@ -31,7 +39,7 @@ struct deployment {
 };
 
 /* Fill ret. Borrows config's members until deployment_done. Refuses graphs with workers of external engines, more than
- * WORKERS_MAX workers, and model files that are not there, each with a sentence that says what to do. */
+ * WORKERS_MAX workers, services that ask for more GPUs than there are, and model files that are not there, each with a sentence that says what to do. */
 int deployment_build(struct deployment *ret, const struct deployment_config *config, struct err *err);
 void deployment_done(struct deployment *d);
 

@@ -2,6 +2,7 @@
 #include "launch/supervisor.h"
 #include "base/log.h"
 #include "launch/causes.h"
+#include "launch/proof.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -241,10 +242,17 @@ static void on_stop_signal(void *ctx, int signo)
 
 /* Starting and restarting. */
 
+static const struct process_ops process_ops;
+
+static bool is_settled(const struct supervised *w)
+{
+	return w->failed || (w->process.ever_ready && (!w->prove || w->proven));
+}
+
 static void ready_check(struct supervisor *s)
 {
 	for (uint32_t i = 0; i < s->config->count; i++)
-		if (!process_at(s, i)->ever_ready)
+		if (!is_settled(&s->config->processes[i]))
 			return;
 	/* What was logged before all was ready belongs to the start, though the pipes are read in any order. */
 	for (uint32_t i = 0; i < s->config->count; i++)
@@ -253,6 +261,73 @@ static void ready_check(struct supervisor *s)
 	screen_close(&s->screen);
 	if (s->config->on_ready)
 		s->config->on_ready(s->config->ctx, &s->screen, env_now_us(loop_env(s->config->loop)) - s->started_us);
+}
+
+static void begin(struct supervised *w)
+{
+	w->begun = true;
+	process_start(&w->process);
+}
+
+/* Start what waits for others: nothing while one that began is not settled, and then as many as have settled so far. */
+static void next_step(struct supervisor *s)
+{
+	uint32_t settled = 0;
+
+	for (uint32_t i = 0; i < s->config->count; i++) {
+		const struct supervised *w = &s->config->processes[i];
+
+		/* The frontend waits for the workers. */
+		if (w->process.is_frontend)
+			continue;
+		if (w->begun && !is_settled(w))
+			return;
+		settled += w->begun;
+	}
+	for (uint32_t i = 0; i < s->config->count && settled > 0 && s->phase == PHASE_STARTING; i++) {
+		if (s->config->processes[i].begun)
+			continue;
+		begin(&s->config->processes[i]);
+		settled--;
+	}
+}
+
+/* Proofs. */
+
+static void proof_stop(struct supervised *w)
+{
+	proof_destroy(w->proof);
+	w->proof = NULL;
+}
+
+static void on_proof(void *ctx, const char *why)
+{
+	struct supervised *w = ctx;
+	struct supervisor *s = w->supervisor;
+
+	proof_stop(w);
+	if (!why) {
+		w->proven = true;
+		if (s->phase != PHASE_STARTING)
+			return;
+		next_step(s);
+		ready_check(s);
+		return;
+	}
+	/* It would fail every request. on_exit follows, and tells this. */
+	snprintf(w->process.error, sizeof w->process.error, "it is ready, and cannot generate a token: %s", why);
+	if (s->phase == PHASE_STARTING)
+		process_signal(&w->process, SIGKILL);
+}
+
+static void proof_begin(struct supervisor *s, struct supervised *w, const char *where)
+{
+	struct err err;
+
+	if (!w->prove || w->proven || w->proof || s->phase != PHASE_STARTING)
+		return;
+	if (proof_start(&w->proof, loop_env(s->config->loop), where, 0, on_proof, w, &err) < 0)
+		on_proof(w, err.msg);
 }
 
 static void ready_show(struct supervisor *s, struct process *p, const char *where)
@@ -284,8 +359,11 @@ static void on_status(void *ctx, struct process *p, const struct status *status)
 		return; /* shown with "ready", which is not far */
 	case STATUS_READY:
 		ready_show(s, p, status->text);
-		if (s->phase == PHASE_STARTING)
+		proof_begin(s, CONTAINER_OF(p, struct supervised, process), status->text);
+		if (s->phase == PHASE_STARTING) {
+			next_step(s);
 			ready_check(s);
+		}
 		return;
 	case STATUS_ERROR:
 	case STATUS_UNKNOWN:
@@ -303,6 +381,43 @@ static void on_line(void *ctx, struct process *p, char *line)
 		log_line_show(s, p, line);
 }
 
+/* Those that wait for the first of their kind would fail as it did. */
+static void leave_out_followers(struct supervisor *s, const struct supervised *first)
+{
+	char text[SCREEN_TEXT_BYTES];
+
+	snprintf(text, sizeof text, "not started, since %s could not", first->process.name);
+	for (uint32_t i = 0; i < s->config->count && first->prove && s->config->keep_going; i++) {
+		struct supervised *w = &s->config->processes[i];
+
+		if (w->begun || w->kind != first->kind)
+			continue;
+		w->begun = w->failed = true;
+		row_show(s, &w->process, SCREEN_FAILED, text);
+	}
+}
+
+/* A worker that cannot start: the end of it all, unless others are to serve without it. */
+static void leave_out(struct supervisor *s, struct process *p, const char *how, uint64_t up_us)
+{
+	uint32_t left = 0;
+
+	row_show(s, p, SCREEN_FAILED, how);
+	CONTAINER_OF(p, struct supervised, process)->failed = true;
+	leave_out_followers(s, CONTAINER_OF(p, struct supervised, process));
+	for (uint32_t i = 0; i < s->config->count; i++)
+		left += !process_at(s, i)->is_frontend && !s->config->processes[i].failed;
+	if (s->config->keep_going && !p->is_frontend && left > 0) {
+		death_show(s, p, how, up_us, "the deployment goes on without it");
+		next_step(s);
+		ready_check(s);
+		return;
+	}
+	screen_close(&s->screen);
+	death_show(s, p, how, up_us, "the deployment cannot start");
+	give_up(s);
+}
+
 static void restart(struct supervisor *s, struct process *p, const char *how)
 {
 	uint64_t up_us = env_now_us(loop_env(s->config->loop)) - p->started_us;
@@ -310,10 +425,7 @@ static void restart(struct supervisor *s, struct process *p, const char *how)
 	char next[64];
 
 	if (s->phase == PHASE_STARTING && (*p->error || p->backoff.deaths >= SUPERVISOR_START_TRIES)) {
-		row_show(s, p, SCREEN_FAILED, how);
-		screen_close(&s->screen);
-		death_show(s, p, how, up_us, "the deployment cannot start");
-		give_up(s);
+		leave_out(s, p, how, up_us);
 		return;
 	}
 	snprintf(next, sizeof next, "starting it again in %.1f s", wait_ms / 1000.0);
@@ -328,6 +440,7 @@ static void on_exit_(void *ctx, struct process *p, enum process_state was, int w
 	struct supervisor *s = ctx;
 	char how[128];
 
+	proof_stop(CONTAINER_OF(p, struct supervised, process));
 	child_end_text(wait_status, how, sizeof how);
 	if (s->phase < PHASE_DRAINING) {
 		restart(s, p, how);
@@ -388,15 +501,24 @@ static int signals_watch(struct supervisor *s, struct err *err)
 	return r;
 }
 
-static void start_all(struct supervisor *s)
+static void start_first(struct supervisor *s)
 {
-	for (uint32_t i = 0; i < s->config->count && s->phase == PHASE_STARTING; i++) {
-		struct process *p = process_at(s, i);
+	for (uint32_t i = 0; i < s->config->count && s->phase == PHASE_STARTING; i++)
+		if (!s->config->processes[i].later)
+			begin(&s->config->processes[i]);
+}
 
-		p->loop = s->config->loop;
-		p->ops = &process_ops;
-		p->ctx = s;
-		process_start(p);
+/* All of them: one that never begins is signalled like the others when everything stops. */
+static void processes_prepare(struct supervisor *s)
+{
+	for (uint32_t i = 0; i < s->config->count; i++) {
+		struct supervised *w = &s->config->processes[i];
+
+		w->process.loop = s->config->loop;
+		w->process.ops = &process_ops;
+		w->process.ctx = s;
+		w->supervisor = s;
+		log_file_open(&w->process.log, s->config->log_dir, w->process.name);
 	}
 }
 
@@ -421,14 +543,15 @@ int supervisor_run(const struct supervisor_config *config, struct err *err)
 		return r;
 	s.causes = causes_create(config->count);
 	s.started_us = env_now_us(loop_env(config->loop));
-	for (uint32_t i = 0; i < config->count; i++)
-		log_file_open(&process_at(&s, i)->log, config->log_dir, process_at(&s, i)->name);
-	start_all(&s);
+	processes_prepare(&s);
+	start_first(&s);
 	if (any_alive(&s))
 		loop_run(config->loop);
 	env_timer_cancel(loop_env(config->loop), &s.deadline);
-	for (uint32_t i = 0; i < config->count; i++)
+	for (uint32_t i = 0; i < config->count; i++) {
+		proof_stop(&config->processes[i]);
 		log_file_close(&process_at(&s, i)->log);
+	}
 	causes_destroy(s.causes);
 	return (int)s.end;
 }

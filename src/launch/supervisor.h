@@ -1,6 +1,9 @@
 /* supervisor.h - keep a deployment alive: start its processes at once, show their start, restart those that die, drain and
  * stop on request. The process's exit status comes from how it ended.
  *
+ * One worker of each kind must generate a token before the deployment is ready. Where memory is not certain to suffice the
+ * others start only then, in steps: what cannot run fails once, with one cause, and not in all workers at once.
+ *
  * The first SIGINT, SIGTERM or SIGHUP drains: the frontend accepts no more and lets streams finish within its drain time,
  * then the workers stop. The second one kills everything at once. A process that says "error" at its first start, or dies
  * three times without ever being ready, ends the deployment: starting it again would not help. Later deaths are repaired
@@ -20,11 +23,23 @@ enum {
 	SUPERVISOR_STOP_MS = 5000, /* from SIGTERM to SIGKILL for a worker; above the drain time for the frontend */
 };
 
+struct proof;
+struct supervisor;
+
 /* One process of the deployment. The caller fills name and facts; the rest is the supervisor's. */
 struct supervised {
 	struct process process; /* name, spec and is_frontend are the caller's too */
 	char facts[SCREEN_TEXT_BYTES]; /* what the table says of it when it is ready */
-	char info[SCREEN_TEXT_BYTES]; /* and what it said of itself (the supervisor's) */
+	/* Workers: which kind of worker it is (its service); the first of each kind generates a token before all is ready. */
+	uint32_t kind;
+	bool prove; /* it is the first of its kind */
+	bool later; /* start it when the first of each kind is proven, in steps of twice as many; else at once */
+
+	char info[SCREEN_TEXT_BYTES]; /* what it said of itself (from here on the supervisor's) */
+	bool proven, failed; /* failed: it does not start, and the deployment goes on without it */
+	bool begun; /* its first start was tried */
+	struct proof *proof;
+	struct supervisor *supervisor;
 };
 
 struct supervisor_config {
@@ -33,6 +48,7 @@ struct supervisor_config {
 	uint32_t count;
 	uint32_t drain_ms; /* what the frontend was told */
 	const char *log_dir; /* where each process's log is kept, NAME.log; NULL: nowhere */
+	bool keep_going; /* a worker that cannot start is left out, as long as another came up */
 	bool quiet; /* do not pass the processes' log lines on */
 	bool json; /* events as log lines in JSON, no table */
 	int fd; /* where the table goes; log lines go to stderr */

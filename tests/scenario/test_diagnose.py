@@ -77,3 +77,37 @@ def test_logs_shows_each_process_and_follows_one(tmp_path):
     assert follower.wait(60) == 0
     watchdog.cancel()
     assert "drain" in rest
+
+
+# Starting in steps.
+
+def events_of(deployment):
+    return [json.loads(line) for line in deployment.lines if line.startswith("{")]
+
+
+def test_in_steps_the_others_start_when_the_first_has_generated():
+    with Deployment("--start", "steps", "--log-json", graph=mock_graph(workers=4)) as deployment:
+        ready = [e["process"] for e in events_of(deployment) if e.get("event") == "process ready"]
+        workers = [name for name in ready if name.startswith("mock")]
+        assert workers[0] == "mock-0" and workers[1] == "mock-1"  # one, one more, then two at once
+        assert sorted(workers[2:]) == ["mock-2", "mock-3"]
+        gone = [e for e in events_of(deployment) if e.get("event") == "frontend connected" and "start-up" in e.get("software", "")]
+        assert [e["worker"] for e in gone] == ["mock-0"]
+
+
+def test_keep_going_serves_with_what_came_up_and_without_it_nothing_starts(tmp_path):
+    (tmp_path / "bad.gguf").write_text("no model")
+    graph = {"Good": {"engine": "mock", "served-model-name": "mock"},
+             "Bad": {"engine": "llama", "model": str(tmp_path / "bad.gguf"), "ServiceArgs": {"workers": 3}}}
+    with Deployment("--keep-going", "--start", "steps", "--port", "0", graph=graph) as deployment:
+        deployment.wait_line("Ready in")
+        assert "the deployment goes on without it" in deployment.output
+        assert "bad-1     failed      not started, since bad-0 could not" in deployment.output
+        assert post(deployment, "/v1/completions", {"model": "mock", "prompt": "x", "max_tokens": 2}).status == 200
+    (tmp_path / "graph.yaml").write_text(json.dumps(graph))
+    done = stator("serve", "--port", "0", tmp_path / "graph.yaml")
+    assert done.returncode == 1 and "the deployment cannot start" in done.stdout
+    only_bad = {"Bad": graph["Bad"]}
+    (tmp_path / "graph.yaml").write_text(json.dumps(only_bad))
+    done = stator("serve", "--port", "0", "--keep-going", tmp_path / "graph.yaml")
+    assert done.returncode == 1 and "the deployment cannot start" in done.stdout

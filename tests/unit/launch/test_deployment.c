@@ -26,6 +26,10 @@ struct fixture {
 	struct cores cores;
 	struct err err;
 	char model[32];
+	enum deployment_start start;
+	bool keep_going;
+	uint64_t memory;
+	struct gpu_inventory gpus;
 };
 
 static int build(struct fixture *f, const char *text, const char *engine)
@@ -38,6 +42,10 @@ static int build(struct fixture *f, const char *text, const char *engine)
 		.listen_fd = -1,
 		.url = "http://h:1",
 		.drain_ms = 30000,
+		.start = f->start,
+		.keep_going = f->keep_going,
+		.memory_available = f->memory,
+		.gpus = &f->gpus,
 		.worker = &worker,
 		.frontend = &frontend};
 
@@ -203,10 +211,91 @@ static void no_workers_at_all_are_refused(void **state)
 	assert_int_equal(build(f, "MockWorker:\n  ServiceArgs: {workers: 0}\n", NULL), -EINVAL);
 }
 
+static const char *env_of(const struct fixture *f, uint32_t i, const char *name)
+{
+	const char *const *envs = f->d.processes[i].process.spec.envs;
+
+	for (; *envs; envs++)
+		if (strncmp(*envs, name, strlen(name)) == 0)
+			return *envs;
+	return NULL;
+}
+
+static void the_first_of_each_kind_is_proven_and_mocks_start_at_once(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(build(f, "MockWorker: {ServiceArgs: {workers: 3}}\nOther: {engine: mock}\n", NULL), 0);
+	assert_int_equal(f->d.count, 5);
+	for (uint32_t i = 1; i < 5; i++) {
+		assert_int_equal(f->d.processes[i].prove, i == 1 || i == 4);
+		assert_false(f->d.processes[i].later);
+	}
+	assert_false(f->d.processes[0].prove);
+}
+
+static void workers_wait_for_the_first_when_memory_is_not_sure_to_hold_all(void **state)
+{
+	struct fixture *f = *state;
+
+	f->memory = 600ull << 20; /* one worker's half GiB, not three */
+	assert_int_equal(build(f, "LlamaWorker: {model: demo, ServiceArgs: {workers: 3}}\n", NULL), 0);
+	assert_false(f->d.processes[1].later);
+	assert_true(f->d.processes[2].later && f->d.processes[3].later);
+}
+
+static void with_room_for_all_they_start_together_unless_steps_are_asked_for(void **state)
+{
+	struct fixture *f = *state;
+
+	f->memory = 8ull << 30;
+	assert_int_equal(build(f, "LlamaWorker: {model: demo, ServiceArgs: {workers: 3}}\n", NULL), 0);
+	assert_false(f->d.processes[3].later);
+	deployment_done(&f->d);
+	graph_destroy(f->graph);
+	f->start = DEPLOYMENT_START_STEPS;
+	assert_int_equal(build(f, "MockWorker: {ServiceArgs: {workers: 2}}\n", NULL), 0);
+	assert_true(f->d.processes[2].later);
+}
+
+static void to_keep_going_the_frontend_waits_for_one_worker(void **state)
+{
+	struct fixture *f = *state;
+
+	f->keep_going = true;
+	assert_int_equal(build(f, "MockWorker: {ServiceArgs: {workers: 3}}\n", NULL), 0);
+	assert_non_null(strstr(command(f, 0), "--min-workers=1"));
+}
+
+static void gpus_are_bound_by_uuid_and_never_twice(void **state)
+{
+	struct fixture *f = *state;
+	static const char text[] = "MockWorker: {ServiceArgs: {workers: 2, resources: {gpu: 2}}}\n";
+
+	gpu_inventory_init(&f->gpus);
+	assert_int_equal(gpu_inventory_from_spec(&f->gpus, "4xT4", &f->err), 0);
+	strcpy(f->gpus.devices[0].uuid, "GPU-aaaa");
+	strcpy(f->gpus.devices[1].uuid, "GPU-bbbb");
+	assert_int_equal(build(f, text, NULL), 0);
+	assert_string_equal(env_of(f, 1, "CUDA_VISIBLE_DEVICES"), "CUDA_VISIBLE_DEVICES=GPU-aaaa,GPU-bbbb");
+	assert_string_equal(env_of(f, 2, "CUDA_VISIBLE_DEVICES"), "CUDA_VISIBLE_DEVICES=2,3");
+	deployment_done(&f->d);
+	graph_destroy(f->graph);
+	f->graph = NULL;
+	assert_int_equal(build(f, "MockWorker: {ServiceArgs: {workers: 3, resources: {gpu: 2}}}\n", NULL), -EINVAL);
+	assert_non_null(strstr(f->err.msg, "mock-2 asks for 2 GPUs, and 0 of 4 are left"));
+	gpu_inventory_done(&f->gpus);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(the_first_of_each_kind_is_proven_and_mocks_start_at_once),
+		TEST(workers_wait_for_the_first_when_memory_is_not_sure_to_hold_all),
+		TEST(with_room_for_all_they_start_together_unless_steps_are_asked_for),
+		TEST(to_keep_going_the_frontend_waits_for_one_worker),
+		TEST(gpus_are_bound_by_uuid_and_never_twice),
 		TEST(mock_workers_get_names_sockets_and_their_settings),
 		TEST(llama_workers_share_the_cpus),
 		TEST(threads_of_the_user_are_left_alone),
