@@ -129,6 +129,9 @@ void sim_print_table(const struct sim_cases *c, struct buf *out)
 	buf_printf(out, "%u requests, %u workers with %u blocks of %u tokens (%s), speed %g", first->result.requests,
 		first->workers, first->blocks, c->block_size, c->model.name, first->speed);
 	buf_printf(out, ", %.0f s simulated in %.1f s\n\n", first->result.simulated_s, first->result.wall_s);
+	if (c->model.steps)
+		buf_printf(out, "engine model fitted to %u recorded steps, off by %.0f %% in the mean\n\n",
+			c->model.steps, c->model.error_mean * 100);
 	buf_printf(out, "%-*s", width, "");
 	if (c->vary)
 		buf_printf(out, "  %-13s", "");
