@@ -309,8 +309,15 @@ static int graph_get(struct serve *s, struct err *err)
 static int http_listen(struct serve *s, struct err *err)
 {
 	const struct config_section *front = &graph_find(s->graph, GRAPH_FRONTEND)->settings;
+	const char *host = config_str(front, "host");
+	uint16_t port = (uint16_t)config_uint(front, "port");
 
-	int fd = listen_open(config_str(front, "host"), (uint16_t)config_uint(front, "port"), s->addr, err);
+	if (flags_bool(s->flags, "check")) { /* a deployment may be serving there: to look is not to take */
+		snprintf(s->addr, sizeof s->addr, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
+		listen_url(s->addr, s->url, sizeof s->url);
+		return 0;
+	}
+	int fd = listen_open(host, port, s->addr, err);
 	if (fd < 0)
 		return fd;
 	s->listen_fd = fd;

@@ -112,6 +112,22 @@ static void check_block_size(struct graph_reader *r, const struct graph_service 
 	}
 }
 
+/* Asked for, read, and without effect: that must be said. */
+static void check_disagg(struct graph_reader *r, const struct graph_service *s)
+{
+	static const char *const names[] = {"remote-prefill", "conditional-disagg"};
+
+	if (s->engine != GRAPH_ENGINE_LLAMA && s->engine != GRAPH_ENGINE_MOCK)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const struct config_item *item = config_section_find(&s->settings, names[i]);
+		if (item && item->value.set && item->value.b)
+			diags_add(r->diags, DIAG_WARNING, &item->value.pos,
+				"%s.%s has no effect: a worker on %s computes its prompts itself in this version",
+				s->name, names[i], graph_engine_name(s->engine));
+	}
+}
+
 /* Two workers of different models cannot both be what Frontend.served-model-name names. */
 static bool one_model(const struct graph *g)
 {
@@ -170,6 +186,7 @@ int graph_check_whole(struct graph_reader *r)
 			workers++;
 			check_model(r, s);
 			check_gpus(r, s);
+			check_disagg(r, s);
 		} else {
 			check_block_size(r, s);
 		}

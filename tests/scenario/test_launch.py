@@ -127,6 +127,13 @@ def test_ctrl_c_lets_a_stream_finish_refuses_new_ones_and_leaves_nothing():
         deployment.folder.cleanup()
 
 
+def test_check_leaves_the_port_to_whoever_serves_there(mock):
+    run = subprocess.run([stator_bin(), "serve", "--engine", "mock", "--port", str(mock.address[1]), "--check"],
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr
+    assert f":{mock.address[1]}" in run.stdout
+
+
 @pytest.mark.smoke
 def test_a_second_ctrl_c_stops_at_once():
     deployment = Deployment(graph=mock_graph(None, SLOW, workers=2))

@@ -270,6 +270,13 @@ static void block_sizes_that_differ_are_a_warning(void **state UNUSED)
 		"g.yaml:1:22: warning: Router.block-size is 32, but MockWorker's is 16; the worker's counts\n");
 }
 
+static void what_is_asked_for_and_has_no_effect_is_a_warning(void **state UNUSED)
+{
+	assert_says("MockWorker: {remote-prefill: true, conditional-disagg: false}\n",
+		"g.yaml:1:30: warning: MockWorker.remote-prefill has no effect: a worker on mock computes its prompts "
+		"itself in this version\n");
+}
+
 static void service_args_are_checked_at_every_level(void **state UNUSED)
 {
 	assert_says("MockWorker:\n"
@@ -550,6 +557,7 @@ int main(void)
 		cmocka_unit_test(known_flags_of_an_external_engine_are_checked),
 		cmocka_unit_test(common_is_checked_through_those_who_take_it),
 		cmocka_unit_test(block_sizes_that_differ_are_a_warning),
+		cmocka_unit_test(what_is_asked_for_and_has_no_effect_is_a_warning),
 		cmocka_unit_test(service_args_are_checked_at_every_level),
 		cmocka_unit_test(environment_is_a_map_or_a_list_and_stays_text),
 		cmocka_unit_test(lost_indentation_is_one_finding_with_what_was_meant),
