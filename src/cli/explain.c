@@ -70,9 +70,13 @@ static void out_considered(struct buf *b, const json_t *r)
 		return;
 	buf_printf(b, "\n  %-20s %9s %12s %12s %14s %12s\n", "candidate", "cached", "wait ms", "prefill ms",
 		"others ms", "cost");
-	json_array_foreach(rows, i, t) buf_printf(b, "%s %-20s %4.0f/%-4.0f %12.1f %12.1f %14.1f %12.0f\n",
-		strcmp(str(t, "worker"), str(r, "worker")) ? " " : "*", str(t, "worker"), num(t, "overlap_blocks"),
-		num(r, "blocks"), num(t, "wait_ms"), num(t, "prefill_ms"), num(t, "others_ms"), num(t, "cost"));
+	json_array_foreach(rows, i, t)
+	{
+		buf_printf(b, "%s %-20s %4.0f/%-4.0f %12.1f %12.1f %14.1f %12.0f\n",
+			strcmp(str(t, "worker"), str(r, "worker")) ? " " : "*", str(t, "worker"),
+			num(t, "overlap_blocks"), num(r, "blocks"), num(t, "wait_ms"), num(t, "prefill_ms"),
+			num(t, "others_ms"), num(t, "cost"));
+	}
 }
 
 static void out_outcome(struct buf *b, const json_t *r)
