@@ -46,6 +46,9 @@ static int64_t device_named(const struct gpu_inventory *inv, const char *entry, 
 {
 	int64_t found = -1, wanted = by_uuid ? 0 : ordinal(entry, len);
 
+	if (by_uuid && len <= 4) /* "GPU-" alone: a driver of 2026 finds no device */
+		return -1;
+
 	for (uint32_t i = 0; i < inv->count; i++) {
 		const struct gpu_device *d = &inv->devices[i];
 		if (!by_uuid && d->index == wanted)

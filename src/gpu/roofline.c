@@ -6,6 +6,9 @@
  *   NVLink   half of the sum of both directions x 0.7, 10 us a call (aiconfigurator's p2p latency)
  *   PCIe     x 0.75 (12 of 16 GB/s), 25 us a call (judgement; through host memory where cards cannot reach each other)
  *   launch   1 ms a step for scheduler and sampler, 12 us a layer for its kernels (judgement, CUDA graphs on)
+ *
+ * On an H100 (driver 580, torch) matrix times vector ran at 2,610 to 2,640 of 3,350 GB/s: 0.78; matrix products of 256 to
+ * 2,048 tokens at 570 to 660 of 989 TFLOPS: 0.58 to 0.67, of which attention and all else between them take their part.
  * 4-bit weights of AWQ, GPTQ and bitsandbytes are unpacked to 16 bits: the bytes shrink, the rate does not grow. */
 #include "gpu/roofline.h"
 

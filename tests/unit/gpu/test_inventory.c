@@ -110,6 +110,8 @@ static void cuda_visible_devices_as_cuda_reads_it(void **state)
 	visible("GPU-a", ""); /* four cards begin so */
 	visible("GPU-b4,GPU-zz,GPU-a1", "4");
 	visible("GPU-b4,GPU-b4", "");
+	visible("GPU-", "");
+	visible(",0", "");
 	visible("GPU-b4,1", "4"); /* no mixing: the first entry decides */
 	visible("1,GPU-b4", "1");
 }
