@@ -34,6 +34,8 @@ struct diagnosed_log {
 	uint32_t traceback_prefix_len;
 	char traceback_prefix[TRACEBACK_PREFIX_MAX];
 	bool traceback_seen;
+	uint64_t
+		traceback_end; /* the line where the last one was left: another that begins before it is a part of it */
 
 	/* While a block is scanned. */
 	const char *block;
@@ -147,6 +149,7 @@ void diagnosed_log_reset(struct diagnosed_log *log)
 	log->lines = 0;
 	log->carry_len = 0;
 	log->traceback_left = 0;
+	log->traceback_end = 0;
 	log->fatal = log->traceback_seen = false;
 }
 
@@ -239,7 +242,8 @@ static void telling_add(struct diagnosed_log *log, uint64_t number, const char *
 	uint32_t drop = telling_lightest(log);
 	uint32_t at;
 
-	if (full && log->telling[drop].weight >= weight)
+	if (full && (log->telling[drop].weight > weight ||
+			    (log->telling[drop].weight == weight && log->telling[drop].number < number)))
 		return;
 	for (uint32_t i = 0; i < log->telling_len; i++)
 		if (log->telling[i].number == number) {
@@ -272,6 +276,7 @@ static void traceback_read(struct diagnosed_log *log, size_t at, uint64_t number
 		size_t len = end ? (size_t)(end - line) : log->block_len - at, prefix = log->traceback_prefix_len;
 
 		log->traceback_left--;
+		log->traceback_end = number;
 		if (len > prefix && memcmp(line, log->traceback_prefix, prefix) == 0 &&
 			!isspace((unsigned char)line[prefix]) && isalpha((unsigned char)line[prefix])) {
 			uint32_t weight = log->traceback_seen ? LOG_LINE_EXCEPTION : LOG_LINE_FIRST_EXCEPTION;
@@ -289,7 +294,7 @@ static void traceback_begin(struct diagnosed_log *log, size_t word_start)
 {
 	size_t prefix = word_start - log->line_start;
 
-	if (prefix > TRACEBACK_PREFIX_MAX)
+	if (prefix > TRACEBACK_PREFIX_MAX || log->traceback_left > 0 || log->lines + 1 <= log->traceback_end)
 		return;
 	memcpy(log->traceback_prefix, log->block + log->line_start, prefix);
 	log->traceback_prefix_len = (uint32_t)prefix;
