@@ -1,4 +1,5 @@
 /* plan.c - stator plan: does a deployment fit, and what would. */
+#include "cli/catalogues.h"
 #include "cli/command.h"
 #include "cli/gather.h"
 #include "config/graph.h"
@@ -28,6 +29,7 @@ static const struct flag flags_table[] = {
 		 .help = "take the facts of this model for all workers: a name, a folder, a GGUF file"},
 		.letter = 'm',
 		.arg = "MODEL"},
+	CATALOGUE_FLAGS,
 	{.key = {.name = "explain",
 		 .type = CONFIG_BOOL,
 		 .def = "false",
@@ -385,7 +387,7 @@ static enum exit_status plan_run(const struct flags *flags)
 	}
 	gather_init(&x.gather);
 	buf_init(&x.text, YAML_BYTES_MAX + 1);
-	if ((r = read_file(&x.text, x.file, &err)) == 0 &&
+	if ((r = catalogues_add(flags, &err)) == 0 && (r = read_file(&x.text, x.file, &err)) == 0 &&
 		((r = graph_read(&x, true, x.file, buf_str(&x.text), x.text.len, &x.graph, &err)) == 0 ||
 			(x.meant && (r = graph_restore(&x, &err)) == 0)) &&
 		(r = plan_all(&x, &err)) == 0)

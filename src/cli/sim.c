@@ -1,4 +1,5 @@
 /* sim.c - stator sim: a trace played against simulated workers behind the real router. */
+#include "cli/catalogues.h"
 #include "cli/command.h"
 #include "cli/sim_cases.h"
 
@@ -25,6 +26,7 @@ static const struct flag flags_table[] = {
 		 .help = "how long a step takes: dynamo-mocker, mock, fit:FILE of recorded steps, or CARD:MODEL such "
 			 "as 4xt4:R1-Distill-Qwen-14B"},
 		.arg = "NAME"},
+	CATALOGUE_FLAGS,
 	{.key = {.name = "block-size",
 		 .type = CONFIG_UINT,
 		 .unit = "tokens",

@@ -1,4 +1,5 @@
 /* sim_options.c - the flags of stator sim, made into cases. */
+#include "cli/catalogues.h"
 #include "cli/sim_cases.h"
 #include "config/graph.h"
 #include "config/suggest.h"
@@ -329,7 +330,7 @@ static int trace_source(struct sim_cases *c, const struct flags *flags, struct e
 static int base_read(struct sim_cases *c, const struct flags *flags, struct sim_case *usual, struct err *err)
 {
 	replay_config_default(&c->base);
-	if (sim_model_find(&c->model, flags_str(flags, "engine-model"), err) < 0)
+	if (catalogues_add(flags, err) < 0 || sim_model_find(&c->model, flags_str(flags, "engine-model"), err) < 0)
 		return err->code;
 	c->base.model = &c->model;
 	c->base.evict = kv_evict_find(flags_str(flags, "evict"));

@@ -118,3 +118,15 @@ def test_a_plan_that_rests_on_overrides_is_not_written_as_if_it_stood_alone(tmp_
     done = plan(PUBLISHED, "--gpus", "4xT4", "--write", target, "--VllmWorker.ServiceArgs.workers=1",
                 "--PrefillWorker.ServiceArgs.workers=0")
     assert done.returncode == 2 and "overrides" in done.stderr and not target.exists()
+
+
+def test_the_users_own_cards_are_planned_for_and_their_mistakes_are_said(tmp_path):
+    cards = tmp_path / "cards.txt"
+    cards.write_text('Hopeful-9 nvml="Hopeful 9" capability=9.0 memory=131072MiB usable=127000MiB bandwidth=4000 fp32=60 fp16=900 '
+                     'bf16=900 pcie=64 watts=500\n\tsource="a test"\n')
+    own = plan(PUBLISHED, "--gpu-catalogue", cards, "--gpus", "32xHopeful-9")
+    assert own.returncode == 0 and "32 Hopeful-9: it fits" in own.stdout, own.stderr
+    cards.write_text("Bad capability=x\n")
+    bad = plan(PUBLISHED, "--gpu-catalogue", cards, "--gpus", "4xT4")
+    assert bad.returncode == 2
+    assert "cards.txt:1:5: error" in bad.stderr and "5 mistakes" in bad.stderr
