@@ -138,6 +138,7 @@ int records_parse(const char *file, const char *text, size_t len, struct arena *
 {
 	struct cursor c = {.file = file, .p = text, .end = text + len, .line = 1, .arena = arena, .diags = diags};
 	struct record r = {0};
+	uint32_t errors = diags->errors;
 	int code = 0;
 
 	for (; c.p < c.end && code == 0; c.line++) {
@@ -161,7 +162,7 @@ int records_parse(const char *file, const char *text, size_t len, struct arena *
 		c.p = end < c.end ? end + 1 : end;
 	}
 	code = code == 0 ? finish(&c, &r, each, ctx) : code;
-	return code == 0 && c.mistakes ? -EINVAL : code;
+	return code == 0 && (c.mistakes || diags->errors > errors) ? -EINVAL : code;
 }
 
 /* The whole of an open file of size bytes, or what of it there is. */
@@ -212,6 +213,21 @@ int records_read(const char *path, char **ret, size_t *ret_len, struct err *err)
 	int code = read_file(fd, path, ret, ret_len, err);
 	close(fd);
 	return code;
+}
+
+int records_add_file(const char *path, struct diags *diags,
+	int (*add)(const char *file, const char *text, size_t len, struct diags *diags), struct err *err)
+{
+	CLEANUP(free_p) char *text = NULL;
+	size_t len = 0;
+	int code = records_read(path, &text, &len, err);
+
+	if (code < 0)
+		return code;
+	code = add(path, text, len, diags);
+	return code == -EINVAL ? err_set(err, code, "\"%s\" has mistakes", path)
+	       : code < 0      ? err_set(err, code, "out of memory")
+			       : 0;
 }
 
 static const char *const yes_no[] = {"no", "yes", NULL};

@@ -28,11 +28,14 @@ struct record {
 
 /* Call each(ctx, record) for every record of text, in order. Strings are in arena, and file must live as long as diags.
  * each returns 0, or a negative code to stop with. Mistakes go to diags and their record is left out. Returns 0,
- * -EINVAL when there were mistakes, -ENOMEM, or what each gave. */
+ * -EINVAL when there were mistakes (those that each told of too), -ENOMEM, or what each gave. */
 int records_parse(const char *file, const char *text, size_t len, struct arena *arena, struct diags *diags,
 	int (*each)(void *ctx, const struct record *r), void *ctx);
 /* Read a file of records, at most RECORDS_BYTES_MAX, NUL-terminated. Returns owned. */
 int records_read(const char *path, char **ret, size_t *ret_len, struct err *err);
+/* Read a user's file and hand it to a catalogue's add, which returns what records_parse gave. err says what went wrong. */
+int records_add_file(const char *path, struct diags *diags,
+	int (*add)(const char *file, const char *text, size_t len, struct diags *diags), struct err *err);
 
 enum record_kind {
 	RECORD_TEXT, /* const char *, into the arena of the parse */

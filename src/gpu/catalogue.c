@@ -79,10 +79,7 @@ static int add(void *ctx, const struct record *r)
 
 static int add_text(const char *file, const char *text, size_t len, struct diags *diags)
 {
-	uint32_t errors = diags->errors;
-	int code = records_parse(file, text, len, &catalogue.arena, diags, add, diags);
-
-	return code == 0 && diags->errors > errors ? -EINVAL : code;
+	return records_parse(file, text, len, &catalogue.arena, diags, add, diags);
 }
 
 /* What is built in is right, or the tests fail. */
@@ -104,16 +101,7 @@ int gpu_catalogue_add(const char *file, const char *text, size_t len, struct dia
 
 int gpu_catalogue_add_file(const char *path, struct diags *diags, struct err *err)
 {
-	CLEANUP(free_p) char *text = NULL;
-	size_t len = 0;
-	int code = records_read(path, &text, &len, err);
-
-	if (code < 0)
-		return code;
-	code = gpu_catalogue_add(path, text, len, diags);
-	return code == -EINVAL ? err_set(err, code, "\"%s\" has mistakes", path)
-	       : code < 0      ? err_set(err, code, "out of memory")
-			       : 0;
+	return records_add_file(path, diags, gpu_catalogue_add, err);
 }
 
 const struct gpu_spec *gpu_spec_at(uint32_t i)

@@ -131,10 +131,7 @@ static int add(void *ctx, const struct record *r)
 
 static int add_text(const char *file, const char *text, size_t len, struct diags *diags)
 {
-	uint32_t errors = diags->errors;
-	int code = records_parse(file, text, len, &catalogue.arena, diags, add, diags);
-
-	return code == 0 && diags->errors > errors ? -EINVAL : code;
+	return records_parse(file, text, len, &catalogue.arena, diags, add, diags);
 }
 
 /* What is built in is right, or the tests fail. */
@@ -156,16 +153,7 @@ int model_catalogue_add(const char *file, const char *text, size_t len, struct d
 
 int model_catalogue_add_file(const char *path, struct diags *diags, struct err *err)
 {
-	CLEANUP(free_p) char *text = NULL;
-	size_t len = 0;
-	int code = records_read(path, &text, &len, err);
-
-	if (code < 0)
-		return code;
-	code = model_catalogue_add(path, text, len, diags);
-	return code == -EINVAL ? err_set(err, code, "\"%s\" has mistakes", path)
-	       : code < 0      ? err_set(err, code, "out of memory")
-			       : 0;
+	return records_add_file(path, diags, model_catalogue_add, err);
 }
 
 static void facts_of(const struct entry *e, struct model_facts *ret)
