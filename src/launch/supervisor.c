@@ -305,19 +305,19 @@ static void on_proof(void *ctx, const char *why)
 	struct supervised *w = ctx;
 	struct supervisor *s = w->supervisor;
 
+	/* It would fail every request. on_exit follows, and tells this. The words are the proof's own: they go with it. */
+	if (why)
+		snprintf(w->process.error, sizeof w->process.error, "it is ready, and cannot generate a token: %s", why);
+	w->proven = !why;
 	proof_stop(w);
-	if (!why) {
-		w->proven = true;
-		if (s->phase != PHASE_STARTING)
-			return;
+	if (s->phase != PHASE_STARTING)
+		return;
+	if (w->proven) {
 		next_step(s);
 		ready_check(s);
-		return;
-	}
-	/* It would fail every request. on_exit follows, and tells this. */
-	snprintf(w->process.error, sizeof w->process.error, "it is ready, and cannot generate a token: %s", why);
-	if (s->phase == PHASE_STARTING)
+	} else {
 		process_signal(&w->process, SIGKILL);
+	}
 }
 
 static void proof_begin(struct supervisor *s, struct supervised *w, const char *where)
