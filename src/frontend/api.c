@@ -6,6 +6,7 @@
 #include "frontend/keys.h"
 
 #include <stdio.h>
+#include <strings.h>
 
 enum { REPLY_BYTES_MAX = 16 * 1024 * 1024 };
 
@@ -195,7 +196,7 @@ static void serve_decisions(struct frontend *fe, struct http_exchange *x)
 	reply_json(x, 200, &b);
 }
 
-/* A path that ends with "/" takes what follows it. */
+/* A path that ends with "/" takes what follows it; one slash more at the end of any other is forgiven. */
 static const struct endpoint endpoints[] = {
 	{"POST", "/v1/chat/completions", false, serve_chat},
 	{"POST", "/v1/completions", false, serve_completions},
@@ -212,13 +213,20 @@ static const struct endpoint endpoints[] = {
 	{"GET", "/metrics", true, serve_metrics},
 };
 
+static bool is_prefix(const struct endpoint *e)
+{
+	return e->path[strlen(e->path) - 1] == '/';
+}
+
 static bool path_fits(const struct endpoint *e, const char *path)
 {
 	size_t len = strlen(e->path);
 
-	if (e->path[len - 1] == '/')
-		return !strncmp(e->path, path, len) && path[len];
-	return !strcmp(e->path, path);
+	if (strncmp(e->path, path, len))
+		return false;
+	if (is_prefix(e))
+		return path[len];
+	return !path[len] || !strcmp(path + len, "/");
 }
 
 /* HEAD is answered as GET; the server leaves the body out. */
@@ -240,7 +248,8 @@ static const char *nearest_path(const char *path)
 	}
 	suggest_init(&s, path);
 	for (uint32_t i = 0; i < ARRAY_LEN(endpoints); i++)
-		suggest_offer(&s, endpoints[i].path);
+		if (!is_prefix(&endpoints[i]))
+			suggest_offer(&s, endpoints[i].path);
 	return suggest_best(&s);
 }
 
@@ -285,6 +294,21 @@ static bool is_allowed(struct frontend *fe, struct http_exchange *x)
 	return false;
 }
 
+/* A compressed body would be told to be broken JSON. */
+static bool is_plain(struct http_exchange *x)
+{
+	struct api_error e = {0};
+	const char *coding = http_header(x, "content-encoding");
+
+	if (!coding || !*coding || !strcasecmp(coding, "identity"))
+		return true;
+	api_error_set(&e, 415, "unsupported_encoding", NULL,
+		"bodies with content-encoding \"%.32s\" are not read here; send it as it is", coding);
+	http_add_header(x, "accept-encoding", "identity");
+	api_error_reply(x, &e);
+	return false;
+}
+
 static void on_request(void *ctx, struct http_exchange *x)
 {
 	struct frontend *fe = ctx;
@@ -298,7 +322,7 @@ static void on_request(void *ctx, struct http_exchange *x)
 			other = e;
 			continue;
 		}
-		if (e->open || is_allowed(fe, x))
+		if ((e->open || is_allowed(fe, x)) && is_plain(x))
 			e->serve(fe, x);
 		return;
 	}

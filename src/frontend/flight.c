@@ -81,6 +81,17 @@ static uint64_t time_left_ms(const struct completion *c)
 	return !end_us ? 0 : end_us > now_us ? (end_us - now_us) / 1000 + 1 : 1;
 }
 
+/* Choices of one prompt differ by their seed; the first has the one that was asked for, at each prompt. Where none was
+ * asked for, prompts differ too: a text that is sent twice in one request is two samples. */
+static uint64_t seed_of(const struct run *r, uint32_t index)
+{
+	uint64_t seed = r->completion->req.sampling.seed;
+
+	if (!r->completion->req.has_seed && r->index)
+		seed = rng_keyed_u64(seed, (uint64_t)r->index << 32);
+	return index ? rng_keyed_u64(seed, index) : seed;
+}
+
 static void fill_request(const struct run *r, uint32_t index, struct msg_request *m)
 {
 	const struct completion *c = r->completion;
@@ -101,9 +112,7 @@ static void fill_request(const struct run *r, uint32_t index, struct msg_request
 		.time_left_ms = time_left_ms(c),
 		.uses = {(const char *)r->uses, r->uses ? r->hashes_len : 0},
 	};
-	/* Choices of one prompt differ by their seed; the first has the one that was asked for. */
-	if (index)
-		m->sampling.seed = rng_keyed_u64(m->sampling.seed, index);
+	m->sampling.seed = seed_of(r, index);
 }
 
 static int send(struct run *r, uint32_t index)

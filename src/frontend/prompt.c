@@ -86,7 +86,8 @@ static bool take_ids(struct completion *c, const struct msg_u32s *ids, struct to
 
 static bool encode(struct completion *c, const struct api_prompt *p, struct run *r)
 {
-	unsigned flags = TOKENIZE_BOS_EOS | (c->fe->config.user_specials ? TOKENIZE_SPECIAL : 0u);
+	unsigned flags =
+		(c->req.no_specials ? 0u : TOKENIZE_BOS_EOS) | (c->fe->config.user_specials ? TOKENIZE_SPECIAL : 0u);
 	struct err err = {0};
 
 	if (p->is_tokens)
@@ -130,6 +131,21 @@ static bool make_stops(struct completion *c)
 		return true;
 	refuse(c, "stop", &err);
 	return false;
+}
+
+static bool keep_stop_tokens(struct completion *c)
+{
+	struct msg_u32s *ids = &c->req.stop_tokens;
+	uint32_t *kept = arena_alloc(&c->arena, ids->len * sizeof *kept + 1);
+
+	if (!kept) {
+		out_of_memory(c);
+		return false;
+	}
+	for (uint32_t i = 0; i < ids->len; i++)
+		kept[i] = ids->v[i];
+	ids->v = kept;
+	return true;
 }
 
 /* logit_bias lies in the tree's arena, too. */
@@ -203,7 +219,7 @@ void prompt_tokenize(struct completion *c)
 		return;
 	}
 	c->runs_len = count;
-	if (!make_stops(c) || !keep_bias(c))
+	if (!make_stops(c) || !keep_stop_tokens(c) || !keep_bias(c))
 		return;
 	for (uint32_t i = 0; i < count; i++)
 		if (!make_run(c, i))

@@ -43,6 +43,9 @@ struct api_request {
 	uint32_t max_tokens; /* 0: not given */
 	uint32_t min_tokens;
 	bool stream, include_usage, echo, ignore_eos, has_seed;
+	bool no_specials; /* API_COMPLETION: no BOS or EOS around the prompt's text */
+	bool keep_stop; /* the stop string that was found is part of the text */
+	struct msg_u32s stop_tokens; /* each ends an answer, once min_tokens are there */
 	bool logprobs;
 	uint32_t top_logprobs; /* with logprobs */
 	struct api_text *stops;

@@ -115,19 +115,29 @@ static size_t count_chars(const struct buf *b)
 	return n;
 }
 
+static void out_top_entry(struct completion *c, uint32_t token, float logprob, bool follows)
+{
+	take_piece(c, token);
+	if (follows)
+		buf_add_byte(out_of(c), ',');
+	json_out_str(out_of(c), buf_str(piece_of(c)), piece_of(c)->len);
+	buf_add_byte(out_of(c), ':');
+	out_logprob(out_of(c), logprob);
+}
+
+/* The likeliest, and the token itself where it is none of them: up to top + 1 entries, as OpenAI documents. */
 static void out_top_map(struct completion *c, const struct choice *ch, uint32_t i)
 {
 	uint32_t top = c->req.top_logprobs;
+	bool listed = false;
 
 	buf_add_byte(out_of(c), '{');
 	for (uint32_t k = 0; k < top; k++) {
-		take_piece(c, ch->in.top_tokens[i * top + k]);
-		if (k)
-			buf_add_byte(out_of(c), ',');
-		json_out_str(out_of(c), buf_str(piece_of(c)), piece_of(c)->len);
-		buf_add_byte(out_of(c), ':');
-		out_logprob(out_of(c), ch->in.top_logprobs[i * top + k]);
+		out_top_entry(c, ch->in.top_tokens[i * top + k], ch->in.top_logprobs[i * top + k], k > 0);
+		listed |= ch->in.top_tokens[i * top + k] == ch->in.tokens[i];
 	}
+	if (!listed)
+		out_top_entry(c, ch->in.tokens[i], ch->in.logprobs[i], top > 0);
 	buf_add_byte(out_of(c), '}');
 }
 
@@ -264,7 +274,31 @@ static void give_text(struct completion *c, struct choice *ch, const struct buf 
 static bool pass_stops(struct completion *c, struct choice *ch)
 {
 	buf_reset(clean_of(c));
-	return stop_scan_push(ch->scan, buf_str(piece_of(c)), piece_of(c)->len, clean_of(c), NULL) != STOP_NONE;
+	int found = stop_scan_push(ch->scan, buf_str(piece_of(c)), piece_of(c)->len, clean_of(c), NULL);
+	if (found == STOP_NONE)
+		return false;
+	if (c->req.keep_stop) {
+		struct stop_string stop = stops_get(c->stops, found);
+		buf_add(clean_of(c), stop.text, stop.len);
+	}
+	return true;
+}
+
+static bool is_stop_token(const struct completion *c, uint32_t token)
+{
+	for (uint32_t i = 0; i < c->req.stop_tokens.len; i++)
+		if (c->req.stop_tokens.v[i] == token)
+			return true;
+	return false;
+}
+
+/* What follows is not text; the worker need not go on. */
+static void stop_here(struct choice *ch)
+{
+	ch->state = CHOICE_DONE;
+	ch->finish = "stop";
+	ch->in.taken = ch->in.len;
+	choice_cancel(ch);
 }
 
 static void one_token(struct completion *c, struct choice *ch)
@@ -272,8 +306,12 @@ static void one_token(struct completion *c, struct choice *ch)
 	uint32_t i = ch->in.taken++, token = ch->in.tokens[i];
 	bool is_end = tokenizer_is_eog(c->model->tokenizer, token);
 
-	ch->rendered++;
 	c->generated_tokens++;
+	if (c->req.stop_tokens.len && ch->rendered >= c->req.min_tokens && is_stop_token(c, token)) {
+		stop_here(ch);
+		return;
+	}
+	ch->rendered++;
 	buf_reset(piece_of(c));
 	if (!is_end && detok_push(&ch->detok, token, piece_of(c)) < 0)
 		out_of(c)->failed = true;
@@ -283,12 +321,8 @@ static void one_token(struct completion *c, struct choice *ch)
 	}
 	ch->stopped = pass_stops(c, ch);
 	give_text(c, ch, clean_of(c), i, i + !is_end);
-	if (!ch->stopped)
-		return;
-	ch->state = CHOICE_DONE;
-	ch->finish = "stop";
-	ch->in.taken = ch->in.len;
-	choice_cancel(ch);
+	if (ch->stopped)
+		stop_here(ch);
 }
 
 void respond_tokens(struct completion *c, struct choice *ch)

@@ -1,7 +1,7 @@
 /* text_api.c - POST /tokenize and /detokenize, in the forms that vLLM and llama-server take.
  *
  *   {"prompt": "text"} or {"content": "text"} or {"messages": [...]}, "add_special_tokens": true   ->
- *       {"tokens": [1, 2], "count": 2, "max_model_len": 4096}
+ *       {"tokens": [1, 2], "count": 2, "max_model_len": 4096}      and "token_strs": [...] with "return_token_strs": true
  *   {"tokens": [1, 2]}   ->   {"prompt": "text", "content": "text"}
  * The body is read on the loop, the text is worked on a text thread. */
 #include "base/json_out.h"
@@ -18,7 +18,7 @@ struct text_call {
 	struct arena arena;
 	struct env_job job;
 	struct api_error error;
-	bool detokenize, no_specials;
+	bool detokenize, no_specials, want_strings;
 	struct api_request chat; /* with messages */
 	const char *text;
 	size_t text_len;
@@ -61,6 +61,21 @@ static const struct http_exchange_ops ops = {.on_gone = on_gone};
 
 /* on a text thread */
 
+static void out_token_strings(struct text_call *t)
+{
+	struct buf piece;
+
+	buf_init(&piece, PIECE_BYTES_MAX);
+	for (uint32_t i = 0; i < t->tokens.len; i++) {
+		buf_reset(&piece);
+		t->out.failed |= tokenizer_piece(t->model->tokenizer, t->tokens.v[i], true, &piece) < 0;
+		buf_add_str(&t->out, i ? "," : ",\"token_strs\":[");
+		json_out_str(&t->out, buf_str(&piece), piece.len);
+	}
+	buf_add_str(&t->out, t->tokens.len ? "]" : ",\"token_strs\":[]");
+	buf_done(&piece);
+}
+
 static void out_tokens(struct text_call *t)
 {
 	buf_add_str(&t->out, "{\"tokens\":[");
@@ -69,7 +84,10 @@ static void out_tokens(struct text_call *t)
 			buf_add_byte(&t->out, ',');
 		json_out_u64(&t->out, t->tokens.v[i]);
 	}
-	buf_printf(&t->out, "],\"count\":%u,\"max_model_len\":%u}", t->tokens.len, t->context_max);
+	buf_printf(&t->out, "],\"count\":%u,\"max_model_len\":%u", t->tokens.len, t->context_max);
+	if (t->want_strings)
+		out_token_strings(t);
+	buf_add_byte(&t->out, '}');
 }
 
 static int tokenize(struct text_call *t, struct err *err)
@@ -91,15 +109,29 @@ static int tokenize(struct text_call *t, struct err *err)
 	return chat_render(t->model->template, &chat, &t->tokens, err);
 }
 
+/* As it was before it was tokens: control tokens, which are no text in an answer, have their names here. */
+static void push_token(struct text_call *t, struct detok *d, uint32_t token, struct buf *text, struct buf *piece)
+{
+	buf_reset(piece);
+	tokenizer_piece(t->model->tokenizer, token, false, piece);
+	if (piece->len) {
+		detok_push(d, token, text);
+	} else {
+		detok_finish(d, text);
+		tokenizer_piece(t->model->tokenizer, token, true, text);
+	}
+}
+
 static void detokenize(struct text_call *t)
 {
 	struct detok d;
-	struct buf text;
+	struct buf text, piece;
 
 	buf_init(&text, t->out.len_max / 2);
+	buf_init(&piece, PIECE_BYTES_MAX);
 	detok_init(&d, t->model->tokenizer, true);
 	for (uint32_t i = 0; i < t->ids.len; i++)
-		detok_push(&d, t->ids.v[i], &text);
+		push_token(t, &d, t->ids.v[i], &text, &piece);
 	detok_finish(&d, &text);
 	detok_done(&d);
 	buf_add_str(&t->out, "{\"prompt\":");
@@ -108,6 +140,7 @@ static void detokenize(struct text_call *t)
 	json_out_str(&t->out, buf_str(&text), text.len);
 	buf_add_byte(&t->out, '}');
 	t->out.failed |= text.failed;
+	buf_done(&piece);
 	buf_done(&text);
 }
 
@@ -140,6 +173,7 @@ static int read_tokenize(struct text_call *t, const char *body, size_t len, json
 {
 	const json_t *text = json_in_get(root, "prompt"), *specials = json_in_get(root, "add_special_tokens");
 
+	t->want_strings = json_is_true(json_in_get(root, "return_token_strs"));
 	if (json_in_get(root, "messages"))
 		return api_request_parse(&t->chat, API_CHAT, body, len, &t->arena, &t->error);
 	if (!text)

@@ -51,6 +51,12 @@ void stops_destroy(struct stops *s)
 	free(s);
 }
 
+struct stop_string stops_get(const struct stops *s, int index)
+{
+	ASSERT(index >= 0 && (uint32_t)index < s->count);
+	return (struct stop_string){s->v[index].text, s->v[index].len};
+}
+
 void stop_scan_init(struct stop_scan *s, const struct stops *stops)
 {
 	*s = (struct stop_scan){.stops = stops};

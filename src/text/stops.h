@@ -19,6 +19,8 @@ struct stop_string {
 /* Copies. -EINVAL for an empty string, one longer than STOP_BYTES_MAX, or more than STOPS_MAX. count 0 is fine. */
 int stops_create(struct stops **ret, const struct stop_string *strings, uint32_t count, struct err *err) MUST_USE;
 void stops_destroy(struct stops *s);
+/* The stop string of an index that stop_scan_push returned; borrowed from the set. */
+struct stop_string stops_get(const struct stops *s, int index);
 
 struct stop_scan {
 	const struct stops *stops;

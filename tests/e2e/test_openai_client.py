@@ -130,6 +130,14 @@ def test_logprobs_of_a_completion(client, model):
     assert found.text_offset == sorted(found.text_offset)
 
 
+def test_the_token_that_was_drawn_is_among_the_likeliest_of_a_completion(client, model):
+    found = client.completions.create(
+        model=model, prompt="Once upon a", max_tokens=24, temperature=1.5, seed=3, logprobs=1).choices[0].logprobs
+    for token, value, top in zip(found.tokens, found.token_logprobs, found.top_logprobs):
+        assert math.isclose(top[token], value, abs_tol=1e-3)
+    assert {len(top) for top in found.top_logprobs} == {1, 2}  # drawn freely: not always the likeliest
+
+
 def test_two_choices_of_one_prompt(client, model):
     answer = client.chat.completions.create(model=model, messages=STORY, n=2, max_tokens=16, temperature=1, seed=7)
     assert sorted(choice.index for choice in answer.choices) == [0, 1]
@@ -152,6 +160,11 @@ def test_two_streamed_choices(client, model):
                 ends[choice.index] = choice.finish_reason
     assert texts[0] and texts[1] and texts[0] != texts[1]
     assert ends.keys() == {0, 1}
+
+
+def test_a_prompt_sent_twice_in_one_request_is_two_samples(client, model):
+    answer = client.completions.create(model=model, prompt=["Once upon a time"] * 2, max_tokens=12)
+    assert answer.choices[0].text != answer.choices[1].text
 
 
 def test_a_seed_makes_a_sampled_answer_repeatable(client, model):

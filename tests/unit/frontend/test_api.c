@@ -188,6 +188,27 @@ static void several_prompts_are_several_choices_and_echo_repeats_them(void **sta
 	json_decref(root);
 }
 
+/* The text of a completion's choice; the caller's root owns it. */
+static const char *text_of_choice(json_t *root, size_t i)
+{
+	json_t *choice = json_array_get(json_object_get(root, "choices"), i);
+
+	return json_string_value(json_object_get(choice, "text"));
+}
+
+static void equal_prompts_are_different_samples_unless_a_seed_is_given(void **state)
+{
+	(void)state;
+	json_t *root = json_of(
+		post("/v1/completions", "{\"prompt\":[\"Tell\",\"Tell\"],\"max_tokens\":20,\"ignore_eos\":true}"));
+	assert_string_not_equal(text_of_choice(root, 0), text_of_choice(root, 1));
+	json_decref(root);
+	root = json_of(post("/v1/completions",
+		"{\"prompt\":[\"Tell\",\"Tell\"],\"max_tokens\":20,\"ignore_eos\":true,\"seed\":4}"));
+	assert_string_equal(text_of_choice(root, 0), text_of_choice(root, 1));
+	json_decref(root);
+}
+
 static void default_max_tokens_are_sixteen_for_completions(void **state)
 {
 	(void)state;
@@ -232,6 +253,60 @@ static void a_stop_string_ends_the_text_before_it_in_streams_and_answers(void **
 	assert_string_equal(s.finish[0], "stop");
 	assert_int_equal(s.dones, 1);
 	world_stream_done(&s);
+	buf_done(&text);
+}
+
+static void the_stop_string_is_part_of_the_text_when_that_is_asked_for(void **state)
+{
+	(void)state;
+	struct buf text;
+	char body[512], stop[8];
+
+	buf_init(&text, 1000);
+	world_reference_text(&w, "Stop me", true, 3, 40, &text);
+	memcpy(stop, text.data + 6, 4);
+	stop[4] = '\0';
+	snprintf(body, sizeof body,
+		"{\"prompt\":\"Stop "
+		"me\",\"seed\":3,\"max_tokens\":40,\"stop\":\"%s\",\"include_stop_str_in_output\":true}",
+		stop);
+	json_t *root = json_of(post("/v1/completions", body));
+	const char *got = text_of_choice(root, 0);
+	assert_int_equal(strlen(got), strstr(text.data, stop) - text.data + 4);
+	assert_string_equal(got + strlen(got) - 4, stop);
+	json_decref(root);
+	buf_done(&text);
+}
+
+static void a_stop_token_ends_the_answer_as_the_end_token_does(void **state)
+{
+	(void)state;
+	struct buf text;
+	char body[512];
+
+	/* The mock's tokens are bytes. */
+	buf_init(&text, 1000);
+	world_reference_text(&w, "Stop me", true, 3, 40, &text);
+	unsigned token = (unsigned char)text.data[7];
+	size_t at = (size_t)(strchr(text.data, (char)token) - text.data);
+	snprintf(body, sizeof body,
+		"{\"prompt\":\"Stop me\",\"seed\":3,\"max_tokens\":40,\"logprobs\":0,\"stop_token_ids\":[259,%u]}",
+		token);
+	json_t *root = json_of(post("/v1/completions", body));
+	json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
+	assert_int_equal(strlen(text_of_choice(root, 0)), at);
+	assert_string_equal(json_string_value(json_object_get(choice, "finish_reason")), "stop");
+	assert_int_equal(json_array_size(json_object_get(json_object_get(choice, "logprobs"), "tokens")), at);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(root, "usage"), "completion_tokens")), at + 1);
+	json_decref(root);
+	/* Not before min_tokens. */
+	snprintf(body, sizeof body,
+		"{\"prompt\":\"Stop me\",\"seed\":3,\"max_tokens\":40,\"min_tokens\":%zu,\"stop_token_ids\":[%u]}",
+		at + 1, token);
+	root = json_of(post("/v1/completions", body));
+	assert_true(strlen(text_of_choice(root, 0)) > at);
+	json_decref(root);
 	buf_done(&text);
 }
 
@@ -344,6 +419,17 @@ static const struct {
 	{"/v1/completions", "{\"prompt\":\"x\",\"suffix\":\"y\"}", 400, "suffix"},
 	{"/v1/completions", "{\"prompt\":\"x\",\"echo\":true,\"logprobs\":1}", 400, "echo"},
 	{"/v1/completions", "{\"prompt\":\"x\",\"top_k\":-2}", 400, "\\\"top_k\\\" must be -1 (off) or more"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"guided_choice\":[\"a\",\"b\"]}", 400,
+		"\\\"guided_choice\\\" is not supported yet"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"structured_outputs\":{\"regex\":\"a*\"}}", 400,
+		"\\\"structured_outputs\\\" is not"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"prompt_logprobs\":0}", 400, "\\\"prompt_logprobs\\\" is not"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"tool_choice\":\"required\"}", 400, "tools are not supported yet"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"stop_token_ids\":5}", 400,
+		"must be an array of token ids, not an integer"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"stop_token_ids\":[\"a\"]}", 400,
+		"item 0 must be a token id, not a string"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"add_special_tokens\":1}", 400, "must be true or false"},
 	{"/v1/completions", "{\"prompt\":\"x\",\"response_format\":{\"type\":\"json_object\"}}", 400,
 		"\\\"json_object\\\" is not supported yet"},
 	{"/v1/chat/completions", "{\"prompt\":\"x\"}", 400, "a \\\"prompt\\\" goes to /v1/completions"},
@@ -475,6 +561,13 @@ static void text_goes_to_tokens_and_back(void **state)
 	assert_string_equal(
 		post("/detokenize", "{\"tokens\":[72,195,182,105]}"), "{\"prompt\":\"Höi\",\"content\":\"Höi\"}");
 	assert_non_null(strstr(post("/tokenize", "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}"), "258"));
+	assert_string_equal(
+		post("/tokenize", "{\"prompt\":\"H\xc3\xb6\",\"add_special_tokens\":false,\"return_token_strs\":true}"),
+		"{\"tokens\":[72,195,182],\"count\":3,\"max_model_len\":2048,\"token_strs\":[\"H\",\"\xef\xbf\xbd\","
+		"\"\xef\xbf\xbd\"]}");
+	/* Control tokens have their names, and break a character off. */
+	assert_string_equal(post("/detokenize", "{\"tokens\":[72,195,257,182]}"),
+		"{\"prompt\":\"H\xef\xbf\xbd<|eos|>\xef\xbf\xbd\",\"content\":\"H\xef\xbf\xbd<|eos|>\xef\xbf\xbd\"}");
 }
 
 static void health_says_what_is_missing(void **state)
@@ -780,8 +873,11 @@ int main(void)
 		TEST(a_chat_answer_is_openai_s_object),
 		TEST(n_choices_are_those_of_their_seeds),
 		TEST(several_prompts_are_several_choices_and_echo_repeats_them),
+		TEST(equal_prompts_are_different_samples_unless_a_seed_is_given),
 		TEST(default_max_tokens_are_sixteen_for_completions),
 		TEST(a_stop_string_ends_the_text_before_it_in_streams_and_answers),
+		TEST(the_stop_string_is_part_of_the_text_when_that_is_asked_for),
+		TEST(a_stop_token_ends_the_answer_as_the_end_token_does),
 		TEST(chat_logprobs_have_token_bytes_and_top),
 		TEST(completion_logprobs_are_four_lists),
 		TEST(a_prompt_seen_before_is_reported_as_cached),

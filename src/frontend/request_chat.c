@@ -1,0 +1,162 @@
+/* request_chat.c - what a chat request has besides: messages, and what is for the template. */
+#include "base/limits.h"
+#include "frontend/request_priv.h"
+
+static const struct json_in_field chat_fields[] = {
+	BOOL(logprobs, "logprobs"),
+	U32(top_logprobs, "top_logprobs", 0, TOP_LOGPROBS_MAX),
+};
+
+static int part_text(const json_t *part, size_t message, size_t index, struct api_text *ret, struct api_error *e)
+{
+	char param[API_PARAM_BYTES_MAX];
+	const char *type = json_string_value(json_object_get(part, "type"));
+	/* What a model refused to say is text of a conversation as any other. */
+	const char *member = type && !strcmp(type, "refusal") ? "refusal" : "text";
+	const json_t *text = json_object_get(part, member);
+
+	snprintf(param, sizeof param, "messages[%zu].content[%zu]", message, index);
+	if (!json_is_object(part))
+		return json_in_wrong_type(e, param, "an object", part);
+	if (!type)
+		return api_error_set(e, 400, NULL, param, "\"%s\" has no \"type\"", param);
+	if (strcmp(type, member))
+		return api_error_set(e, 400, "unsupported_content", param,
+			"\"%s\" is of type \"%.32s\"; this server takes text only", param, type);
+	if (!json_is_string(text))
+		return api_error_set(e, 400, NULL, param, "\"%s\" is of type \"%s\" and needs a string \"%s\"", param,
+			member, member);
+	*ret = text_of(text);
+	return 0;
+}
+
+/* Text parts joined; templates that want a string get one. */
+static int join_parts(
+	const json_t *parts, size_t message, struct arena *arena, struct ll_message *ret, struct api_error *e)
+{
+	struct api_text text;
+	size_t len = 0, at = 0;
+
+	for (size_t i = 0; i < json_array_size(parts); i++) {
+		if (part_text(json_array_get(parts, i), message, i, &text, e) < 0)
+			return -EINVAL;
+		len += text.len;
+	}
+	char *joined = arena_alloc(arena, len + 1);
+	if (!joined)
+		return out_of_memory(e);
+	for (size_t i = 0; i < json_array_size(parts); i++) {
+		part_text(json_array_get(parts, i), message, i, &text, e);
+		memcpy(joined + at, text.data, text.len);
+		at += text.len;
+	}
+	ret->content = joined;
+	ret->content_len = len;
+	return 0;
+}
+
+/* Copy value's JSON text into arena. NULL: out of memory. */
+static const char *keep_json(const json_t *value, struct arena *arena)
+{
+	char *text = json_dumps(value, JSON_COMPACT);
+	const char *kept = text ? arena_strdup(arena, text) : NULL;
+
+	free(text);
+	return kept;
+}
+
+/* name, tool_calls and tool_call_id join the message in the template. */
+static int read_extra(const json_t *message, struct arena *arena, struct ll_message *ret, struct api_error *e)
+{
+	static const char *const names[] = {"name", "tool_calls", "tool_call_id", "reasoning_content"};
+	json_t *extra = NULL;
+	bool ok = true;
+
+	for (uint32_t i = 0; i < ARRAY_LEN(names) && ok; i++) {
+		json_t *v = json_in_get(message, names[i]);
+		if (v && !extra)
+			extra = json_object();
+		ok = !v || (extra && json_object_set(extra, names[i], v) == 0);
+	}
+	if (extra && ok)
+		ok = (ret->extra_json = keep_json(extra, arena)) != NULL;
+	json_decref(extra);
+	return ok ? 0 : out_of_memory(e);
+}
+
+static int read_message(const json_t *m, size_t i, struct arena *arena, struct ll_message *ret, struct api_error *e)
+{
+	char param[API_PARAM_BYTES_MAX];
+	const json_t *role = json_object_get(m, "role"), *content = json_in_get(m, "content");
+
+	snprintf(param, sizeof param, "messages[%zu]", i);
+	if (!json_is_object(m))
+		return json_in_wrong_type(e, param, "an object", m);
+	if (!json_is_string(role) || !json_string_length(role))
+		return api_error_set(e, 400, NULL, param, "\"%s\" needs a \"role\", such as \"user\"", param);
+	*ret = (struct ll_message){.role = json_string_value(role)};
+	if (json_is_array(content))
+		return join_parts(content, i, arena, ret, e) < 0 ? -EINVAL : read_extra(m, arena, ret, e);
+	if (content && !json_is_string(content)) {
+		snprintf(param, sizeof param, "messages[%zu].content", i);
+		return json_in_wrong_type(e, param, "a string or an array of parts", content);
+	}
+	if (!content && strcmp(ret->role, "assistant"))
+		return api_error_set(e, 400, NULL, param, "\"%s\" needs a \"content\"", param);
+	if (content) {
+		ret->content = json_string_value(content);
+		ret->content_len = json_string_length(content);
+	}
+	return read_extra(m, arena, ret, e);
+}
+
+static int read_messages(struct api_request *r, const json_t *root, struct arena *arena, struct api_error *e)
+{
+	const json_t *v = json_in_get(root, "messages");
+
+	if (!v)
+		return api_error_set(e, 400, NULL, "messages", "\"messages\" is missing%s",
+			json_in_get(root, "prompt") ? "; a \"prompt\" goes to /v1/completions" : "");
+	if (!json_is_array(v))
+		return json_in_wrong_type(e, "messages", "an array", v);
+	size_t count = json_array_size(v);
+	if (!count)
+		return api_error_set(e, 400, NULL, "messages", "\"messages\" is empty; it needs at least one message");
+	if (count > MESSAGES_MAX)
+		return api_error_set(e, 400, NULL, "messages", "\"messages\" has %zu messages; at most %u are taken",
+			count, MESSAGES_MAX);
+	r->messages = arena_alloc(arena, count * sizeof *r->messages);
+	if (!r->messages)
+		return out_of_memory(e);
+	for (size_t i = 0; i < count; i++)
+		if (read_message(json_array_get(v, i), i, arena, &r->messages[i], e) < 0)
+			return -EINVAL;
+	r->messages_len = (uint32_t)count;
+	return 0;
+}
+
+static int read_template_options(struct api_request *r, const json_t *root, struct arena *arena, struct api_error *e)
+{
+	const json_t *kwargs = json_in_get(root, "chat_template_kwargs");
+	const json_t *prompt = json_in_get(root, "add_generation_prompt");
+
+	if (prompt && !json_is_boolean(prompt))
+		return json_in_wrong_type(e, "add_generation_prompt", "true or false", prompt);
+	r->no_generation_prompt = json_is_false(prompt);
+	if (!kwargs)
+		return 0;
+	if (!json_is_object(kwargs))
+		return json_in_wrong_type(e, "chat_template_kwargs", "an object", kwargs);
+	r->kwargs_json = keep_json(kwargs, arena);
+	return r->kwargs_json ? 0 : out_of_memory(e);
+}
+
+int request_read_chat(struct api_request *r, const json_t *root, struct arena *arena, struct api_error *e)
+{
+	if (json_in_fields(root, chat_fields, ARRAY_LEN(chat_fields), r, e) < 0 ||
+		read_messages(r, root, arena, e) < 0 || read_template_options(r, root, arena, e) < 0)
+		return -EINVAL;
+	if (r->top_logprobs && !r->logprobs)
+		return api_error_set(e, 400, NULL, "top_logprobs", "\"top_logprobs\" needs \"logprobs\" to be true");
+	return 0;
+}

@@ -1,0 +1,32 @@
+/* request_priv.h - what the files that read a request's JSON share. Nothing else includes it. */
+#ifndef STATOR_FRONTEND_REQUEST_PRIV_H
+#define STATOR_FRONTEND_REQUEST_PRIV_H
+
+#include "frontend/json_in.h"
+#include "frontend/request.h"
+
+/* Rows of the tables of plain members. */
+#define FIELD(type, member, json_name, json_kind, low, high)                                                           \
+	{                                                                                                              \
+		.name = json_name, .kind = json_kind, .offset = offsetof(type, member), .min = low, .max = high        \
+	}
+#define U32(member, name, low, high) FIELD(struct api_request, member, name, JSON_IN_U32, low, high)
+#define F32(member, name, low, high) FIELD(struct api_request, sampling.member, name, JSON_IN_F32, low, high)
+#define BOOL(member, name) FIELD(struct api_request, member, name, JSON_IN_BOOL, 0, 0)
+
+static inline int out_of_memory(struct api_error *e)
+{
+	return api_error_set(e, 500, NULL, NULL, "out of memory");
+}
+
+static inline struct api_text text_of(const json_t *string)
+{
+	return (struct api_text){json_string_value(string), json_string_length(string)};
+}
+
+/* request_chat.c: the members that only a chat request has. */
+int request_read_chat(struct api_request *r, const json_t *root, struct arena *arena, struct api_error *e);
+/* request_unsupported.c: refuse what clients would believe was done if it were ignored. */
+int request_refuse_unsupported(const json_t *root, struct api_error *e);
+
+#endif
