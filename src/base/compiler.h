@@ -2,6 +2,7 @@
 #ifndef STATOR_BASE_COMPILER_H
 #define STATOR_BASE_COMPILER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -31,6 +32,13 @@
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* Whether llama.cpp was built to compute on NVIDIA GPUs (make CUDA=1). */
+#ifdef STATOR_CUDA
+#define BUILD_CUDA true
+#else
+#define BUILD_CUDA false
+#endif
 
 /* free() for CLEANUP(free_p) on any pointer variable. */
 static inline void free_p(void *p)

@@ -31,17 +31,12 @@ static void text_print(const struct doctor_facts *facts, const struct findings *
 
 static enum exit_status doctor_run(const struct flags *flags)
 {
-#ifdef STATOR_CUDA
-	const bool cuda = true;
-#else
-	const bool cuda = false;
-#endif
 	struct doctor_facts facts;
 	struct findings findings;
 	struct err err = {0};
 	struct buf out;
 
-	if (doctor_look(&facts, "", getenv("PATH"), cuda, &err) < 0) {
+	if (doctor_look(&facts, "", getenv("PATH"), BUILD_CUDA, &err) < 0) {
 		command_complain("doctor", "%s", err.msg);
 		return EXIT_USAGE;
 	}

@@ -9,6 +9,7 @@
 #include "launch/deployment.h"
 #include "launch/listen.h"
 #include "launch/runtime_dir.h"
+#include "model/facts.h"
 #include "net/loop.h"
 
 #include <fcntl.h>
@@ -114,6 +115,7 @@ struct serve {
 	struct runtime_dir dir;
 	struct cores cores;
 	struct gpu_inventory gpus;
+	bool gpus_looked;
 	struct deployment deployment;
 	bool json;
 };
@@ -230,6 +232,46 @@ static bool is_gguf(const char *path)
 	return len > 5 && strcmp(path + len - 5, ".gguf") == 0;
 }
 
+static int gpus_look(struct serve *s, struct err *err)
+{
+	if (s->gpus_looked)
+		return 0;
+	s->gpus_looked = true;
+	return gpu_inventory_from_nvml(&s->gpus, NULL, getenv("CUDA_VISIBLE_DEVICES"), err);
+}
+
+/* How many GPUs hold the weights and some room for KV. */
+static uint64_t gpus_for(struct serve *s, const char *model)
+{
+	struct model_facts facts;
+	uint64_t memory = s->gpus.devices[0].memory_total;
+	const char *path = strcmp(model, "demo") == 0 ? demo_model_path(&s->arena) : model;
+
+	/* A file that cannot be read is reported where it is checked. */
+	if (memory == 0 || !path || model_facts_from_gguf(&facts, path, NULL) < 0)
+		return 1;
+	return (facts.weight_bytes + facts.weight_bytes / 4) / memory + 1;
+}
+
+/* In a build for GPUs the workers of a model alone divide those there are: one each, more when the weights need more; with
+ * more workers than GPUs they share. */
+static int overrides_gpus(struct serve *s, const char *service, const char *model, uint32_t workers, struct err *err)
+{
+	char text[32];
+
+	if (!BUILD_CUDA)
+		return 0;
+	int r = gpus_look(s, err);
+	if (r < 0 || s->gpus.count == 0)
+		return r;
+	if (workers > s->gpus.count)
+		snprintf(text, sizeof text, "%.4f", 1.0 / ((workers + s->gpus.count - 1) / s->gpus.count) - 0.00005);
+	else
+		snprintf(text, sizeof text, "%llu",
+			(unsigned long long)MIN(gpus_for(s, model), s->gpus.count / workers));
+	return override(s, service, "ServiceArgs.resources.gpu", text);
+}
+
 /* A model alone: a graph of one service. */
 static int graph_of_model(struct serve *s, const char *model, uint32_t workers, struct err *err)
 {
@@ -248,6 +290,10 @@ static int graph_of_model(struct serve *s, const char *model, uint32_t workers, 
 		r = overrides_front(s);
 	if (r == 0)
 		r = overrides_worker(s, service);
+	if (r == 0 && flags_is_set(s->flags, "workers"))
+		workers = (uint32_t)flags_uint(s->flags, "workers");
+	if (r == 0 && !mock)
+		r = overrides_gpus(s, service, model, workers, err);
 	if (r == 0)
 		r = overrides_user(s);
 	return r < 0 ? err_set(err, r, "out of memory") : graph_read(s, NULL, true, err);
@@ -340,11 +386,11 @@ static enum deployment_start start_of(const struct flags *flags)
 }
 
 /* Look for GPUs only when the graph asks for some: a driver takes some 100 ms to answer. */
-static int gpus_look(struct serve *s, struct err *err)
+static int gpus_of_graph(struct serve *s, struct err *err)
 {
 	for (uint32_t i = 0; i < s->graph->len; i++)
 		if (s->graph->services[i].kind == GRAPH_WORKER && s->graph->services[i].gpus > 0)
-			return gpu_inventory_from_nvml(&s->gpus, NULL, getenv("CUDA_VISIBLE_DEVICES"), err);
+			return gpus_look(s, err);
 	return 0;
 }
 
@@ -368,7 +414,7 @@ static int prepare(struct serve *s, struct err *err)
 		return r;
 	if ((r = runtime_dir_create(&s->dir, NULL, err)) < 0 || (r = runtime_dir_write_secret(&s->dir, err)) < 0)
 		return r;
-	if ((r = gpus_look(s, err)) < 0)
+	if ((r = gpus_of_graph(s, err)) < 0)
 		return r;
 	host_facts_read(&host);
 	config.gpus = &s->gpus;

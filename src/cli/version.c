@@ -11,11 +11,6 @@
 #else
 #define COMPILER "gcc " __VERSION__
 #endif
-#ifdef STATOR_CUDA
-#define CUDA_TEXT "yes"
-#else
-#define CUDA_TEXT "no (build with CUDA=1)"
-#endif
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZER_TEXT "address"
 #elif defined(__SANITIZE_THREAD__)
@@ -31,7 +26,7 @@ static const struct {
 	{"commit", BUILD_COMMIT},
 	{"compiler", COMPILER},
 	{"sanitizer", SANITIZER_TEXT},
-	{"cuda", CUDA_TEXT},
+	{"cuda", (BUILD_CUDA ? "yes" : "no (build with CUDA=1)")},
 	{"llama.cpp", BUILD_LLAMA_CPP},
 	{"libevent", BUILD_LIBEVENT},
 	{"llhttp", BUILD_LLHTTP},

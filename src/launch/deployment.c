@@ -2,6 +2,7 @@
 #include "launch/deployment.h"
 #include "base/limits.h"
 #include "base/vec.h"
+#include "launch/devices.h"
 
 #include <ctype.h>
 #include <stdarg.h>
@@ -21,7 +22,7 @@ struct builder {
 	struct deployment *d;
 	const struct deployment_config *config;
 	uint32_t llama_workers, llama_next; /* they divide the CPUs */
-	uint32_t gpu_next; /* GPUs are handed out in order */
+	struct devices devices;
 	const char *sockets; /* "unix:/run/a.sock,unix:/run/b.sock" */
 };
 
@@ -217,44 +218,50 @@ static int worker_add(struct builder *b, const struct graph_service *s)
 	return 0;
 }
 
-/* The GPUs of one worker: "CUDA_VISIBLE_DEVICES=GPU-a,GPU-b" before what the user sets, which wins. */
-static int gpus_give(struct builder *b, const struct graph_service *s, struct supervised *p, struct err *err)
+/* Put name=value before what the user sets, which wins. */
+static int env_lead(struct builder *b, struct supervised *p, const char *setting)
 {
-	const struct gpu_inventory *inv = b->config->gpus;
-	uint32_t wanted = (uint32_t)(s->gpus + 0.999), envs = 0;
-	struct buf list;
+	uint32_t envs = 0;
 
-	if (!inv || inv->count == 0 || wanted == 0)
-		return 0;
-	if (wanted > inv->count - b->gpu_next)
-		return err_set(err, -EINVAL,
-			"%s asks for %u GPU%s, and %u of %u %s left: workers x resources.gpu of all services are more "
-			"than the devices "
-			"(\"stator plan\" shows what fits)",
-			p->process.name, wanted, wanted == 1 ? "" : "s", inv->count - b->gpu_next, inv->count,
-			inv->count - b->gpu_next == 1 ? "is" : "are");
-	buf_init(&list, 64 * 1024);
-	for (uint32_t i = 0; i < wanted; i++) {
-		const struct gpu_device *d = &inv->devices[b->gpu_next++];
-
-		buf_printf(&list, i ? "," : "CUDA_VISIBLE_DEVICES=");
-		if (d->uuid[0])
-			buf_add_str(&list, d->uuid);
-		else
-			buf_printf(&list, "%u", d->index);
-	}
 	while (p->process.spec.envs[envs])
 		envs++;
 	const char **all = arena_alloc(&b->d->arena, (envs + 2) * sizeof *all);
-	char *bound = arena_strdup(&b->d->arena, buf_str(&list));
-	bool failed = list.failed;
-	buf_done(&list);
-	if (!all || !bound || failed)
-		return err_set(err, -ENOMEM, "out of memory");
-	all[0] = bound;
+	char *copy = arena_strdup(&b->d->arena, setting);
+	if (!all || !copy)
+		return -ENOMEM;
+	all[0] = copy;
 	memcpy(all + 1, p->process.spec.envs, (envs + 1) * sizeof *all);
 	p->process.spec.envs = all;
 	return 0;
+}
+
+/* A llama worker that was given no GPU computes on CPUs: shown one, llama.cpp takes memory there and sends it large
+ * batches even with no layer on it. */
+static bool hides_gpus(const struct graph_service *s)
+{
+	return s->engine == GRAPH_ENGINE_LLAMA && s->gpus == 0 &&
+	       !(config_is_set(&s->settings, "gpu-layers") && config_int(&s->settings, "gpu-layers") != 0);
+}
+
+static int gpus_give(struct builder *b, const struct graph_service *s, struct supervised *p, struct err *err)
+{
+	struct buf setting;
+	int r;
+
+	if (hides_gpus(s) && env_lead(b, p, "CUDA_VISIBLE_DEVICES=") < 0)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (!b->devices.inventory || b->devices.inventory->count == 0 || s->gpus == 0)
+		return 0;
+	struct devices_share share;
+	if ((r = devices_take(&share, &b->devices, s->gpus, p->process.name, err)) < 0)
+		return r;
+	buf_init(&setting, 64 * 1024);
+	devices_print(&setting, &b->devices, share);
+	if (setting.failed || env_lead(b, p, buf_str(&setting)) < 0)
+		r = err_set(err, -ENOMEM, "out of memory");
+	buf_done(&setting);
+	devices_tell(p->facts, sizeof p->facts, &b->devices, share);
+	return r;
 }
 
 /* Is memory sure to hold all workers of a service at once? Weights are mapped once; a KV cache and buffers as large as the
@@ -440,7 +447,7 @@ static int fill(struct builder *b, struct err *err)
 int deployment_build(struct deployment *ret, const struct deployment_config *config, struct err *err)
 {
 	struct deployment d = {0};
-	struct builder b = {.d = &d, .config = config};
+	struct builder b = {.d = &d, .config = config, .devices = {.inventory = config->gpus}};
 
 	arena_init(&d.arena, DEPLOYMENT_BYTES_MAX);
 	int r = fill(&b, err);

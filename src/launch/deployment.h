@@ -24,7 +24,8 @@ struct deployment_config {
 	bool keep_going; /* the frontend serves with whatever workers come up */
 	uint64_t memory_available; /* bytes of the host; 0: not known */
 	/* The host's GPUs: services that ask for some (resources.gpu) get them one after the other, by UUID where there is one, in
-	 * CUDA_VISIBLE_DEVICES of their process. NULL, or none in it: nothing is bound. */
+	 * CUDA_VISIBLE_DEVICES of their process; workers that ask for less than one (0.5) share it. NULL, or none in it: nothing
+	 * is bound. Llama workers that ask for none see none, unless their gpu-layers asks for some. */
 	const struct gpu_inventory *gpus;
 	/* What the two commands understand: only settings they have a flag for are passed on. */
 	const struct flags_command *worker, *frontend;

@@ -287,6 +287,39 @@ static void gpus_are_bound_by_uuid_and_never_twice(void **state)
 	gpu_inventory_done(&f->gpus);
 }
 
+static void workers_that_take_a_part_of_a_gpu_share_it(void **state)
+{
+	struct fixture *f = *state;
+
+	gpu_inventory_init(&f->gpus);
+	assert_int_equal(gpu_inventory_from_spec(&f->gpus, "2xT4", &f->err), 0);
+	assert_int_equal(build(f, "MockWorker: {ServiceArgs: {workers: 4, resources: {gpu: 0.5}}}\n", NULL), 0);
+	assert_string_equal(env_of(f, 1, "CUDA_VISIBLE_DEVICES"), "CUDA_VISIBLE_DEVICES=0");
+	assert_string_equal(env_of(f, 2, "CUDA_VISIBLE_DEVICES"), "CUDA_VISIBLE_DEVICES=0");
+	assert_string_equal(env_of(f, 3, "CUDA_VISIBLE_DEVICES"), "CUDA_VISIBLE_DEVICES=1");
+	assert_string_equal(env_of(f, 4, "CUDA_VISIBLE_DEVICES"), "CUDA_VISIBLE_DEVICES=1");
+	assert_non_null(strstr(f->d.processes[4].facts, "GPU 1"));
+	deployment_done(&f->d);
+	graph_destroy(f->graph);
+	f->graph = NULL;
+	assert_int_equal(build(f, "MockWorker: {ServiceArgs: {workers: 3, resources: {gpu: 0.6}}}\n", NULL), -EINVAL);
+	assert_non_null(strstr(f->err.msg, "mock-2 asks for 1 GPU, and 0 of 2 are left"));
+	gpu_inventory_done(&f->gpus);
+}
+
+static void a_llama_worker_without_a_gpu_sees_none(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(build(f, "LlamaWorker: {model: demo}\n", NULL), 0);
+	assert_string_equal(env_of(f, 1, "CUDA_VISIBLE_DEVICES"), "CUDA_VISIBLE_DEVICES=");
+	deployment_done(&f->d);
+	graph_destroy(f->graph);
+	f->graph = NULL;
+	assert_int_equal(build(f, "LlamaWorker: {model: demo, gpu-layers: 12}\n", NULL), 0);
+	assert_null(env_of(f, 1, "CUDA_VISIBLE_DEVICES"));
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 int main(void)
 {
@@ -296,6 +329,8 @@ int main(void)
 		TEST(with_room_for_all_they_start_together_unless_steps_are_asked_for),
 		TEST(to_keep_going_the_frontend_waits_for_one_worker),
 		TEST(gpus_are_bound_by_uuid_and_never_twice),
+		TEST(workers_that_take_a_part_of_a_gpu_share_it),
+		TEST(a_llama_worker_without_a_gpu_sees_none),
 		TEST(mock_workers_get_names_sockets_and_their_settings),
 		TEST(llama_workers_share_the_cpus),
 		TEST(threads_of_the_user_are_left_alone),
