@@ -74,12 +74,14 @@ class Server:
 
 
 class Stator(Server):
-    """Frontend, supervisor and mock workers. step_us: how long a step of the mock engine takes; 0: no time at all."""
+    """Frontend, supervisor and mock workers. step_us: how long a step of the mock engine takes; 0: no time at all.
+    send_interval_us: of the workers; None: as users have it."""
 
     name = "Stator"
 
-    def __init__(self, workers=4, step_us=0, seqs=256, tokenizer=None, blocks=16384):
+    def __init__(self, workers=4, step_us=0, seqs=256, tokenizer=None, blocks=16384, send_interval_us=None):
         super().__init__()
+        self.send_interval_us = "" if send_interval_us is None else send_interval_us
         self.workers, self.step_us, self.seqs, self.blocks = workers, step_us, seqs, blocks
         self.tokenizer = demo_model() if tokenizer is None else tokenizer
 
@@ -88,7 +90,7 @@ class Stator(Server):
         if not os.path.exists(program):
             raise Unavailable(f"{program} is not built; run make")
         settings = {"model": self.tokenizer, "served-model-name": self.model, "max-seqs": self.seqs, "blocks": self.blocks,
-                    "prefill-us-per-token": 0, "decode-us-base": self.step_us, "decode-us-per-seq": 0}
+                    "prefill-us-per-token": 0, "decode-us-base": self.step_us, "decode-us-per-seq": 0, "send-interval-us": self.send_interval_us}
         self.spawn("stator", [program, "serve", "--engine", "mock", "--workers", self.workers, "--port", self.port,
                               *(f"--MockWorker.{key}={value}" for key, value in settings.items() if value != "")])
 

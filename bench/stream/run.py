@@ -134,6 +134,12 @@ def merge_rounds(rounds):
     return merged
 
 
+class AtOnce(servers.Stator):
+    """Workers that send after every step, however short."""
+
+    name = "Stator, each step sent"
+
+
 class Bare(servers.BareWrite):
     """Its request says nothing, so one prompt length and endpoint are enough."""
 
@@ -143,6 +149,7 @@ class Bare(servers.BareWrite):
 def open_servers(options, results, stack):
     """All that can run here, ready; a clear line for each that cannot."""
     makers = {"stator": lambda: servers.Stator(options.workers, options.step_us),
+              "stator-at-once": lambda: AtOnce(options.workers, options.step_us, send_interval_us=0),
               "bare": lambda: Bare(options.chunk_bytes, 1, options.step_us, options.workers),
               "dynamo": lambda: servers.Dynamo(options.workers)}
     up = []
@@ -241,7 +248,7 @@ def parse_options():
     parser.add_argument("--rounds", type=int, default=3, help="turns of all servers")
     parser.add_argument("--step-us", type=int, default=0, help="time a step of Stator's mock engine takes, and the bare loop's pace")
     parser.add_argument("--chunk-bytes", type=int, default=190, help="of an event of the bare write loop")
-    parser.add_argument("--servers", default="stator,bare,dynamo", help="stator,bare,dynamo")
+    parser.add_argument("--servers", default="stator,bare,dynamo", help="of stator, stator-at-once (--send-interval-us 0), bare, dynamo")
     parser.add_argument("--quick", action="store_true", help="2 s, 1 and 16 clients, 30 and 1,000 words, without Dynamo")
     parser.add_argument("--json", help="write all figures to this file")
     parser.add_argument("--markdown", help="write the tables to this file")

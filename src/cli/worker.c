@@ -109,6 +109,14 @@ static const struct flag flags_table[] = {
 		 .help = "which cached prefixes go first when the cells run out: the longest unused, or that with "
 			 "regard to how many requests shared them"},
 		.arg = "POLICY"},
+	{.key = {.name = "send-interval-us",
+		 .type = CONFIG_UINT,
+		 .unit = "us",
+		 .def = "100",
+		 .max = 100000,
+		 .help = "tokens of steps shorter than this leave together; a stream's first token and its end never "
+			 "wait; 0 sends after every step"},
+		.arg = "US"},
 	{.key = {.name = "record-steps",
 		 .type = CONFIG_STRING,
 		 .help = "write what each step held and took to FILE, a JSON line a step, for stator sim "
@@ -212,6 +220,7 @@ static void options_get(const struct flags *f, struct worker_options *o)
 	o->cpus = flags_str(f, "cpus");
 	o->evict = flags_str(f, "evict");
 	o->record_steps = flags_str(f, "record-steps");
+	o->send_interval_us = (uint32_t)flags_uint(f, "send-interval-us");
 	o->status_fd = (int)flags_int(f, "status-fd");
 	o->drain_ms = flags_duration_us(f, "drain-timeout") / 1000;
 	o->seqs = (uint32_t)flags_uint(f, "max-seqs");

@@ -28,6 +28,13 @@ const struct config_key config_keys_worker[CONFIG_KEYS_WORKER] = {
 		.type = CONFIG_UINT,
 		.unit = "requests",
 		.help = "prefill here when so many wait elsewhere"},
+	{.name = "send-interval-us",
+		.type = CONFIG_UINT,
+		.unit = "us",
+		.def = "100",
+		.max = 100000,
+		.help = "tokens of steps shorter than this leave together; a stream's first token and its end never "
+			"wait; 0 sends after every step"},
 };
 
 static const struct config_key llama[] = {

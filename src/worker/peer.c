@@ -5,6 +5,7 @@
 enum {
 	SNAPSHOT_CHUNK = 4096, /* hashes in a frame: 32 KiB, so that tokens never wait long behind one */
 	SNAPSHOT_QUEUE_BYTES = 256 * 1024, /* of a snapshot under way to one frontend */
+	HELD_BYTES_MAX = 32 * 1024, /* what waits for the send interval's end; past it, it leaves at once */
 };
 
 /* ---- the end ---- */
@@ -42,6 +43,7 @@ static void peer_bury(struct peer *p)
 {
 	p->conn = NULL;
 	env_timer_cancel(p->w->env, &p->hello_timer);
+	env_timer_cancel(p->w->env, &p->send_timer);
 	peer_forget(p);
 	list_del(&p->link);
 	p->w->peers_count--;
@@ -65,6 +67,7 @@ void peer_finish(struct peer *p)
 	if (p->out.len)
 		env_conn_write(p->w->env, p->conn, p->out.data, p->out.len);
 	buf_reset(&p->out);
+	env_timer_cancel(p->w->env, &p->send_timer);
 	env_conn_finish(p->w->env, p->conn);
 	/* One that does not read is not waited for longer than for a hand-shake. */
 	env_timer_set_in(p->w->env, &p->hello_timer, (uint64_t)HELLO_TIMEOUT_MS * 1000);
@@ -89,22 +92,31 @@ void peer_refuse(struct peer *p, int code, const char *why)
 
 /* ---- sending ---- */
 
+/* Nobody waits for these but streams that have just had some, and a router that hears of the next ones. */
+static bool may_wait(enum msg_type type)
+{
+	return type == MSG_TOKENS || type == MSG_STEP || type == MSG_KV;
+}
+
 void peer_send(struct peer *p, enum msg_type type, const void *msg)
 {
 	/* A failed encode is seen at peer_flush. */
-	if (p->conn && !p->closing)
-		msg_encode(&p->out, type, msg);
+	if (!p->conn || p->closing)
+		return;
+	msg_encode(&p->out, type, msg);
+	p->urgent |= !may_wait(type);
 }
 
-void peer_flush(struct peer *p)
+static void peer_write(struct peer *p)
 {
 	struct worker *w = p->w;
-
-	if (!p->conn || p->closing || (!p->out.len && !p->out.failed))
-		return;
 	bool failed = p->out.failed || env_conn_write(w->env, p->conn, p->out.data, p->out.len) < 0;
 	size_t queued = env_conn_queued(w->env, p->conn);
+
 	buf_reset(&p->out);
+	p->urgent = false;
+	p->sent_us = env_now_us(w->env);
+	env_timer_cancel(w->env, &p->send_timer);
 	if (!failed && queued <= w->config.queue_bytes_max)
 		return;
 	log_warn("frontend cut off", LOG_F("worker", log_str(w->name)),
@@ -112,6 +124,24 @@ void peer_flush(struct peer *p)
 		LOG_F("error", log_str(failed ? "out of memory" : "it takes nothing")));
 	w->frontends_cut++;
 	peer_close(p);
+}
+
+static void on_send_timer(void *ctx)
+{
+	peer_write(ctx);
+}
+
+void peer_flush(struct peer *p)
+{
+	struct env *e = p->w->env;
+	uint64_t at_us = p->sent_us + p->w->config.send_interval_us;
+
+	if (!p->conn || p->closing || (!p->out.len && !p->out.failed))
+		return;
+	if (p->urgent || p->out.failed || p->out.len >= HELD_BYTES_MAX || env_now_us(e) >= at_us)
+		peer_write(p);
+	else if (!env_timer_is_set(&p->send_timer))
+		env_timer_set(e, &p->send_timer, at_us);
 }
 
 void peer_snapshot_begin(struct peer *p)
@@ -323,6 +353,7 @@ void peer_accept(struct worker *w, struct env_conn *conn)
 	buf_init(&p->out, FRAME_QUEUE_BYTES_MAX);
 	arena_init(&p->arena, 2 * (size_t)FRAME_BYTES_MAX);
 	p->hello_timer = (struct env_timer){.fn = on_hello_timeout, .ctx = p};
+	p->send_timer = (struct env_timer){.fn = on_send_timer, .ctx = p};
 	env_conn_attach(w->env, conn, &peer_ops, p);
 	const struct hello_config config = {.role = "worker",
 		.peer_role = "frontend",

@@ -12,7 +12,7 @@ enum {
 
 static void items_add(const struct sched_token *t)
 {
-	const struct wreq *r = t->user;
+	struct wreq *r = t->user;
 	const struct engine_out *o = t->out;
 	struct msg_token_item item = {.id = r->id, .tokens = {&t->token, 1}};
 
@@ -21,6 +21,8 @@ static void items_add(const struct sched_token *t)
 		item.top_tokens = (struct msg_u32s){o->top_tokens, o->top_count};
 		item.top_logprobs = (struct msg_f32s){o->top_logprobs, o->top_count};
 	}
+	r->peer->urgent |= !r->begun;
+	r->begun = true;
 	/* No memory: a stream with a hole is worse than none. */
 	if (vec_push(&r->peer->items, item) < 0)
 		peer_close(r->peer);

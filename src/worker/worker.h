@@ -1,9 +1,10 @@
 /* worker.h - one engine, served over frames to any number of frontends.
  *
  * Listens, shakes hands, sends its card and a snapshot of its cached prefixes, then serves: requests and cancels come in,
- * tokens, ends, cache changes and step reports go out, all frames of one step in one write. A request belongs to the
- * connection it came on: when that breaks, it is cancelled. A frontend that takes nothing is cut off when
- * FRAME_QUEUE_BYTES_MAX wait for it; nobody else notices.
+ * tokens, ends, cache changes and step reports go out, all frames of one step in one write; steps shorter than
+ * send_interval_us share one, but first tokens and ends never wait. A request belongs to the connection it came on: when
+ * that breaks, it is cancelled. A frontend that takes nothing is cut off when FRAME_QUEUE_BYTES_MAX wait for it; nobody
+ * else notices.
  *
  * An engine with virtual_time is stepped on the loop and its modelled duration passes on env's clock (so a whole
  * deployment runs on a fake one); any other is stepped on ENV_POOL_ENGINE.
@@ -25,6 +26,7 @@ struct worker_config {
 	size_t kv_secret_len;
 	struct sched_config sched;
 	size_t queue_bytes_max; /* waiting for one frontend; 0: FRAME_QUEUE_BYTES_MAX */
+	uint32_t send_interval_us; /* a frontend gets tokens at most so often; 0: after every step */
 	uint64_t instance; /* 0: random */
 	uint32_t pid; /* for the card */
 	/* The engine failed for good: every request was ended and told. The owner ends the process. */

@@ -268,6 +268,7 @@ static int serve(struct process *p, struct err *err)
 			.running_max = o->running_max,
 			.evict = o->evict ? kv_evict_find(o->evict) : NULL,
 			.step_budget_us = o->step_budget_us},
+		.send_interval_us = o->send_interval_us,
 		.pid = (uint32_t)getpid(),
 		.on_failed = on_failed,
 		.on_drained = on_drained,

@@ -30,6 +30,7 @@ struct worker_options {
 	uint32_t context_max; /* tokens of one request */
 	uint32_t seqs, block_size, batch_tokens_max, running_max;
 	uint64_t step_budget_us;
+	uint32_t send_interval_us; /* as worker_config's */
 
 	/* llama */
 	const char *kv_type; /* NULL: "f16" */

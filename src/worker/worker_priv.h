@@ -17,7 +17,10 @@ struct peer {
 	bool up; /* the hand-shake is done and the card is sent */
 	bool closing; /* what is queued still leaves; nothing is read any more */
 	bool reading; /* inside on_data: freed when it ends */
-	struct buf in, out; /* a frame that is not whole yet; what leaves at the end of this piece of work */
+	struct buf in, out; /* a frame that is not whole yet; what leaves at the end of this piece of work or later */
+	struct env_timer send_timer; /* set: out waits for the send interval's end */
+	uint64_t sent_us; /* when something left last */
+	bool urgent; /* out holds something that does not wait */
 	struct arena arena; /* of the frame being read */
 	struct map requests; /* its id -> struct wreq */
 	struct kv_snapshot snapshot;
@@ -30,6 +33,7 @@ struct wreq {
 	struct peer *peer; /* NULL: gone, its tokens go nowhere */
 	uint64_t id; /* the peer's */
 	uint64_t sched_id;
+	bool begun; /* its first token was sent */
 };
 
 struct worker {
@@ -76,9 +80,10 @@ void peer_close(struct peer *p);
 void peer_refuse(struct peer *p, int code, const char *why);
 /* Close when what is queued has left. */
 void peer_finish(struct peer *p);
-/* Encode behind what leaves at peer_flush. */
+/* Encode behind what leaves at peer_flush. Everything but tokens, step reports and cache changes is urgent. */
 void peer_send(struct peer *p, enum msg_type type, const void *msg);
-/* Write what was sent. Closes the peer when too much waits for it: use list_foreach_safe around it. */
+/* Write what was sent: now when it is urgent or the last write is a send interval ago, else when it will be. Closes the
+ * peer when too much waits for it: use list_foreach_safe around it. */
 void peer_flush(struct peer *p);
 /* Send the snapshot from the start. */
 void peer_snapshot_begin(struct peer *p);

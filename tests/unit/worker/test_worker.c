@@ -17,6 +17,7 @@ enum { REQS = 16, TOKENS = 600 };
 
 struct got {
 	uint32_t tokens[TOKENS], count, dones;
+	uint64_t at_us[TOKENS], done_us; /* when they came */
 	uint32_t tops;
 	struct msg_done done;
 	char error[256];
@@ -82,8 +83,10 @@ static void client_tokens(struct client *c, const struct msg_tokens *m)
 		const struct msg_token_item *it = &m->items[i];
 		struct got *g = &c->got[it->id];
 		assert_true(it->id < REQS && g->dones == 0);
-		for (uint32_t t = 0; t < it->tokens.len; t++)
+		for (uint32_t t = 0; t < it->tokens.len; t++) {
+			g->at_us[g->count] = env_now_us(c->env);
 			g->tokens[g->count++] = it->tokens.v[t];
+		}
 		g->tops += it->top_tokens.len;
 	}
 }
@@ -114,6 +117,7 @@ static void client_frame(struct client *c, const struct frame *f)
 	case MSG_DONE:
 		assert_true(m.done.id < REQS);
 		c->got[m.done.id].dones++;
+		c->got[m.done.id].done_us = env_now_us(c->env);
 		c->got[m.done.id].done = m.done;
 		snprintf(c->got[m.done.id].error, sizeof c->got->error, "%s",
 			m.done.error.data ? m.done.error.data : "");
@@ -233,13 +237,11 @@ static const struct mock_config plain = {.cells = 2048,
 	.verify = true,
 	.timing = {.base_us = 1000, .prefill_token_us = 10, .decode_seq_us = 10}};
 
-static void world_init_config(struct mock_config mock, struct worker_config config)
+static void world_init_sim(struct mock_config mock, struct worker_config config, struct sim_config sc)
 {
-	struct sim_config sc;
 	struct err err = {0};
 
 	memset(&w, 0, sizeof w);
-	sim_config_default(&sc, 42);
 	w.mock = mock;
 	assert_int_equal(sim_create(&w.sim, &sc, &err), 0);
 	w.env = sim_env(w.sim);
@@ -256,6 +258,14 @@ static void world_init_config(struct mock_config mock, struct worker_config conf
 	if (worker_create(&w.worker, w.env, w.engine, &config, &err) < 0)
 		fail_msg("%s", err.msg);
 	client_start(&w.a);
+}
+
+static void world_init_config(struct mock_config mock, struct worker_config config)
+{
+	struct sim_config sc;
+
+	sim_config_default(&sc, 42);
+	world_init_sim(mock, config, sc);
 }
 
 static void world_init(void)
@@ -289,6 +299,10 @@ static bool is_done(void *ctx)
 static bool has_tokens(void *ctx)
 {
 	return ((const struct got *)ctx)->count > 3;
+}
+static bool has_first_token(void *ctx)
+{
+	return ((const struct got *)ctx)->count > 0;
 }
 static bool is_closed(void *ctx)
 {
@@ -641,6 +655,141 @@ static void an_engine_thread_serves_the_same_stream(void **state)
 	world_done();
 }
 
+/* The send interval. */
+
+enum { DELAY_US = 20, ANSWER = 40, INTERVAL_US = 100 };
+
+/* One worker whose steps take step_us, on wires that delay all alike, so that times of arrival are times of sending. */
+static void world_init_steps(uint32_t step_us, uint32_t interval_us)
+{
+	struct mock_config mock = plain;
+	struct sim_config sc;
+
+	mock.timing = (struct timing_model){.base_us = step_us};
+	sim_config_default(&sc, 42);
+	sc.delay_us_min = sc.delay_us_max = DELAY_US;
+	sc.segment_bytes_max = 0;
+	world_init_sim(mock, (struct worker_config){.send_interval_us = interval_us}, sc);
+	assert_true(until(is_ready, &w.a));
+	sim_run_for(w.sim, 1000);
+}
+
+/* An answer of ANSWER tokens; times from the moment it was asked for. */
+static void one_answer(uint32_t step_us, uint32_t interval_us, struct got *ret)
+{
+	uint32_t prompt[40];
+
+	world_init_steps(step_us, interval_us);
+	fill_prompt(prompt, 40, 1);
+	uint64_t began_us = env_now_us(w.env);
+	request(&w.a, 1, prompt, 40, ANSWER, true);
+	assert_true(until(is_done, &w.a.got[1]));
+	*ret = w.a.got[1];
+	check_stream(ret, prompt, 40, true);
+	assert_int_equal(ret->count, ANSWER);
+	assert_int_equal(w.a.steps, worker_counts(w.worker).steps);
+	for (uint32_t i = 0; i < ANSWER; i++)
+		ret->at_us[i] -= began_us;
+	ret->done_us -= began_us;
+	world_done();
+}
+
+static void short_steps_share_a_write_but_the_first_token_and_the_end_never_wait(void **state)
+{
+	(void)state;
+	static struct got at_once, held;
+	uint32_t writes = 1;
+
+	one_answer(15, 0, &at_once);
+	one_answer(15, INTERVAL_US, &held);
+	assert_int_equal(held.at_us[0], at_once.at_us[0]);
+	assert_int_equal(held.done_us, at_once.done_us);
+	assert_memory_equal(held.tokens, at_once.tokens, sizeof held.tokens);
+	for (uint32_t i = 1; i < ANSWER; i++) {
+		uint64_t gap_us = held.at_us[i] - held.at_us[i - 1];
+		assert_true(gap_us == 0 || gap_us >= INTERVAL_US || held.at_us[i] == held.done_us);
+		assert_in_range(held.at_us[i] - at_once.at_us[i], 0, INTERVAL_US);
+		assert_true(at_once.at_us[i] > at_once.at_us[i - 1]);
+		writes += gap_us > 0;
+	}
+	assert_in_range(writes, 2, (held.done_us - held.at_us[0]) / INTERVAL_US + 2);
+}
+
+static void steps_longer_than_the_send_interval_are_told_as_they_end(void **state)
+{
+	(void)state;
+	static struct got at_once, held;
+
+	one_answer(INTERVAL_US + 1, 0, &at_once);
+	one_answer(INTERVAL_US + 1, INTERVAL_US, &held);
+	assert_memory_equal(held.at_us, at_once.at_us, sizeof held.at_us);
+	assert_int_equal(held.done_us, at_once.done_us);
+}
+
+/* Its first token takes along what others have waiting. */
+static void a_newcomer_does_not_wait_for_a_fast_stream(void **state)
+{
+	(void)state;
+	uint32_t a[40], b[40];
+
+	world_init_steps(15, INTERVAL_US);
+	fill_prompt(a, 40, 1);
+	fill_prompt(b, 40, 2);
+	request(&w.a, 1, a, 40, 200, true);
+	assert_true(until(has_tokens, &w.a.got[1]));
+	uint64_t asked_us = env_now_us(w.env);
+	request(&w.a, 2, b, 40, ANSWER, true);
+	assert_true(until(is_done, &w.a.got[2]));
+	/* There, a step under way, one of its own, and back. */
+	assert_true(w.a.got[2].at_us[0] - asked_us <= 2 * DELAY_US + 2 * 15);
+	assert_true(until(is_done, &w.a.got[1]));
+	check_stream(&w.a.got[1], a, 40, true);
+	check_stream(&w.a.got[2], b, 40, true);
+	assert_int_equal(w.a.wrong_digests, 0);
+	world_done();
+}
+
+static void a_frontend_that_leaves_takes_what_was_held_for_it(void **state)
+{
+	(void)state;
+	uint32_t prompt[40];
+
+	for (uint32_t steps = 1; steps < 40; steps++) {
+		world_init_steps(15, 10 * INTERVAL_US);
+		fill_prompt(prompt, 40, 1);
+		request(&w.a, 1, prompt, 40, 500, true);
+		assert_true(until(has_first_token, &w.a.got[1]));
+		sim_run_for(w.sim, steps * 7);
+		env_conn_close(w.env, w.a.conn);
+		w.a.conn = NULL;
+		assert_true(until(is_idle, NULL));
+		sim_run_for(w.sim, 20 * INTERVAL_US);
+		assert_int_equal(worker_counts(w.worker).frontends, 0);
+		assert_int_equal(sim_counts(w.sim).timers, 0);
+		world_done();
+	}
+}
+
+static void draining_sends_what_was_held(void **state)
+{
+	(void)state;
+	uint32_t prompt[40];
+
+	world_init_steps(15, 1000 * INTERVAL_US);
+	fill_prompt(prompt, 40, 1);
+	request(&w.a, 1, prompt, 40, 500, true);
+	assert_true(until(has_first_token, &w.a.got[1]));
+	sim_run_for(w.sim, 300);
+	worker_drain(w.worker, 0);
+	assert_true(until(is_drained, &w));
+	sim_run_for(w.sim, 2 * DELAY_US);
+	assert_int_equal(w.a.got[1].dones, 1);
+	assert_int_equal(w.a.got[1].done.reason, MSG_REASON_FAILED);
+	assert_int_equal(w.a.got[1].done.generated, w.a.got[1].count);
+	assert_true(w.a.got[1].count > 10);
+	world_done();
+}
+
 int main(void)
 {
 	log_setup(2, LOG_ERROR, false);
@@ -658,6 +807,11 @@ int main(void)
 		cmocka_unit_test(drain_ends_what_takes_too_long),
 		cmocka_unit_test(a_frontend_that_never_says_hello_is_let_go),
 		cmocka_unit_test(an_engine_thread_serves_the_same_stream),
+		cmocka_unit_test(short_steps_share_a_write_but_the_first_token_and_the_end_never_wait),
+		cmocka_unit_test(steps_longer_than_the_send_interval_are_told_as_they_end),
+		cmocka_unit_test(a_newcomer_does_not_wait_for_a_fast_stream),
+		cmocka_unit_test(a_frontend_that_leaves_takes_what_was_held_for_it),
+		cmocka_unit_test(draining_sends_what_was_held),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
