@@ -128,6 +128,12 @@ static void arm_timer_fd(struct loop *l)
 	timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
+/* A timer that was set for this turn or before it, as those are that put work off to the next: it needs no system call. */
+static bool has_timer_due(const struct loop *l)
+{
+	return l->timers.len && timer_heap_next_us(&l->timers) <= l->now_us;
+}
+
 static bool has_work_left(const struct loop *l)
 {
 	return !list_empty(&l->dirty) || !list_empty(&l->ready) || !list_empty(&l->failed) || atomic_load(&l->stop);
@@ -135,10 +141,13 @@ static bool has_work_left(const struct loop *l)
 
 static void turn(struct loop *l)
 {
-	arm_timer_fd(l);
+	bool waits = !has_work_left(l) && !has_timer_due(l);
+
+	if (waits)
+		arm_timer_fd(l);
 	l->now_us = 0;
 	l->in_turn = true;
-	event_base_loop(l->base, has_work_left(l) ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+	event_base_loop(l->base, waits ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
 	conns_read_ready(l);
 	run_timers(l);
 	conns_tell_failed(l);

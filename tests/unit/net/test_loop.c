@@ -603,6 +603,49 @@ static void timers_fire_in_order_and_not_before_their_time(void **state)
 	tear_down(&f);
 }
 
+struct again {
+	struct env_timer timer;
+	struct env *env;
+	uint32_t count;
+	uint64_t at_us;
+};
+
+/* For ever due. */
+static void on_again(void *ctx)
+{
+	struct again *a = ctx;
+
+	assert_true(env_now_us(a->env) >= a->at_us);
+	a->at_us = env_now_us(a->env);
+	a->count++;
+	env_timer_set_in(a->env, &a->timer, 0);
+}
+
+static bool came_again(void *ctx)
+{
+	return ((struct again *)ctx)->count >= 3;
+}
+
+static void a_timer_that_is_always_due_starves_nobody(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct again a;
+
+	set_up(&f, NULL);
+	connect_both(&f, "127.0.0.1:0");
+	a = (struct again){.timer = {.fn = on_again, .ctx = &a}, .env = f.env};
+	env_timer_set_in(f.env, &a.timer, 0);
+	assert_true(net_run_until(f.l, came_again, &a, NET_WAIT_MS));
+	assert_int_equal(env_conn_write(f.env, f.client.conn, "x", 1), 0);
+	run_until(&f, server_has_data);
+	env_timer_cancel(f.env, &a.timer);
+	uint32_t count = a.count;
+	net_run_for(f.l, 5);
+	assert_int_equal(a.count, count);
+	tear_down(&f);
+}
+
 /* Pools. */
 
 struct work {
@@ -913,6 +956,7 @@ int main(void)
 		cmocka_unit_test(finish_sends_all_though_the_peer_still_talks),
 		cmocka_unit_test(a_stream_may_close_itself_in_its_own_callback),
 		cmocka_unit_test(timers_fire_in_order_and_not_before_their_time),
+		cmocka_unit_test(a_timer_that_is_always_due_starves_nobody),
 		cmocka_unit_test(jobs_of_the_engine_pool_run_on_one_thread_in_order),
 		cmocka_unit_test(jobs_of_the_text_pool_all_come_back),
 		cmocka_unit_test(without_threads_offload_refuses),
