@@ -9,6 +9,12 @@
  *
  * On an H100 (driver 580, torch) matrix times vector ran at 2,610 to 2,640 of 3,350 GB/s: 0.78; matrix products of 256 to
  * 2,048 tokens at 570 to 660 of 989 TFLOPS: 0.58 to 0.67, of which attention and all else between them take their part.
+ * llama.cpp (its kernels are others; llama-bench by users, and what its sources do):
+ *   memory   0.75 (RTX 6000 Ada: 8B and 3B at 4 bits decode at 0.77 and 0.66 of the peak, launches included)
+ *   compute  16 bits: 0.24 of an H100's peak, 0.36 from 8.0 to 8.9, 0.30 below; quantized weights multiply in 8 bits (MMQ):
+ *            0.12, 0.18 and 0.12 of the int8 peak (RTX 6000 Ada: 8B at 4 bits, 8,008 tokens/s of prompt: 0.18)
+ *   launch   0.3 ms a step, 20 us a layer; logits: 4 bytes a vocabulary entry over 20 GB/s and 0.5 ns to draw
+ *
  * 4-bit weights of AWQ, GPTQ and bitsandbytes are unpacked to 16 bits: the bytes shrink, the rate does not grow. */
 #include "gpu/roofline.h"
 
@@ -28,6 +34,16 @@
 #define PCIE_GB_S 16.0 /* where the card's entry has none */
 #define STEP_US 1000.0
 #define LAYER_US 12.0
+
+/* llama.cpp. Passes over a token's vectors in a layer, 32 bits each: norms, residuals, rotation, what attention reads and
+ * writes; and the feed-forward's gate, up and product. */
+#define LLAMA_MEMORY 0.75
+#define LLAMA_STEP_US 300.0
+#define LLAMA_LAYER_US 20.0
+#define LLAMA_HIDDEN_PASSES 12.0
+#define LLAMA_INTER_PASSES 5.0
+#define LLAMA_ROW_GB_S 20.0
+#define LLAMA_DRAW_US 0.0005
 
 static bool is(const char *text, const char *word)
 {
@@ -81,13 +97,20 @@ static void weights(struct roofline *r, const struct roofline_ask *ask, double t
 	r->shared_bytes = MAX(bytes - expert - embed, 0); /* the embedding gives a row a token */
 }
 
-static void operations(struct roofline *r, const struct model_facts *m, double tp)
+/* llama.cpp keeps all tokens of sliding layers as well (swa_full), and looks at them. */
+static double sliding_of(const struct roofline_ask *ask)
 {
+	return ask->model->sliding_window && !ask->llama ? ask->model->sliding_layers : 0;
+}
+
+static void operations(struct roofline *r, const struct roofline_ask *ask, double tp)
+{
+	const struct model_facts *m = ask->model;
 	double output = (double)m->params_embed; /* as large as the output layer, tied or not */
 	double around = m->tied_embeddings ? output : 2 * output;
 	double sizes = m->mla_rank ? 2.0 * m->mla_rank + m->mla_rope_dim : (double)m->head_dim + m->head_dim_v;
 	double pair = 2 * sizes * m->heads / tp;
-	double sliding = m->sliding_window ? m->sliding_layers : 0;
+	double sliding = sliding_of(ask);
 
 	r->flops_token = 2 * MAX((double)m->params_active - around, 0) / tp;
 	r->flops_output = 2 * output / tp;
@@ -100,7 +123,7 @@ static void cache(struct roofline *r, const struct roofline_ask *ask)
 {
 	const struct model_facts *m = ask->model;
 	double token = (double)model_kv_bytes_per_token_tp(m, ask->kv, ask->tp);
-	double sliding = m->sliding_window && m->kv_layers ? (double)m->sliding_layers / m->kv_layers : 0;
+	double sliding = m->kv_layers ? sliding_of(ask) / m->kv_layers : 0;
 
 	r->kv_bytes_full = token * (1 - sliding);
 	r->kv_bytes_sliding = token * sliding;
@@ -121,12 +144,40 @@ static void links(struct roofline *r, const struct roofline_ask *ask, double tp)
 	r->link_bytes_token = r->link_calls * 2 * (tp - 1) / tp * ask->model->hidden * 2;
 }
 
+/* What quantized matrices are multiplied in: 8 bits where the card has them (MMQ), else 16. */
+static double llama_rate(const struct gpu_spec *g, const char *quant)
+{
+	bool plain = !quant || is(quant, "none") || is(quant, "f16") || is(quant, "bf16") || is(quant, "float16") ||
+		     is(quant, "bfloat16");
+	double half = MAX(g->tflops_fp16, g->tflops_fp32);
+
+	if (is(quant, "f32") || is(quant, "float32"))
+		return g->tflops_fp32 * 0.5;
+	double share16 = g->capability >= 90 ? 0.24 : g->capability >= 80 ? 0.36 : 0.30;
+	double share8 = g->capability >= 80 && g->capability < 90 ? 0.18 : 0.12;
+	return plain || g->tops_int8 <= 0 ? half * share16 : MAX(g->tops_int8 * share8, half * share16 / 2);
+}
+
+static void as_llama(struct roofline *r, const struct roofline_ask *ask)
+{
+	const struct model_facts *m = ask->model;
+	double width = m->experts ? (double)m->expert_intermediate * MAX(m->experts_used, 1u) : m->intermediate;
+
+	r->rate = llama_rate(ask->gpu, ask->quant ? ask->quant : m->quant) * 1e6;
+	r->bandwidth = ask->gpu->memory_gb_s * 1e3 * LLAMA_MEMORY;
+	r->launch_us = LLAMA_STEP_US + LLAMA_LAYER_US * m->layers;
+	r->one_pool = true;
+	r->between_us_token =
+		m->layers * 4 * (LLAMA_HIDDEN_PASSES * m->hidden + LLAMA_INTER_PASSES * width) / r->bandwidth;
+	r->row_us = m->vocab * (4 / (LLAMA_ROW_GB_S * 1e3) + LLAMA_DRAW_US);
+}
+
 int roofline_init(struct roofline *ret, const struct roofline_ask *asked, struct err *err)
 {
 	struct roofline_ask ask = *asked;
 	char why[128];
 
-	if (!ask.tp)
+	if (!ask.tp || ask.llama) /* its layers are on one card after another: no faster than one */
 		ask.tp = 1;
 	if (!ask.gpu || !ask.model)
 		return err_set(err, -EINVAL, "cannot predict without a card and a model of the catalogues");
@@ -145,9 +196,11 @@ int roofline_init(struct roofline *ret, const struct roofline_ask *asked, struct
 		.bandwidth = ask.gpu->memory_gb_s * 1e3 * (old ? MEMORY_OLD : MEMORY_NEW),
 		.launch_us = STEP_US + LAYER_US * ask.model->layers};
 	weights(ret, &ask, tp);
-	operations(ret, ask.model, tp);
+	operations(ret, &ask, tp);
 	cache(ret, &ask);
 	links(ret, &ask, tp);
+	if (ask.llama)
+		as_llama(ret, &ask);
 	return 0;
 }
 
@@ -185,15 +238,16 @@ void roofline_step(const struct roofline *r, uint64_t prefill_tokens, uint64_t p
 	if (n > 0)
 		ret->bytes += (before + n) * r->kv_bytes_full + kept(r, before + n) * r->kv_bytes_sliding;
 	ret->flops = tokens * r->flops_token + (b + (n > 0)) * r->flops_output;
-	ret->flops += r->flops_pair_full * (n * before + n * (n + 1) / 2 + b * c);
+	ret->flops += r->flops_pair_full * (n * before + n * (n + 1) / 2 + b * c * (r->one_pool ? b : 1));
 	ret->flops += r->flops_pair_sliding * (pairs(n, before, r->window) + b * kept(r, c));
 	ret->memory_us = ret->bytes / r->bandwidth;
 	ret->compute_us = ret->flops / r->rate;
 	if (r->link_calls > 0)
 		ret->link_us = r->link_calls * r->link_latency_us + tokens * r->link_bytes_token / r->link_bandwidth;
 	ret->launch_us = r->launch_us;
+	ret->between_us = tokens * r->between_us_token + (b + (n > 0)) * r->row_us;
 	ret->memory_bound = ret->memory_us >= ret->compute_us;
-	ret->total_us = ret->launch_us + MAX(ret->memory_us, ret->compute_us) + ret->link_us;
+	ret->total_us = ret->launch_us + MAX(ret->memory_us, ret->compute_us) + ret->link_us + ret->between_us;
 }
 
 double roofline_prefill_us(const struct roofline *r, uint64_t n, uint64_t context)
@@ -214,8 +268,11 @@ double roofline_decode_us(const struct roofline *r, uint64_t batch, uint64_t con
 
 const char *roofline_text(const struct roofline_terms *t, char *ret, size_t cap)
 {
-	snprintf(ret, cap, "%.1f ms: %s %.1f ms (%.2f GB, %.2f TFLOP), links %.1f ms, launch %.1f ms",
+	int n = snprintf(ret, cap, "%.1f ms: %s %.1f ms (%.2f GB, %.2f TFLOP), links %.1f ms, launch %.1f ms",
 		t->total_us / 1e3, t->memory_bound ? "memory" : "compute", MAX(t->memory_us, t->compute_us) / 1e3,
 		t->bytes / 1e9, t->flops / 1e12, t->link_us / 1e3, t->launch_us / 1e3);
+
+	if (t->between_us > 0 && n > 0 && (size_t)n < cap)
+		snprintf(ret + n, cap - (size_t)n, ", between kernels and on the host %.1f ms", t->between_us / 1e3);
 	return ret;
 }

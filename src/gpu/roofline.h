@@ -4,6 +4,8 @@
  *   bytes  = weights once a step (of an MoE the experts that its tokens touch) + the KV of every sequence, read
  *   flops  = 2 x parameters in matrices x tokens + 2 x (key + value size) x heads x pairs of token and context token
  *   links  = two all-reduces a layer under tensor parallelism: latency + 2 (tp-1)/tp x tokens x hidden x 2 bytes / bandwidth
+ *   between = what llama.cpp does beside the matrices: activations in 32 bits, written and read from kernel to kernel; and a row
+ *            of logits a sequence, fetched and drawn from on the host. Other engines hide theirs.
  * Bandwidths and rates are the card's peaks times an efficiency; the efficiencies and where they come from are at the top of
  * roofline.c. A prediction: expect a third more or less, and trust ratios between plans more than times.
  * Pure, any thread, no allocation. */
@@ -22,10 +24,13 @@ struct roofline_ask {
 	const char *dtype; /* "float16", "bfloat16", "auto" (NULL): what the matrix units compute in */
 	const char *quant; /* of the weights; NULL: as the model's files */
 	enum kv_dtype kv;
+	bool llama; /* llama.cpp's kernels: one card after the other, one pool of cells for all sequences */
 };
 
 struct roofline_terms {
-	double memory_us, compute_us, link_us, launch_us, total_us; /* total = launch + max(memory, compute) + link */
+	double memory_us, compute_us, link_us, launch_us;
+	double between_us; /* llama: activations from kernel to kernel, and logits on the host */
+	double total_us; /* launch + max(memory, compute) + link + between */
 	double bytes, flops; /* per GPU */
 	bool memory_bound;
 };
@@ -42,6 +47,8 @@ struct roofline {
 	double flops_pair_full, flops_pair_sliding; /* of a token and one token of its context */
 	double link_bandwidth, link_latency_us, link_bytes_token, link_calls; /* calls: a step */
 	double launch_us;
+	bool one_pool; /* a token looks at the cells of all sequences, and masks those of others */
+	double between_us_token, row_us; /* llama: a token of a step; a token whose logits are wanted */
 };
 
 /* -EINVAL with the reason: a card that has no such arithmetic, an invalid tp, an unknown quantization. */

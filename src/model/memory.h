@@ -20,11 +20,17 @@ struct llama_memory {
 	uint64_t weights; /* file-backed, shared between the host's processes */
 	uint64_t kv;
 	uint64_t vocab; /* tokenizer tables */
-	uint64_t compute; /* graph buffers, logits */
+	uint64_t compute; /* graph buffers */
 	uint64_t overhead; /* program, libraries, run time */
 	uint64_t total; /* of one process: PSS when it is alone */
 };
 
+/* Buffers of one computation of batch tokens (0: 512) that look at cells tokens, with flash attention: of a layer the
+ * feed-forward's three and the attention's four vectors in 32 bits, and the mask in 16. What llama.cpp 0.5.0 reports as
+ * "compute buffer", to 0.1 MiB for the shapes it was asked about. cells is rounded up to 256. */
+uint64_t llama_compute_bytes(const struct model_facts *m, uint64_t batch, uint64_t cells);
+/* Cells of a context as llama.cpp makes them: rounded up to 256. */
+uint64_t llama_cells(uint64_t context);
 void llama_memory_predict(struct llama_memory *ret, const struct model_facts *m, const struct llama_memory_ask *ask);
 
 #endif

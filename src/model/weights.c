@@ -5,7 +5,7 @@
  *                embedding, output layer and the rest stay in 16 bits
  *   fp8, int8    matrices of the layers in 8 bits; the rest in 16
  *   mxfp4        matrices of the experts: 4 bits and an 8 bit scale for 32 (4.25); nvfp4: 8 bits for 16 (4.5)
- *   bitsandbytes nf4: a float32 for 64 (4.5)
+ *   bitsandbytes nf4, scales quantized again: 4.2 by the logs of two models in vLLM
  *   q4_k_m...    as llama.cpp mixes: the output layer (or the tied embedding) in one type, half of the value and down
  *                matrices in another, every other matrix in the base type, vectors in float32 */
 #include "model/facts.h"
@@ -39,7 +39,7 @@ static const struct form {
 	{"fp8", LINEAR, B(8), 0, 0},
 	{"int8", LINEAR, B(8), 0, 0},
 	{"w8a8", LINEAR, B(8), 0, 0},
-	{"bitsandbytes", LINEAR, B(4.5), 0, 0},
+	{"bitsandbytes", LINEAR, B(4.2), 0, 0},
 	{"nvfp4", LINEAR, B(4.5), 0, 0},
 	{"mxfp4", EXPERTS, B(4.25), 0, 0},
 	{"f32", GGUF, B(32), B(32), B(32)},

@@ -1,6 +1,6 @@
 /* check_links.c - cards that work together: how fast they reach each other, and whether they are alike. */
-#include "gpu/roofline.h"
 #include "plan/check.h"
+#include "plan/predict.h"
 
 #include <string.h>
 
@@ -19,17 +19,10 @@ static enum gpu_link link_of(const struct plan *p, const struct plan_slot *slot)
 /* What the all-reduces cost, in words; "" when the roofline cannot say. */
 static void cost(struct plan *p, const struct plan_service *s, const struct gpu_device *card, enum gpu_link link)
 {
-	const struct roofline_ask ask = {.gpu = card->spec,
-		.model = s->model->facts,
-		.tp = s->tp,
-		.link = link == GPU_LINK_NONE ? GPU_LINK_PCIE : link,
-		.dtype = plan_dtype_on(s, card->capability),
-		.quant = plan_weights_on(s, card->capability),
-		.kv = plan_kv_type(s)};
 	struct roofline_terms decode, prefill;
 	struct roofline r;
 
-	if (!card->spec || !s->model->facts || roofline_init(&r, &ask, NULL) < 0)
+	if (!s->model->facts || plan_roofline(&r, s, card, link == GPU_LINK_NONE ? GPU_LINK_PCIE : link, NULL) < 0)
 		return;
 	roofline_step(&r, 0, 0, 16, 1024, &decode);
 	roofline_step(&r, 1024, 0, 0, 0, &prefill);

@@ -48,7 +48,7 @@ static void table(
 	if (t->links)
 		line(p, "buffers between cards", t->links, "NCCL");
 	snprintf(how, sizeof how, "%llu tokens a step, %llu sequences",
-		(unsigned long long)plan_batch_on(s, card->memory_total), (unsigned long long)s->seqs);
+		(unsigned long long)plan_batch_on(s, card), (unsigned long long)plan_seqs_on(s, card));
 	line(p, "activations at their peak", t->activations, how);
 	if (t->graphs)
 		line(p, "CUDA graphs", t->graphs, "");
@@ -123,7 +123,7 @@ static void context_too_long(
 		(unsigned long long)s->context, PLAN_BYTES(t->kv_least), PLAN_BYTES((uint64_t)MAX(t->kv_room, 0)));
 	table(p, s, t, card);
 	findings_remedy(&p->findings, "%s: %llu is the largest that fits%s", key, (unsigned long long)t->context_fits,
-		plan_batch_on(s, card->memory_total) > 4096
+		plan_batch_on(s, card) > 4096
 			? "; fewer tokens a step (max-num-batched-tokens) leave more room"
 		: s->set[PLAN_CONTEXT] ? ""
 				       : " (without it the engine takes the model's own context)");

@@ -28,6 +28,7 @@ static const struct {
 	{PLAN_CHUNKED, {"enable-chunked-prefill"}, {NULL}, NULL},
 	{PLAN_TRANSFER, {"kv-transfer-config"}, {"disaggregation-transfer-backend"}, NULL},
 	{PLAN_THREADS, {NULL}, {NULL}, "threads"},
+	{PLAN_UBATCH, {NULL}, {NULL}, "ubatch-size"},
 	{PLAN_ROLE, {"role"}, {"role"}, "role"},
 };
 
@@ -169,8 +170,9 @@ static void take_sizes(struct plan_service *s)
 	if (s->context == 0 && m)
 		s->context = m->context_max;
 	s->batch = take_u64(s, PLAN_BATCH, llama ? 2048 : sglang ? 8192 : 0);
-	s->seqs = take_u64(s, PLAN_SEQS, llama ? 64 : 256);
+	s->seqs = take_u64(s, PLAN_SEQS, llama ? 64 : PLAN_SEQS_DEFAULT);
 	s->block = take_u64(s, PLAN_BLOCK, llama ? 64 : sglang ? 1 : 16);
+	s->ubatch = take_u64(s, PLAN_UBATCH, 512);
 	s->threads = (uint32_t)take_u64(s, PLAN_THREADS, 0);
 	if (sglang && s->set[PLAN_BATCH] && (int64_t)s->batch < 0)
 		s->batch = s->context;

@@ -32,11 +32,12 @@ enum plan_key {
 	PLAN_CHUNKED,
 	PLAN_TRANSFER,
 	PLAN_THREADS,
+	PLAN_UBATCH,
 	PLAN_ROLE,
 	PLAN_KEYS
 };
 
-enum { PLAN_PINNED_MAX = 64 };
+enum { PLAN_PINNED_MAX = 64, PLAN_SEQS_DEFAULT = 256 };
 
 /* What is known of a service's model. */
 struct plan_model {
@@ -59,6 +60,7 @@ struct plan_service {
 	uint64_t context; /* longest request, tokens; 0: not known */
 	uint64_t batch, seqs, block; /* tokens a step, sequences, tokens a block */
 	bool eager, remote_prefill, conditional, chunked, transfer;
+	uint64_t ubatch; /* llama: tokens computed at once */
 	uint32_t threads; /* llama: 0 when the launcher divides the cores */
 	uint32_t pinned[PLAN_PINNED_MAX], pinned_len; /* CUDA_VISIBLE_DEVICES of ServiceArgs.envs */
 	bool pinned_odd; /* it is set, but is no list of indices */

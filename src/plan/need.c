@@ -1,47 +1,63 @@
-/* need.c - memory terms; see need.h. Constants come from reports of vLLM users and from aiconfigurator's tables. */
+/* need.c - memory terms; see need.h. Constants were fitted to what vLLM and llama.cpp say of themselves at their start, on 28
+ * deployments from T4 to H200: tests/unit/plan/startup-logs.txt, docs/design/prediction.md. */
 #include "plan/need.h"
 #include "model/memory.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const uint64_t KIB = 1024, MIB = 1024 * 1024, GIB = 1024 * 1024 * 1024;
+static const uint64_t MIB = 1024 * 1024, GIB = 1024 * 1024 * 1024;
 
 enum {
-	RUNTIME_MIB = 460, /* CUDA context and libraries of one process: 0.3 to 0.6 GiB */
-	LINKS_MIB = 320, /* NCCL's buffers when cards work together: 0.2 to 0.4 GiB */
-	LLAMA_RUNTIME_MIB = 240, /* CUDA context and cuBLAS under llama.cpp: 0.15 to 0.3 GiB */
-	LLAMA_COMPUTE_MIB = 400, /* its compute buffers with 512 tokens at once: 0.3 to 0.6 GiB */
-	GRAPHS_KIB_A_LAYER = 35 * 128, /* 35 captured sizes, 128 KiB a layer each: 0.1 to 0.4 GiB */
+	RUNTIME_MIB = 100, /* what libraries take beside PyTorch: 0.01 to 0.28 GiB; the CUDA context is not in the budget */
+	LINKS_MIB = 130, /* NCCL's buffers and vLLM's own all-reduce, a card of the group: 0.25 GiB for 2, 0.9 to 2.1 for 8 */
+	GRAPHS_MIB_A_LAYER = 16, /* 0.46 and 0.49 GiB of 28 layers since vLLM 0.11, less before */
+	LOGITS_BYTES = 39, /* a sequence and vocabulary entry while sampling is tried: 38.6 in seven logs out of eight */
 	ACTIVATIONS_LEAST_MIB = 128,
-	BIG_CARD_GIB = 70, /* from here on vLLM's default step is 8192 tokens */
+	BIG_CARD_GIB = 70, /* from here on vLLM's default step is 8192 tokens of 1024 sequences */
+	BIG_SEQS = 1024,
 };
 
-uint64_t plan_batch_on(const struct plan_service *s, uint64_t card_bytes)
+/* vLLM asks for the name; of capability 8.0 only the A100 and its kin are as large. */
+static bool is_big(const struct gpu_device *card)
+{
+	return card->memory_total >= BIG_CARD_GIB * GIB && card->capability != 80;
+}
+
+uint64_t plan_seqs_on(const struct plan_service *s, const struct gpu_device *card)
+{
+	bool left_open = s->engine == GRAPH_ENGINE_VLLM && !s->set[PLAN_SEQS] && s->seqs == PLAN_SEQS_DEFAULT;
+
+	return left_open && is_big(card) ? BIG_SEQS : s->seqs;
+}
+
+uint64_t plan_batch_on(const struct plan_service *s, const struct gpu_device *card)
 {
 	uint64_t batch = s->batch;
 
 	if (batch == 0)
-		batch = card_bytes >= BIG_CARD_GIB * GIB ? 8192 : 2048;
+		batch = is_big(card) ? 8192 : 2048;
 	return s->chunked || s->engine != GRAPH_ENGINE_VLLM ? batch : MAX(batch, s->context);
 }
 
-/* What vLLM's profile run holds at its peak: one layer's intermediate results for a whole step of tokens, and the logits
- * of every sequence twice (raw and as probabilities) in 32 bits. */
+/* What vLLM's profile run holds at its peak: one layer's intermediate results for a whole step of tokens (gate, up and their
+ * product, and four vectors), or the logits of every sequence with what sorting them for top-k and top-p takes. */
 static uint64_t activations(const struct plan_service *s, const struct gpu_device *card)
 {
 	const struct model_facts *m = s->model->facts;
 	uint64_t width = m->experts ? (uint64_t)m->expert_intermediate * MAX(m->experts_used, 1u) : m->intermediate;
 	uint64_t bytes = !strcmp(plan_dtype_on(s, card->capability), "float32") ? 4 : 2;
-	uint64_t layer = (4 * (uint64_t)m->hidden + 2 * MAX(width, (uint64_t)m->intermediate) / s->tp) * bytes;
+	uint64_t layer = (4 * (uint64_t)m->hidden + 3 * MAX(width, (uint64_t)m->intermediate) / s->tp) * bytes;
+	uint64_t peak = MAX(plan_batch_on(s, card) * layer, plan_seqs_on(s, card) * m->vocab * LOGITS_BYTES);
 
-	return MAX(plan_batch_on(s, card->memory_total) * layer + s->seqs * m->vocab * 8, ACTIVATIONS_LEAST_MIB * MIB);
+	return MAX(peak, ACTIVATIONS_LEAST_MIB * MIB);
 }
 
 static uint64_t kv_of(const struct plan_service *s, uint64_t tokens)
 {
-	if (s->engine == GRAPH_ENGINE_LLAMA) /* layers are divided, not heads */
-		return model_kv_bytes(s->model->facts, plan_kv_type(s), tokens) / MAX(s->gpus, 1u);
+	if (s->engine == GRAPH_ENGINE_LLAMA) /* layers are divided, not heads; sliding ones keep all their cells too */
+		return model_kv_bytes_per_token(s->model->facts, plan_kv_type(s)) * llama_cells(tokens) /
+		       MAX(s->gpus, 1u);
 	return model_kv_bytes_tp(s->model->facts, plan_kv_type(s), tokens, s->tp) / s->pp;
 }
 
@@ -70,22 +86,39 @@ static void terms_external(struct plan_terms *t, const struct plan_service *s, c
 
 	t->weights = model_weight_bytes_tp(m, plan_weights_on(s, card->capability), s->tp) / s->pp;
 	t->runtime = RUNTIME_MIB * MIB;
-	t->links = (uint64_t)s->tp * s->pp > 1 ? LINKS_MIB * MIB : 0;
+	t->links = (uint64_t)s->tp * s->pp > 1 ? (uint64_t)s->tp * s->pp * LINKS_MIB * MIB : 0;
 	t->activations = activations(s, card);
-	t->graphs = s->eager ? 0 : (uint64_t)m->layers / s->pp * GRAPHS_KIB_A_LAYER * KIB;
+	t->graphs = s->eager ? 0 : (uint64_t)m->layers / s->pp * GRAPHS_MIB_A_LAYER * MIB;
 	if (s->engine == GRAPH_ENGINE_SGLANG) /* its fraction is weights and KV alone */
 		t->budget = MIN(t->total, t->budget + t->runtime + t->links + t->activations + t->graphs);
 }
 
+/* CUDA context, cuBLAS and its work space, the pool of scratch memory of ggml: grows with the card's processors. */
+static uint64_t llama_runtime(const struct gpu_device *card)
+{
+	static const struct {
+		uint32_t least;
+		uint64_t mib;
+	} table[] = {{100, 700}, {90, 620}, {89, 420}, {86, 330}, {80, 480}, {75, 180}, {70, 330}, {0, 200}};
+	uint32_t i = 0;
+
+	while (card->capability < table[i].least)
+		i++;
+	return table[i].mib * MIB;
+}
+
 /* Whole layers a card; the output matrix is on the last one, hence some more than an even share. */
-static void terms_llama(struct plan_terms *t, const struct plan_service *s)
+static void terms_llama(struct plan_terms *t, const struct plan_service *s, const struct gpu_device *card)
 {
 	const struct model_facts *m = s->model->facts;
-	uint64_t weights = m->weight_bytes - m->weight_bytes_input;
+	uint64_t all = model_weight_bytes(m, s->quant);
+	/* The input embedding stays on the host, where it is a matrix of its own. */
+	uint64_t input = m->weight_bytes ? (uint64_t)((double)all * (double)m->weight_bytes_input / (double)m->weight_bytes) : 0;
+	uint64_t weights = all - MIN(input, all);
 
 	t->weights = s->gpus > 1 ? weights / s->gpus + weights / 32 : weights;
-	t->runtime = LLAMA_RUNTIME_MIB * MIB;
-	t->activations = LLAMA_COMPUTE_MIB * MIB;
+	t->runtime = llama_runtime(card);
+	t->activations = llama_compute_bytes(m, s->ubatch, s->context) + MAX(s->ubatch, 1) * m->hidden * 4;
 }
 
 void plan_need(struct plan_terms *ret, const struct plan_service *s, const struct gpu_device *card)
@@ -97,7 +130,7 @@ void plan_need(struct plan_terms *ret, const struct plan_service *s, const struc
 	if (s->model->facts && t.total) {
 		t.known = true;
 		if (llama)
-			terms_llama(&t, s);
+			terms_llama(&t, s, card);
 		else
 			terms_external(&t, s, card);
 		t.kv_room = (int64_t)t.budget - (int64_t)plan_terms_fixed(&t);
@@ -122,8 +155,10 @@ void plan_host_need(struct plan_host_need *ret, const struct plan_service *s)
 	*ret = (struct plan_host_need){0};
 	if (!s->model->facts)
 		return;
-	const struct llama_memory_ask ask = {
-		.context = s->context, .kv = plan_kv_type(s), .sequences = (uint32_t)MIN(s->seqs, 256)};
+	const struct llama_memory_ask ask = {.context = s->context,
+		.kv = plan_kv_type(s),
+		.sequences = (uint32_t)MIN(s->seqs, 256),
+		.batch = (uint32_t)s->ubatch};
 	llama_memory_predict(&m, s->model->facts, &ask);
 	*ret = (struct plan_host_need){
 		.known = true, .weights = m.weights, .kv = m.kv, .rest = m.vocab + m.compute + m.overhead};

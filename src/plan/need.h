@@ -39,8 +39,10 @@ static inline bool plan_terms_free(const struct plan_terms *t)
 {
 	return t->total == 0 || t->free >= t->budget;
 }
-/* Tokens of a step on that card: what the user said, else the engine's default. */
-uint64_t plan_batch_on(const struct plan_service *s, uint64_t card_bytes);
+/* Tokens of a step, and sequences, on that card: what the user said, else the engine's default, which vLLM makes larger on
+ * cards of 70 GiB and more, the A100 excepted. */
+uint64_t plan_batch_on(const struct plan_service *s, const struct gpu_device *card);
+uint64_t plan_seqs_on(const struct plan_service *s, const struct gpu_device *card);
 
 /* A llama worker without GPU. */
 struct plan_host_need {

@@ -21,20 +21,38 @@ const struct gpu_spec *plan_spec_of(const struct gpu_device *card, struct gpu_sp
 	return ret;
 }
 
-void plan_pace(struct plan_pace *ret, const struct plan_service *s, const struct roofline *r,
-	const struct plan_terms *t, const struct plan_load *load, uint64_t card_bytes)
+int plan_roofline(struct roofline *ret, const struct plan_service *s, const struct gpu_device *card, enum gpu_link link,
+	struct err *err)
 {
-	uint64_t batch = MAX(plan_batch_on(s, card_bytes), 1), each = (uint64_t)load->prompt + load->answer;
+	struct gpu_spec part;
+	const struct roofline_ask ask = {.gpu = plan_spec_of(card, &part),
+		.model = s->model->facts,
+		.tp = s->tp,
+		.link = link,
+		.dtype = s->engine == GRAPH_ENGINE_LLAMA ? NULL : plan_dtype_on(s, card->capability),
+		.quant = plan_weights_on(s, card->capability),
+		.kv = plan_kv_type(s),
+		.llama = s->engine == GRAPH_ENGINE_LLAMA};
+
+	return roofline_init(ret, &ask, err);
+}
+
+void plan_pace(struct plan_pace *ret, const struct plan_service *s, const struct roofline *r,
+	const struct plan_terms *t, const struct plan_load *load, const struct gpu_device *card)
+{
+	uint64_t batch = MAX(plan_batch_on(s, card), 1), each = (uint64_t)load->prompt + load->answer;
+	/* llama.cpp computes a step's tokens in pieces, each reading the weights anew. */
+	uint64_t step = s->engine == GRAPH_ENGINE_LLAMA ? MIN(batch, MAX(s->ubatch, 1)) : batch;
 	struct plan_pace p = {.known = true};
 
-	for (uint64_t done = 0; done < load->prompt; done += batch)
-		p.prefill_us += roofline_prefill_us(r, MIN(batch, load->prompt - done), done);
+	for (uint64_t done = 0; done < load->prompt; done += step)
+		p.prefill_us += roofline_prefill_us(r, MIN(step, load->prompt - done), done);
 	p.handoff_us = (double)model_kv_bytes(s->model->facts, plan_kv_type(s), load->prompt) / HANDOFF_BYTES_A_US;
-	p.streams = MAX(MIN(s->seqs, t->kv_tokens / each), 1);
+	p.streams = MAX(MIN(plan_seqs_on(s, card), t->kv_tokens / each), 1);
 	roofline_step(r, 0, 0, p.streams, load->prompt + load->answer / 2, &p.step);
 	p.decode_us = p.step.total_us;
 	p.decode_one_us = roofline_decode_us(r, 1, load->prompt);
-	roofline_step(r, MIN(batch, load->prompt), 0, 0, 0, &p.prompt);
+	roofline_step(r, MIN(step, load->prompt), 0, 0, 0, &p.prompt);
 	*ret = p;
 }
 

@@ -35,9 +35,12 @@ struct plan_predicted {
 
 /* The card's figures, for a slice its part of them. Returns spec, or ret filled from it; NULL for an unknown card. */
 const struct gpu_spec *plan_spec_of(const struct gpu_device *card, struct gpu_spec *ret);
+/* The roofline of one worker of s on such cards. -EINVAL with the reason, also for a card the catalogue does not know. */
+int plan_roofline(struct roofline *ret, const struct plan_service *s, const struct gpu_device *card, enum gpu_link link,
+	struct err *err);
 /* r must be of the service, the kind of card and its tp. */
 void plan_pace(struct plan_pace *ret, const struct plan_service *s, const struct roofline *r,
-	const struct plan_terms *t, const struct plan_load *load, uint64_t card_bytes);
+	const struct plan_terms *t, const struct plan_load *load, const struct gpu_device *card);
 /* workers that do both halves; paces averaged over kinds: sum of 1/x weighted by count[k]. */
 void plan_predict_both(struct plan_predicted *ret, const struct plan_pace *paces, const uint32_t *count, uint32_t kinds,
 	const struct plan_load *load);

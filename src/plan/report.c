@@ -273,8 +273,11 @@ void plan_report_text(const struct plan_report *r, struct buf *out)
 		plan_bars_text(r->asked, r->look.color, columns, out);
 		unplaced_text(r->asked, out);
 	}
-	if (r->explain)
+	if (r->explain) {
 		plan_memory_text(r->asked, out);
+		if (r->options)
+			plan_speed_text(r->asked, &r->options->load, out);
+	}
 	if (r->options && (!plan_fits(r->asked) || r->explain))
 		options_text(r, columns, out);
 }
@@ -299,15 +302,16 @@ static void rows(const struct plan *p, uint32_t service, uint32_t class, struct 
 	row(out, "the engine may take", t->budget, s->engine == GRAPH_ENGINE_LLAMA ? "" : how);
 	if (!t->known)
 		return;
+	const struct model_facts *m = s->model->facts;
 	const char *type = plan_weights_on(s, card->capability);
-	snprintf(how, sizeof how, "%s, %s", type ? type : s->model->facts->quant,
-		s->model->facts->weight_exact ? "from the files" : "from the shapes");
+	type = type ? type : *m->quant && strcmp(m->quant, "none") ? m->quant : m->dtype;
+	snprintf(how, sizeof how, "%s, %s", type, m->weight_exact ? "from the files" : "from the shapes");
 	row(out, "- weights", t->weights, how);
 	row(out, "- CUDA, libraries", t->runtime, "");
 	if (t->links)
 		row(out, "- buffers between cards", t->links, "");
 	snprintf(how, sizeof how, "%llu tokens a step, %llu sequences",
-		(unsigned long long)plan_batch_on(s, card->memory_total), (unsigned long long)s->seqs);
+		(unsigned long long)plan_batch_on(s, card), (unsigned long long)plan_seqs_on(s, card));
 	row(out, "- activations", t->activations, how);
 	if (t->graphs)
 		row(out, "- CUDA graphs", t->graphs, "");

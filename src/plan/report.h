@@ -23,6 +23,10 @@ void plan_report_svg(const struct plan_report *r, struct buf *out);
 const char *plan_option_title(const struct plan_report *r, const struct plan_option *o, char *ret, size_t cap);
 /* Append the memory table of every service of a plan. */
 void plan_memory_text(const struct plan *p, struct buf *out);
+/* Append what one worker of every service would do at some numbers of streams, from the roofline; nothing where the card or
+ * the model is not known. */
+void plan_speed_text(const struct plan *p, const struct plan_load *load, struct buf *out);
+void plan_speed_json(const struct plan *p, const struct plan_load *load, struct buf *out);
 /* Append the cards as bars of characters. */
 void plan_bars_text(const struct plan *p, bool color, uint32_t columns, struct buf *out);
 

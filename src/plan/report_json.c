@@ -144,6 +144,8 @@ void plan_report_json(const struct plan_report *r, struct buf *out)
 	}
 	buf_add_str(out, "]");
 	if (r->options)
+		plan_speed_json(p, &r->options->load, out);
+	if (r->options)
 		buf_printf(out, ",\"load\":{\"prompt\":%u,\"answer\":%u}", r->options->load.prompt,
 			r->options->load.answer);
 	buf_add_str(out, "}\n");

@@ -389,7 +389,7 @@ static void try_shape(struct search *x, struct plan_shape *shape, const struct r
 		count[k] = x->kinds[k].places[shape->tp];
 		shape->workers += count[k];
 		if (lines_known[k])
-			plan_pace(&paces[k], &s, &lines[k], &t, &x->out->load, x->kinds[k].card->memory_total);
+			plan_pace(&paces[k], &s, &lines[k], &t, &x->out->load, x->kinds[k].card);
 	}
 	if (!shape->workers)
 		return;
@@ -405,17 +405,10 @@ static void lines_for(struct search *x, uint32_t tp, const char *quant, struct r
 	struct plan_service s = *main_of(x);
 
 	s.quant = quant ? quant : s.quant;
+	s.tp = tp;
 	for (uint32_t k = 0; k < x->kinds_len; k++) {
 		const struct gpu_device *card = x->kinds[k].card;
-		struct gpu_spec part;
-		const struct roofline_ask ask = {.gpu = plan_spec_of(card, &part),
-			.model = s.model->facts,
-			.tp = tp,
-			.link = x->kinds[k].link,
-			.dtype = plan_dtype_on(&s, card->capability),
-			.quant = plan_weights_on(&s, card->capability),
-			.kv = plan_kv_type(&s)};
-		known[k] = card->spec && roofline_init(&lines[k], &ask, NULL) == 0;
+		known[k] = card->spec && plan_roofline(&lines[k], &s, card, x->kinds[k].link, NULL) == 0;
 	}
 }
 

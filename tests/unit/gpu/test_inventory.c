@@ -30,7 +30,7 @@ static void a_list_gives_cards_in_order(void **state)
 	assert_int_equal(inv.devices[0].memory_total >> 20, 14913);
 	assert_int_equal(gpu_inventory_link(&inv, 0, 1), GPU_LINK_PCIE);
 	assert_string_equal(gpu_inventory_text(&inv, text, sizeof text),
-		"2 x T4 (14.6 GiB), 1 x L4 (21.8 GiB), 1 x H100 (79.1 GiB)");
+		"2 x T4 (14.6 GiB), 1 x L4 (22.0 GiB), 1 x H100 (79.1 GiB)");
 	gpu_inventory_done(&inv);
 }
 

@@ -47,6 +47,57 @@ static void a_14b_model_on_a_t4(void **state)
 	assert_non_null(strstr(text, "compute"));
 }
 
+static struct roofline llama_line(const char *gpu, const char *model, uint32_t cards)
+{
+	struct model_facts m;
+	struct roofline r;
+	struct err err;
+
+	if (model_facts_by_name(&m, model, &err) < 0)
+		fail_msg("%s", err.msg);
+	const struct roofline_ask ask = {.gpu = gpu_spec_find(gpu), .model = &m, .tp = cards, .llama = true};
+	if (roofline_init(&r, &ask, &err) < 0)
+		fail_msg("%s", err.msg);
+	return r;
+}
+
+/* Layers on a second card wait for those on the first. */
+static void llama_is_no_faster_on_two_cards(void **state)
+{
+	struct roofline one = llama_line("L4", "Qwen2.5-14B:Q8_0", 1), two = llama_line("L4", "Qwen2.5-14B:Q8_0", 2);
+
+	(void)state;
+	assert_true(roofline_decode_us(&one, 4, 2048) == roofline_decode_us(&two, 4, 2048));
+}
+
+/* One pool of cells: each of b sequences passes over the cells of all, so attention grows with b squared. */
+static void llama_pays_for_the_cells_of_others(void **state)
+{
+	struct roofline r = llama_line("H100", "Qwen2.5-14B:Q4_0", 1);
+	struct roofline_terms a, b;
+
+	(void)state;
+	roofline_step(&r, 0, 0, 16, 2048, &a);
+	roofline_step(&r, 0, 0, 32, 2048, &b);
+	double pairs_a = a.flops - 16 * (r.flops_token + r.flops_output);
+	double pairs_b = b.flops - 32 * (r.flops_token + r.flops_output);
+	near(pairs_b / pairs_a, 4, 1e-9);
+	near(b.between_us / a.between_us, 2, 1e-9);
+}
+
+/* RTX 6000 Ada, 8B at 4 bits: llama-bench said 168.9 tokens/s, and 8,008 a second of a prompt of 8,096. */
+static void llama_decodes_as_users_measured(void **state)
+{
+	struct roofline r = llama_line("RTX-6000-Ada", "Llama-3.1-8B:Q4_0", 1);
+	double prompt = 0;
+
+	(void)state;
+	near(1e6 / roofline_decode_us(&r, 1, 64), 168.9, 0.2);
+	for (uint64_t done = 0; done < 8096; done += 512)
+		prompt += roofline_prefill_us(&r, 512, done);
+	near(8192e6 / prompt, 8008, 0.35);
+}
+
 static void more_work_never_takes_less(void **state)
 {
 	static const char *const models[] = {"R1-Distill-Qwen-14B", "Gemma-3-12B", "Mixtral-8x7B", "DeepSeek-R1"};
@@ -138,6 +189,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_14b_model_on_a_t4),
 		cmocka_unit_test(more_work_never_takes_less),
+		cmocka_unit_test(llama_is_no_faster_on_two_cards),
+		cmocka_unit_test(llama_pays_for_the_cells_of_others),
+		cmocka_unit_test(llama_decodes_as_users_measured),
 		cmocka_unit_test(two_halves_of_a_prompt_cost_its_pairs_once),
 		cmocka_unit_test(links_cost_and_nvlink_costs_less),
 		cmocka_unit_test(few_tokens_touch_few_experts),

@@ -282,8 +282,31 @@ static void memory_grows_with_cells_alone(void **state)
 	llama_memory_predict(&a, &m, &(struct llama_memory_ask){.context = 4000, .kv = KV_F16});
 	llama_memory_predict(&b, &m, &(struct llama_memory_ask){.context = 8192, .kv = KV_F16});
 	assert_int_equal(a.kv, 4096 * 23040); /* whole pages of 256 cells */
-	assert_int_equal(b.total - a.total, 4096 * 23040);
+	assert_int_equal(b.total - a.total, 4096 * (23040 + 2 * 512)); /* the mask of 512 tokens, 16 bits a cell */
 	assert_int_equal(a.total, a.weights + a.kv + a.vocab + a.compute + a.overhead);
+}
+
+/* What llama.cpp 0.5.0 said of models of these shapes: "compute buffer size = 125.01 MiB", flash attention on, 512 tokens. */
+static void compute_buffers_are_as_llama_cpp_reports_them(void **state)
+{
+	static const struct {
+		const char *model;
+		uint64_t cells;
+		double mib;
+	} said[] = {{"DeepSeek-R1-Distill-Qwen-14B", 4096, 125.01}, {"DeepSeek-R1-Distill-Qwen-14B", 8192, 129.01},
+		{"DeepSeek-R1-Distill-Qwen-14B", 32768, 153.01}, {"Qwen2.5-1.5B", 4096, 68.51},
+		{"Qwen2.5-1.5B", 32768, 96.51}};
+	struct model_facts m;
+	struct err err;
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_LEN(said); i++) {
+		assert_int_equal(model_facts_by_name(&m, said[i].model, &err), 0);
+		double mib = (double)llama_compute_bytes(&m, 0, said[i].cells) / (1 << 20);
+		if (mib < said[i].mib - 0.1 || mib > said[i].mib + 0.1)
+			fail_msg("%s, %llu cells: %.2f MiB, not %.2f", said[i].model, (unsigned long long)said[i].cells, mib,
+				said[i].mib);
+	}
 }
 
 int main(void)
@@ -295,6 +318,7 @@ int main(void)
 		cmocka_unit_test(vocabulary_files_have_their_size_and_no_weights),
 		cmocka_unit_test(the_demo_model_is_as_llama_cpp_has_it),
 		cmocka_unit_test(memory_grows_with_cells_alone),
+		cmocka_unit_test(compute_buffers_are_as_llama_cpp_reports_them),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

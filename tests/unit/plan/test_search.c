@@ -172,18 +172,10 @@ static void predict_placed(
 		for (uint32_t k = 0; k < pl->inventory->count; k++)
 			if (k != pl->classes[c].first && pl->class_of[k] == c)
 				link = MAX(link, gpu_inventory_link(pl->inventory, pl->classes[c].first, k));
-		struct gpu_spec part;
-		const struct roofline_ask ask = {.gpu = plan_spec_of(card, &part),
-			.model = s->model->facts,
-			.tp = s->tp,
-			.link = link,
-			.dtype = plan_dtype_on(s, card->capability),
-			.quant = plan_weights_on(s, card->capability),
-			.kv = plan_kv_type(s)};
 		struct roofline r;
 		count[c]++;
-		if (roofline_init(&r, &ask, NULL) == 0)
-			plan_pace(&paces[c], s, &r, plan_terms_of(pl, o->main, c), &o->load, card->memory_total);
+		if (plan_roofline(&r, s, card, link, NULL) == 0)
+			plan_pace(&paces[c], s, &r, plan_terms_of(pl, o->main, c), &o->load, card);
 	}
 	if (shape->prefill)
 		plan_predict_split(ret, paces, count, pl->classes_len, shape->prefill, &o->load);
