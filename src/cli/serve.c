@@ -51,7 +51,7 @@ static const struct flag flags_table[] = {
 		 .type = CONFIG_UINT,
 		 .unit = "tokens",
 		 .max = 16777216,
-		 .help = "KV cells of each worker; 0 takes the model's own context"},
+		 .help = "KV cells of each worker; 0 takes the model's own context, or what fits"},
 		.arg = "TOKENS"},
 	{.key = {.name = "threads",
 		 .type = CONFIG_UINT,
@@ -264,8 +264,9 @@ static int overrides_gpus(struct serve *s, const char *service, const char *mode
 	int r = gpus_look(s, err);
 	if (r < 0 || s->gpus.count == 0)
 		return r;
-	if (workers > s->gpus.count)
-		snprintf(text, sizeof text, "%.4f", 1.0 / ((workers + s->gpus.count - 1) / s->gpus.count) - 0.00005);
+	uint32_t beside = (workers + s->gpus.count - 1) / s->gpus.count; /* on one GPU */
+	if (beside > 1)
+		snprintf(text, sizeof text, "%.4f", 1.0 / beside - 0.00005);
 	else
 		snprintf(text, sizeof text, "%llu",
 			(unsigned long long)MIN(gpus_for(s, model), s->gpus.count / workers));

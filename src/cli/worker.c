@@ -54,7 +54,7 @@ static const struct flag flags_table[] = {
 		 .type = CONFIG_UINT,
 		 .unit = "tokens",
 		 .max = 16777216,
-		 .help = "llama: KV cells in all, 0 takes the model's context; mock: longest prompt and answer"},
+		 .help = "llama: KV cells in all, 0 takes the model's context, or what fits of it; mock: longest prompt and answer"},
 		.letter = 'c',
 		.arg = "TOKENS"},
 	{.key = {.name = "max-model-len",
@@ -135,6 +135,8 @@ static const struct flag flags_table[] = {
 		 .def = "f16",
 		 .help = "llama: how the KV cache is stored"},
 		.arg = "TYPE"},
+	FLAG_FLOAT("memory-share", "1", 1,
+		"llama: the part of the memory to count on when the context is not given; others take the rest"),
 	{.key = {.name = "gpu-layers",
 		 .type = CONFIG_INT,
 		 .unit = "layers",
@@ -204,6 +206,7 @@ static void options_llama(const struct flags *f, struct worker_options *o)
 	o->ubatch_tokens_max = (uint32_t)flags_uint(f, "ubatch-size");
 	o->kv_type = flags_str(f, "kv-type");
 	o->gpu_layers = (int32_t)flags_int(f, "gpu-layers");
+	o->memory_share = flags_float(f, "memory-share");
 }
 
 static void options_get(const struct flags *f, struct worker_options *o)

@@ -232,9 +232,14 @@ static void fill_info(struct llama_engine *l, const struct llama_config *config)
 		.hand_off = c->prefix_copy,
 	};
 	snprintf(in->tokenizer, sizeof in->tokenizer, "%s", config->path);
+	char cells[80];
+	if (c->cells < c->cells_wanted)
+		snprintf(cells, sizeof cells, "%u tokens, all that memory holds of %u", c->cells, c->cells_wanted);
+	else
+		snprintf(cells, sizeof cells, "%u tokens", c->cells);
 	snprintf(in->description, sizeof in->description,
-		"%.80s, %.48s, weights %.0f MiB, KV %.0f MiB (%u tokens), %u threads", f->name, f->desc,
-		(double)f->weight_bytes / 1048576, (double)c->kv_bytes / 1048576, c->cells, c->threads);
+		"%.80s, %.48s, weights %.0f MiB, KV %.0f MiB (%s), %u threads", f->name, f->desc,
+		(double)f->weight_bytes / 1048576, (double)c->kv_bytes / 1048576, cells, c->threads);
 }
 
 int llama_engine_create(struct engine **ret, const struct llama_config *config, struct err *err)

@@ -205,8 +205,11 @@ static int worker_add(struct builder *b, const struct graph_service *s)
 	word_flag(&w, spec, "served-model-name", s->served_name);
 	word_settings(&w, spec, &s->settings, decided);
 	log_flags(&w, spec, b->config->graph);
-	if (s->engine == GRAPH_ENGINE_LLAMA)
+	if (s->engine == GRAPH_ENGINE_LLAMA) {
 		cpus_give(b, s, p, &w);
+		snprintf(number, sizeof number, "%.4f", s->gpus > 0 ? MIN(s->gpus, 1.0) : 1.0 / b->llama_workers);
+		word_flag(&w, spec, "memory-share", number);
+	}
 	p->process.spec.listen_fd = -1;
 	p->process.spec.argv = words_take(&w);
 	p->process.spec.envs = envs_of(&b->d->arena, s);

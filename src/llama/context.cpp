@@ -22,6 +22,10 @@ namespace
 constexpr uint32_t CELLS_STEP = 256; /* llama.cpp rounds up to this */
 constexpr uint32_t BATCH_DEFAULT = 512;
 constexpr uint64_t RESERVE_DEFAULT = 256ull << 20;
+/* Chosen by ourselves, cells leave room for what comes after them: compute buffers, cuBLAS, CUDA graphs. */
+constexpr uint32_t CELLS_LEAST = 2048;
+constexpr uint64_t DEVICE_LATER = 768ull << 20;
+constexpr uint64_t DEVICE_CONTEXT = 512ull << 20;
 
 struct kv_type_name {
 	enum ll_kv_type type;
@@ -108,17 +112,19 @@ uint32_t round_up(uint64_t value, uint32_t step)
 	return (uint32_t)std::min<uint64_t>((value + step - 1) / step * step, UINT32_MAX / step * step);
 }
 
+uint32_t cells_default(const struct ll_model *m, const struct ll_context_params &p);
+
 /* Replace zeros by what they stand for. */
 struct ll_context_params resolve(const struct ll_model *m, const struct ll_context_params *in)
 {
 	struct ll_context_params p = *in;
-	p.cells = round_up(p.cells ? p.cells : m->facts.ctx_train, CELLS_STEP);
+	p.memory_reserve_bytes = p.memory_reserve_bytes ? p.memory_reserve_bytes : RESERVE_DEFAULT;
+	p.seqs_max = std::max(p.seqs_max, 1u);
+	p.cells = p.cells ? round_up(p.cells, CELLS_STEP) : cells_default(m, p);
 	p.batch_tokens_max = std::min(p.batch_tokens_max ? p.batch_tokens_max : BATCH_DEFAULT, p.cells);
 	p.ubatch_tokens_max = std::min(p.ubatch_tokens_max ? p.ubatch_tokens_max : BATCH_DEFAULT, p.batch_tokens_max);
-	p.seqs_max = std::max(p.seqs_max, 1u);
 	p.outputs_max = std::min(p.outputs_max ? p.outputs_max : p.seqs_max, p.batch_tokens_max);
 	p.threads = std::min<uint32_t>(p.threads ? p.threads : cpus_usable(in), GGML_MAX_N_THREADS);
-	p.memory_reserve_bytes = p.memory_reserve_bytes ? p.memory_reserve_bytes : RESERVE_DEFAULT;
 	return p;
 }
 
@@ -200,6 +206,54 @@ uint64_t host_bytes_available()
 	if (most != UINT64_MAX && used != UINT64_MAX)
 		available = std::min(available, most > used ? most - used : 0);
 	return available;
+}
+
+uint64_t host_bytes_total()
+{
+	uint64_t pages = (uint64_t)std::max(sysconf(_SC_PHYS_PAGES), 0l);
+	return std::min(pages * (uint64_t)sysconf(_SC_PAGESIZE), number_in_file("/sys/fs/cgroup/memory.max"));
+}
+
+uint64_t less(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+/* Bytes of KV that a device, or the host, has room for when this process may count on its share. The host's weights are
+ * mapped, so "available" counts their pages too, and processes share them; a device holds the weights of each. */
+uint64_t kv_room(const struct ll_model *m, ggml_backend_dev_t dev, double share, uint64_t reserve)
+{
+	if (!dev) {
+		uint64_t weights = m->facts.weight_bytes, mine = host_bytes_total();
+		mine = (uint64_t)((double)less(mine, weights) * share);
+		return less(std::min(less(host_bytes_available(), weights), mine), reserve);
+	}
+	size_t free_bytes = 0, total_bytes = 0;
+	ggml_backend_dev_memory(dev, &free_bytes, &total_bytes);
+	uint64_t weights = m->facts.weight_bytes / std::max<size_t>(m->handle->n_devices(), 1);
+	uint64_t mine = less((uint64_t)((double)total_bytes * share), weights + DEVICE_CONTEXT);
+	return less(std::min<uint64_t>(free_bytes, mine), reserve + DEVICE_LATER);
+}
+
+/* The model's own context or, rather than an error, as much of it as fits. Where hardly anything does, the least that is of
+ * use: the check that follows then says whether there is room after all. */
+uint32_t cells_default(const struct ll_model *m, const struct ll_context_params &p)
+{
+	uint32_t wanted = round_up(m->facts.ctx_train, CELLS_STEP);
+	uint64_t fits = wanted;
+	struct ll_context_params one = p, two = p;
+	one.cells = CELLS_STEP;
+	two.cells = 2 * CELLS_STEP;
+	if (m->facts.layers == 0)
+		return wanted;
+	auto first = bytes_by_device(m, one), second = bytes_by_device(m, two);
+	for (const auto &[dev, bytes] : first) {
+		uint64_t step = second[dev] - bytes; /* the rest is state that does not grow */
+		uint64_t room = kv_room(m, dev, p.memory_share > 0 ? p.memory_share : 1, p.memory_reserve_bytes);
+		if (step > 0)
+			fits = std::min(fits, less(room, bytes - step) / step * CELLS_STEP);
+	}
+	return (uint32_t)std::min<uint64_t>(wanted, std::max<uint64_t>(fits, CELLS_LEAST));
 }
 
 double mib(uint64_t bytes)
@@ -333,7 +387,11 @@ int ll_context_create(
 		struct ll_context_params p = resolve(m, params);
 		int code = check_params(m, p, err);
 		code = code < 0 ? code : check_memory(m, p, err);
-		return code < 0 ? code : create(ret, m, p, err);
+		code = code < 0 ? code : create(ret, m, p, err);
+		if (code == 0)
+			(*ret)->facts.cells_wanted =
+				params->cells ? p.cells : round_up(m->facts.ctx_train, CELLS_STEP);
+		return code;
 	});
 }
 

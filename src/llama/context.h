@@ -20,8 +20,9 @@ int ll_kv_type_parse(const char *name, enum ll_kv_type *ret);
 const char *ll_kv_type_name(enum ll_kv_type type);
 
 struct ll_context_params {
-	uint32_t cells; /* KV capacity in tokens over all sequences, rounded up to 256; 0: what the model was trained
-			   for */
+	/* KV capacity in tokens over all sequences, rounded up to 256; 0: what the model was trained for or, where that does
+	 * not fit, as much of it as does (2,048 at least). */
+	uint32_t cells;
 	uint32_t batch_tokens_max; /* tokens of one decode; 0: 512, never more than cells */
 	uint32_t ubatch_tokens_max; /* computed at once; 0: 512 at most; sizes the compute buffers */
 	uint32_t seqs_max; /* sequences, scratch ones included; at most LL_SEQS_MAX */
@@ -34,6 +35,8 @@ struct ll_context_params {
 	uint32_t cpus_count;
 	/* Bytes that must stay free beside the KV (host memory); 0: 256 MiB. */
 	uint64_t memory_reserve_bytes;
+	/* The part of the memory of host and devices that cells = 0 may count on, because others do the same beside it; 0: all. */
+	double memory_share;
 };
 
 struct ll_context;
@@ -49,6 +52,7 @@ void ll_context_destroy(struct ll_context *c);
 struct ll_context_facts {
 	uint32_t cells, batch_tokens_max, ubatch_tokens_max, seqs_max, threads;
 	uint64_t kv_bytes;
+	uint32_t cells_wanted; /* more than cells when memory was the limit */
 	/* Bytes a token in a state blob; 0 where the state is not cells. */
 	uint64_t state_bytes_token;
 	bool prefix_copy; /* ll_seq_copy of any range and ll_seq_trim to any length work */

@@ -26,7 +26,8 @@ struct worker_options {
 	int status_fd; /* -1: none */
 	uint64_t drain_ms; /* how long running requests may go on after a signal to stop */
 
-	uint32_t cells; /* KV capacity in tokens; llama: 0: the model's context */
+	uint32_t cells; /* KV capacity in tokens; llama: 0: the model's context, or what fits of it */
+	double memory_share; /* llama: the part of the memory that cells = 0 may count on; 0: all */
 	uint32_t context_max; /* tokens of one request */
 	uint32_t seqs, block_size, batch_tokens_max, running_max;
 	uint64_t step_budget_us;

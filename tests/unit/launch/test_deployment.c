@@ -12,7 +12,7 @@
 	}
 static const struct flag worker_flags[] = {TEXT("name"), TEXT("engine"), TEXT("role"), TEXT("listen"),
 	TEXT("status-fd"), TEXT("kv-secret-file"), TEXT("model"), TEXT("served-model-name"), TEXT("threads"),
-	TEXT("block-size")};
+	TEXT("block-size"), TEXT("memory-share")};
 static const struct flag frontend_flags[] = {TEXT("listen"), TEXT("status-fd"), TEXT("workers"), TEXT("router"),
 	TEXT("kv-secret-file"), TEXT("drain-timeout"), TEXT("min-workers"), TEXT("max-conns"), TEXT("api-keys-file")};
 static const struct flags_command worker = {
@@ -311,7 +311,8 @@ static void a_llama_worker_without_a_gpu_sees_none(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(build(f, "LlamaWorker: {model: demo}\n", NULL), 0);
+	assert_int_equal(build(f, "LlamaWorker: {model: demo, ServiceArgs: {workers: 2}}\n", NULL), 0);
+	assert_non_null(strstr(command(f, 1), "--memory-share=0.5000"));
 	assert_string_equal(env_of(f, 1, "CUDA_VISIBLE_DEVICES"), "CUDA_VISIBLE_DEVICES=");
 	deployment_done(&f->d);
 	graph_destroy(f->graph);

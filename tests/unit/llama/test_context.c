@@ -3,7 +3,9 @@
 #include "llama/context.h"
 #include "llama/vocab.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { PROMPT = 24, CELLS = 256 };
 
@@ -255,6 +257,41 @@ static void what_does_not_fit_is_told_before_it_is_allocated(void **state)
 	assert_null(c);
 }
 
+/* A share of the memory in which, beside weights, reserve and a MiB against rounding, so many cells fit. */
+static double share_for(uint32_t cells)
+{
+	struct ll_context_params params = {.cells = cells, .seqs_max = 4, .flash_attention = true};
+	double total = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE),
+	       weights = (double)ll_model_facts(model)->weight_bytes;
+	FILE *f = fopen("/sys/fs/cgroup/memory.max", "r");
+	double limit;
+	if (f && fscanf(f, "%lf", &limit) == 1 && limit < total)
+		total = limit;
+	if (f)
+		fclose(f);
+	return ((double)ll_kv_bytes(model, &params) + (257 << 20)) / (total - weights);
+}
+
+static void a_context_nobody_asked_for_is_as_large_as_fits(void **state)
+{
+	(void)state;
+	struct ll_context *c;
+	struct ll_context_params params = {
+		.seqs_max = 4, .flash_attention = true, .memory_share = share_for(4096)};
+	assert_int_equal(ll_context_create(&c, model, &params, NULL), 0);
+	assert_int_equal(ll_context_facts(c)->cells, 4096);
+	assert_int_equal(ll_context_facts(c)->cells_wanted, 8192);
+	ll_context_destroy(c);
+	params.memory_share = 1;
+	assert_int_equal(ll_context_create(&c, model, &params, NULL), 0);
+	assert_int_equal(ll_context_facts(c)->cells, 8192);
+	ll_context_destroy(c);
+	params.memory_share = share_for(256); /* too little to be of use */
+	assert_int_equal(ll_context_create(&c, model, &params, NULL), 0);
+	assert_int_equal(ll_context_facts(c)->cells, 2048);
+	ll_context_destroy(c);
+}
+
 static void kv_bytes_follow_cells_and_type(void **state)
 {
 	(void)state;
@@ -293,6 +330,7 @@ int main(void)
 		cmocka_unit_test(a_state_of_another_layout_is_refused),
 		cmocka_unit_test(an_abort_ends_the_decode),
 		cmocka_unit_test(what_does_not_fit_is_told_before_it_is_allocated),
+		cmocka_unit_test(a_context_nobody_asked_for_is_as_large_as_fits),
 		cmocka_unit_test(kv_bytes_follow_cells_and_type),
 		cmocka_unit_test(a_vocabulary_alone_has_no_context),
 	};
