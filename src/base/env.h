@@ -118,7 +118,7 @@ static inline bool env_timer_is_set(const struct env_timer *t)
 }
 /* Addresses: "unix:/path" (created with mode 0600; a dead socket file there is replaced), "HOST:PORT"
  * ("127.0.0.1:8000",
- * "[::1]:8000", port 0: any), "fd:N" (listen only: an inherited listening socket). *ret lives until listener_close. */
+ * "[::1]:8000", port 0: any), "shared:HOST:PORT" (listen only: SO_REUSEPORT), "fd:N" (listen only: an inherited listening socket). *ret lives until listener_close. */
 static inline int env_listen(struct env *e, const char *addr, const struct env_listener_ops *ops, void *ctx,
 	struct env_listener **ret, struct err *err)
 {

@@ -13,6 +13,11 @@ static const struct flag flags_table[] = {
 		 .help = "where clients connect: HOST:PORT, or fd:N for an inherited listening socket"},
 		.letter = 'l',
 		.arg = "ADDRESS"},
+	{.key = {.name = "reuse-port",
+		 .type = CONFIG_BOOL,
+		 .def = "false",
+		 .help = "share HOST:PORT with other frontends of this user that do so too (SO_REUSEPORT); the system "
+			 "shares connections out among them"}},
 	{.key = {.name = "workers",
 		 .type = CONFIG_STRING,
 		 .help = "addresses of workers, comma between: unix:/PATH, or HOST:PORT, which needs --secret-file"},
@@ -202,6 +207,20 @@ static const char *policy_text(const struct flags *f, char *ret, size_t cap)
 	return ret;
 }
 
+/* As env_listen takes it. NULL: such an address cannot be shared. */
+static const char *listen_addr(const struct flags *f)
+{
+	static char shared[512]; /* as long as the process */
+	const char *addr = flags_str(f, "listen");
+
+	if (!flags_bool(f, "reuse-port"))
+		return addr;
+	if (!strncmp(addr, "fd:", 3) || !strncmp(addr, "unix:", 5))
+		return NULL;
+	snprintf(shared, sizeof shared, "shared:%s", addr);
+	return shared;
+}
+
 static void options_get(const struct flags *f, struct frontend_main_options *o)
 {
 	static char policy[256]; /* as long as the process, like all options */
@@ -210,7 +229,7 @@ static void options_get(const struct flags *f, struct frontend_main_options *o)
 	frontend_main_options_default(o);
 	limits_take(f, &o->config.http);
 	o->config.software = "stator " STATOR_VERSION;
-	o->config.listen = flags_str(f, "listen");
+	o->config.listen = listen_addr(f);
 	o->config.discovery = in_dir ? "directory" : "static";
 	o->config.discovery_arg = flags_str(f, in_dir ? "workers-dir" : "workers");
 	o->config.policy = policy_text(f, policy, sizeof policy);
@@ -237,6 +256,10 @@ static enum exit_status frontend_run(const struct flags *flags)
 
 	if (flags_is_set(flags, "workers") == flags_is_set(flags, "workers-dir")) {
 		command_complain("frontend", "say where the workers are, with either --workers or --workers-dir");
+		return EXIT_USAGE;
+	}
+	if (!listen_addr(flags)) {
+		command_complain("frontend", "--reuse-port needs --listen HOST:PORT; only TCP ports can be shared");
 		return EXIT_USAGE;
 	}
 	if (idle_knob(flags)) {

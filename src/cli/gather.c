@@ -147,6 +147,6 @@ void gather_environment(struct gather *g, const struct graph *graph)
 	e->versions[GRAPH_ENGINE_LLAMA] = e->versions[GRAPH_ENGINE_MOCK] = STATOR_VERSION;
 	e->versions[GRAPH_ENGINE_VLLM] = on_path("vllm") ? "" : NULL;
 	e->versions[GRAPH_ENGINE_SGLANG] = on_path("sglang") ? "" : NULL;
-	if (port && port_is_used(config_str(front, "host"), port))
+	if (port && !config_bool(front, "reuse-port") && port_is_used(config_str(front, "host"), port))
 		e->ports_used[e->ports_used_len++] = port;
 }

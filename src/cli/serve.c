@@ -364,7 +364,7 @@ static int http_listen(struct serve *s, struct err *err)
 		listen_url(s->addr, s->url, sizeof s->url);
 		return 0;
 	}
-	int fd = listen_open(host, port, s->addr, err);
+	int fd = listen_open(host, port, config_bool(front, "reuse-port"), s->addr, err);
 	if (fd < 0)
 		return fd;
 	s->listen_fd = fd;

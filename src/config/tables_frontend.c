@@ -11,6 +11,11 @@ static const struct config_key frontend[] = {
 		.type = CONFIG_STRING,
 		.def = "127.0.0.1",
 		.help = "address to listen on; 0.0.0.0 lets other machines in"},
+	{.name = "reuse-port",
+		.type = CONFIG_BOOL,
+		.def = "false",
+		.help = "share the port with other frontends of this user, each with a socket of its own "
+			"(SO_REUSEPORT); the system shares connections out"},
 	{.name = "served-model-name",
 		.type = CONFIG_STRING,
 		.help = "what clients call the model, when workers do not say"},
@@ -232,7 +237,8 @@ static const struct config_key service_args[] = {
 		.type = CONFIG_FLOAT,
 		.unit = "GPUs",
 		.max = 64,
-		.help = "GPUs of each process, a number or the same in quotes; processes with a part of one (0.5) share it"},
+		.help = "GPUs of each process, a number or the same in quotes; processes with a part of one (0.5) "
+			"share it"},
 	{.name = "resources.cpu",
 		.type = CONFIG_STRING,
 		.unit = "cores",

@@ -298,7 +298,7 @@ static void steps_plan(struct builder *b, const struct graph_service *s, uint32_
 
 static int frontend_fill(struct builder *b)
 {
-	static const char *const decided[] = {"host", "port", "drain-timeout", NULL};
+	static const char *const decided[] = {"host", "port", "reuse-port", "drain-timeout", NULL};
 	const struct flags_command *spec = b->config->frontend;
 	const struct graph_service *front = graph_find(b->config->graph, GRAPH_FRONTEND),
 				   *processor = graph_find(b->config->graph, GRAPH_PROCESSOR),

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int bind_one(const struct addrinfo *a)
+static int bind_one(const struct addrinfo *a, bool shared)
 {
 	int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->ai_protocol), one = 1;
 
@@ -16,7 +16,8 @@ static int bind_one(const struct addrinfo *a)
 		return -errno;
 	/* Connections of a server that ended a moment ago must not keep the port from the next one. */
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
+	if ((shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) < 0) ||
+		bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
 		int code = -errno;
 		close(fd);
 		return code;
@@ -24,10 +25,13 @@ static int bind_one(const struct addrinfo *a)
 	return fd;
 }
 
-static int explain(const char *host, uint16_t port, int code, struct err *err)
+static int explain(const char *host, uint16_t port, bool shared, int code, struct err *err)
 {
 	err_set_errno(err, code, "could not listen on %s port %u", host, port);
-	if (code == -EADDRINUSE)
+	if (code == -EADDRINUSE && shared)
+		err_hint(err, "another program has it and does not share it, or is another user's: choose another with "
+			      "--port N");
+	else if (code == -EADDRINUSE)
 		err_hint(err, "another program has it: choose another with --port N, or any free one with --port 0");
 	else if (code == -EACCES)
 		err_hint(err, "ports below 1024 need a privilege; choose another with --port N");
@@ -48,7 +52,7 @@ static void addr_print(int fd, char ret_addr[LISTEN_ADDR_BYTES])
 	snprintf(ret_addr, LISTEN_ADDR_BYTES, sa.ss_family == AF_INET6 ? "[%.60s]:%.8s" : "%.60s:%.8s", host, port);
 }
 
-int listen_open(const char *host, uint16_t port, char ret_addr[LISTEN_ADDR_BYTES], struct err *err)
+int listen_open(const char *host, uint16_t port, bool shared, char ret_addr[LISTEN_ADDR_BYTES], struct err *err)
 {
 	struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *list = NULL;
 	char service[8];
@@ -59,10 +63,10 @@ int listen_open(const char *host, uint16_t port, char ret_addr[LISTEN_ADDR_BYTES
 	if (r != 0)
 		return err_set(err, -EINVAL, "could not find the address of host \"%s\": %s", host, gai_strerror(r));
 	for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next)
-		fd = bind_one(a);
+		fd = bind_one(a, shared);
 	freeaddrinfo(list);
 	if (fd < 0)
-		return explain(host, port, fd, err);
+		return explain(host, port, shared, fd, err);
 	addr_print(fd, ret_addr);
 	return fd;
 }

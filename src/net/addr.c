@@ -98,7 +98,8 @@ int net_target_parse(const char *text, struct net_target *ret, struct err *err)
 			r = err_set(err, -EINVAL, "cannot use address \"%s\": \"%s\" is not a descriptor number", text,
 				text + 3);
 	} else {
-		r = tcp_parse(text, &t, err);
+		t.shared = strncmp(text, "shared:", 7) == 0;
+		r = tcp_parse(t.shared ? text + 7 : text, &t, err);
 	}
 	if (r == 0)
 		*ret = t;

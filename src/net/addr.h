@@ -5,6 +5,7 @@
  *     [::1]:8000               IPv6
  *     localhost:8000           a name: looked up by net_addr_resolve, which may block
  *     *:8000, :8000            every address of the machine (listen)
+ *     shared:HOST:PORT         TCP; others listen there too, each with a socket of its own (listen)
  *     fd:3                     an inherited listening socket
  *
  * Thread: any. Memory: none kept. */
@@ -14,6 +15,7 @@
 #include "base/err.h"
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -28,6 +30,7 @@ struct net_target {
 	char host[NET_HOST_BYTES_MAX + 1]; /* without brackets; "" : every address */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	uint16_t port;
+	bool shared;
 	int fd;
 };
 

@@ -125,7 +125,7 @@ int connect_begin(struct env_conn *c, const char *addr, struct err *err)
 
 	if (r < 0)
 		return r;
-	if (t.kind == NET_ADDR_FD || (t.kind == NET_ADDR_TCP && (!t.host[0] || !t.port)))
+	if (t.kind == NET_ADDR_FD || t.shared || (t.kind == NET_ADDR_TCP && (!t.host[0] || !t.port)))
 		return err_set(err, -EINVAL, "cannot connect to \"%s\": it is an address to listen on", addr);
 	if (t.kind == NET_ADDR_UNIX)
 		r = connect_unix(c, t.path, err);

@@ -196,6 +196,27 @@ static void name_from_socket(struct env_listener *l)
 		net_addr_format(&a, l->name);
 }
 
+/* Several processes of one user may then bind the same address, all with this option, and the system shares new streams
+ * out among them. Whoever binds without it has the address alone. */
+static int share(int fd, struct err *err)
+{
+	int on = 1;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0)
+		return err_set_errno(err, -errno, "could not share the port");
+	return 0;
+}
+
+static int bind_failed(const struct net_target *t, int code, struct err *err)
+{
+	(void)err_set_errno(err, code, "could not bind");
+	if (code == -EADDRINUSE)
+		(void)err_hint(err, t->shared
+					    ? "another process has the port and does not share it, or is another user's"
+					    : "another process has the port");
+	return code;
+}
+
 static int listen_tcp(struct env_listener *l, const struct net_target *t, struct err *err)
 {
 	struct net_addr a;
@@ -209,8 +230,11 @@ static int listen_tcp(struct env_listener *l, const struct net_target *t, struct
 	if (l->fd < 0)
 		return l->fd;
 	setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	r = t->shared ? share(l->fd, err) : 0;
+	if (r < 0)
+		return r;
 	if (bind(l->fd, &a.sa, a.len) < 0)
-		return err_set_errno(err, -errno, "could not bind");
+		return bind_failed(t, -errno, err);
 	name_from_socket(l);
 	return 0;
 }

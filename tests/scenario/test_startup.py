@@ -1,11 +1,14 @@
 """Deployments that cannot start say why, in one sentence, and leave nothing behind; small machines are served too."""
 
+import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import stat
 import textwrap
+import urllib.request
 
 import pytest
 from deployment import Deployment, Process, mock_graph, until
@@ -124,6 +127,53 @@ def test_no_memory_for_the_kv_cache_is_one_clear_sentence(tmp_path, demo_model):
     assert re.search(r"\d+ [GM]iB", said), said
 
 
+@pytest.fixture
+def sharers(tmp_path):
+    """start(name, port): a worker that serves a model of that name, and a frontend of its own that shares the port."""
+    processes = []
+
+    def start(name, port):
+        address = f"unix:{tmp_path}/{name}.sock"
+        processes.append(Process("worker", "--engine", "mock", "--listen", address, "--served-model-name", name))
+        frontend = Process("frontend", "--listen", f"127.0.0.1:{port}", "--reuse-port", "--workers", address)
+        processes.append(frontend)
+        frontend.wait_line(r"\bready\b")
+        return frontend, int(frontend.wait_line(r"127\.0\.0\.1:(\d+)").group(1))
+
+    yield start
+    for process in processes:
+        process.kill_all()
+
+
+def models_at(port):
+    """Which models a new connection finds there."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=20) as answer:
+        return {model["id"] for model in json.load(answer)["data"]}
+
+
+def test_frontends_share_a_port_on_their_own_sockets(sharers):
+    one, port = sharers("one", 0)
+    two, same = sharers("two", port)
+    assert same == port
+    found = set()
+    until("both frontends to have answered", lambda: found.update(models_at(port)) or found == {"one", "two"})
+    one.popen.send_signal(signal.SIGTERM)
+    assert one.wait_exit() == 0
+    assert all(models_at(port) == {"two"} for _ in range(30))
+    assert two.popen.poll() is None
+
+
+def test_a_shared_port_stays_closed_to_whoever_does_not_share_it(sharers):
+    _, port = sharers("one", 0)
+    said = refused("--engine", "mock", "--port", str(port))
+    assert re.search(r"in use", said) and str(port) in said, said
+    alone = Process("frontend", "--listen", f"127.0.0.1:{port}", "--workers", "unix:/nowhere.sock")
+    assert alone.wait_exit() == 1
+    assert re.search(rf"127\.0\.0\.1:{port}.*in use.*another process has the port", alone.output), alone.output
+    with Deployment("--engine", "mock", "--port", str(port), "--Frontend.reuse-port=true"):
+        until("the deployment to have answered", lambda: "mock" in models_at(port))
+
+
 @pytest.mark.smoke
 def test_a_busy_port_is_a_clear_error(tmp_path):
     with socket.socket() as taken:
@@ -133,6 +183,8 @@ def test_a_busy_port_is_a_clear_error(tmp_path):
         said = refused("--engine", "mock", "--port", str(port))
         assert str(port) in said
         assert re.search(r"in use|busy|taken", said), said
+        said = refused("--engine", "mock", "--port", str(port), "--Frontend.reuse-port=true")
+        assert re.search(r"does not share it", said), said
 
 
 @pytest.mark.parametrize("args, word", [

@@ -15,7 +15,7 @@ static void port_0_takes_a_free_one_and_names_it(void **state)
 	(void)state;
 	char addr[LISTEN_ADDR_BYTES], url[100];
 	struct err err;
-	int fd = listen_open("127.0.0.1", 0, addr, &err);
+	int fd = listen_open("127.0.0.1", 0, false, addr, &err);
 
 	assert_true(fd >= 0);
 	assert_memory_equal(addr, "127.0.0.1:", 10);
@@ -31,13 +31,33 @@ static void a_busy_port_is_named_with_a_way_out(void **state)
 	(void)state;
 	char addr[LISTEN_ADDR_BYTES], other[LISTEN_ADDR_BYTES];
 	struct err err;
-	int fd = listen_open("127.0.0.1", 0, addr, &err);
+	int fd = listen_open("127.0.0.1", 0, false, addr, &err);
 
-	assert_int_equal(listen_open("127.0.0.1", (uint16_t)atoi(addr + 10), other, &err), -EADDRINUSE);
+	assert_int_equal(listen_open("127.0.0.1", (uint16_t)atoi(addr + 10), false, other, &err), -EADDRINUSE);
 	assert_non_null(strstr(err.msg, addr + 10));
 	assert_non_null(strstr(err.msg, "in use"));
 	assert_non_null(strstr(err.msg, "--port 0"));
 	close(fd);
+}
+
+static void a_shared_port_takes_others_that_share_it_and_no_one_else(void **state)
+{
+	(void)state;
+	char addr[LISTEN_ADDR_BYTES], other[LISTEN_ADDR_BYTES];
+	struct err err;
+	int a = listen_open("127.0.0.1", 0, true, addr, &err);
+	uint16_t port = (uint16_t)atoi(addr + 10);
+	int b = listen_open("127.0.0.1", port, true, other, &err);
+
+	assert_true(a >= 0 && b >= 0);
+	assert_string_equal(addr, other);
+	assert_int_equal(listen_open("127.0.0.1", port, false, other, &err), -EADDRINUSE);
+	close(a);
+	close(b);
+	a = listen_open("127.0.0.1", 0, false, addr, &err);
+	assert_int_equal(listen_open("127.0.0.1", (uint16_t)atoi(addr + 10), true, other, &err), -EADDRINUSE);
+	assert_non_null(strstr(err.msg, "does not share it"));
+	close(a);
 }
 
 static void a_host_that_is_not_ours_is_explained(void **state)
@@ -46,9 +66,9 @@ static void a_host_that_is_not_ours_is_explained(void **state)
 	char addr[LISTEN_ADDR_BYTES];
 	struct err err;
 
-	assert_true(listen_open("192.0.2.1", 0, addr, &err) < 0);
+	assert_true(listen_open("192.0.2.1", 0, false, addr, &err) < 0);
 	assert_non_null(strstr(err.msg, "192.0.2.1"));
-	assert_true(listen_open("no such host", 0, addr, &err) < 0);
+	assert_true(listen_open("no such host", 0, false, addr, &err) < 0);
 	assert_non_null(strstr(err.msg, "no such host"));
 }
 
@@ -128,6 +148,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(port_0_takes_a_free_one_and_names_it),
 		cmocka_unit_test(a_busy_port_is_named_with_a_way_out),
+		cmocka_unit_test(a_shared_port_takes_others_that_share_it_and_no_one_else),
 		cmocka_unit_test(a_host_that_is_not_ours_is_explained),
 		cmocka_unit_test(wildcards_become_the_loopback_in_urls),
 		cmocka_unit_test(the_folder_is_private_and_goes_away_with_its_files),

@@ -332,6 +332,44 @@ static void a_dead_socket_file_is_replaced_a_live_one_is_not(void **state)
 	net_temp_done(dir);
 }
 
+static void a_port_is_shared_only_among_those_who_all_say_so(void **state)
+{
+	(void)state;
+	struct fixture a, b, c;
+	char shared[64];
+	const char *alone;
+
+	set_up(&a, "shared:127.0.0.1:0");
+	set_up(&b, NULL);
+	set_up(&c, NULL);
+	alone = env_listener_addr(a.env, a.listener);
+	snprintf(shared, sizeof shared, "shared:%s", alone);
+	assert_int_equal(env_listen(b.env, shared, &listener_ops, &b, &b.listener, &b.err), 0);
+	assert_string_equal(env_listener_addr(b.env, b.listener), alone);
+	assert_int_equal(env_listen(c.env, alone, &listener_ops, &c, &c.listener, &c.err), -EADDRINUSE);
+	assert_non_null(strstr(c.err.msg, "another process has the port"));
+	tear_down(&b);
+	tear_down(&c);
+	tear_down(&a);
+}
+
+static void a_port_that_is_not_shared_cannot_be_joined(void **state)
+{
+	(void)state;
+	struct fixture a, b;
+	struct env_conn *conn;
+	char shared[64];
+
+	set_up(&a, "127.0.0.1:0");
+	set_up(&b, NULL);
+	snprintf(shared, sizeof shared, "shared:%s", env_listener_addr(a.env, a.listener));
+	assert_int_equal(env_listen(b.env, shared, &listener_ops, &b, &b.listener, &b.err), -EADDRINUSE);
+	assert_non_null(strstr(b.err.msg, "does not share it"));
+	assert_int_equal(env_connect(b.env, shared, &end_ops, &b, &conn, &b.err), -EINVAL);
+	tear_down(&b);
+	tear_down(&a);
+}
+
 static void an_inherited_socket_is_listened_on(void **state)
 {
 	(void)state;
@@ -944,6 +982,8 @@ int main(void)
 		cmocka_unit_test(bad_addresses_are_refused_with_a_sentence),
 		cmocka_unit_test(a_unix_socket_is_for_its_owner_alone),
 		cmocka_unit_test(a_dead_socket_file_is_replaced_a_live_one_is_not),
+		cmocka_unit_test(a_port_is_shared_only_among_those_who_all_say_so),
+		cmocka_unit_test(a_port_that_is_not_shared_cannot_be_joined),
 		cmocka_unit_test(an_inherited_socket_is_listened_on),
 		cmocka_unit_test(half_closed_peers_can_still_read),
 		cmocka_unit_test(without_on_eof_the_end_is_the_close),
