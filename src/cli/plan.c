@@ -4,6 +4,7 @@
 #include "cli/gather.h"
 #include "config/graph.h"
 #include "config/yaml.h"
+#include "plan/host_graph.h"
 #include "plan/report.h"
 
 #include <fcntl.h>
@@ -201,8 +202,12 @@ static int plan_all(struct planner *x, struct err *err)
 	if ((r = gather_models(&x->gather, x->graph, flags_str(x->flags, "model"), err)) < 0 ||
 		(r = gather_inventory(&x->gather, x->graph, list, file, err)) < 0 || (r = wish_of(x, &wish, err)) < 0)
 		return r;
-	if (!list && !file)
+	if (!list && !file) {
+		struct host_facts *h = &x->gather.inventory.host_facts;
 		gather_environment(&x->gather, x->graph);
+		if (!x->gather.inventory.count)
+			h->memory_mb_s = host_memory_measure(h->cores);
+	}
 	input.models = x->gather.models;
 	input.inventory = &x->gather.inventory;
 	input.environment = &x->gather.environment;
@@ -329,15 +334,21 @@ static int write_plan(struct planner *x, const struct plan_report *report, struc
 	int r = edits ? pick(x, &o, err) : err_set(err, -ENOMEM, "out of memory");
 	if (r == 0 && edits && o) {
 		plan_edits(edits, &x->plan.deployment, &o->plan.deployment, o->shape.quant_model);
-		r = plan_edit_text(edits, x->file, buf_str(&x->text), x->text.len, &text, err);
+		if (plan_option_converts(&x->plan, &x->options, o))
+			plan_host_graph(
+				&x->plan, &x->options, o, plan_option_title(report, o, title, sizeof title), &text);
+		else
+			r = plan_edit_text(edits, x->file, buf_str(&x->text), x->text.len, &text, err);
 	}
 	if (r == 0 && o)
 		r = check_written(x, &text, o, err);
 	if (r == 0)
 		r = write_file(file, &text, err);
 	if (r == 0 && edits && o)
-		fprintf(stderr, "wrote %s: %s (%u settings changed)\n", file,
-			plan_option_title(report, o, title, sizeof title), edits->len);
+		fprintf(stderr,
+			plan_option_converts(&x->plan, &x->options, o) ? "wrote %s: %s (a graph of its own)\n"
+								       : "wrote %s: %s (%u settings changed)\n",
+			file, plan_option_title(report, o, title, sizeof title), edits->len);
 	buf_done(&text);
 	free(edits);
 	return r;

@@ -16,6 +16,7 @@ struct host_facts {
 	uint64_t ram_total, ram_available; /* the smaller of the machine's and the cgroup's */
 	uint64_t ram_cgroup; /* the cgroup's limit; 0: none */
 	uint32_t numa_nodes;
+	uint32_t memory_mb_s; /* 1e6 bytes a second, read by all cores at once; 0: not measured (host_memory_measure) */
 	uint64_t shm_total, shm_free; /* /dev/shm */
 	uint64_t disk_free; /* of the current folder's file system */
 	uint64_t open_files; /* RLIMIT_NOFILE, soft; UINT64_MAX: no limit */
@@ -25,6 +26,9 @@ struct host_facts {
 };
 
 void host_facts_read(struct host_facts *ret);
+/* What so many threads together read from memory, 1e6 bytes a second: some 50 ms, 32 MiB a thread, 32 threads at most. 0 when
+ * that memory or the threads are not to be had. */
+uint32_t host_memory_measure(uint32_t cores);
 /* The same of a tree of files under root ("" is the real one): what tests use. Limits and affinity are the process's. */
 void host_facts_read_at(struct host_facts *ret, const char *root);
 

@@ -61,6 +61,7 @@ static const struct member host[] = {
 	M(host_facts, ram_available, U64),
 	M(host_facts, ram_cgroup, U64),
 	M(host_facts, numa_nodes, U32),
+	M(host_facts, memory_mb_s, U32),
 	M(host_facts, shm_total, U64),
 	M(host_facts, shm_free, U64),
 	M(host_facts, disk_free, U64),

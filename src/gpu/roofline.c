@@ -13,6 +13,8 @@
  *   memory   0.75 (RTX 6000 Ada: 8B and 3B at 4 bits decode at 0.77 and 0.66 of the peak, launches included)
  *   compute  16 bits: 0.24 of an H100's peak, 0.36 from 8.0 to 8.9, 0.30 below; quantized weights multiply in 8 bits (MMQ):
  *            0.12, 0.18 and 0.12 of the int8 peak (RTX 6000 Ada: 8B at 4 bits, 8,008 tokens/s of prompt: 0.18)
+ *   CPU      34 GFLOP/s a core with AVX2 (the demo model's prompts on two), half as much again with AVX-512; 0.75 of the memory's
+ *            rate as measured, else of 12 GB/s a core up to 8 and 4 beyond; 0.1 ms a step, 10 us a layer
  *   launch   0.3 ms a step, 20 us a layer; logits: 4 bytes a vocabulary entry over 20 GB/s and 0.5 ns to draw
  *
  * 4-bit weights of AWQ, GPTQ and bitsandbytes are unpacked to 16 bits: the bytes shrink, the rate does not grow. */
@@ -44,6 +46,11 @@
 #define LLAMA_INTER_PASSES 5.0
 #define LLAMA_ROW_GB_S 20.0
 #define LLAMA_DRAW_US 0.0005
+#define HOST_MEMORY 0.75
+#define HOST_STEP_US 100.0
+#define HOST_LAYER_US 10.0
+#define HOST_DRAW_US 0.001
+#define HOST_CORE_TFLOPS 0.034
 
 static bool is(const char *text, const char *word)
 {
@@ -172,11 +179,35 @@ static void as_llama(struct roofline *r, const struct roofline_ask *ask)
 	r->row_us = m->vocab * (4 / (LLAMA_ROW_GB_S * 1e3) + LLAMA_DRAW_US);
 }
 
+/* Cells of other sequences are passed over quickly there (scripts/llama's patch), so attention is each sequence's own. */
+static void as_host(struct roofline *r, const struct roofline_ask *ask)
+{
+	r->rate = ask->gpu->tflops_fp32 * 1e6;
+	r->bandwidth = ask->gpu->memory_gb_s * 1e3 * HOST_MEMORY;
+	r->launch_us = HOST_STEP_US + HOST_LAYER_US * ask->model->layers;
+	r->row_us = ask->model->vocab * HOST_DRAW_US;
+}
+
+void roofline_host(struct gpu_spec *ret, const struct host_facts *h, double part)
+{
+	double vector = h->avx512 ? 1.5 : h->avx2 || (!h->avx && !h->f16c) ? 1 : 0.4;
+	double guess = 12.0 * MIN(h->cores, 8u) + 4.0 * (h->cores > 8 ? h->cores - 8 : 0);
+
+	*ret = (struct gpu_spec){.name = "CPU",
+		.nvml = "",
+		.source = "",
+		.memory_bytes = h->ram_total,
+		.usable_bytes = h->ram_total,
+		.memory_gb_s = (h->memory_mb_s ? h->memory_mb_s / 1e3 : guess) * part,
+		.tflops_fp32 = h->cores * HOST_CORE_TFLOPS * vector * part};
+}
+
 int roofline_init(struct roofline *ret, const struct roofline_ask *asked, struct err *err)
 {
 	struct roofline_ask ask = *asked;
 	char why[128];
 
+	ask.llama |= ask.host;
 	if (!ask.tp || ask.llama) /* its layers are on one card after another: no faster than one */
 		ask.tp = 1;
 	if (!ask.gpu || !ask.model)
@@ -199,7 +230,9 @@ int roofline_init(struct roofline *ret, const struct roofline_ask *asked, struct
 	operations(ret, &ask, tp);
 	cache(ret, &ask);
 	links(ret, &ask, tp);
-	if (ask.llama)
+	if (ask.host)
+		as_host(ret, &ask);
+	else if (ask.llama)
 		as_llama(ret, &ask);
 	return 0;
 }

@@ -24,6 +24,7 @@ struct roofline_ask {
 	const char *dtype; /* "float16", "bfloat16", "auto" (NULL): what the matrix units compute in */
 	const char *quant; /* of the weights; NULL: as the model's files */
 	enum kv_dtype kv;
+	bool host; /* gpu describes a host's cores and memory (roofline_host), and llama.cpp computes on them */
 	bool llama; /* llama.cpp's kernels: one card after the other, one pool of cells for all sequences */
 };
 
@@ -51,6 +52,8 @@ struct roofline {
 	double between_us_token, row_us; /* llama: a token of a step; a token whose logits are wanted */
 };
 
+/* A host as a card: memory_gb_s 0 takes a guess from the cores. part: the share of it that one of several workers has, 1/n. */
+void roofline_host(struct gpu_spec *ret, const struct host_facts *host, double part);
 /* -EINVAL with the reason: a card that has no such arithmetic, an invalid tp, an unknown quantization. */
 int roofline_init(struct roofline *ret, const struct roofline_ask *ask, struct err *err);
 /* One step that computes prefill_tokens of one prompt, of which prefill_context are cached already, and one token for each of

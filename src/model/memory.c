@@ -21,7 +21,8 @@ uint64_t llama_compute_bytes(const struct model_facts *m, uint64_t batch, uint64
 	uint64_t width = m->experts ? (uint64_t)m->expert_intermediate * MAX(m->experts_used, 1u) : m->intermediate;
 	uint64_t tokens = batch ? batch : BATCH;
 
-	return tokens * (4 * (3 * MAX(width, (uint64_t)m->intermediate) + 4 * (uint64_t)m->hidden) + 2 * llama_cells(cells));
+	return tokens *
+	       (4 * (3 * MAX(width, (uint64_t)m->intermediate) + 4 * (uint64_t)m->hidden) + 2 * llama_cells(cells));
 }
 
 void llama_memory_predict(struct llama_memory *ret, const struct model_facts *m, const struct llama_memory_ask *ask)
@@ -30,6 +31,9 @@ void llama_memory_predict(struct llama_memory *ret, const struct model_facts *m,
 	struct llama_memory p = {.weights = m->file_bytes > m->weight_bytes && m->from == MODEL_FROM_GGUF
 						    ? m->file_bytes
 						    : m->weight_bytes};
+
+	if (ask->quant)
+		p.weights = model_weight_bytes(m, ask->quant);
 
 	p.kv = model_kv_bytes_per_token(m, ask->kv) * cells; /* all cells are touched when the cache is made */
 	p.vocab = (uint64_t)m->vocab * VOCAB_BYTES_TOKEN;

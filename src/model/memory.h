@@ -12,6 +12,7 @@
 struct llama_memory_ask {
 	uint64_t context; /* cells in all: n_ctx of the worker; rounded up to 256 */
 	enum kv_dtype kv;
+	const char *quant; /* weights as model_weight_bytes names them; NULL: as they are */
 	uint32_t sequences; /* that may run at once */
 	uint32_t batch; /* tokens of a step at most (n_ubatch); 0: 512 */
 };

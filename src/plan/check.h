@@ -12,6 +12,8 @@ void plan_check_links(struct plan *p); /* cards that work together over a slow l
 void plan_check_pairs(struct plan *p); /* services that must agree: block size, hand-off of KV */
 void plan_check_host(struct plan *p); /* cores, RAM, NUMA, shared memory, limits, disk, ports, programs, files */
 
+/* A llama worker takes less context than its model's, since nobody said how much: a notice. */
+void plan_context_reduced(struct plan *p, const struct plan_service *s, uint64_t context);
 /* "4 T4", "2 T4 and 1 L4", "no GPU". Returns ret. */
 const char *plan_cards_text(const struct plan *p, char *ret, size_t cap);
 /* "T4" of a device: its catalogue name, else what the driver calls it. */

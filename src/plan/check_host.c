@@ -91,6 +91,22 @@ static void ram_table(struct plan *p, const struct ram *ram, uint64_t there)
 		PLAN_BYTES(there));
 }
 
+/* Workers that were not told a context share what is left; said once for the largest of them. */
+static bool ram_yields(struct plan *p, const struct ram *ram, uint64_t need)
+{
+	uint64_t there = host(p)->ram_available ? MIN(host(p)->ram_available, host(p)->ram_total) : host(p)->ram_total;
+	const struct plan_service *s = ram->largest;
+
+	if (!plan_context_yields(s) || need <= there)
+		return false;
+	uint64_t others = need - ram->largest_bytes;
+	uint64_t context = there > others ? context_that_fits(s, there - others) : 0;
+	if (context < PLAN_CONTEXT_LEAST)
+		return false;
+	plan_context_reduced(p, s, context);
+	return true;
+}
+
 static void check_ram(struct plan *p)
 {
 	struct ram ram = {0};
@@ -99,7 +115,7 @@ static void check_ram(struct plan *p)
 	for (uint32_t i = 0; i < p->deployment.len; i++)
 		ram_add(p, &ram, i);
 	uint64_t need = ram.weights + ram.workers;
-	if (!there || !ram.largest)
+	if (!there || !ram.largest || ram_yields(p, &ram, need))
 		return;
 	if (need > there) {
 		uint64_t others = need - ram.largest_bytes;

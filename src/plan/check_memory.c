@@ -40,19 +40,19 @@ static void table(
 	char how[160];
 
 	if (!type)
-		type = m->quant;
+		type = *m->quant && strcmp(m->quant, "none") ? m->quant : m->dtype;
 	snprintf(how, sizeof how, s->tp > 1 ? "%s of %s / %u cards" : "%s of %s", PLAN_BYTES(t->weights * s->tp), type,
 		s->tp);
 	line(p, "weights on each card", t->weights, how);
 	line(p, "CUDA, libraries", t->runtime, "");
 	if (t->links)
 		line(p, "buffers between cards", t->links, "NCCL");
-	snprintf(how, sizeof how, "%llu tokens a step, %llu sequences",
-		(unsigned long long)plan_batch_on(s, card), (unsigned long long)plan_seqs_on(s, card));
+	snprintf(how, sizeof how, "%llu tokens a step, %llu sequences", (unsigned long long)plan_batch_on(s, card),
+		(unsigned long long)plan_seqs_on(s, card));
 	line(p, "activations at their peak", t->activations, how);
 	if (t->graphs)
 		line(p, "CUDA graphs", t->graphs, "");
-	snprintf(how, sizeof how, "one request of %llu tokens", (unsigned long long)s->context);
+	snprintf(how, sizeof how, "one request of %llu tokens", (unsigned long long)t->context);
 	line(p, "KV cache, at least", t->kv_least, how);
 	snprintf(how, sizeof how, "> %s = %s of %s x %.2f", PLAN_BYTES(t->budget), plan_card_name(card),
 		PLAN_BYTES(t->total), s->utilization);
@@ -90,12 +90,13 @@ static void remedy_weights(struct plan *p, const struct plan_service *s, const s
 	if (tp)
 		snprintf(more, sizeof more,
 			"%u such cards for each worker (tensor-parallel-size and ServiceArgs.resources.gpu)", tp);
-	four.quant = "awq";
+	bool llama = s->engine == GRAPH_ENGINE_LLAMA;
+	four.quant = llama ? "q4_k_m" : "awq";
 	four.context = MIN(s->context, 4096);
 	plan_need(&t, &four, card);
 	if (m && !strcmp(m->quant, "none") && !s->quant && plan_terms_fit(&t))
-		snprintf(less, sizeof less, "%s4-bit weights (AWQ, GPTQ): %s of them on each card", tp ? "; or " : "",
-			PLAN_BYTES(t.weights));
+		snprintf(less, sizeof less, "%s4-bit weights (%s): %s of them on each card", tp ? "; or " : "",
+			llama ? "Q4_K_M" : "AWQ, GPTQ", PLAN_BYTES(t.weights));
 	if (*more || *less)
 		findings_remedy(&p->findings, "%s%s", more, less);
 	else
@@ -123,10 +124,9 @@ static void context_too_long(
 		(unsigned long long)s->context, PLAN_BYTES(t->kv_least), PLAN_BYTES((uint64_t)MAX(t->kv_room, 0)));
 	table(p, s, t, card);
 	findings_remedy(&p->findings, "%s: %llu is the largest that fits%s", key, (unsigned long long)t->context_fits,
-		plan_batch_on(s, card) > 4096
-			? "; fewer tokens a step (max-num-batched-tokens) leave more room"
-		: s->set[PLAN_CONTEXT] ? ""
-				       : " (without it the engine takes the model's own context)");
+		plan_batch_on(s, card) > 4096 ? "; fewer tokens a step (max-num-batched-tokens) leave more room"
+		: s->set[PLAN_CONTEXT]        ? ""
+					      : " (without it the engine takes the model's own context)");
 }
 
 static void taken_by_others(struct plan *p, uint32_t service, uint32_t device)
@@ -208,6 +208,14 @@ static void unknown_model(struct plan *p, const struct plan_service *s)
 	findings_remedy(&p->findings, "--model takes a folder, a GGUF file or a known name");
 }
 
+void plan_context_reduced(struct plan *p, const struct plan_service *s, uint64_t context)
+{
+	findings_add(&p->findings, FINDING_INFO, FINDING_CAPACITY, "context-reduced", &s->pos[PLAN_CONTEXT],
+		"%s: the model's %llu tokens of context do not fit: the worker will take %llu", s->name,
+		(unsigned long long)s->context, (unsigned long long)context);
+	findings_remedy(&p->findings, "context-length sets it");
+}
+
 static void check_service(struct plan *p, uint32_t i)
 {
 	const struct plan_service *s = &p->deployment.services[i];
@@ -219,6 +227,8 @@ static void check_service(struct plan *p, uint32_t i)
 	if (!plan_on_gpu(s) || c == UINT32_MAX)
 		return;
 	const struct plan_terms *t = plan_terms_of(&p->placement, i, c);
+	if (t->known && plan_terms_fit(t) && t->context < s->context)
+		plan_context_reduced(p, s, t->context);
 	if (!t->known || plan_terms_fit(t))
 		return;
 	/* Not even a short request: then it is the weights. */

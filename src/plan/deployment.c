@@ -169,8 +169,8 @@ static void take_sizes(struct plan_service *s)
 	s->context = take_u64(s, PLAN_CONTEXT, 0);
 	if (s->context == 0 && m)
 		s->context = m->context_max;
-	s->batch = take_u64(s, PLAN_BATCH, llama ? 2048 : sglang ? 8192 : 0);
-	s->seqs = take_u64(s, PLAN_SEQS, llama ? 64 : PLAN_SEQS_DEFAULT);
+	s->batch = take_u64(s, PLAN_BATCH, llama ? PLAN_LLAMA_BATCH : sglang ? 8192 : 0);
+	s->seqs = take_u64(s, PLAN_SEQS, llama ? PLAN_LLAMA_SEQS : PLAN_SEQS_DEFAULT);
 	s->block = take_u64(s, PLAN_BLOCK, llama ? 64 : sglang ? 1 : 16);
 	s->ubatch = take_u64(s, PLAN_UBATCH, 512);
 	s->threads = (uint32_t)take_u64(s, PLAN_THREADS, 0);

@@ -37,7 +37,7 @@ enum plan_key {
 	PLAN_KEYS
 };
 
-enum { PLAN_PINNED_MAX = 64, PLAN_SEQS_DEFAULT = 256 };
+enum { PLAN_PINNED_MAX = 64, PLAN_SEQS_DEFAULT = 256, PLAN_LLAMA_SEQS = 64, PLAN_LLAMA_BATCH = 2048 };
 
 /* What is known of a service's model. */
 struct plan_model {

@@ -58,6 +58,10 @@ static void text_of(char *ret, const struct plan_service *s, enum plan_key key)
 	case PLAN_BLOCK:
 		number(ret, s->block);
 		break;
+	case PLAN_THREADS:
+		if (s->threads)
+			number(ret, s->threads);
+		break;
 	case PLAN_REMOTE_PREFILL:
 		snprintf(ret, PLAN_VALUE_BYTES, "%s", s->remote_prefill ? "true" : "false");
 		break;

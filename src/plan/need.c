@@ -9,10 +9,13 @@
 static const uint64_t MIB = 1024 * 1024, GIB = 1024 * 1024 * 1024;
 
 enum {
-	RUNTIME_MIB = 100, /* what libraries take beside PyTorch: 0.01 to 0.28 GiB; the CUDA context is not in the budget */
-	LINKS_MIB = 130, /* NCCL's buffers and vLLM's own all-reduce, a card of the group: 0.25 GiB for 2, 0.9 to 2.1 for 8 */
+	RUNTIME_MIB =
+		100, /* what libraries take beside PyTorch: 0.01 to 0.28 GiB; the CUDA context is not in the budget */
+	LINKS_MIB =
+		130, /* NCCL's buffers and vLLM's own all-reduce, a card of the group: 0.25 GiB for 2, 0.9 to 2.1 for 8 */
 	GRAPHS_MIB_A_LAYER = 16, /* 0.46 and 0.49 GiB of 28 layers since vLLM 0.11, less before */
-	LOGITS_BYTES = 39, /* a sequence and vocabulary entry while sampling is tried: 38.6 in seven logs out of eight */
+	LOGITS_BYTES =
+		39, /* a sequence and vocabulary entry while sampling is tried: 38.6 in seven logs out of eight */
 	ACTIVATIONS_LEAST_MIB = 128,
 	BIG_CARD_GIB = 70, /* from here on vLLM's default step is 8192 tokens of 1024 sequences */
 	BIG_SEQS = 1024,
@@ -113,7 +116,8 @@ static void terms_llama(struct plan_terms *t, const struct plan_service *s, cons
 	const struct model_facts *m = s->model->facts;
 	uint64_t all = model_weight_bytes(m, s->quant);
 	/* The input embedding stays on the host, where it is a matrix of its own. */
-	uint64_t input = m->weight_bytes ? (uint64_t)((double)all * (double)m->weight_bytes_input / (double)m->weight_bytes) : 0;
+	uint64_t input =
+		m->weight_bytes ? (uint64_t)((double)all * (double)m->weight_bytes_input / (double)m->weight_bytes) : 0;
 	uint64_t weights = all - MIN(input, all);
 
 	t->weights = s->gpus > 1 ? weights / s->gpus + weights / 32 : weights;
@@ -126,7 +130,7 @@ void plan_need(struct plan_terms *ret, const struct plan_service *s, const struc
 	struct plan_terms t = {.total = card->memory_total, .free = card->memory_free};
 	bool llama = s->engine == GRAPH_ENGINE_LLAMA;
 
-	t.budget = llama ? t.total : (uint64_t)((double)t.total * s->utilization);
+	t.budget = llama ? (uint64_t)((double)t.total * s->share) : (uint64_t)((double)t.total * s->utilization);
 	if (s->model->facts && t.total) {
 		t.known = true;
 		if (llama)
@@ -134,13 +138,16 @@ void plan_need(struct plan_terms *ret, const struct plan_service *s, const struc
 		else
 			terms_external(&t, s, card);
 		t.kv_room = (int64_t)t.budget - (int64_t)plan_terms_fixed(&t);
-		t.kv_least = kv_of(s, MAX(s->context, 1));
+		t.context = MAX(s->context, 1);
 		t.context_fits = longest(s, t.kv_room);
-		double token = (double)t.kv_least / (double)MAX(s->context, 1);
+		if (plan_context_yields(s) && t.context_fits < t.context && t.context_fits >= PLAN_CONTEXT_LEAST)
+			t.context = t.context_fits / 256 * 256;
+		t.kv_least = kv_of(s, t.context);
+		double token = (double)t.kv_least / (double)t.context;
 		t.kv_tokens = t.kv_room > 0 && token > 0 ? (uint64_t)((double)t.kv_room / token) : 0;
 		/* llama.cpp takes its cells at the start and no more. */
 		if (llama && plan_terms_fit(&t)) {
-			t.kv_tokens = s->context;
+			t.kv_tokens = t.context;
 			t.budget = plan_terms_fixed(&t) + t.kv_least;
 			t.kv_room = (int64_t)t.kv_least;
 		}
@@ -157,6 +164,7 @@ void plan_host_need(struct plan_host_need *ret, const struct plan_service *s)
 		return;
 	const struct llama_memory_ask ask = {.context = s->context,
 		.kv = plan_kv_type(s),
+		.quant = s->quant && model_quant_known(s->quant) ? s->quant : NULL,
 		.sequences = (uint32_t)MIN(s->seqs, 256),
 		.batch = (uint32_t)s->ubatch};
 	llama_memory_predict(&m, s->model->facts, &ask);

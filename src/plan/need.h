@@ -16,7 +16,9 @@ struct plan_terms {
 	uint64_t total, free; /* of the card, bytes */
 	uint64_t budget; /* what the engine may take */
 	uint64_t weights, runtime, links, activations, graphs; /* per card */
-	uint64_t kv_least; /* one request of the asked context */
+	uint64_t
+		context; /* tokens of the request that must fit; of a llama worker without context-length what it takes by itself */
+	uint64_t kv_least; /* one request of that context */
 	int64_t kv_room; /* negative: the rest alone is too much */
 	uint64_t kv_tokens; /* context tokens that the worker holds in all */
 	uint64_t context_fits; /* longest request that would fit, whole blocks; 0: none */
@@ -38,6 +40,12 @@ static inline bool plan_terms_fit(const struct plan_terms *t)
 static inline bool plan_terms_free(const struct plan_terms *t)
 {
 	return t->total == 0 || t->free >= t->budget;
+}
+/* A llama worker that was not told a context takes its model's, or what fits, down to this many tokens. */
+enum { PLAN_CONTEXT_LEAST = 2048 };
+static inline bool plan_context_yields(const struct plan_service *s)
+{
+	return s->engine == GRAPH_ENGINE_LLAMA && !s->set[PLAN_CONTEXT];
 }
 /* Tokens of a step, and sequences, on that card: what the user said, else the engine's default, which vLLM makes larger on
  * cards of 70 GiB and more, the A100 excepted. */

@@ -51,7 +51,8 @@ void plan_pace(struct plan_pace *ret, const struct plan_service *s, const struct
 	p.streams = MAX(MIN(plan_seqs_on(s, card), t->kv_tokens / each), 1);
 	roofline_step(r, 0, 0, p.streams, load->prompt + load->answer / 2, &p.step);
 	p.decode_us = p.step.total_us;
-	p.decode_one_us = roofline_decode_us(r, 1, load->prompt);
+	roofline_step(r, 0, 0, 1, load->prompt, &p.one);
+	p.decode_one_us = p.one.total_us;
 	roofline_step(r, MIN(step, load->prompt), 0, 0, 0, &p.prompt);
 	*ret = p;
 }

@@ -20,6 +20,7 @@ struct plan_pace {
 	double decode_us; /* a step of all streams */
 	double decode_one_us; /* a step of one */
 	uint64_t streams; /* that fit its KV cache, at most seqs */
+	struct roofline_terms one; /* of decode_one_us */
 	struct roofline_terms step, prompt; /* of decode_us, and of prefill_us's first step: what they are made of */
 };
 

@@ -1,4 +1,5 @@
 /* report.c - the report as text; see report.h. */
+#include "plan/host_graph.h"
 #include "plan/report.h"
 #include "plan/check.h"
 
@@ -58,7 +59,16 @@ const char *plan_option_title(const struct plan_report *r, const struct plan_opt
 		snprintf(roles, sizeof roles, "%u prefill + %u decode", s->prefill, s->workers - s->prefill);
 	else
 		snprintf(roles, sizeof roles, "%s", s->workers == 1 ? "both roles" : "each both roles");
-	if (s->tp > 1)
+	if (s->threads) {
+		snprintf(ret, cap, "%u llama worker%s of %u thread%s on the CPU, %s%s%s", s->workers,
+			plan_s(s->workers), s->threads, plan_s(s->threads), weights,
+			strcmp(s->kv, "q8_0") ? "" : ", KV in 8 bits", s->workers == 1 ? "" : ", each both roles");
+		return ret;
+	}
+	if (s->tp > 1 && o->plan.deployment.services[r->options->main].engine == GRAPH_ENGINE_LLAMA)
+		snprintf(ret, cap, "%u worker%s of %u %s (layers divided), %s, %s", s->workers, plan_s(s->workers),
+			s->tp, name, weights, roles);
+	else if (s->tp > 1)
 		snprintf(ret, cap, "%u worker%s of %u %s (tensor-parallel %u), %s, %s", s->workers, plan_s(s->workers),
 			s->tp, name, s->tp, weights, roles);
 	else
@@ -100,6 +110,10 @@ static void given_up(const struct plan_report *r, const struct plan_option *o, s
 			between, main->graph->model);
 		between = "; ";
 	}
+	if (o->shape.threads && !strcmp(now->kv, "q8_0") && strcmp(main->kv, "q8_0")) {
+		buf_printf(out, "%sa little accuracy: the KV cache is kept in 8 bits", between);
+		between = "; ";
+	}
 	if (!strcmp(now->dtype, "float16") && strcmp(main->dtype, "float16") &&
 		!strcmp(main->model->facts->dtype, "bfloat16")) {
 		buf_printf(out, "%sbfloat16's range (float16 has more digits, less range)", between);
@@ -135,8 +149,32 @@ static void terms_text(const char *what, const struct roofline_terms *t, struct 
 	buf_printf(out, "%s%s: %s", out->len ? "\n" : "", what, roofline_text(t, text, sizeof text));
 }
 
+static void host_memory_text(const struct plan_report *r, const struct plan_option *o, struct buf *out)
+{
+	const struct plan_service *s = &o->plan.deployment.services[r->options->main];
+	const struct host_facts *h = &o->plan.input.inventory->host_facts;
+	struct plan_host_need n;
+
+	plan_host_need(&n, s);
+	buf_printf(out,
+		"%s weights, mapped once + %u x (%s KV of %llu tokens + %s run time and buffers) = %s of %s RAM",
+		PLAN_BYTES(n.weights), s->workers, PLAN_BYTES(n.kv), (unsigned long long)s->context, PLAN_BYTES(n.rest),
+		PLAN_BYTES(n.weights + s->workers * (n.kv + n.rest)), PLAN_BYTES(h->ram_total));
+	if (h->ram_available && h->ram_available < h->ram_total)
+		buf_printf(out, ", of which %s are available", PLAN_BYTES(h->ram_available));
+	buf_printf(out, "\nalone, a token reads %.2f GB from memory: %.1f of %.0f GB/s (%s)%s", o->pace.one.bytes / 1e9,
+		r->options->bandwidth_gb_s / s->workers, r->options->bandwidth_gb_s,
+		r->options->bandwidth_measured ? "measured"
+					       : "guessed from the cores: stator doctor --json measures it",
+		s->workers > 1 ? ", all workers busy" : "");
+}
+
 static void memory_text(const struct plan_report *r, const struct plan_option *o, struct buf *out)
 {
+	if (o->shape.threads) {
+		host_memory_text(r, o, out);
+		return;
+	}
 	const struct plan *p = &o->plan;
 	const struct plan_placement *pl = &p->placement;
 
@@ -157,6 +195,14 @@ static void memory_text(const struct plan_report *r, const struct plan_option *o
 
 static void changes_text(const struct plan_report *r, const struct plan_option *o, struct buf *out)
 {
+	if (plan_option_converts(r->asked, r->options, o)) {
+		buf_printf(out,
+			"a graph of its own: LlamaWorker, a GGUF file of %s weights (--allow-quantization %s=FILE.gguf "
+			"names "
+			"it), context-length: %llu, workers: %u",
+			o->shape.quant, o->shape.quant, (unsigned long long)o->shape.context, o->shape.workers);
+		return;
+	}
 	struct plan_edits *e = calloc(1, sizeof *e);
 	const char *service = NULL;
 
@@ -229,8 +275,8 @@ static void options_text(const struct plan_report *r, uint32_t columns, struct b
 	buf_add_byte(out, '\n');
 	char text[256];
 	snprintf(text, sizeof text,
-		"Speeds are predictions from the cards' data sheets for requests of %u + %u tokens, not measurements.",
-		o->load.prompt, o->load.answer);
+		"Speeds are predictions from the %s for requests of %u + %u tokens, not measurements.",
+		o->on_host ? "host's cores and memory" : "cards' data sheets", o->load.prompt, o->load.answer);
 	finding_wrap(out, text, 0, columns, false);
 	buf_printf(out, "To write plan N: %s --pick N --write FILE\n", r->command);
 }
@@ -310,8 +356,8 @@ static void rows(const struct plan *p, uint32_t service, uint32_t class, struct 
 	row(out, "- CUDA, libraries", t->runtime, "");
 	if (t->links)
 		row(out, "- buffers between cards", t->links, "");
-	snprintf(how, sizeof how, "%llu tokens a step, %llu sequences",
-		(unsigned long long)plan_batch_on(s, card), (unsigned long long)plan_seqs_on(s, card));
+	snprintf(how, sizeof how, "%llu tokens a step, %llu sequences", (unsigned long long)plan_batch_on(s, card),
+		(unsigned long long)plan_seqs_on(s, card));
 	row(out, "- activations", t->activations, how);
 	if (t->graphs)
 		row(out, "- CUDA graphs", t->graphs, "");
@@ -320,7 +366,7 @@ static void rows(const struct plan *p, uint32_t service, uint32_t class, struct 
 	else
 		buf_printf(out, "    %-26s %10s  too little by so much\n", "= KV cache",
 			PLAN_BYTES((uint64_t)-t->kv_room));
-	snprintf(how, sizeof how, "%llu tokens: %.1f of them at once", (unsigned long long)s->context,
+	snprintf(how, sizeof how, "%llu tokens: %.1f of them at once", (unsigned long long)t->context,
 		t->kv_least && t->kv_room > 0 ? (double)t->kv_room / (double)t->kv_least : 0.0);
 	row(out, "  one request", t->kv_least, how);
 	buf_printf(out, "    %-26s %10llu  tokens\n", "  longest that fits", (unsigned long long)t->context_fits);

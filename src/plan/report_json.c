@@ -110,6 +110,8 @@ static void option(struct buf *out, const struct plan_report *r, const struct pl
 	bytes_field(out, "workers", o->shape.workers);
 	bytes_field(out, "prefill_workers", o->shape.prefill);
 	bytes_field(out, "tensor_parallel", o->shape.tp);
+	bytes_field(out, "threads", o->shape.threads);
+	text_field(out, "engine", graph_engine_name(o->plan.deployment.services[r->options->main].engine));
 	text_field(out, "dtype", o->shape.dtype);
 	text_field(out, "quantization", o->shape.quant);
 	buf_printf(out, ",\"other_weights\":%s", o->shape.quant ? "true" : "false");

@@ -1,43 +1,10 @@
 /* search.c - the search itself; see search.h. Cards of one kind are interchangeable, so a shape is judged by one card
  * of each kind and a count of places: nothing grows with the number of cards. */
-#include "plan/search.h"
 #include "plan/check.h"
+#include "plan/search_parts.h"
 
 #include <math.h>
 #include <string.h>
-
-enum { OPTIONS_DEFAULT = 5, SHAPES_MAX = 512 };
-
-/* Cards alike but for their host. */
-struct kind {
-	const struct gpu_device *card;
-	enum gpu_link link; /* the best within its hosts */
-	uint32_t places[PLAN_TP_MAX + 1]; /* groups of n cards it has */
-};
-
-struct found {
-	struct plan_shape shape;
-	struct plan_predicted predicted;
-	struct plan_pace pace;
-	double worth;
-};
-
-struct search {
-	const struct plan *asked;
-	const struct plan_wish *wish;
-	struct plan_options *out;
-	struct plan_axes axes;
-	const char *kv, *attention; /* as asked, unless the cards refuse it */
-	struct kind kinds[PLAN_KINDS_MAX];
-	uint32_t kinds_len;
-	struct found found[SHAPES_MAX]; /* the best of each tp, quantization and division of roles */
-	uint32_t found_len;
-};
-
-static const struct plan_service *main_of(const struct search *x)
-{
-	return &x->asked->deployment.services[x->out->main];
-}
 
 static bool is_external(const struct plan_service *s)
 {
@@ -49,6 +16,11 @@ static bool same_model(const struct plan_service *a, const struct plan_service *
 	return a->engine == b->engine && !strcmp(a->graph->model, b->graph->model);
 }
 
+static bool computes(const struct plan_service *s)
+{
+	return (is_external(s) || s->engine == GRAPH_ENGINE_LLAMA) && s->model->facts;
+}
+
 /* The services that are varied: the first that decodes, and the first that prefills for it. */
 static bool choose_services(struct search *x)
 {
@@ -57,14 +29,14 @@ static bool choose_services(struct search *x)
 	x->out->main = x->out->prefill = UINT32_MAX;
 	for (uint32_t i = 0; i < d->len; i++) {
 		const struct plan_service *s = &d->services[i];
-		if (is_external(s) && s->model->facts && s->role != GRAPH_ROLE_PREFILL && x->out->main == UINT32_MAX)
+		if (computes(s) && s->role != GRAPH_ROLE_PREFILL && x->out->main == UINT32_MAX)
 			x->out->main = i;
 	}
 	if (x->out->main == UINT32_MAX)
 		return false;
 	for (uint32_t i = 0; i < d->len; i++) {
 		const struct plan_service *s = &d->services[i];
-		if (s->role == GRAPH_ROLE_PREFILL && same_model(s, main_of(x)) && x->out->prefill == UINT32_MAX)
+		if (s->role == GRAPH_ROLE_PREFILL && same_model(s, search_main(x)) && x->out->prefill == UINT32_MAX)
 			x->out->prefill = i;
 	}
 	return true;
@@ -147,17 +119,41 @@ static void axis_sizes(struct plan_axes *a, const struct plan_service *s, const 
 			add_u64(a->batches, &a->batches_len, ARRAY_LEN(a->batches), n);
 }
 
-static void axis_quants(struct plan_axes *a, const struct plan_service *s, const struct plan_wish *wish)
+/* What a GGUF file would be made as, of the methods that other engines' files have. */
+static const char *gguf_method(const char *method)
 {
-	const struct model_facts *m = s->model->facts;
-	bool quantized = s->quant || (*m->quant && strcmp(m->quant, "none"));
+	if (!strcmp(method, "awq") || !strcmp(method, "gptq"))
+		return "q4_k_m";
+	if (!strcmp(method, "fp8") || !strcmp(method, "int8"))
+		return "q8_0";
+	return method;
+}
 
-	a->quants[a->quants_len++] = NULL;
-	for (uint32_t i = 0; i < wish->quants_len && !quantized; i++)
-		if (model_quant_known(wish->quants[i].method) && a->quants_len < ARRAY_LEN(a->quants)) {
-			a->quant_models[a->quants_len] = wish->quants[i].model;
-			a->quants[a->quants_len++] = wish->quants[i].method;
+static bool is_quantized(const struct plan_service *s)
+{
+	const char *quant = s->quant ? s->quant : s->model->facts->quant;
+
+	return *quant && strcmp(quant, "none") && strcmp(quant, "f16") && strcmp(quant, "bf16") && strcmp(quant, "f32");
+}
+
+/* llama: the workers that are looked for read GGUF files, whatever the service's own engine reads. */
+static void axis_quants(struct plan_axes *a, const struct plan_service *s, const struct plan_wish *wish, bool llama)
+{
+	bool other = llama && s->engine != GRAPH_ENGINE_LLAMA;
+
+	a->quants[a->quants_len++] = other ? "f16" : NULL;
+	for (uint32_t i = 0; i < wish->quants_len && (!is_quantized(s) || other); i++) {
+		const char *method = llama ? gguf_method(wish->quants[i].method) : wish->quants[i].method;
+		bool same = !strcmp(method, wish->quants[i].method); /* its model is of the form that was asked for */
+		if (!model_quant_known(method) || a->quants_len == ARRAY_LEN(a->quants))
+			continue;
+		if (other && !strcmp(method, "f16")) {
+			a->quant_models[0] = wish->quants[i].model;
+			continue;
 		}
+		a->quant_models[a->quants_len] = same ? wish->quants[i].model : NULL;
+		a->quants[a->quants_len++] = method;
+	}
 }
 
 /* Where others hold memory, a smaller share may be what fits. */
@@ -175,6 +171,14 @@ static void axis_utilization(struct plan_axes *a, const struct plan *asked, cons
 	}
 }
 
+/* Without cards, or with workers that ask for none, the host's cores are what there is. */
+bool plan_search_on_host(const struct plan *asked, uint32_t main)
+{
+	const struct plan_service *s = &asked->deployment.services[main];
+
+	return asked->input.inventory->count == 0 || (s->engine == GRAPH_ENGINE_LLAMA && !plan_on_gpu(s));
+}
+
 void plan_search_axes(struct plan_axes *ret, const struct plan *asked, uint32_t main, const struct plan_wish *wish)
 {
 	const struct plan_service *s = &asked->deployment.services[main];
@@ -182,11 +186,13 @@ void plan_search_axes(struct plan_axes *ret, const struct plan *asked, uint32_t 
 		wish->load.answer ? wish->load.answer : PLAN_ANSWER_DEFAULT};
 
 	*ret = (struct plan_axes){0};
+	bool llama = s->engine == GRAPH_ENGINE_LLAMA || plan_search_on_host(asked, main);
 	for (uint32_t tp = 1; tp <= PLAN_TP_MAX && tp <= asked->input.inventory->count; tp++)
-		if (model_tp_valid(s->model->facts, tp))
+		if (llama ? tp <= 8
+			  : model_tp_valid(s->model->facts, tp)) /* llama.cpp divides layers: any number will do */
 			ret->tps[ret->tps_len++] = tp;
 	axis_sizes(ret, s, &load);
-	axis_quants(ret, s, wish);
+	axis_quants(ret, s, wish, llama);
 	axis_utilization(ret, asked, s);
 }
 
@@ -195,7 +201,8 @@ void plan_search_axes(struct plan_axes *ret, const struct plan *asked, uint32_t 
 static void shape_service(struct plan_service *s, const struct plan_shape *shape, uint32_t workers)
 {
 	s->workers = workers;
-	s->tp = s->gpus = shape->tp;
+	s->gpus = shape->tp;
+	s->tp = s->engine == GRAPH_ENGINE_LLAMA ? 1 : shape->tp;
 	s->pp = s->dp = 1;
 	s->share = 1;
 	s->pinned_len = 0;
@@ -210,6 +217,19 @@ static void shape_service(struct plan_service *s, const struct plan_shape *shape
 		s->quant = shape->quant;
 }
 
+void plan_service_on_host(struct plan_service *s, const struct plan_shape *shape)
+{
+	shape_service(s, shape, shape->workers);
+	s->ubatch = s->engine == GRAPH_ENGINE_LLAMA ? s->ubatch : 512;
+	s->block = s->engine == GRAPH_ENGINE_LLAMA ? s->block : 16;
+	s->engine = GRAPH_ENGINE_LLAMA;
+	s->tp = 1;
+	s->gpus = 0;
+	s->threads = s->set[PLAN_THREADS] ? shape->threads : 0; /* the launcher divides the cores by itself */
+	s->role = GRAPH_ROLE_BOTH;
+	s->remote_prefill = s->transfer = s->conditional = false;
+}
+
 int plan_search_apply(struct plan_deployment *ret, const struct plan *asked, uint32_t main, uint32_t prefill,
 	const struct plan_shape *shape)
 {
@@ -222,7 +242,9 @@ int plan_search_apply(struct plan_deployment *ret, const struct plan *asked, uin
 	memcpy(n.services, d->services, d->len * sizeof *n.services);
 	for (uint32_t i = 0; i < d->len; i++) {
 		struct plan_service *s = &n.services[i];
-		if (i == main) {
+		if (i == main && shape->threads) {
+			plan_service_on_host(s, shape);
+		} else if (i == main) {
 			shape_service(s, shape, shape->workers - shape->prefill);
 			s->role = shape->prefill ? s->role : GRAPH_ROLE_BOTH;
 			s->remote_prefill = shape->prefill > 0;
@@ -240,10 +262,12 @@ int plan_search_apply(struct plan_deployment *ret, const struct plan *asked, uin
 /* The number type to write: "auto" is left alone where it does what it says. */
 static const char *dtype_of(const struct search *x, const bool *used)
 {
-	const struct plan_service *s = main_of(x);
+	const struct plan_service *s = search_main(x);
 	const struct model_facts *m = s->model->facts;
 	const char *type = NULL;
 
+	if (s->engine == GRAPH_ENGINE_LLAMA) /* as the file is */
+		return s->dtype;
 	for (uint32_t k = 0; k < x->kinds_len; k++) {
 		const char *here = plan_dtype_on(s, x->kinds[k].card->capability);
 		if (used[k] && (!type || strcmp(here, "bfloat16")))
@@ -261,7 +285,7 @@ static bool quant_runs(const struct search *x, const char *quant, uint32_t kind)
 
 	if (!quant)
 		return true;
-	rule_quantization(&a, plan_rules_of(main_of(x)), x->kinds[kind].card->capability, quant);
+	rule_quantization(&a, plan_rules_of(search_main(x)), x->kinds[kind].card->capability, quant);
 	return a.verdict == RULE_YES || a.verdict == RULE_INSTEAD;
 }
 
@@ -269,7 +293,7 @@ static bool kind_fits(const struct search *x, const struct plan_service *s, uint
 {
 	struct rule_answer a;
 
-	if (x->kinds[k].places[s->tp] == 0 || !quant_runs(x, s->quant, k))
+	if (x->kinds[k].places[s->gpus] == 0 || !quant_runs(x, s->quant, k))
 		return false;
 	rule_engine_runs(&a, plan_rules_of(s), x->kinds[k].card->capability);
 	if (a.verdict == RULE_NO)
@@ -311,8 +335,10 @@ int plan_option_compare(const struct plan_shape *a, const struct plan_predicted 
 	c = c ? c : by_number(worth_b, worth_a);
 	c = c ? c : by_number(a->prefill, b->prefill);
 	c = c ? c : by_number(a->tp, b->tp);
+	c = c ? c : by_number(b->threads, a->threads);
 	c = c ? c : by_number(b->utilization, a->utilization);
-	return c ? c : strcmp(a->quant ? a->quant : "", b->quant ? b->quant : "");
+	c = c ? c : strcmp(a->quant ? a->quant : "", b->quant ? b->quant : "");
+	return c ? c : strcmp(a->kv, b->kv);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -320,20 +346,22 @@ static bool same_text(const char *a, const char *b)
 	return a == b || (a && b && !strcmp(a, b));
 }
 
-/* Keep the best of its form. */
-static void keep(struct search *x, const struct plan_shape *shape, const struct plan_predicted *predicted,
-	const struct plan_pace *paces, const uint32_t *count)
+void search_keep(struct search *x, const struct plan_shape *shape, const struct plan_predicted *predicted,
+	const struct plan_pace *paces, const uint32_t *count, uint32_t kinds)
 {
 	struct found f = {.shape = *shape, .predicted = *predicted};
 
 	f.worth = plan_worth(predicted, shape->context, x->out->context_asked);
-	for (uint32_t k = x->kinds_len; k-- > 0;)
+	/* Several workers on one host's cores: a request that is alone has a part of them only. */
+	if (shape->threads && shape->workers > 1)
+		f.worth *= pow(0.9, log2(shape->workers));
+	for (uint32_t k = kinds; k-- > 0;)
 		f.pace = count[k] ? paces[k] : f.pace;
 
 	for (uint32_t i = 0; i < x->found_len; i++) {
 		struct found *o = &x->found[i];
-		if (o->shape.tp != shape->tp || !same_text(o->shape.quant, shape->quant) ||
-			!o->shape.prefill != !shape->prefill)
+		if (o->shape.tp != shape->tp || o->shape.threads != shape->threads ||
+			!same_text(o->shape.quant, shape->quant) || !o->shape.prefill != !shape->prefill)
 			continue;
 		if (plan_option_compare(&f.shape, &f.predicted, f.worth, &o->shape, &o->predicted, o->worth) < 0)
 			*o = f;
@@ -367,12 +395,12 @@ static void try_split(struct search *x, struct plan_shape *shape, const struct p
 	}
 	if (shape->prefill == 0)
 		shape->prefill = 1;
-	keep(x, shape, &best, paces, count);
+	search_keep(x, shape, &best, paces, count, x->kinds_len);
 }
 
 static void try_shape(struct search *x, struct plan_shape *shape, const struct roofline *lines, const bool *lines_known)
 {
-	struct plan_service s = *main_of(x);
+	struct plan_service s = *search_main(x);
 	struct plan_pace paces[PLAN_KINDS_MAX] = {0};
 	uint32_t count[PLAN_KINDS_MAX] = {0};
 	bool used[PLAN_KINDS_MAX] = {false};
@@ -395,14 +423,14 @@ static void try_shape(struct search *x, struct plan_shape *shape, const struct r
 		return;
 	shape->dtype = dtype_of(x, used);
 	plan_predict_both(&both, paces, count, x->kinds_len, &x->out->load);
-	keep(x, shape, &both, paces, count);
+	search_keep(x, shape, &both, paces, count, x->kinds_len);
 	if (x->out->prefill != UINT32_MAX && shape->workers >= 2)
 		try_split(x, shape, paces, count);
 }
 
 static void lines_for(struct search *x, uint32_t tp, const char *quant, struct roofline *lines, bool *known)
 {
-	struct plan_service s = *main_of(x);
+	struct plan_service s = *search_main(x);
 
 	s.quant = quant ? quant : s.quant;
 	s.tp = tp;
@@ -428,7 +456,7 @@ static void try_all(struct search *x)
 							struct plan_shape shape = {.tp = a->tps[t],
 								.quant = a->quants[q],
 								.quant_model = a->quant_models[q],
-								.dtype = main_of(x)->dtype,
+								.dtype = search_main(x)->dtype,
 								.kv = x->kv,
 								.attention = x->attention,
 								.context = a->contexts[c],
@@ -579,7 +607,7 @@ static int look_at_others(struct search *x)
 		return -ENOMEM;
 	memcpy(others.services, d->services, d->len * sizeof *others.services);
 	for (uint32_t i = 0; i < d->len; i++)
-		if (i == x->out->main || i == x->out->prefill || same_model(&d->services[i], main_of(x)))
+		if (i == x->out->main || i == x->out->prefill || same_model(&d->services[i], search_main(x)))
 			others.services[i].workers = 0;
 	int r = plan_place(&placement, &others, x->asked->input.inventory);
 	free(others.services);
@@ -602,21 +630,26 @@ int plan_search(struct plan_options *ret, const struct plan *asked, const struct
 	ret->load.prompt = wish->load.prompt ? wish->load.prompt : PLAN_PROMPT_DEFAULT;
 	ret->load.answer = wish->load.answer ? wish->load.answer : PLAN_ANSWER_DEFAULT;
 	if (!choose_services(x)) {
-		ret->why = "no service of a known model computes on GPUs";
-	} else if (asked->input.inventory->count == 0) {
-		ret->why = "there is no GPU to plan with";
+		ret->why = "no service of a known model computes on GPUs or with llama.cpp";
+	} else if (plan_search_on_host(asked, ret->main) && !asked->input.inventory->host_facts.cores) {
+		ret->why = "there is no GPU to plan with, and nothing is known of the host's cores and memory";
 	} else {
+		ret->on_host = plan_search_on_host(asked, ret->main);
 		plan_search_axes(&x->axes, asked, ret->main, wish);
 		ret->context_asked = x->axes.contexts[0];
-		x->kv = is_refused(asked, "kv-dtype") ? "auto" : main_of(x)->kv;
-		x->attention = is_refused(asked, "attention") ? NULL : main_of(x)->attention;
+		x->kv = is_refused(asked, "kv-dtype") ? "auto" : search_main(x)->kv;
+		x->attention = is_refused(asked, "attention") ? NULL : search_main(x)->attention;
 		r = look_at_others(x);
 		if (r == 0) {
-			try_all(x);
+			if (ret->on_host)
+				search_host(x);
+			else
+				try_all(x);
 			r = choose(x, wish->options ? MIN(wish->options, PLAN_OPTIONS_MAX) : OPTIONS_DEFAULT, err);
 		}
 		if (r == 0 && !ret->len)
-			ret->why = "no number of these cards holds the model, even with a short context";
+			ret->why = ret->on_host ? "the host's RAM does not hold the model, even with a short context"
+						: "no number of these cards holds the model, even with a short context";
 	}
 	free(x);
 	if (r < 0)

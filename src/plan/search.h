@@ -27,6 +27,7 @@ struct plan_wish {
 /* What an option sets, for all services of the model. */
 struct plan_shape {
 	uint32_t tp, workers, prefill; /* prefill of the workers only prefill; 0: each does both */
+	uint32_t threads; /* of a llama worker on the CPU; 0: on GPUs */
 	const char *quant; /* NULL: the weights as they are */
 	const char *quant_model; /* NULL: the user has to find them */
 	const char *dtype, *kv, *attention;
@@ -49,10 +50,14 @@ struct plan_options {
 	struct plan_load load;
 	uint64_t context_asked;
 	uint32_t main, prefill; /* the services that are varied; prefill is UINT32_MAX when there is none */
+	bool on_host; /* the plans are of llama workers on the CPU, whatever engine was asked for */
+	bool bandwidth_measured; /* of the host's memory, else it is a guess from the number of cores */
+	double bandwidth_gb_s;
 	const char *why; /* when there is none: a sentence; else "" */
 };
 
-/* Find options for the services that compute on GPUs. asked is the plan of the graph as it is. 0 or -ENOMEM. */
+/* Find options for the services that compute on GPUs; where there are none, and for llama workers that ask for none, of llama
+ * workers on the host's cores. asked is the plan of the graph as it is. 0 or -ENOMEM. */
 int plan_search(struct plan_options *ret, const struct plan *asked, const struct plan_wish *wish, struct err *err);
 void plan_options_done(struct plan_options *o);
 
@@ -67,7 +72,11 @@ struct plan_axes {
 	double utilizations[PLAN_KINDS_MAX];
 	uint32_t utilizations_len;
 };
+/* Are llama workers on the CPU looked for? */
+bool plan_search_on_host(const struct plan *asked, uint32_t main);
 void plan_search_axes(struct plan_axes *ret, const struct plan *asked, uint32_t main, const struct plan_wish *wish);
+/* Turn s into shape's workers of the llama engine on the CPU. */
+void plan_service_on_host(struct plan_service *s, const struct plan_shape *shape);
 int plan_search_apply(struct plan_deployment *ret, const struct plan *asked, uint32_t main, uint32_t prefill,
 	const struct plan_shape *shape);
 int plan_option_compare(const struct plan_shape *a, const struct plan_predicted *pa, double worth_a,

@@ -82,6 +82,26 @@ def test_other_weights_are_written_only_when_they_are_named(tmp_path):
     assert plan(target, "--gpus", "4xT4").returncode == 0
 
 
+def test_a_host_without_gpus_gets_numbered_plans_and_a_graph_that_can_be_served(tmp_path, demo_model):
+    host = ("--inventory", "examples/hosts/cpu-24gib.json")
+    answer = json.loads(plan(PUBLISHED, *host, "--json").stdout)
+    assert len(answer["plans"]) >= 3
+    for p in answer["plans"]:
+        assert p["engine"] == "llama" and p["workers"] * p["threads"] <= 16 and p["predicted"]["tokens_per_second"] > 0
+    named, file = tmp_path / "cpu.yaml", tmp_path / "m.gguf"
+    done = plan(PUBLISHED, *host, "--allow-quantization", f"q4_k_m={file}", "--write", named)
+    assert done.returncode == 2 and "m.gguf" in done.stderr, "the file that is named must be there"
+    assert not named.exists()
+    done = plan(PUBLISHED, *host, "--write", named)
+    assert done.returncode == 2 and "--allow-quantization" in done.stderr
+    done = plan(PUBLISHED, *host, "--allow-quantization", f"q4_k_m={demo_model}", "--write", named)
+    assert "wrote" in done.stderr and "LlamaWorker" in named.read_text()
+    assert plan(named, *host).returncode == 0
+    named.write_text(named.read_text().replace("port: 8000", "port: 0"))
+    done = subprocess.run([stator_bin(), "serve", named, "--check"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_picture_is_an_svg_of_every_card(tmp_path):
     target = tmp_path / "cards.svg"
     plan(PUBLISHED, "--gpus", "4xT4", "--svg", target)
