@@ -54,7 +54,8 @@ static const struct flag flags_table[] = {
 		 .type = CONFIG_UINT,
 		 .unit = "tokens",
 		 .max = 16777216,
-		 .help = "llama: KV cells in all, 0 takes the model's context, or what fits of it; mock: longest prompt and answer"},
+		 .help = "llama: KV cells in all, 0 takes the model's context, or what fits of it; mock: longest "
+			 "prompt and answer"},
 		.letter = 'c',
 		.arg = "TOKENS"},
 	{.key = {.name = "max-model-len",

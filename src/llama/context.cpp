@@ -389,8 +389,7 @@ int ll_context_create(
 		code = code < 0 ? code : check_memory(m, p, err);
 		code = code < 0 ? code : create(ret, m, p, err);
 		if (code == 0)
-			(*ret)->facts.cells_wanted =
-				params->cells ? p.cells : round_up(m->facts.ctx_train, CELLS_STEP);
+			(*ret)->facts.cells_wanted = params->cells ? p.cells : round_up(m->facts.ctx_train, CELLS_STEP);
 		return code;
 	});
 }

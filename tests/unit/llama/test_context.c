@@ -276,8 +276,7 @@ static void a_context_nobody_asked_for_is_as_large_as_fits(void **state)
 {
 	(void)state;
 	struct ll_context *c;
-	struct ll_context_params params = {
-		.seqs_max = 4, .flash_attention = true, .memory_share = share_for(4096)};
+	struct ll_context_params params = {.seqs_max = 4, .flash_attention = true, .memory_share = share_for(4096)};
 	assert_int_equal(ll_context_create(&c, model, &params, NULL), 0);
 	assert_int_equal(ll_context_facts(c)->cells, 4096);
 	assert_int_equal(ll_context_facts(c)->cells_wanted, 8192);
