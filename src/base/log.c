@@ -154,14 +154,14 @@ static bool is_repeat(const char *event, uint32_t *ret_skipped)
 void log_event(enum log_level level, const char *event, const struct log_field *fields, uint32_t count)
 {
 	struct buf line;
-	uint32_t skipped;
+	uint32_t skipped = 0;
 	int saved_errno = errno;
 
 	if (level > state.level)
 		return;
 	buf_init(&line, LOG_LINE_BYTES_MAX);
 	pthread_mutex_lock(&state.lock);
-	if (!is_repeat(event, &skipped)) {
+	if (level == LOG_DEBUG || !is_repeat(event, &skipped)) {
 		if (skipped) {
 			struct log_field again[] = {
 				LOG_F("event", log_str(event)), LOG_F("repeated", log_u64(skipped))};

@@ -2,8 +2,8 @@
  *
  *   log_info("worker ready", LOG_F("worker", log_str("w0")), LOG_F("blocks", log_u64(512)));
  *   2026-11-23T12:00:00.123Z info worker ready worker=w0 blocks=512
- * Only the program edge logs (frontend, worker, supervisor, cli); rooms below return errors. The same event text at the
- * same level more than LOG_REPEATS_MAX times a second is counted and reported once a second as repeated=N.
+ * Only the program edge logs (frontend, worker, supervisor, cli); rooms below return errors. The same event text more than
+ * LOG_REPEATS_MAX times a second is counted and reported once a second as repeated=N, unless it is for debugging.
  * Any thread (one lock, one write a line). Text values are quoted when needed; control characters are escaped, so that
  * a user cannot forge a line. */
 #ifndef STATOR_BASE_LOG_H

@@ -1,4 +1,5 @@
 #include "worker/worker_engines.h"
+#include "base/log.h"
 #include "engine/llama.h"
 #include "engine/mock.h"
 #include "llama/model.h"
@@ -6,6 +7,15 @@
 
 #include <stdio.h>
 #include <string.h>
+
+/* What llama.cpp says of itself (devices, buffers, kernels) is for those who look for a fault, but for the file's
+ * fields, which may be long. Its errors come back in the errors of calls. */
+static void on_llama_line(void *ctx, enum ll_log_level level, const char *line)
+{
+	(void)ctx;
+	if (level != LL_LOG_DEBUG && !strstr(line, ": - kv"))
+		log_debug("llama.cpp", LOG_F("says", log_str(line)));
+}
 
 static int create_llama(struct engine **ret, const struct worker_options *o, bool (*progress)(void *ctx, float done),
 	void *ctx, struct err *err)
@@ -27,6 +37,8 @@ static int create_llama(struct engine **ret, const struct worker_options *o, boo
 		.progress_ctx = ctx};
 	const char *type = o->kv_type ? o->kv_type : "f16";
 
+	if (log_level() >= LOG_DEBUG)
+		ll_log_sink(on_llama_line, NULL);
 	if (ll_kv_type_parse(type, &c.context.type_k) < 0)
 		return err_set(err, -EINVAL, "unknown KV type \"%s\"", type);
 	c.context.type_v = c.context.type_k;
