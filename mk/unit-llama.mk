@@ -5,3 +5,6 @@ $(BUILD)/tests/unit/llama/test_template $(BUILD)/tests/unit/llama/test_sampler: 
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $< $(LLAMA_ORACLE_OBJ) $(UNIT_LIB_OBJ) $(BUILD)/libstator.a $(LLAMA_LDLIBS) $(DEPS_LDLIBS) -lcmocka
 -include $(LLAMA_ORACLE_OBJ:.o=.d)
+
+# This one calls ggml itself, in C.
+$(BUILD)/tests/unit/llama/test_patches.o: private CFLAGS += $(LLAMA_CFLAGS)

@@ -4,9 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-enum { LANES = 4, BLOCK = 1024 };
+enum { LANES = 4 };
 typedef float f4 __attribute__((vector_size(4 * LANES)));
 typedef int32_t i4 __attribute__((vector_size(4 * LANES)));
+typedef double d4 __attribute__((vector_size(8 * LANES)));
 
 static f4 splat(float x)
 {
@@ -38,14 +39,6 @@ static float lanes_max(f4 v)
 	for (int i = 1; i < LANES; i++)
 		most = v[i] > most ? v[i] : most;
 	return most;
-}
-
-static double lanes_sum(f4 v)
-{
-	double sum = 0;
-	for (int i = 0; i < LANES; i++)
-		sum += v[i];
-	return sum;
 }
 
 float row_max(const float *x, uint32_t n)
@@ -92,36 +85,85 @@ static inline f4 exp4(f4 x)
 	return p * (f4)((n + 127) << 23);
 }
 
-double row_exp_sum(const float *x, uint32_t n, float best, float scale)
+static double sum_of(const d4 *v)
 {
-	const f4 top = splat(best), by = splat(scale);
-	double sum = 0;
-	for (uint32_t block = 0; block < n; block += BLOCK) {
-		uint32_t end = n - block < BLOCK ? n : block + BLOCK;
-		f4 part = splat(0);
-		for (uint32_t i = block; i < end; i += LANES)
-			part += exp4((load(x, end, i) - top) * by);
-		sum += lanes_sum(part);
-	}
-	return sum;
+	return (*v)[0] + (*v)[1] + (*v)[2] + (*v)[3];
 }
 
-double row_exp_moment(const float *x, uint32_t n, float best)
+double row_exp_sum(const float *x, uint32_t n, float best)
+{
+	const f4 top = splat(best);
+	d4 sums = {0};
+	for (uint32_t i = 0; i < n; i += LANES)
+		sums += __builtin_convertvector(exp4(load(x, n, i) - top), d4);
+	return sum_of(&sums);
+}
+
+double row_exp_moment(const float *x, uint32_t n, float best, double *ret_moment)
 {
 	const f4 top = splat(best), least = splat(-87.0f);
-	double sum = 0;
-	for (uint32_t block = 0; block < n; block += BLOCK) {
-		uint32_t end = n - block < BLOCK ? n : block + BLOCK;
-		f4 part = splat(0);
-		for (uint32_t i = block; i < end; i += LANES) {
-			f4 d = load(x, end, i) - top;
-			d = pick(d > least, d, least);
-			part += exp4(d) * d;
-		}
-		sum += lanes_sum(part);
+	d4 sums = {0}, moments = {0};
+	for (uint32_t i = 0; i < n; i += LANES) {
+		f4 d = load(x, n, i) - top;
+		d = pick(d > least, d, least);
+		f4 e = exp4(d);
+		sums += __builtin_convertvector(e, d4);
+		moments += __builtin_convertvector(e * d, d4);
 	}
-	return sum;
+	*ret_moment = sum_of(&moments);
+	return sum_of(&sums);
 }
+
+float row_exp(float difference)
+{
+	return exp4(splat(difference))[0];
+}
+
+double row_list_mass(const struct candidate *c, uint32_t n, float best)
+{
+	const f4 top = splat(best);
+	d4 sums = {0};
+	double rest = 0;
+	uint32_t i = 0;
+	for (; i + LANES <= n; i += LANES) {
+		f4 v = {c[i].logit, c[i + 1].logit, c[i + 2].logit, c[i + 3].logit};
+		sums += __builtin_convertvector(exp4(v - top), d4);
+	}
+	for (; i < n; i++)
+		rest += (double)row_exp(c[i].logit - best);
+	return sum_of(&sums) + rest;
+}
+
+/* The distance in buckets; NaN and infinity end in the last one. */
+static inline f4 buckets4(f4 x, f4 middle)
+{
+	const f4 last = splat(ROW_BUCKETS - 1);
+	f4 d = x - middle;
+	f4 far = pick(d < splat(0), -d, d) * splat(ROW_BUCKETS_UNIT);
+	return pick(far < last, far, last);
+}
+
+uint32_t row_bucket(float x, float middle)
+{
+	float far = fabsf(x - middle) * ROW_BUCKETS_UNIT; /* as buckets4, to the bit */
+	return far < ROW_BUCKETS - 1 ? (uint32_t)far : ROW_BUCKETS - 1;
+}
+
+void row_exp_buckets(const float *x, uint32_t n, float best, float middle, double ret[ROW_BUCKETS])
+{
+	/* A set for each lane: neighbours often fall into one bucket, and would wait for each other. */
+	double sums[LANES][ROW_BUCKETS] = {{0}};
+	const f4 top = splat(best), mid = splat(middle);
+	for (uint32_t i = 0; i < n; i += LANES) {
+		f4 v = load(x, n, i), e = exp4(v - top);
+		i4 bucket = __builtin_convertvector(buckets4(v, mid), i4);
+		for (int j = 0; j < LANES; j++)
+			sums[j][bucket[j]] += (double)e[j];
+	}
+	for (uint32_t b = 0; b < ROW_BUCKETS; b++)
+		ret[b] = sums[0][b] + sums[1][b] + sums[2][b] + sums[3][b];
+}
+_Static_assert(LANES == 4, "row_exp_buckets adds up four lanes");
 
 uint32_t row_gather(const float *x, uint32_t n, float least, float most, struct candidate *ret)
 {

@@ -1,7 +1,7 @@
 /* sampler.c - the steps of llama.cpp's usual sampler chain on one row, without its allocations.
  *
- * Few tokens of a row matter to a draw, so the first step that is on gathers those near the best (in vector passes over the
- * row, row.h), widening the window until it surely holds what the step keeps; later steps work on that short list.
+ * Few tokens of a row matter to a draw, so the first step that is on gathers those that it may keep (in vector passes over the
+ * row, row.h); later steps work on that short list. Nothing is sorted: what is to be kept is selected by number or by mass.
  * Probabilities are taken over what is left, as in llama.cpp. */
 #include "llama/sampler.h"
 
@@ -15,7 +15,6 @@ struct ll_sampler {
 	uint32_t vocab;
 	struct candidate *c; /* vocab many; the first len are in play */
 	uint32_t len;
-	uint32_t sorted; /* how many of the best are at the front in order: highest first, ties to the lowest id */
 	float *row; /* vocab many: the logits when something changes them */
 };
 
@@ -58,11 +57,6 @@ static inline bool before(const struct candidate *a, const struct candidate *b)
 	return a->logit > b->logit || (a->logit == b->logit && a->id < b->id);
 }
 
-static int compare(const void *a, const void *b)
-{
-	return before(a, b) ? -1 : before(b, a) ? 1 : 0;
-}
-
 static void swap(struct candidate *a, struct candidate *b)
 {
 	struct candidate t = *a;
@@ -70,48 +64,103 @@ static void swap(struct candidate *a, struct candidate *b)
 	*b = t;
 }
 
-/* Move the k best to the front (unordered). Hoare's selection with the median of three, O(len) on average; NaN never
- * gets here, so the order is total. */
+/* By which candidates are kept: the likeliest first, or those nearest to middle. Ties go to the likelier, then to the lowest id:
+ * the order is total (NaN never gets here). */
+struct order {
+	bool by_distance;
+	float middle;
+};
+static struct order likeliest_first; /* qsort_r takes no const */
+
+static inline bool ahead(const struct order *o, const struct candidate *a, const struct candidate *b)
+{
+	if (o->by_distance) {
+		float x = fabsf(a->logit - o->middle), y = fabsf(b->logit - o->middle);
+		if (x != y)
+			return x < y;
+	}
+	return before(a, b);
+}
+
+static int compare(const void *a, const void *b, void *order)
+{
+	return ahead(order, a, b) ? -1 : ahead(order, b, a) ? 1 : 0;
+}
+
+/* Hoare's partition by the median of three; len is at least 3. The first of the returned number are ahead of all the others;
+ * neither part is empty. */
+static inline uint32_t split(struct candidate *c, uint32_t len, const struct order *o)
+{
+	uint32_t mid = len / 2, i = 0, j = len - 1;
+	if (ahead(o, &c[mid], &c[0]))
+		swap(&c[mid], &c[0]);
+	if (ahead(o, &c[j], &c[0]))
+		swap(&c[j], &c[0]);
+	if (ahead(o, &c[j], &c[mid]))
+		swap(&c[j], &c[mid]);
+	struct candidate pivot = c[mid];
+	for (;;) {
+		while (ahead(o, &c[i], &pivot))
+			i++;
+		while (ahead(o, &pivot, &c[j]))
+			j--;
+		if (i >= j)
+			return i;
+		swap(&c[i++], &c[j--]);
+	}
+}
+
+enum { SORT_MAX = 16 }; /* candidates that are simply sorted */
+
+/* Move the k best to the front (unordered). O(len) on average. */
 static void select_best(struct candidate *c, uint32_t len, uint32_t k)
 {
 	uint32_t lo = 0, hi = len;
-	while (hi - lo > 16 && k > lo && k < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		if (before(&c[mid], &c[lo]))
-			swap(&c[mid], &c[lo]);
-		if (before(&c[hi - 1], &c[lo]))
-			swap(&c[hi - 1], &c[lo]);
-		if (before(&c[hi - 1], &c[mid]))
-			swap(&c[hi - 1], &c[mid]);
-		struct candidate pivot = c[mid];
-		uint32_t i = lo, j = hi - 1;
-		for (;;) {
-			while (before(&c[i], &pivot))
-				i++;
-			while (before(&pivot, &c[j]))
-				j--;
-			if (i >= j)
-				break;
-			swap(&c[i++], &c[j--]);
-		}
-		if (k <= i)
-			hi = i;
+	while (hi - lo > SORT_MAX && k > lo && k < hi) {
+		uint32_t at = lo + split(c + lo, hi - lo, &likeliest_first);
+		if (k <= at)
+			hi = at;
 		else
-			lo = i;
+			lo = at;
 	}
-	if (hi - lo <= 16)
-		qsort(c + lo, hi - lo, sizeof *c, compare);
+	if (hi - lo <= SORT_MAX)
+		qsort_r(c + lo, hi - lo, sizeof *c, compare, &likeliest_first);
 }
 
-/* Make sure that candidate i is in its place. Each time four times as many are sorted as before: a draw rarely looks far. */
-static void sort_to(struct ll_sampler *s, uint32_t i)
+/* How much is to be kept: mass in terms of exp(logit - best), until it is reached, or passed. */
+struct goal {
+	float best;
+	double mass;
+	bool pass;
+};
+
+static bool is_met(const struct goal *g, double mass)
 {
-	if (i < s->sorted)
-		return;
-	uint32_t done = s->sorted, k = MIN(MAX(MAX(done * 4, 256u), i + 1), s->len);
-	select_best(s->c + done, s->len - done, k - done);
-	qsort(s->c + done, k - done, sizeof *s->c, compare);
-	s->sorted = k;
+	return g->pass ? mass > g->mass : mass >= g->mass;
+}
+
+/* Move to the front (unordered) the fewest, in order, that with mass already in hand meet the goal; returns how many, all when
+ * they do not. As selection of the k best, but by mass: the same as to sort and add up. O(len) on average. */
+static uint32_t select_mass(struct candidate *c, uint32_t len, struct order *o, const struct goal *g, double mass)
+{
+	uint32_t lo = 0, hi = len;
+	while (hi - lo > SORT_MAX) {
+		uint32_t part = split(c + lo, hi - lo, o);
+		double more = row_list_mass(c + lo, part, g->best);
+		if (is_met(g, mass + more)) {
+			hi = lo + part;
+		} else {
+			mass += more;
+			lo += part;
+		}
+	}
+	qsort_r(c + lo, hi - lo, sizeof *c, compare, o);
+	for (; lo < hi; lo++) {
+		mass += (double)row_exp(c[lo].logit - g->best);
+		if (is_met(g, mass))
+			return lo + 1;
+	}
+	return hi;
 }
 
 /* --- Bias, penalties, bans -------------------------------------------------------------------------------------- */
@@ -194,7 +243,6 @@ static void gather(struct ll_sampler *s, const struct row *r, float least, float
 {
 	/* The least finite value: minus infinity itself is no candidate. */
 	s->len = row_gather(r->x, r->n, MAX(least, -3.4e38f), most, s->c);
-	s->sorted = 0;
 }
 
 static bool holds_all(float window)
@@ -220,23 +268,57 @@ static void gather_top_k(struct ll_sampler *s, const struct row *r, uint32_t k)
 	}
 }
 
-static double list_mass(const struct ll_sampler *s, float best, float scale)
+/* Those whose distance from middle is at most far. */
+static void gather_within(struct ll_sampler *s, const struct row *r, float middle, float far)
 {
-	double mass = 0;
+	float more = far * 1.0001f + fabsf(middle) * 1e-6f; /* what rounding may move */
+	uint32_t n = 0;
+	gather(s, r, middle - more, middle + more);
 	for (uint32_t i = 0; i < s->len; i++)
-		mass += expf((s->c[i].logit - best) * scale);
-	return mass;
+		if (fabsf(s->c[i].logit - middle) <= far)
+			s->c[n++] = s->c[i];
+	s->len = n;
 }
 
-/* Gather the likeliest until they surely hold more than mass of the sum of exp((x - best) * scale). The vector
- * passes round a little otherwise than the scalar ones, hence the hair more. */
-static void gather_mass(struct ll_sampler *s, const struct row *r, double mass, float scale)
+enum { SHORT_SHARE = 16 }; /* a list of up to this part (1/n) of the row is short */
+
+/* The fewest, in order, that meet the goal are among the nearest few: most rows are like that. */
+static bool gather_near(struct ll_sampler *s, const struct row *r, struct order *o, const struct goal *g, float window)
 {
-	for (float window = 8;; window = widen(window)) {
-		gather(s, r, r->best - window / scale, INFINITY);
-		if (holds_all(window) || list_mass(s, r->best, scale) > mass * 1.00001)
-			return;
+	for (; window < 64; window *= 2) {
+		gather_within(s, r, o->middle, window);
+		if (s->len > r->n / SHORT_SHARE)
+			return false;
+		if (!is_met(g, row_list_mass(s->c, s->len, g->best)))
+			continue;
+		s->len = select_mass(s->c, s->len, o, g, 0);
+		return true;
 	}
+	return false;
+}
+
+/* They may be many. Where the mass lies tells in which bucket of distance the goal is met: what is nearer is in, what is
+ * farther is out, and only those in the bucket are compared with each other. */
+static void gather_far(struct ll_sampler *s, const struct row *r, struct order *o, const struct goal *g)
+{
+	double buckets[ROW_BUCKETS], mass = 0;
+	uint32_t last = 0, sure = 0, len = 0;
+	row_exp_buckets(r->x, r->n, g->best, o->middle, buckets);
+	while (last < ROW_BUCKETS - 1 && !is_met(g, mass + buckets[last]))
+		mass += buckets[last++];
+	float far = last < ROW_BUCKETS - 1 ? (float)(last + 2) / ROW_BUCKETS_UNIT + fabsf(o->middle) * 1e-6f : INFINITY;
+	gather(s, r, o->middle - far, o->middle + far);
+	for (uint32_t i = 0; i < s->len; i++) {
+		struct candidate c = s->c[i];
+		uint32_t bucket = row_bucket(c.logit, o->middle);
+		if (bucket > last)
+			continue;
+		s->c[len] = c;
+		if (bucket < last)
+			swap(&s->c[sure++], &s->c[len]);
+		len++;
+	}
+	s->len = sure + select_mass(s->c + sure, len - sure, o, g, mass);
 }
 
 /* --- Steps on a list -------------------------------------------------------------------------------------------- */
@@ -244,86 +326,55 @@ static void gather_mass(struct ll_sampler *s, const struct row *r, double mass, 
 static float best_of(const struct ll_sampler *s)
 {
 	float best = s->c[0].logit;
-	for (uint32_t i = 1; i < s->len && s->sorted == 0; i++)
+	for (uint32_t i = 1; i < s->len; i++)
 		best = MAX(best, s->c[i].logit);
 	return best;
 }
 
-/* Surprise of a logit, its distance from the expected one (the entropy): |log_total - (x - best) - entropy|. */
-struct typical {
-	float best;
-	double log_total, entropy, total;
-};
-
-static double distance(const struct typical *t, float logit)
+/* Locally typical sampling (Meister et al. 2022): keep those whose surprise, log total - (x - best), is nearest to the expected
+ * one, the entropy, until their mass passes typical_p. moment is the sum of exp(x - best) * (x - best). */
+static struct order typical_order(float best, double total, double moment)
 {
-	return fabs(t->log_total - (double)(logit - t->best) - t->entropy);
-}
-
-static int compare_distance(const void *a, const void *b, void *ctx)
-{
-	const struct candidate *x = a, *y = b;
-	double dx = distance(ctx, x->logit), dy = distance(ctx, y->logit);
-	return dx < dy ? -1 : dx > dy ? 1 : compare(x, y);
-}
-
-/* Keep those whose surprise is nearest to the entropy until their mass passes typical_p (Meister et al. 2022). */
-static void cut_typical(struct ll_sampler *s, struct typical *t, float typical_p)
-{
-	qsort_r(s->c, s->len, sizeof *s->c, compare_distance, t);
-	double mass = 0;
-	for (uint32_t i = 0; i < s->len; i++) {
-		mass += expf(s->c[i].logit - t->best);
-		if (mass > typical_p * t->total) {
-			s->len = i + 1;
-			break;
-		}
-	}
-	s->sorted = 0;
+	/* The surprise equals the entropy where x - best = moment / total. */
+	return (struct order){.by_distance = true, .middle = best + (float)(moment / total)};
 }
 
 static void filter_typical(struct ll_sampler *s, float typical_p)
 {
-	struct typical t = {.best = best_of(s)};
-	double moment = 0;
+	float best = best_of(s);
+	double moment = 0, total = 0;
 	for (uint32_t i = 0; i < s->len; i++) {
-		double d = s->c[i].logit - t.best, e = exp(d);
-		t.total += e;
+		double d = s->c[i].logit - best, e = (double)row_exp((float)d);
+		total += e;
 		moment += e * d;
 	}
-	t.log_total = log(t.total);
-	t.entropy = t.log_total - moment / t.total;
-	cut_typical(s, &t, typical_p);
+	struct order o = typical_order(best, total, moment);
+	s->len = select_mass(s->c, s->len, &o, &(struct goal){best, typical_p * total, true}, 0);
 }
 
-/* The same from the row: gather those within a distance of the entropy, widening until they hold the mass. */
 static void gather_typical(struct ll_sampler *s, const struct row *r, float typical_p)
 {
-	struct typical t = {.best = r->best, .total = row_exp_sum(r->x, r->n, r->best, 1)};
-	t.log_total = log(t.total);
-	t.entropy = t.log_total - row_exp_moment(r->x, r->n, r->best) / t.total;
-	float middle = (float)(t.log_total - t.entropy) + r->best;
-	for (float window = 0.5f;; window = widen(window)) {
-		gather(s, r, middle - window, holds_all(window) ? INFINITY : middle + window);
-		if (holds_all(window) || (s->len > 0 && list_mass(s, r->best, 1) > typical_p * t.total * 1.00001))
-			break;
-	}
-	cut_typical(s, &t, typical_p);
+	double moment, total = row_exp_moment(r->x, r->n, r->best, &moment);
+	struct order o = typical_order(r->best, total, moment);
+	struct goal g = {r->best, typical_p * total, true};
+	if (!gather_near(s, r, &o, &g, 1))
+		gather_far(s, r, &o, &g);
 }
 
-/* Keep the likeliest until their mass reaches top_p of total. */
-static void cut_top_p(struct ll_sampler *s, float top_p, double total)
+/* Keep the likeliest until their mass reaches top_p of the total. */
+static void filter_top_p(struct ll_sampler *s, float top_p)
 {
-	double mass = 0;
-	for (uint32_t i = 0; i < s->len; i++) {
-		sort_to(s, i);
-		mass += expf(s->c[i].logit - s->c[0].logit);
-		if (mass >= top_p * total) {
-			s->len = i + 1;
-			s->sorted = MIN(s->sorted, s->len);
-			return;
-		}
-	}
+	float best = best_of(s);
+	double total = row_list_mass(s->c, s->len, best);
+	s->len = select_mass(s->c, s->len, &likeliest_first, &(struct goal){best, top_p * total, false}, 0);
+}
+
+static void gather_top_p(struct ll_sampler *s, const struct row *r, float top_p)
+{
+	struct order o = {.middle = r->best};
+	struct goal g = {r->best, top_p * row_exp_sum(r->x, r->n, r->best), false};
+	if (!gather_near(s, r, &o, &g, 8))
+		gather_far(s, r, &o, &g);
 }
 
 static void filter_min_p(struct ll_sampler *s, float min_p)
@@ -333,7 +384,6 @@ static void filter_min_p(struct ll_sampler *s, float min_p)
 	for (uint32_t i = 0; i < s->len; i++)
 		if (s->c[i].logit >= least)
 			s->c[n++] = s->c[i];
-	s->sorted = MIN(s->sorted, n); /* those kept of a sorted front are its beginning */
 	s->len = n;
 }
 
@@ -396,11 +446,20 @@ static void enter(struct race *r, double score, uint32_t token)
 	}
 }
 
+/* Most noise is too small to matter, which its bits show without a logarithm: no candidate has a better logit than best. */
 static void race_list(const struct ll_sampler *s, float best, float scale, uint64_t key, struct race *ret)
 {
+	uint64_t bits_min = 0;
 	*ret = (struct race){-INFINITY, -INFINITY, s->c[0].id};
-	for (uint32_t i = 0; i < s->len; i++)
-		enter(ret, (double)(s->c[i].logit - best) * scale + gumbel(noise_bits(key, s->c[i].id)), s->c[i].id);
+	for (uint32_t i = 0; i < s->len; i++) {
+		uint64_t bits = noise_bits(key, s->c[i].id);
+		if (bits < bits_min)
+			continue;
+		double second = ret->second;
+		enter(ret, (double)(s->c[i].logit - best) * scale + gumbel(bits), s->c[i].id);
+		if (ret->second > second)
+			bits_min = bits_for(ret->second);
+	}
 }
 
 /* No filter is on. The likeliest race first; of the many others only those can still matter whose noise is large, which
@@ -434,13 +493,10 @@ static bool run_filters(struct ll_sampler *s, const struct row *r, const struct 
 	else if (typical)
 		gather_typical(s, r, p->typical_p);
 	listed |= typical;
-	if (top_p) {
-		float most = MAX(p->top_p, 0);
-		double total = listed ? list_mass(s, best_of(s), 1) : row_exp_sum(r->x, r->n, r->best, 1);
-		if (!listed)
-			gather_mass(s, r, most * total, 1);
-		cut_top_p(s, most, total);
-	}
+	if (top_p && listed)
+		filter_top_p(s, MAX(p->top_p, 0));
+	else if (top_p)
+		gather_top_p(s, r, MAX(p->top_p, 0));
 	listed |= top_p;
 	if (min_p && !listed)
 		gather(s, r, r->best + logf(MIN(p->min_p, 1)), INFINITY);
@@ -491,7 +547,7 @@ static void fill_logprobs(const struct ll_draw_in *in, uint32_t vocab, struct ll
 		keep_top(top, &len, cap, (struct candidate){x[i], i});
 		least = len == cap ? top[cap - 1].logit : -INFINITY;
 	}
-	float norm = best + (float)log(row_exp_sum(x, vocab, best, 1));
+	float norm = best + (float)log(row_exp_sum(x, vocab, best));
 	ret->logprob = x[ret->token] - norm;
 	ret->top_count = len;
 	for (uint32_t i = 0; i < len; i++) {

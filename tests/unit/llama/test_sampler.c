@@ -1,5 +1,6 @@
 #include "../lib/cmocka_all.h"
 #include "base/rng.h"
+#include "llama/row.h"
 #include "oracle.h"
 
 #include <math.h>
@@ -218,6 +219,101 @@ static void whole_rows_draw_as_lists_do(void **state)
 	free(logits);
 }
 
+/* ---- what top-p and typical keep, beside sorting everything ---- */
+
+struct ranked {
+	float logit, distance;
+	uint32_t id;
+};
+
+static int by_rank(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+	if (x->distance != y->distance)
+		return x->distance < y->distance ? -1 : 1;
+	if (x->logit != y->logit)
+		return x->logit > y->logit ? -1 : 1;
+	return x->id < y->id ? -1 : 1;
+}
+
+/* Leave in kept only what the filter keeps; the others become minus infinity. */
+static void keep_by_sorting(const float *logits, uint32_t n, const struct ll_sampling *p, float *kept)
+{
+	struct ranked *all = calloc(n, sizeof *all);
+	bool typical = p->typical_p < 1;
+	float best = row_max(logits, n);
+	double total = 0, moment = 0, mass = 0;
+	assert_non_null(all);
+	for (uint32_t i = 0; i < n; i++) {
+		double e = (double)row_exp(logits[i] - best);
+		total += e;
+		moment += e * (double)(logits[i] - best);
+	}
+	float middle = best + (float)(moment / total);
+	for (uint32_t i = 0; i < n; i++)
+		all[i] = (struct ranked){logits[i], typical ? fabsf(logits[i] - middle) : 0, i};
+	qsort(all, n, sizeof *all, by_rank);
+	for (uint32_t i = 0; i < n; i++)
+		kept[i] = -INFINITY;
+	for (uint32_t i = 0; i < n; i++) {
+		kept[all[i].id] = all[i].logit;
+		mass += (double)row_exp(all[i].logit - best);
+		if (typical ? mass > p->typical_p * total : mass >= p->top_p * total)
+			break;
+	}
+	free(all);
+}
+
+/* Equal keys draw alike from the filtered row and from the one that holds nothing else. A high temperature makes all that is
+ * kept about equally likely, so that a difference shows. */
+static void expect_kept_alike(
+	struct ll_sampler *s, const float *logits, uint32_t n, struct ll_sampling p, uint32_t draws)
+{
+	float *kept = malloc(n * sizeof *kept);
+	struct ll_sampling bare = plain;
+	assert_non_null(kept);
+	keep_by_sorting(logits, n, &p, kept);
+	bare.temperature = p.temperature = 50;
+	for (uint32_t i = 0; i < draws; i++) {
+		struct ll_draw a, b;
+		struct ll_draw_in in = {.logits = logits, .sampling = &p, .key = rng_keyed_u64(n, i)};
+		ll_sampler_draw(s, &in, &a);
+		in.logits = kept;
+		in.sampling = &bare;
+		ll_sampler_draw(s, &in, &b);
+		if (a.token != b.token)
+			fail_msg("draw %u of %u: token %u (%g), sorting keeps %u (%g); top-p %g, typical %g, top-k %u",
+				i, n, a.token, (double)logits[a.token], b.token, (double)logits[b.token],
+				(double)p.top_p, (double)p.typical_p, p.top_k);
+	}
+	free(kept);
+}
+
+static void top_p_and_typical_keep_what_sorting_would_keep(void **state)
+{
+	(void)state;
+	enum { N_MAX = 30000, ROUNDS = 600 };
+	static float logits[N_MAX + 1];
+	struct rng r;
+	rng_init(&r, 31);
+	for (int round = 0; round < ROUNDS; round++) {
+		bool large = round % 20 == 0;
+		uint32_t n = large ? N_MAX : 2 + (uint32_t)rng_below(&r, 300);
+		fill_logits(&r, logits, n, (double[]){0.001, 0.5, 3, 12, 60}[rng_below(&r, 5)]);
+		for (uint32_t i = 0; round % 3 == 0 && i < n; i++)
+			logits[i] = floorf(logits[i] * 2) / 2; /* many ties */
+		logits[n] = -300; /* weighs nothing: top-k n leaves it out, and the same as a list */
+		struct ll_sampler *s = sampler(n + 1);
+		struct ll_sampling p = plain;
+		float share = round % 4 ? (float)rng_unit(&r) : 1 - 1e-4f * (float)rng_unit(&r);
+		*(round & 1 ? &p.top_p : &p.typical_p) = share;
+		expect_kept_alike(s, logits, n + 1, p, large ? 20 : 60);
+		p.top_k = n;
+		expect_kept_alike(s, logits, n + 1, p, large ? 20 : 60);
+		ll_sampler_destroy(s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -227,6 +323,7 @@ int main(void)
 		cmocka_unit_test(rounding_below_the_margin_changes_no_draw),
 		cmocka_unit_test(hostile_input_still_draws_a_token),
 		cmocka_unit_test(whole_rows_draw_as_lists_do),
+		cmocka_unit_test(top_p_and_typical_keep_what_sorting_would_keep),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
