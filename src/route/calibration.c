@@ -32,7 +32,9 @@ void calibration_cached(struct calibration *c, uint32_t expected, uint32_t actua
 
 	c->cached_predicted += expected;
 	c->cached_actual += actual;
-	c->tail += gain * (beyond - c->tail);
+	/* Where nothing was known to be there, nothing is said of what follows what is. */
+	if (expected)
+		c->tail += fmax(gain, 1.0 / ++c->tails) * (beyond - c->tail);
 }
 
 uint32_t calibration_tail(const struct calibration *c)

@@ -17,7 +17,8 @@ struct calibration {
 	uint64_t bins[CALIBRATION_BINS]; /* actual / predicted: < 1/4, 1/2, 3/4, 0.9, <= 1.1, 1.33, 2, 4, more */
 	double actual_us, predicted_us; /* smoothed; the model's */
 	double miss; /* smoothed |actual - predicted| / max of both, in 0..1 */
-	double tail; /* smoothed: cached tokens beyond the whole blocks that were known */
+	double tail; /* smoothed: cached tokens beyond the whole blocks that were known, where some were */
+	uint32_t tails; /* how many it was learned from */
 	uint64_t cached_predicted, cached_actual; /* prompt tokens */
 };
 

@@ -24,8 +24,8 @@
  *   second copy of the prefix costs, one is made, once: hot prefixes replicate by arithmetic.
  *
  * Requests are kept at the router, where they can still go elsewhere, until their worker's step is about to end, there is
- * room in its next one and in its KV, and (micro-batches) those queued there would not wait longer for this prompt than
- * sharing a step with it saves them, twice. Order: highest response ratio.
+ * room in its next one and in its KV, and (micro-batches) those queued for that step would not wait longer for this prompt
+ * than sharing it saves this one, twice. Order: highest response ratio.
  *
  * Evidence, and what was tried and rejected: docs/design/routing.md. */
 #include "base/compiler.h"
@@ -34,10 +34,7 @@
 
 #include <math.h>
 
-#ifndef TUNE
-#define TUNE static const
-#endif
-TUNE double ft_behind = 1, ft_fading = 0.5, ft_batch_factor = 2, ft_tie_part = 0.001, ft_chance = 3;
+static const double ft_behind = 1, ft_fading = 0.5, ft_batch_factor = 2, ft_tie_part = 0.001, ft_chance = 3;
 
 /* What is the same for all candidates of a decision. */
 struct common {
@@ -47,9 +44,11 @@ struct common {
 	double room, fading, load_usual; /* load up to which chance may be the reason */
 };
 
+/* What its next step holds beside prompts. */
 static struct latency_step beside(const struct route_candidate *c)
 {
-	return (struct latency_step){.decodes = c->decoding, .context = c->context, .used = c->cells_used};
+	return (struct latency_step){
+		.decodes = c->decoding + c->finishing, .context = c->context, .used = c->cells_used};
 }
 
 /* The smoothed load that the mean worker shows now and then. */
@@ -130,17 +129,17 @@ static uint32_t pick(const struct route_snapshot *s, const struct route_request 
 	return at;
 }
 
-/* Would those queued for the worker's next step wait longer for this prompt than sharing a step saves them? */
+/* Would those queued for the worker's next step wait longer for this prompt than sharing it saves this one: the step after
+ * it, with all that decodes there? */
 static bool is_too_long(const struct route_candidate *c, uint64_t queued, uint32_t uncached)
 {
 	const struct latency_step b = beside(c);
-	struct latency_step least = b;
+	struct latency_step after = b;
 
-	least.prefill = 1;
+	after.prefill = 1;
 	double more = latency_drain_us(c->latency, queued + uncached, &b, c->batch_tokens) -
 		      latency_drain_us(c->latency, queued, &b, c->batch_tokens);
-	double saved = latency_step_us(c->latency, &least) - latency_step_us(c->latency, &b);
-	return c->queued * more > ft_batch_factor * saved;
+	return (c->queued - c->finishing) * more > ft_batch_factor * latency_step_us(c->latency, &after);
 }
 
 static bool hold(const struct route_snapshot *s, uint32_t at, const struct route_request *r)
@@ -149,7 +148,7 @@ static bool hold(const struct route_snapshot *s, uint32_t at, const struct route
 	uint64_t queued = c->queued_tokens - c->step_tokens;
 	uint32_t uncached = route_uncached(s, c, r);
 
-	if (c->remaining_us > ROUTE_HOLD_US || (c->batch_tokens && queued + c->decoding >= c->batch_tokens))
+	if (c->remaining_us > c->margin_us || (c->batch_tokens && queued + c->decoding >= c->batch_tokens))
 		return true;
 	if (c->cells && c->cells_promised + uncached > c->cells && c->decoding + c->queued)
 		return true;

@@ -27,12 +27,13 @@ struct route_candidate {
 	/* Leading blocks of this prompt that are there, by its events (each tier counts from the first block, what faster
 	 * tiers hold included), and those that will be: prompts sent there before bring them. */
 	uint32_t overlap[ROUTE_TIERS], overlap_soon;
-	uint32_t tail; /* tokens it usually finds beyond the blocks known to be there */
+	uint32_t tail; /* tokens it usually finds beyond the blocks known to be there, if any are */
 
 	uint32_t outstanding; /* our requests there that have not ended */
 	uint32_t others; /* requests there by its last report that are not ours */
 	double load; /* requests there, smoothed over ROUTE_LOAD_TAU_US */
 	uint32_t queued, decoding; /* requests whose prompt is not computed; those that have got their first token */
+	uint32_t finishing; /* of the queued: their prompt is done when the running step ends */
 	uint64_t queued_tokens; /* prompt tokens not computed yet, cached parts left out */
 	uint64_t step_tokens; /* of these, in the running step */
 	uint64_t charged_tokens; /* what our requests there without a first token had to compute when they were sent */
@@ -42,6 +43,7 @@ struct route_candidate {
 	uint64_t cells_promised; /* cells that requests there hold or will need for their prompts */
 
 	double remaining_us; /* predicted: until its running step ends */
+	double margin_us; /* so long before that end it is sent to at the latest, for the step may end early */
 	const struct latency *latency;
 	double pace; /* its own clock against its reports; 1: as it says */
 	double bias; /* its answers against predictions; 1: as predicted */
@@ -110,7 +112,7 @@ struct route_choice {
 static inline uint32_t route_uncached(
 	const struct route_snapshot *s, const struct route_candidate *c, const struct route_request *r)
 {
-	uint64_t cached = (uint64_t)c->overlap_soon * s->block_size + c->tail;
+	uint64_t cached = c->overlap_soon ? (uint64_t)c->overlap_soon * s->block_size + c->tail : 0;
 	return cached < r->prompt_tokens ? r->prompt_tokens - (uint32_t)cached : 1;
 }
 

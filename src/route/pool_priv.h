@@ -29,6 +29,7 @@ struct pool_worker {
 	struct list inflight; /* tickets without, in the order sent */
 	uint32_t inflight_len, batch_seen; /* batch: tokens of its largest step */
 	uint64_t inflight_left; /* prompt tokens of them still to be computed */
+	uint64_t prompts_done; /* of those whose first token has come since the last report */
 	uint64_t charged;
 	struct map active; /* prompt blocks of ours there: hash -> how many; only when the policy counts them */
 	uint64_t active_loose; /* blocks without a hash: the last, partial one of each prompt */
@@ -43,6 +44,7 @@ struct pool_worker {
 	/* The step it is taking by now, as predicted. end 0: none. */
 	uint64_t step_start_us, step_end_us;
 	struct latency_step step;
+	double early_us; /* how long before its predicted end a step has ended of late, at most */
 
 	double load; /* requests there, smoothed over LOAD_TAU_US; brought up to date at load_us */
 	uint64_t load_us;
@@ -132,6 +134,8 @@ void worker_decodes(struct pool_worker *w, struct pool_ticket *t);
 void worker_decoded(struct pool_worker *w, struct pool_ticket *t);
 /* The smoothed load, brought up to now. */
 double worker_load(struct pool_worker *w, uint64_t now_us);
+/* How long before the predicted end of its step w is sent to. */
+uint64_t worker_margin_us(const struct pool_worker *w);
 double worker_pace(const struct pool_worker *w);
 /* After any latency model has changed: how each worker compares to the mean. */
 void pool_compare_speeds(struct pool *p);

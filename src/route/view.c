@@ -81,6 +81,23 @@ static uint32_t overlap_soon(
 
 /* the candidates */
 
+/* Requests of ours whose prompt the running step finishes. */
+static uint32_t finishing(const struct pool_worker *w, uint64_t step_tokens)
+{
+	uint64_t queued = worker_queued(w);
+	uint64_t ours = queued ? step_tokens * w->inflight_left / queued : 0;
+	uint32_t n = 0;
+
+	for (const struct list *it = w->inflight.next; it != &w->inflight && n < INFLIGHT_LOOK_MAX; it = it->next) {
+		uint32_t left = list_entry((struct list *)it, struct pool_ticket, inflight)->left;
+		if (left > ours)
+			break;
+		ours -= left;
+		n++;
+	}
+	return n;
+}
+
 static void add_load(const struct pool *p, struct pool_worker *w, struct route_candidate *c, uint64_t now_us)
 {
 	bool in_walk = w->walk == p->walks;
@@ -100,10 +117,12 @@ static void add_load(const struct pool *p, struct pool_worker *w, struct route_c
 	c->cells_used = w->report.cells_used;
 	c->cells_promised = w->report.cells_active + c->queued_tokens;
 	c->remaining_us = w->step_end_us > now_us ? (double)(w->step_end_us - now_us) : 0;
+	c->margin_us = worker_margin_us(w);
 	if (worker_may_join(w, now_us)) {
 		c->step_tokens = 0;
 		c->remaining_us = 0;
 	}
+	c->finishing = c->step_tokens ? finishing(w, c->step_tokens) : 0;
 }
 
 static void add(struct pool *p, struct pool_worker *w, const struct route_request *r, uint64_t now_us)

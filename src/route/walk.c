@@ -88,7 +88,7 @@ static bool any_open(struct pool *p, uint64_t now_us)
 	for (uint32_t i = 0; i < p->workers.len; i++) {
 		struct pool_worker *w = p->workers.v[i];
 		worker_advance(w, now_us);
-		bool is_open = w->step_end_us <= now_us + ROUTE_HOLD_US || worker_may_join(w, now_us);
+		bool is_open = w->step_end_us <= now_us + worker_margin_us(w) || worker_may_join(w, now_us);
 		if (!w->draining && is_open && !(w->walk == p->walks && w->blocked))
 			return true;
 	}
@@ -143,9 +143,10 @@ static void arm_wake(struct pool *p, uint64_t now_us)
 		return;
 	}
 	for (uint32_t i = 0; i < p->workers.len; i++) {
-		uint64_t end_us = p->workers.v[i]->step_end_us;
-		if (end_us > now_us + ROUTE_HOLD_US)
-			at_us = MIN(at_us, end_us - ROUTE_HOLD_US);
+		const struct pool_worker *w = p->workers.v[i];
+		uint64_t margin_us = worker_margin_us(w);
+		if (w->step_end_us > now_us + margin_us)
+			at_us = MIN(at_us, w->step_end_us - margin_us);
 	}
 	env_timer_set(p->env, &p->wake, at_us);
 }

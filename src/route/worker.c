@@ -14,7 +14,7 @@ enum {
 	LOAD_EVERY_US = 20 * 1000,
 	COMPARE_EVERY = 64, /* steps of a worker between looks at how workers compare */
 };
-static const double interval_keep = 0.98, pace_max = 8, speed_max = 100,
+static const double interval_keep = 0.98, early_keep = 0.9, pace_max = 8, speed_max = 100,
 		    speed_power = 0.2; /* how far a worker's speed counts in a request's own time: finish_time.c */
 
 /* coming and going */
@@ -254,6 +254,7 @@ uint64_t worker_context(const struct pool_worker *w)
 
 void worker_decodes(struct pool_worker *w, struct pool_ticket *t)
 {
+	w->prompts_done += t->left;
 	worker_prompt_done(w, t);
 	t->decode_since = w->decode_steps;
 	w->decoding += t->choices_left;
@@ -374,6 +375,20 @@ static void measure_pace(struct pool_worker *w, const struct msg_step *s, uint64
 	w->duration_us = interval_keep * w->duration_us + says_us;
 }
 
+/* A step that ends before those held back for it were sent makes them wait for one more. So the largest surprise of late is
+ * allowed for; without any it is forgotten within some dozen steps. */
+static void measure_early(struct pool_worker *w, uint64_t now_us)
+{
+	double early_us = w->step_end_us > now_us ? (double)(w->step_end_us - now_us) : 0;
+
+	w->early_us = fmax(early_us, early_keep * w->early_us);
+}
+
+uint64_t worker_margin_us(const struct pool_worker *w)
+{
+	return ROUTE_HOLD_US + (uint64_t)w->early_us;
+}
+
 static void learn(struct pool *p, struct pool_worker *w, const struct msg_step *s)
 {
 	const struct latency_step step = {
@@ -410,8 +425,11 @@ int pool_worker_report(struct pool *p, struct pool_worker *w, const struct msg_s
 	uint64_t now_us = env_now_us(p->env);
 
 	measure_pace(w, step, now_us);
+	measure_early(w, now_us);
 	learn(p, w, step);
-	computed(w, step->prefill_tokens);
+	/* Those whose first token came with this report are no queued work any more. */
+	computed(w, step->prefill_tokens - MIN(w->prompts_done, step->prefill_tokens));
+	w->prompts_done = 0;
 	count_others(w, step);
 	w->decode_steps += step->decode_tokens > 0;
 	w->report = *step;

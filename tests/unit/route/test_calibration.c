@@ -65,6 +65,9 @@ static void the_tail_is_what_is_found_beyond_whole_blocks(void **state)
 		calibration_cached(&c, 640, 640 + (i % 2 ? 20 : 40), 64);
 	assert_in_range(calibration_tail(&c), 26, 34);
 	for (int i = 0; i < 200; i++)
+		calibration_cached(&c, 0, 0, 64); /* new prompts say nothing of it */
+	assert_in_range(calibration_tail(&c), 26, 34);
+	for (int i = 0; i < 200; i++)
 		calibration_cached(&c, 640, 0, 64); /* evicted meanwhile: no tail, and none below zero */
 	assert_int_equal(calibration_tail(&c), 0);
 }

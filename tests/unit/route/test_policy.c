@@ -227,7 +227,7 @@ static void finish_time_holds_for_a_step_a_full_batch_and_full_cells(void **stat
 	const struct route_snapshot s = {.v = v, .len = 1, .block_size = BLOCK, .fleet = &model, .knobs = &knobs};
 
 	assert_false(route_finish_time.hold(&s, 0, &request));
-	v[0].remaining_us = 2 * ROUTE_HOLD_US;
+	v[0].remaining_us = 2 * ROUTE_HOLD_US, v[0].margin_us = ROUTE_HOLD_US;
 	assert_true(route_finish_time.hold(&s, 0, &request));
 	v[0].remaining_us = 0;
 	v[0].queued_tokens = 5000, v[0].queued = 1;
@@ -236,6 +236,25 @@ static void finish_time_holds_for_a_step_a_full_batch_and_full_cells(void **stat
 	v[0].decoding = 3, v[0].cells_promised = 99500;
 	assert_true(route_finish_time.hold(&s, 0, &request));
 	v[0].decoding = 0; /* nobody there will give room back: it must be tried */
+	assert_false(route_finish_time.hold(&s, 0, &request));
+}
+
+static void finish_time_counts_only_those_who_wait_for_the_same_step(void **state)
+{
+	(void)state;
+	const struct route_request request = {.prompt_tokens = 100, .choices = 1};
+	struct route_candidate v[1] = {worker(0)};
+	const struct route_snapshot s = {.v = v, .len = 1, .block_size = BLOCK, .fleet = &model, .knobs = &knobs};
+
+	/* 10 ms for this prompt; the step after takes 5 ms: two who wait may not be made to, for that. */
+	v[0].queued = 2, v[0].queued_tokens = 1000, v[0].step_tokens = 500;
+	v[0].remaining_us = 2000, v[0].margin_us = ROUTE_HOLD_US;
+	assert_true(route_finish_time.hold(&s, 0, &request));
+	/* But those whose prompts are done with the running step do not wait for the next. */
+	v[0].finishing = 2;
+	assert_false(route_finish_time.hold(&s, 0, &request));
+	/* And with many that decode the step after is long: sharing is right for all. */
+	v[0].finishing = 0, v[0].queued = 1, v[0].decoding = 20, v[0].context = 60000;
 	assert_false(route_finish_time.hold(&s, 0, &request));
 }
 
@@ -393,6 +412,7 @@ int main(void)
 		cmocka_unit_test(finish_time_spares_those_that_decode),
 		cmocka_unit_test(finish_time_copies_a_prefix_whose_worker_is_always_the_busiest),
 		cmocka_unit_test(finish_time_does_not_believe_who_was_wrong),
+		cmocka_unit_test(finish_time_counts_only_those_who_wait_for_the_same_step),
 		cmocka_unit_test(finish_time_holds_for_a_step_a_full_batch_and_full_cells),
 		cmocka_unit_test(dynamo_kv_computes_the_example_of_dynamos_documents),
 		cmocka_unit_test(dynamo_kv_has_dynamos_knobs),

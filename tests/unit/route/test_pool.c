@@ -356,6 +356,105 @@ static void a_request_is_held_until_the_step_is_about_to_end(void **state)
 	world_done(&w);
 }
 
+/* Steps of 20 ms and 0.1 ms a token, while one request decodes. */
+static void learn_steps(struct world *w)
+{
+	for (uint64_t i = 1; i <= 60; i++) {
+		uint64_t us = i % 2 ? 20000 : 120000;
+		sim_run_for(w->sim, us);
+		report_step(w, 0, i, us, i % 2 ? 0 : 1000, 1);
+	}
+}
+
+static void short_prompts_that_wait_for_a_step_go_together(void **state)
+{
+	(void)state;
+	struct world w;
+	struct client held[6];
+
+	world_init_with(&w, 3, &route_finish_time);
+	w.workers[0] = add_worker(w.pool, 8);
+	learn_steps(&w);
+	sim_run_for(w.sim, 20000);
+	report_step(&w, 0, 61, 20000, 0, 1);
+	uint64_t began_us = env_now_us(w.env);
+	for (int i = 0; i < 6; i++) {
+		sim_run_for(w.sim, 1000);
+		ask_for(&w, &held[i], NULL, 0); /* one token */
+		assert_int_equal(held[i].ready, 0);
+	}
+	sim_run_for(w.sim, 13000);
+	for (int i = 0; i < 6; i++) {
+		assert_int_equal(held[i].ready, 1);
+		assert_in_range(held[i].ticket.ready_us - began_us, 12000, 17000);
+		give_back(&w, &held[i]);
+	}
+	world_done(&w);
+}
+
+static void after_a_step_that_ended_early_the_next_is_sent_to_sooner(void **state)
+{
+	(void)state;
+	struct world w;
+	struct client a, b;
+	uint64_t hashes[64], others[64];
+
+	hash_chain(1, hashes, 64);
+	hash_chain(2, others, 64);
+	world_init_with(&w, 3, &route_finish_time);
+	w.workers[0] = add_worker(w.pool, 8);
+	for (uint64_t i = 1; i <= 40; i++)
+		report_step(&w, 0, i, 100000, 1000, 0);
+	ask_for(&w, &a, hashes, 64);
+	assert_int_equal(a.ready, 1);
+	sim_run_for(w.sim, 1000);
+	ask_for(&w, &b, others, 64);
+	sim_run_for(w.sim, 49000);
+	assert_int_equal(b.ready, 0);
+	pool_first_token(w.pool, &a.ticket);
+	const struct msg_step early = {.step = 41,
+		.duration_us = 50000,
+		.prefill_tokens = 1025,
+		.running = 1,
+		.waiting = 1, /* another frontend's: the next step takes 100 ms too */
+		.waiting_tokens = 1000,
+		.cells = 16000};
+	assert_int_equal(pool_worker_report(w.pool, w.workers[0], &early), 0);
+	uint64_t now_us = env_now_us(w.env);
+	sim_run_for(w.sim, 80000);
+	assert_int_equal(b.ready, 1);
+	assert_in_range(b.ticket.ready_us - now_us, 30000, 60000);
+	give_back(&w, &a);
+	give_back(&w, &b);
+	world_done(&w);
+}
+
+static void a_prompt_whose_first_token_came_is_counted_off_once(void **state)
+{
+	(void)state;
+	struct world w;
+	struct client a, b;
+	struct buf line;
+	uint64_t hashes[64], others[64];
+
+	hash_chain(1, hashes, 64);
+	hash_chain(2, others, 64);
+	world_init_with(&w, 3, &route_least_loaded); /* which holds nobody back */
+	w.workers[0] = add_worker(w.pool, 8);
+	ask_for(&w, &a, hashes, 64);
+	ask_for(&w, &b, others, 64);
+	assert_int_equal(b.ready, 1);
+	pool_first_token(w.pool, &a.ticket);
+	report_step(&w, 0, 1, 100000, 1025, 2);
+	buf_init(&line, 4096);
+	pool_worker_print(w.workers[0], &line);
+	assert_non_null(strstr(line.data, "queued_tokens=1025 "));
+	buf_done(&line);
+	give_back(&w, &a);
+	give_back(&w, &b);
+	world_done(&w);
+}
+
 static void predictions_are_compared_with_what_came(void **state)
 {
 	(void)state;
@@ -526,6 +625,9 @@ int main(void)
 		cmocka_unit_test(two_identical_prompts_in_one_turn_do_not_both_miss),
 		cmocka_unit_test(a_cache_that_differs_is_asked_for_again),
 		cmocka_unit_test(a_request_is_held_until_the_step_is_about_to_end),
+		cmocka_unit_test(short_prompts_that_wait_for_a_step_go_together),
+		cmocka_unit_test(after_a_step_that_ended_early_the_next_is_sent_to_sooner),
+		cmocka_unit_test(a_prompt_whose_first_token_came_is_counted_off_once),
 		cmocka_unit_test(predictions_are_compared_with_what_came),
 		cmocka_unit_test(a_deadline_ends_the_wait),
 		cmocka_unit_test(a_request_that_names_its_worker_gets_no_other),
