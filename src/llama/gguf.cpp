@@ -351,33 +351,3 @@ int ll_file_check(const char *path, bool want_weights, struct ll_file_facts *ret
 		return code;
 	});
 }
-
-int ll_merges_read(const char *path, void (*fn)(void *ctx, const char *text, size_t len), void *ctx, struct err *err)
-{
-	return edge::guard(err, [&] {
-		mapped m;
-		int code = open_mapped(path, m, err);
-		if (code < 0)
-			return code;
-		reader r{m.data, m.len};
-		r.take(4 + 4 + 8); /* magic, version, tensors: llama.cpp has read this file already */
-		uint64_t pairs = r.number<uint64_t>();
-		for (uint64_t i = 0; i < pairs && !r.cut; i++) {
-			std::string_view key = r.text();
-			uint32_t type = r.number<uint32_t>();
-			if (key != "tokenizer.ggml.merges" || type != GGUF_ARRAY) {
-				if (!skip_value(r, type))
-					return 0;
-				continue;
-			}
-			uint32_t item = r.number<uint32_t>();
-			uint64_t count = r.number<uint64_t>();
-			for (uint64_t k = 0; item == GGUF_STRING && k < count && !r.cut; k++) {
-				std::string_view text = r.text();
-				fn(ctx, text.data(), text.size());
-			}
-			return 0;
-		}
-		return 0;
-	});
-}

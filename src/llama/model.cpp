@@ -60,17 +60,18 @@ void fill_facts(ll_model *m, const char *path)
 	f.decoder = llama_model_has_decoder(h) && !llama_model_is_diffusion(h);
 }
 
-/* The list llama.cpp keeps to itself, made the same way from the same ids (the sort is not stable, so the way matters).
- */
+/* The list llama.cpp keeps to itself. */
 void fill_specials(ll_vocab &v)
 {
 	constexpr int SPECIAL = LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED | LLAMA_TOKEN_ATTR_UNKNOWN;
-	llama_token count = llama_vocab_n_tokens(v.handle);
-	for (llama_token id = 0; id < count; id++)
-		if (llama_vocab_get_attr(v.handle, id) & SPECIAL)
-			v.specials.push_back((uint32_t)id);
-	auto len = [&](uint32_t id) { return strlen(llama_vocab_get_text(v.handle, (llama_token)id)); };
-	std::sort(v.specials.begin(), v.specials.end(), [&](uint32_t a, uint32_t b) { return len(a) > len(b); });
+	auto count = (uint32_t)llama_vocab_n_tokens(v.handle);
+	std::vector<uint32_t> lens(count);
+	for (uint32_t id = 0; id < count; id++)
+		if (llama_vocab_get_attr(v.handle, (llama_token)id) & SPECIAL) {
+			v.specials.push_back(id);
+			lens[id] = (uint32_t)strlen(llama_vocab_get_text(v.handle, (llama_token)id));
+		}
+	ll_specials_sort(v.specials.data(), (uint32_t)v.specials.size(), lens.data());
 }
 } // namespace
 

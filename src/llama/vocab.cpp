@@ -2,8 +2,10 @@
 #include "llama/edge.hpp"
 
 #include "src/llama-vocab.h"
+#include "src/unicode-data.h"
 #include "src/unicode.h"
 
+#include <algorithm>
 #include <climits>
 #include <cstring>
 
@@ -113,23 +115,26 @@ bool ll_vocab_ignores_merges(const struct ll_vocab *v)
 	return v->handle->get_ignore_merges();
 }
 
-bool ll_vocab_is_normal(const struct ll_vocab *v, uint32_t id)
+/* From the ranges that unicode_cpt_flags_from_cpt spreads over 2 MB when it is first asked. */
+void ll_char_classes(uint32_t first, uint32_t count, uint8_t *ret)
 {
-	const int others = LLAMA_TOKEN_ATTR_UNKNOWN | LLAMA_TOKEN_ATTR_UNUSED | LLAMA_TOKEN_ATTR_CONTROL |
-			   LLAMA_TOKEN_ATTR_USER_DEFINED | LLAMA_TOKEN_ATTR_BYTE;
+	const auto *begin = unicode_ranges_flags.begin(), *end = unicode_ranges_flags.end();
+	const auto *next = std::upper_bound(begin, end, first, [](uint32_t c, const auto &r) { return c < r.first; });
 
-	if (id >= ll_vocab_size(v))
-		return false;
-	int attr = llama_vocab_get_attr(v->handle, (llama_token)id);
-	return attr & LLAMA_TOKEN_ATTR_NORMAL && !(attr & others);
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t c = first + i;
+		while (next != end && next->first <= c)
+			next++;
+		uint32_t flags = next == begin || c >= MAX_CODEPOINTS ? 0 : next[-1].second;
+		ret[i] = (uint8_t)(LL_CHAR_OTHER | (flags & unicode_cpt_flags::LETTER ? LL_CHAR_LETTER : 0) |
+				   (flags & unicode_cpt_flags::NUMBER ? LL_CHAR_NUMBER : 0) |
+				   (unicode_set_whitespace.count(c) ? LL_CHAR_SPACE : 0));
+	}
 }
 
-uint8_t ll_char_class(uint32_t code_point)
+void ll_specials_sort(uint32_t *ids, uint32_t count, const uint32_t *lens)
 {
-	unicode_cpt_flags f = unicode_cpt_flags_from_cpt(code_point);
-
-	return (uint8_t)(LL_CHAR_OTHER | (f.is_letter ? LL_CHAR_LETTER : 0) | (f.is_number ? LL_CHAR_NUMBER : 0) |
-			 (f.is_whitespace ? LL_CHAR_SPACE : 0));
+	std::sort(ids, ids + count, [&](uint32_t a, uint32_t b) { return lens[a] > lens[b]; });
 }
 
 uint32_t ll_vocab_specials(const struct ll_vocab *v, struct ll_special *ret, uint32_t cap)

@@ -42,13 +42,12 @@ enum ll_split { LL_SPLIT_NONE, LL_SPLIT_GPT2, LL_SPLIT_DIGITS_GPT2, LL_SPLIT_LLA
 enum ll_split ll_vocab_split(const struct ll_vocab *v);
 /* A word that is a token is that token, whatever its merges say. */
 bool ll_vocab_ignores_merges(const struct ll_vocab *v);
-/* An ordinary token: text in the byte alphabet, neither control nor user defined nor unused. */
-bool ll_vocab_is_normal(const struct ll_vocab *v, uint32_t id);
-/* What llama.cpp's splitters ask of a character: LL_CHAR_* bits. LL_CHAR_OTHER is always there. */
+/* What llama.cpp's splitters ask of count characters from first on: LL_CHAR_* bits. LL_CHAR_OTHER is always there. */
 enum { LL_CHAR_LETTER = 1, LL_CHAR_NUMBER = 2, LL_CHAR_SPACE = 4, LL_CHAR_OTHER = 8 };
-uint8_t ll_char_class(uint32_t code_point);
-/* Call fn for each merge of the GGUF file ("left right", in order of rank); none when it has none. */
-int ll_merges_read(const char *path, void (*fn)(void *ctx, const char *text, size_t len), void *ctx, struct err *err);
+void ll_char_classes(uint32_t first, uint32_t count, uint8_t *ret);
+/* Special tokens in the order llama.cpp looks for them: the longest first, of equal ones as its (unstable) sort leaves them.
+ * ids ascend; lens is indexed by id. */
+void ll_specials_sort(uint32_t *ids, uint32_t count, const uint32_t *lens);
 
 /* A token whose text is found in a prompt before anything else is tokenized. */
 struct ll_special {

@@ -1,19 +1,14 @@
-/* gguf.c - layout (little endian):  "GGUF" | u32 version | u64 tensors | u64 pairs | pairs | tensor infos | padding | data
- *   pair         string key | u32 type | value          string: u64 length | bytes
- *   array value  u32 item type | u64 count | items
- *   tensor info  string name | u32 dims | u64 dim... | u32 type | u64 offset in data
- * Nothing is allocated, whatever the counts say; every read is checked against the end. llama/ reads the same header again
+/* gguf.c - facts of a model from the header of its file (model/gguf_reader.h draws it). llama/ reads the same header again
  * when it loads a file: there llama.cpp's own tables decide what can run, here no llama.cpp is needed. */
 #include "model/gguf.h"
 
 #include "base/compiler.h"
+#include "model/gguf_reader.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { T_U32 = 4, T_BOOL = 7, T_STRING = 8, T_ARRAY = 9, TYPES = 13, DIMS_MAX = 4, KEY_MAX = 96, ARRAY_DEPTH_MAX = 3 };
-
-static const uint8_t number_bytes[TYPES] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+enum { DIMS_MAX = 4, KEY_MAX = 96 };
 
 /* ggml's types: so many numbers in so many bytes; 0: none of that id. */
 static const struct {
@@ -92,25 +87,6 @@ static const char *const file_types[] = {[0] = "f32",
 	[40] = "q1_0",
 	[41] = "q2_0"};
 
-/* A place in the file. A read past the end sets cut and gives zeros. */
-struct reader {
-	const uint8_t *data;
-	uint64_t len, pos;
-	bool cut;
-};
-
-struct text {
-	const char *data;
-	uint64_t len;
-};
-
-struct value {
-	uint32_t type, item; /* item: of arrays */
-	uint64_t number, count; /* integers and booleans; count: of arrays */
-	struct text text;
-	uint64_t begin; /* where an array's items are */
-};
-
 /* What metadata says. The shapes of layers may be one number or a list. */
 struct meta {
 	char arch[64];
@@ -124,130 +100,45 @@ struct meta {
 	uint64_t pattern;
 };
 
-static const uint8_t *take(struct reader *r, uint64_t n)
-{
-	if (r->cut || n > r->len - r->pos) {
-		r->cut = true;
-		return NULL;
-	}
-	r->pos += n;
-	return r->data + r->pos - n;
-}
-
-static uint64_t number(struct reader *r, uint32_t bytes)
-{
-	const uint8_t *p = take(r, bytes);
-	uint64_t n = 0;
-
-	for (uint32_t i = 0; p && i < bytes; i++)
-		n |= (uint64_t)p[i] << 8 * i;
-	return n;
-}
-
-static struct text text(struct reader *r)
-{
-	uint64_t n = number(r, 8);
-	const uint8_t *p = take(r, n);
-
-	return (struct text){p ? (const char *)p : "", p ? n : 0};
-}
-
-static bool skip_items(struct reader *r, uint32_t type, uint64_t count, int depth)
-{
-	if (type >= TYPES || depth > ARRAY_DEPTH_MAX)
-		return false;
-	if (number_bytes[type]) {
-		if (count > r->len)
-			r->cut = true;
-		else
-			take(r, count * number_bytes[type]);
-		return true;
-	}
-	for (uint64_t i = 0; i < count && !r->cut; i++) {
-		if (type == T_STRING) {
-			text(r);
-			continue;
-		}
-		uint32_t item = (uint32_t)number(r, 4);
-		uint64_t inner = number(r, 8);
-		if (!r->cut && !skip_items(r, item, inner, depth + 1))
-			return false;
-	}
-	return true;
-}
-
-/* False: a type that GGUF does not have. */
-static bool read_value(struct reader *r, struct value *v)
-{
-	*v = (struct value){.type = (uint32_t)number(r, 4)};
-	if (v->type == T_STRING) {
-		v->text = text(r);
-		return true;
-	}
-	if (v->type != T_ARRAY) {
-		if (v->type >= TYPES)
-			return false;
-		v->number = number(r, number_bytes[v->type]);
-		return true;
-	}
-	v->item = (uint32_t)number(r, 4);
-	v->count = number(r, 8);
-	v->begin = r->pos;
-	return r->cut || skip_items(r, v->item, v->count, 0);
-}
-
-static uint64_t item_at(const struct reader *r, const struct value *v, uint64_t i)
-{
-	uint32_t bytes = number_bytes[v->item];
-	struct reader at = {r->data, r->len, v->begin + i * bytes, false};
-
-	return number(&at, bytes);
-}
-
 /* Heads of each layer: the most, and how many layers have any. */
-static void read_kv_list(const struct reader *r, const struct value *v, struct meta *m)
+static void read_kv_list(const struct gguf_reader *r, const struct gguf_value *v, struct meta *m)
 {
 	uint64_t sum = 0;
 
 	m->kv_listed = true;
 	m->kv_layers = 0;
 	for (uint64_t i = 0; i < v->count && i < MODEL_LAYERS_MAX; i++) {
-		uint64_t n = item_at(r, v, i);
+		uint64_t n = gguf_item(r, v, i);
 		sum += MIN(n, 65536u);
 		m->kv_layers += n > 0;
 	}
 	m->kv = m->kv_layers ? (sum + m->kv_layers - 1) / m->kv_layers : 0;
 }
 
-static uint64_t most(const struct reader *r, const struct value *v)
+static uint64_t most(const struct gguf_reader *r, const struct gguf_value *v)
 {
 	uint64_t ret = 0;
 
 	for (uint64_t i = 0; i < v->count && i < MODEL_LAYERS_MAX; i++)
-		ret = MAX(ret, item_at(r, v, i));
+		ret = MAX(ret, gguf_item(r, v, i));
 	return ret;
 }
 
-static void read_pattern(const struct reader *r, const struct value *v, struct meta *m)
+static void read_pattern(const struct gguf_reader *r, const struct gguf_value *v, struct meta *m)
 {
-	if (v->type != T_ARRAY) {
+	if (v->type != GGUF_ARRAY) {
 		m->pattern = v->number;
 		return;
 	}
 	m->pattern_listed = true;
 	for (uint64_t i = 0; i < v->count && i < MODEL_LAYERS_MAX; i++)
-		m->sliding_layers += item_at(r, v, i) != 0;
+		m->sliding_layers += gguf_item(r, v, i) != 0;
 }
 
-static bool ends(const struct text *key, const char *word)
+static bool ends(const struct gguf_text *key, const char *word)
 {
 	uint64_t n = strlen(word);
 	return key->len > n && !memcmp(key->data + key->len - n, word, n) && key->data[key->len - n - 1] == '.';
-}
-
-static bool is(const struct text *key, const char *word)
-{
-	return key->len == strlen(word) && !memcmp(key->data, word, key->len);
 }
 
 static const struct {
@@ -267,14 +158,15 @@ static const struct {
 	{"leading_dense_block_count", offsetof(struct meta, dense)},
 	{"full_attention_interval", offsetof(struct meta, interval)}};
 
-static bool has_items(const struct value *v)
+static bool has_items(const struct gguf_value *v)
 {
-	return v->type == T_ARRAY && v->item < TYPES && number_bytes[v->item];
+	return v->type == GGUF_ARRAY && gguf_number_bytes(v->item);
 }
 
-static void note_shape(const struct reader *r, const struct text *key, const struct value *v, struct meta *m)
+static void note_shape(
+	const struct gguf_reader *r, const struct gguf_text *key, const struct gguf_value *v, struct meta *m)
 {
-	bool scalar = v->type < TYPES && number_bytes[v->type];
+	bool scalar = gguf_number_bytes(v->type);
 
 	if (!scalar && !has_items(v))
 		return;
@@ -297,7 +189,7 @@ static void note_shape(const struct reader *r, const struct text *key, const str
 		}
 }
 
-static void copy_text(char *ret, size_t cap, const struct text *t)
+static void copy_text(char *ret, size_t cap, const struct gguf_text *t)
 {
 	size_t n = MIN(t->len, cap - 1);
 
@@ -306,33 +198,33 @@ static void copy_text(char *ret, size_t cap, const struct text *t)
 	ret[n] = '\0';
 }
 
-static void note_pair(
-	const struct reader *r, const struct text *key, const struct value *v, struct meta *m, struct model_facts *f)
+static void note_pair(const struct gguf_reader *r, const struct gguf_text *key, const struct gguf_value *v,
+	struct meta *m, struct model_facts *f)
 {
-	if (is(key, "general.architecture") && v->type == T_STRING)
+	if (gguf_text_is(key, "general.architecture") && v->type == GGUF_STRING)
 		copy_text(m->arch, sizeof m->arch, &v->text);
-	else if (is(key, "general.name") && v->type == T_STRING)
+	else if (gguf_text_is(key, "general.name") && v->type == GGUF_STRING)
 		copy_text(f->name, sizeof f->name, &v->text);
-	else if (is(key, "general.alignment"))
+	else if (gguf_text_is(key, "general.alignment"))
 		m->alignment = v->number;
-	else if (is(key, "general.file_type") && v->type == T_U32) {
+	else if (gguf_text_is(key, "general.file_type") && v->type == GGUF_U32) {
 		m->file_type = v->number;
 		m->typed = true;
-	} else if (is(key, "split.count"))
+	} else if (gguf_text_is(key, "split.count"))
 		m->splits = v->number;
-	else if (is(key, "tokenizer.ggml.tokens"))
+	else if (gguf_text_is(key, "tokenizer.ggml.tokens"))
 		m->tokens = v->count;
 	else
 		note_shape(r, key, v, m);
 }
 
 static int read_pairs(
-	struct reader *r, uint64_t count, struct meta *m, struct model_facts *f, const char *path, struct err *err)
+	struct gguf_reader *r, uint64_t count, struct meta *m, struct model_facts *f, const char *path, struct err *err)
 {
 	for (uint64_t i = 0; i < count && !r->cut; i++) {
-		struct text key = text(r);
-		struct value v;
-		if (!read_value(r, &v))
+		struct gguf_text key = gguf_string(r);
+		struct gguf_value v;
+		if (!gguf_value_read(r, &v))
 			return err_set(err, -EINVAL, "\"%s\" has a metadata value of unknown type %u", path, v.type);
 		if (!r->cut)
 			note_pair(r, &key, &v, m, f);
@@ -343,30 +235,30 @@ static int read_pairs(
 /* --- tensor table --- */
 
 struct tensor {
-	struct text name;
+	struct gguf_text name;
 	uint64_t elements, bytes, offset;
 	uint32_t dims;
 };
 
-static int read_tensor(struct reader *r, struct tensor *t, const char *path, struct err *err)
+static int read_tensor(struct gguf_reader *r, struct tensor *t, const char *path, struct err *err)
 {
 	uint64_t first = 1;
 
-	*t = (struct tensor){.name = text(r), .elements = 1};
-	t->dims = (uint32_t)number(r, 4);
+	*t = (struct tensor){.name = gguf_string(r), .elements = 1};
+	t->dims = (uint32_t)gguf_number(r, 4);
 	if (!r->cut && (t->dims == 0 || t->dims > DIMS_MAX))
 		return err_set(err, -EINVAL, "a tensor of \"%s\" has %u dimensions, 1 to %d are possible", path,
 			t->dims, DIMS_MAX);
 	for (uint32_t d = 0; d < t->dims && !r->cut; d++) {
-		uint64_t n = number(r, 8);
+		uint64_t n = gguf_number(r, 8);
 		if (d == 0)
 			first = n;
 		if (n == 0 || __builtin_mul_overflow(t->elements, n, &t->elements) || t->elements > 1ull << 50)
 			return r->cut ? 0
 				      : err_set(err, -EINVAL, "a tensor of \"%s\" has a shape that cannot be", path);
 	}
-	uint32_t type = (uint32_t)number(r, 4);
-	t->offset = number(r, 8);
+	uint32_t type = (uint32_t)gguf_number(r, 4);
+	t->offset = gguf_number(r, 8);
 	if (r->cut)
 		return 0;
 	if (type >= ARRAY_LEN(ggml_types) || !ggml_types[type].block || first % ggml_types[type].block)
@@ -378,7 +270,7 @@ static int read_tensor(struct reader *r, struct tensor *t, const char *path, str
 	return 0;
 }
 
-static bool holds(const struct text *t, const char *word)
+static bool holds(const struct gguf_text *t, const char *word)
 {
 	return memmem(t->data, t->len, word, strlen(word)) != NULL;
 }
@@ -388,10 +280,10 @@ static void count_tensor(const struct tensor *t, struct gguf_sums *s)
 	s->tensors++;
 	s->params += t->elements;
 	s->bytes += t->bytes;
-	if (is(&t->name, "token_embd.weight")) {
+	if (gguf_text_is(&t->name, "token_embd.weight")) {
 		s->embed = t->elements;
 		s->embed_bytes = t->bytes;
-	} else if (is(&t->name, "output.weight")) {
+	} else if (gguf_text_is(&t->name, "output.weight")) {
 		s->output = t->elements;
 	} else if (t->dims > 1 && t->name.len > 4 && !memcmp(t->name.data, "blk.", 4) &&
 		   !holds(&t->name, "ffn_gate_inp")) {
@@ -403,8 +295,8 @@ static void count_tensor(const struct tensor *t, struct gguf_sums *s)
 		s->qkv_bias = true;
 }
 
-static int read_tensors(
-	struct reader *r, uint64_t count, uint64_t alignment, struct gguf_sums *s, const char *path, struct err *err)
+static int read_tensors(struct gguf_reader *r, uint64_t count, uint64_t alignment, struct gguf_sums *s,
+	const char *path, struct err *err)
 {
 	uint64_t end = 0;
 
@@ -512,18 +404,18 @@ static int refuse_magic(const char *path, const uint8_t *data, uint64_t len, str
 int gguf_read_header(struct model_facts *ret, struct gguf_sums *sums, const char *path, const uint8_t *data,
 	uint64_t len, struct err *err)
 {
-	struct reader r = {.data = data, .len = len};
+	struct gguf_reader r = {.data = data, .len = len};
 	struct meta m = {.alignment = 32, .splits = 1};
-	const uint8_t *magic = take(&r, 4);
+	const uint8_t *magic = gguf_take(&r, 4);
 
 	if (!magic)
 		return err_set(err, -EINVAL, "\"%s\" is not a GGUF file", path);
 	if (memcmp(magic, "GGUF", 4) != 0)
 		return refuse_magic(path, data, len, err);
-	uint32_t version = (uint32_t)number(&r, 4);
+	uint32_t version = (uint32_t)gguf_number(&r, 4);
 	if (!r.cut && version != 2 && version != 3)
 		return err_set(err, -ENOTSUP, "\"%s\" is GGUF version %u, this version reads 2 and 3", path, version);
-	uint64_t tensors = number(&r, 8), pairs = number(&r, 8);
+	uint64_t tensors = gguf_number(&r, 8), pairs = gguf_number(&r, 8);
 	int code = read_pairs(&r, pairs, &m, ret, path, err);
 	if (code == 0 && !r.cut && (m.alignment == 0 || m.alignment > 1u << 20))
 		code = err_set(err, -EINVAL, "\"%s\" wants an alignment of %" PRIu64 " bytes", path, m.alignment);

@@ -5,7 +5,7 @@
 
 #include "base/utf8.h"
 #include "text/presplit.h"
-#include "text/specials.h"
+#include "text/segments.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -27,12 +27,13 @@ struct bpe {
 	enum ll_split split;
 	bool ignore_merges; /* a word that is a token is that token */
 	bool lacks_bytes; /* some byte_ids are TOKEN_NONE */
+	bool has_twins; /* two tokens with one text */
 	const struct token_table *table;
 	struct specials user_defined;
 	uint32_t byte_ids[256];
 	struct pair *pairs; /* open addressing; left TOKEN_NONE: free */
 	uint32_t *words; /* open addressing; id + 1, 0: free */
-	uint32_t pairs_mask, words_mask, pairs_count;
+	uint32_t pairs_mask, words_mask;
 	_Atomic uint8_t *whole; /* WORD_*, one a token; found out when first met */
 };
 
@@ -90,6 +91,7 @@ static void word_add(struct bpe *b, uint32_t id)
 		if (len == bytes && memcmp(have, text, len) == 0)
 			break;
 	}
+	b->has_twins |= b->words[i] != 0;
 	b->words[i] = id + 1;
 }
 
@@ -272,19 +274,38 @@ static bool has_lacking(const struct bpe *b, const char *text, size_t len)
 	return false;
 }
 
-int bpe_encode(struct bpe *b, const char *text, size_t len, struct tokens *ret)
+static int encode_plain(struct bpe *b, const char *text, size_t len, struct tokens *ret)
 {
-	uint32_t before = ret->len;
 	size_t hint = 0;
 	int code = 0;
 
-	if (len > INT32_MAX / 4 || utf8_check(text, len) < len || has_user_defined(b, text, len) ||
-		has_lacking(b, text, len))
-		return 0;
 	for (size_t pos = 0, end; pos < len && code == 0; pos = end) {
 		end = presplit_next(b->split, text, len, pos, &hint);
 		code = encode_word(b, text + pos, end - pos, ret);
 	}
+	return code;
+}
+
+/* Text around user-defined tokens stands alone. */
+static int encode_around(struct bpe *b, const char *text, size_t len, struct tokens *ret)
+{
+	struct text_segments parts = {0};
+	int code = segments_cut(&b->user_defined, text, len, NULL, &parts);
+
+	for (uint32_t i = 0; i < parts.len && code == 0; i++)
+		code = parts.v[i].text ? encode_plain(b, parts.v[i].text, parts.v[i].len, ret)
+				       : vec_push(ret, parts.v[i].id);
+	vec_done(&parts);
+	return code;
+}
+
+int bpe_encode(struct bpe *b, const char *text, size_t len, struct tokens *ret)
+{
+	uint32_t before = ret->len;
+
+	if (len > INT32_MAX / 4 || utf8_check(text, len) < len || has_lacking(b, text, len))
+		return 0;
+	int code = has_user_defined(b, text, len) ? encode_around(b, text, len, ret) : encode_plain(b, text, len, ret);
 	if (code < 0)
 		ret->len = before;
 	return code < 0 ? code : 1;
@@ -294,75 +315,83 @@ int bpe_encode(struct bpe *b, const char *text, size_t len, struct tokens *ret)
 
 struct loading {
 	struct bpe *b;
-	const struct ll_special *specials; /* merges may make one, such as </s> */
-	uint32_t specials_count;
+	const struct vocab_file *v;
 	bool exact; /* as far as we can tell */
-	uint32_t rank;
+	uint32_t next; /* the token after the last merge's: most often what this one makes */
 };
 
-/* GPT-2's alphabet: a byte that prints stands for itself, the others for U+0100 and on. */
-static void alphabet(int16_t ret[512])
-{
-	int next = 256;
+/* One half of a merge, or both. */
+struct half {
+	const char *text; /* in the file */
+	size_t len;
+	const char *bytes; /* that it spells; NULL: it spells none */
+	size_t bytes_len;
+};
 
-	memset(ret, 0xff, 512 * sizeof *ret);
-	for (int i = 0; i < 256; i++) {
-		bool prints = (i >= 0x21 && i <= 0x7e) || (i >= 0xa1 && i <= 0xac) || i >= 0xae;
-		ret[prints ? i : next++] = (int16_t)i;
+static uint32_t special_find(const struct vocab_file *v, const char *text, size_t len)
+{
+	for (uint32_t i = 0; i < v->specials_count; i++) {
+		uint32_t have_len;
+		const char *have = vocab_file_text(v, v->specials[i], &have_len);
+		if (have_len == len && memcmp(have, text, len) == 0)
+			return v->specials[i];
 	}
+	return TOKEN_NONE;
 }
 
-/* The token whose bytes the alphabet spells as text; TOKEN_NONE: there is none. */
-static uint32_t spelled(const struct loading *l, const char *text, size_t len)
+/* Merges may also make a special token, such as </s>. */
+static uint32_t half_find(const struct loading *l, const struct half *h)
 {
-	static _Thread_local int16_t letters[512];
-	char bytes[MERGE_BYTES_MAX];
-	size_t n = 0;
+	uint32_t id = h->bytes ? word_find(l->b, h->bytes, h->bytes_len) : TOKEN_NONE;
 
-	if (!letters['a'])
-		alphabet(letters);
-	for (size_t i = 0; i < len && n < sizeof bytes; n++) {
-		uint8_t c = (uint8_t)text[i];
-		uint32_t letter = c < 0x80 ? c : i + 1 < len ? (c & 31u) << 6 | ((uint8_t)text[i + 1] & 63u) : 0;
-		if (letter >= 512 || letters[letter] < 0)
-			return TOKEN_NONE;
-		bytes[n] = (char)letters[letter];
-		i += c < 0x80 ? 1 : 2;
-	}
-	uint32_t id = n == sizeof bytes ? TOKEN_NONE : word_find(l->b, bytes, n);
-	for (uint32_t i = 0; id == TOKEN_NONE && i < l->specials_count; i++)
-		if (l->specials[i].len == len && memcmp(l->specials[i].text, text, len) == 0)
-			id = l->specials[i].id;
-	return id;
+	return id != TOKEN_NONE ? id : special_find(l->v, h->text, h->len);
 }
 
-static void on_merge(void *ctx, const char *text, size_t len)
+static bool is_next(const struct loading *l, const struct half *h)
 {
-	struct loading *l = ctx;
-	const char *space = len > 1 ? memchr(text + 1, ' ', len - 1) : NULL;
-	struct pair p = {.rank = l->rank++};
+	uint32_t len;
+	const char *have = token_table_piece(l->b->table, l->next, &len);
+
+	return !l->b->has_twins && h->bytes && l->next < l->b->table->count && vocab_file_is_normal(l->v, l->next) &&
+	       len == h->bytes_len && memcmp(have, h->bytes, len) == 0;
+}
+
+static void add_merge(struct loading *l, uint32_t rank, const struct half *left, const struct half *right)
+{
 	char joined[MERGE_BYTES_MAX];
+	struct half both = {joined, left->len + right->len, NULL, 0};
+	struct pair p = {half_find(l, left), half_find(l, right), rank, TOKEN_NONE};
 
-	if (!space || len > sizeof joined) {
-		l->exact &= !space;
-		return;
-	}
-	size_t left = (size_t)(space - text), right = len - left - 1;
-	p.left = spelled(l, text, left);
-	p.right = spelled(l, space + 1, right);
 	if (p.left == TOKEN_NONE || p.right == TOKEN_NONE)
 		return; /* no symbol is ever one of these */
-	memcpy(joined, text, left);
-	memcpy(joined + left, space + 1, right);
-	p.id = spelled(l, joined, left + right);
+	memcpy(joined, left->text, left->len);
+	memcpy(joined + left->len, right->text, right->len);
+	if (left->bytes && right->bytes) { /* they lie one behind the other */
+		both.bytes = left->bytes;
+		both.bytes_len = left->bytes_len + right->bytes_len;
+	}
+	p.id = is_next(l, &both) ? l->next : half_find(l, &both);
+	l->next = p.id + 1;
 	l->exact &= p.id != TOKEN_NONE;
 	pair_add(l->b, &p);
 }
 
-static void count_merge(void *ctx, const char *text, size_t len)
+static void read_merge(struct loading *l, uint32_t rank, const struct gguf_text *t)
 {
-	(void)text, (void)len;
-	((struct loading *)ctx)->b->pairs_count++;
+	const char *space = t->len > 1 ? memchr(t->data + 1, ' ', t->len - 1) : NULL;
+	char bytes[MERGE_BYTES_MAX];
+
+	if (!space || t->len > sizeof bytes) {
+		l->exact &= !space;
+		return;
+	}
+	struct half left = {.text = t->data, .len = (size_t)(space - t->data)};
+	struct half right = {.text = space + 1, .len = t->len - left.len - 1};
+	if (vocab_file_spell(left.text, left.len, bytes, &left.bytes_len))
+		left.bytes = bytes;
+	if (vocab_file_spell(right.text, right.len, bytes + left.bytes_len, &right.bytes_len))
+		right.bytes = bytes + left.bytes_len;
+	add_merge(l, rank, &left, &right);
 }
 
 static uint32_t table_size(uint32_t count)
@@ -374,17 +403,24 @@ static uint32_t table_size(uint32_t count)
 	return n;
 }
 
-static int add_user_defined(struct bpe *b, const struct ll_special *list, uint32_t count)
+static int add_user_defined(struct bpe *b, const struct vocab_file *v)
 {
-	for (uint32_t i = 0; i < count; i++) {
-		struct special s = {.id = list[i].id, .len = (uint32_t)list[i].len};
-		if (!list[i].control && specials_add(&b->user_defined, &s, list[i].text) < 0)
+	for (uint32_t i = 0; i < v->specials_count; i++) {
+		struct special s = {.id = v->specials[i]};
+		const char *text = vocab_file_text(v, s.id, &s.len);
+		if (!(v->attrs[s.id] & (VOCAB_CONTROL | VOCAB_UNKNOWN)) && specials_add(&b->user_defined, &s, text) < 0)
 			return -ENOMEM;
 	}
 	return 0;
 }
 
-static int make_words(struct bpe *b, const struct ll_vocab *v)
+/* A token that spells no bytes is no word: no text is ever written like it. */
+static bool is_word(const struct vocab_file *v, uint32_t id)
+{
+	return vocab_file_is_normal(v, id) && v->attrs[id] & VOCAB_SPELLED;
+}
+
+static int make_words(struct bpe *b, const struct vocab_file *v)
 {
 	b->words_mask = table_size(b->table->count) - 1;
 	b->words = calloc((size_t)b->words_mask + 1, sizeof *b->words);
@@ -392,7 +428,7 @@ static int make_words(struct bpe *b, const struct ll_vocab *v)
 	if (!b->words || !b->whole)
 		return -ENOMEM;
 	for (uint32_t id = 0; id < b->table->count; id++)
-		if (ll_vocab_is_normal(v, id) && b->table->at[id + 1] > b->table->at[id])
+		if (is_word(v, id))
 			word_add(b, id);
 	return 0;
 }
@@ -407,60 +443,41 @@ static void find_bytes(struct bpe *b)
 	}
 }
 
-static int make_pairs(struct bpe *b, const struct ll_special *specials, uint32_t count, const char *path,
-	bool *ret_exact, struct err *err)
+static int make_pairs(struct bpe *b, const struct vocab_file *v, bool *ret_exact)
 {
-	struct loading l = {.b = b, .specials = specials, .specials_count = count, .exact = true};
-	int code = ll_merges_read(path, count_merge, &l, err);
+	struct loading l = {.b = b, .v = v, .exact = true, .next = TOKEN_NONE};
+	struct gguf_reader r = {v->data, v->len, v->merges_at, false};
 
-	if (code < 0)
-		return code;
-	b->pairs_mask = table_size(b->pairs_count) - 1;
+	b->pairs_mask = table_size((uint32_t)v->merges_count) - 1;
 	b->pairs = malloc(((size_t)b->pairs_mask + 1) * sizeof *b->pairs);
 	if (!b->pairs)
-		return err_set(err, -ENOMEM, "out of memory");
+		return -ENOMEM;
 	memset(b->pairs, 0xff, ((size_t)b->pairs_mask + 1) * sizeof *b->pairs);
-	code = ll_merges_read(path, on_merge, &l, err);
-	*ret_exact = l.exact && b->pairs_count;
-	return code;
-}
-
-static int fill(struct bpe *b, const struct ll_vocab *v, const char *path, bool *ret_exact, struct err *err)
-{
-	uint32_t count = ll_vocab_specials(v, NULL, 0);
-	struct ll_special *specials = calloc(count + 1, sizeof *specials);
-
-	if (!specials)
-		return err_set(err, -ENOMEM, "out of memory");
-	ll_vocab_specials(v, specials, count);
-	int code = add_user_defined(b, specials, count);
-	if (code == 0)
-		code = make_words(b, v);
-	if (code < 0)
-		err_set(err, code, "out of memory");
-	if (code == 0) {
-		find_bytes(b);
-		code = make_pairs(b, specials, count, path, ret_exact, err);
+	for (uint32_t i = 0; i < v->merges_count && l.exact; i++) {
+		struct gguf_text t = gguf_string(&r);
+		read_merge(&l, i, &t);
 	}
-	free(specials);
-	return code;
+	*ret_exact = l.exact && v->merges_count;
+	return 0;
 }
 
-int bpe_create(
-	struct bpe **ret, const struct ll_vocab *v, const struct token_table *table, const char *path, struct err *err)
+int bpe_create(struct bpe **ret, const struct vocab_file *v, const struct token_table *table)
 {
-	enum ll_split split = ll_vocab_split(v);
+	struct bpe *b = calloc(1, sizeof *b);
 	bool exact = false;
 
-	if (split == LL_SPLIT_NONE)
-		return 0;
-	struct bpe *b = calloc(1, sizeof *b);
 	if (!b)
-		return err_set(err, -ENOMEM, "out of memory");
-	b->split = split;
-	b->ignore_merges = ll_vocab_ignores_merges(v);
+		return -ENOMEM;
+	b->split = v->split;
+	b->ignore_merges = v->ignore_merges;
 	b->table = table;
-	int code = fill(b, v, path, &exact, err);
+	int code = add_user_defined(b, v);
+	if (code == 0)
+		code = make_words(b, v);
+	if (code == 0) {
+		find_bytes(b);
+		code = make_pairs(b, v, &exact);
+	}
 	if (code < 0 || !exact)
 		bpe_destroy(b);
 	else

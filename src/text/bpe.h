@@ -7,17 +7,16 @@
 #ifndef STATOR_TEXT_BPE_H
 #define STATOR_TEXT_BPE_H
 
-#include "llama/vocab.h"
 #include "text/token_table.h"
 #include "text/tokenizer.h"
+#include "text/vocab_file.h"
 
 struct bpe;
-/* The vocabulary of the GGUF file at path; table is its token table, borrowed as long as the bpe lives. *ret stays NULL,
- * with 0, when the vocabulary is not one that is known to come out exact. */
-int bpe_create(struct bpe **ret, const struct ll_vocab *v, const struct token_table *table, const char *path,
-	struct err *err) MUST_USE;
+/* table is the vocabulary's token table, borrowed as long as the bpe lives; v and the file's bytes are needed here only.
+ * *ret stays NULL, with 0, when the vocabulary is not one that is known to come out exact. 0 or -ENOMEM. */
+int bpe_create(struct bpe **ret, const struct vocab_file *v, const struct token_table *table) MUST_USE;
 void bpe_destroy(struct bpe *b);
-/* Append the tokens of text. 1: done; 0: not a text for this (not UTF-8, or with user-defined tokens in it), nothing
+/* Append the tokens of text. 1: done; 0: not a text for this (not UTF-8, or a byte that no token stands for), nothing
  * appended; -ENOMEM. */
 int bpe_encode(struct bpe *b, const char *text, size_t len, struct tokens *ret);
 

@@ -18,10 +18,12 @@ static uint8_t page_class(uint32_t c)
 	if (p)
 		return p->classes[c & 255];
 	p = malloc(sizeof *p);
-	if (!p)
-		return ll_char_class(c);
-	for (uint32_t i = 0; i < 256; i++)
-		p->classes[i] = ll_char_class((c & ~255u) + i);
+	if (!p) {
+		uint8_t class;
+		ll_char_classes(c, 1, &class);
+		return class;
+	}
+	ll_char_classes(c & ~255u, 256, p->classes);
 	uint8_t found = p->classes[c & 255];
 	if (!atomic_compare_exchange_strong(&pages[c >> 8], &none, p))
 		free(p);

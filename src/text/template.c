@@ -270,7 +270,7 @@ static int encode_prompt(
 {
 	struct text_segments segments = {0};
 	const struct text_ranges *trusted = c->user_specials ? NULL : &p->trusted;
-	int code = tokenizer_segments(c->tokenizer, buf_str(&p->text), p->text.len, trusted, &segments);
+	int code = segments_cut(&c->tokenizer->controls, buf_str(&p->text), p->text.len, trusted, &segments);
 	if (code < 0)
 		err_set(err, code, "out of memory");
 	else

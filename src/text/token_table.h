@@ -19,7 +19,7 @@ struct token_table {
 	uint8_t *flags;
 };
 
-/* Fill t's table from its ops. */
+/* Make a table for t of its ops; t->table may be ret. */
 int token_table_build(struct token_table *ret, const struct tokenizer *t, struct err *err) MUST_USE;
 void token_table_done(struct token_table *t);
 

@@ -7,16 +7,25 @@
 #include <ctype.h>
 #include <string.h>
 
+/* A GGUF file's vocabulary by ourselves when it is of a kind that comes out exact, else by llama.cpp. */
+static int create(struct tokenizer **ret, const char *spec, struct err *err)
+{
+	if (strcmp(spec, "byte") == 0)
+		return tokenizer_byte_create(ret, err);
+	int code = tokenizer_bpe_create(ret, spec, err);
+	return code < 0 || *ret ? code : tokenizer_llama_create(ret, spec, err);
+}
+
 int tokenizer_load(struct tokenizer **ret, const char *spec, struct err *err)
 {
 	struct tokenizer *t = NULL;
-	int code = strcmp(spec, "byte") == 0 ? tokenizer_byte_create(&t, err) : tokenizer_llama_create(&t, spec, err);
+	int code = create(&t, spec, err);
 	if (code < 0)
 		return err_wrap(err, "could not load tokenizer \"%s\"", spec);
 	t->spec = strdup(spec);
-	code = t->spec ? token_table_build(&t->table, t, err) : err_set(err, -ENOMEM, "out of memory");
-	if (code == 0 && t->ops->prepare)
-		code = t->ops->prepare(t, err);
+	code = t->spec ? 0 : err_set(err, -ENOMEM, "out of memory");
+	if (code == 0 && !t->table.at)
+		code = token_table_build(&t->table, t, err);
 	if (code < 0) {
 		tokenizer_destroy(t);
 		return code;
@@ -87,112 +96,6 @@ int tokenizer_piece(const struct tokenizer *t, uint32_t id, bool special, struct
 
 	/* Only tokens that are empty otherwise have a text of their own when special. */
 	return len || !special ? buf_add(ret, bytes, len) : t->ops->piece(t, id, true, ret);
-}
-
-/* --- Segments --------------------------------------------------------------------------------------------------- */
-
-/* llama.cpp takes the special tokens one after another, in order of rank, and cuts what is left of the text at each.
- * The same result in one pass: all matches by rank, then position; one stands when nothing before it took its bytes. */
-static int compare_matches(const void *a, const void *b)
-{
-	const struct special_match *x = a, *y = b;
-	if (x->rank != y->rank)
-		return x->rank < y->rank ? -1 : 1;
-	return x->pos < y->pos ? -1 : x->pos > y->pos;
-}
-
-static int compare_positions(const void *a, const void *b)
-{
-	const struct special_match *x = a, *y = b;
-	return x->pos < y->pos ? -1 : x->pos > y->pos;
-}
-
-/* Mark the bytes of [begin, end) as taken; false when one already is. */
-static bool take_bytes(uint8_t *taken, size_t begin, size_t end)
-{
-	for (size_t i = begin; i < end; i++)
-		if (taken[i])
-			return false;
-	memset(taken + begin, 1, end - begin);
-	return true;
-}
-
-/* Take also the white space a token eats around it. */
-static void take_spaces(uint8_t *taken, const struct special *s, const char *text, size_t len, size_t pos)
-{
-	for (size_t i = pos; s->strip_left && i > 0 && !taken[i - 1] && isspace((unsigned char)text[i - 1]); i--)
-		taken[i - 1] = 1;
-	for (size_t i = pos + s->len; s->strip_right && i < len && !taken[i] && isspace((unsigned char)text[i]); i++)
-		taken[i] = 1;
-}
-
-/* Keep of m those that stand, in order of position, and tell in taken which bytes are not plain text. */
-static void settle_matches(
-	const struct tokenizer *t, const char *text, size_t len, struct special_matches *m, uint8_t *taken)
-{
-	qsort(m->v, m->len, sizeof *m->v, compare_matches);
-	uint32_t n = 0;
-	for (uint32_t i = 0; i < m->len; i++) {
-		const struct special *s = &t->controls.v.v[m->v[i].rank];
-		if (!take_bytes(taken, m->v[i].pos, m->v[i].pos + s->len))
-			continue;
-		take_spaces(taken, s, text, len, m->v[i].pos);
-		m->v[n++] = m->v[i];
-	}
-	m->len = n;
-	qsort(m->v, m->len, sizeof *m->v, compare_positions);
-}
-
-static int add_plain(const char *text, const uint8_t *taken, size_t begin, size_t end, struct text_segments *ret)
-{
-	while (begin < end && taken[begin])
-		begin++;
-	while (end > begin && taken[end - 1])
-		end--;
-	if (begin == end)
-		return 0;
-	return vec_push(ret, ((struct text_segment){text + begin, end - begin, TOKEN_NONE}));
-}
-
-static int cut(
-	const struct tokenizer *t, const char *text, size_t len, struct special_matches *m, struct text_segments *ret)
-{
-	uint8_t *taken = calloc(len, 1);
-	if (!taken)
-		return -ENOMEM;
-	settle_matches(t, text, len, m, taken);
-	size_t pos = 0;
-	int code = 0;
-	for (uint32_t i = 0; i < m->len && code == 0; i++) {
-		const struct special *s = &t->controls.v.v[m->v[i].rank];
-		code = add_plain(text, taken, pos, m->v[i].pos, ret);
-		if (code == 0)
-			code = vec_push(ret, ((struct text_segment){NULL, 0, s->id}));
-		pos = m->v[i].pos + s->len;
-	}
-	if (code == 0)
-		code = add_plain(text, taken, pos, len, ret);
-	free(taken);
-	return code;
-}
-
-int tokenizer_segments(const struct tokenizer *t, const char *text, size_t len, const struct text_ranges *trusted,
-	struct text_segments *ret)
-{
-	struct special_matches m = {0};
-	int code = 0;
-	if (!trusted)
-		code = specials_find(&t->controls, text, len, 0, &m);
-	for (uint32_t i = 0; trusted && i < trusted->len && code == 0; i++) {
-		struct text_range r = trusted->v[i];
-		code = specials_find(&t->controls, text + r.begin, r.end - r.begin, r.begin, &m);
-	}
-	if (code == 0 && m.len == 0)
-		code = len > 0 ? vec_push(ret, ((struct text_segment){text, len, TOKEN_NONE})) : 0;
-	else if (code == 0)
-		code = cut(t, text, len, &m, ret);
-	vec_done(&m);
-	return code;
 }
 
 /* --- Runs ------------------------------------------------------------------------------------------------------- */
@@ -295,7 +198,7 @@ static int encode_inside(const struct tokenizer *t, const char *text, size_t len
 	if (!(flags & TOKENIZE_SPECIAL))
 		return tokenizer_encode_plain(t, text, len, tokens_max, ret, err);
 	struct text_segments segments = {0};
-	int code = tokenizer_segments(t, text, len, NULL, &segments);
+	int code = segments_cut(&t->controls, text, len, NULL, &segments);
 	code = code < 0 ? err_set(err, code, "out of memory") : encode_segments(t, &segments, tokens_max, ret, err);
 	vec_done(&segments);
 	return code;

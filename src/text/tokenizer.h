@@ -1,11 +1,12 @@
 /* tokenizer.h - text to tokens and back, for one vocabulary.
  *
- * A spec names it: "byte" (one token a byte, for the mock engine) or the path of a GGUF file (its vocabulary, read by
- * llama.cpp; weights are not loaded). New kinds are one table of functions each, in tokenizer_KIND.c.
+ * A spec names it: "byte" (one token a byte, for the mock engine) or the path of a GGUF file (its vocabulary, read
+ * by ourselves for the common byte-pair families, else by llama.cpp; weights are not loaded). New kinds are one table of functions each, in tokenizer_KIND.c.
  * Thread: load and destroy on one thread; all else is safe from many at once. encode recurses in some vocabularies and
  * must run on a stack of TEXT_STACK_BYTES (the text pool's threads have one).
  * Cost: byte-pair vocabularies of the common families (text/bpe.h) 50 to 200 ns a word, the others about 5 MB/s, some less;
- * linear in the text. Memory: the vocabulary (20 to 60 MiB). */
+ * linear in the text. To load: 0.3 us a token by ourselves, 1.5 us by llama.cpp. Memory: 60 bytes a token by ourselves
+ * (3 MB for 49,152 of them), 20 to 60 MiB by llama.cpp. */
 #ifndef STATOR_TEXT_TOKENIZER_H
 #define STATOR_TEXT_TOKENIZER_H
 

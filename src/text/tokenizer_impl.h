@@ -6,7 +6,7 @@
 #define STATOR_TEXT_TOKENIZER_IMPL_H
 
 #include "llama/vocab.h"
-#include "text/specials.h"
+#include "text/segments.h"
 #include "text/token_table.h"
 #include "text/tokenizer.h"
 
@@ -19,8 +19,6 @@ struct tokenizer_ops {
 	int (*piece)(const struct tokenizer *t, uint32_t id, bool special, struct buf *ret);
 	bool (*is_eog)(const struct tokenizer *t, uint32_t id);
 	bool (*is_control)(const struct tokenizer *t, uint32_t id);
-	/* What needs the table. NULL: nothing. */
-	int (*prepare)(struct tokenizer *t, struct err *err);
 	void (*destroy)(struct tokenizer *t);
 	size_t run_max; /* characters of one class in a row; at most TEXT_RUN_MAX */
 	size_t newline_run_max;
@@ -34,33 +32,14 @@ struct tokenizer {
 	bool add_bos, add_eos, adds_space;
 	const char *template; /* borrowed from the kind */
 	struct specials controls; /* control tokens only */
-	struct token_table table;
+	struct token_table table; /* made by tokenizer_load when the kind has not */
 };
 
 int tokenizer_byte_create(struct tokenizer **ret, struct err *err) MUST_USE;
 int tokenizer_llama_create(struct tokenizer **ret, const char *path, struct err *err) MUST_USE;
+/* *ret stays NULL, with 0, when the file's vocabulary is none that text/bpe.h takes. */
+int tokenizer_bpe_create(struct tokenizer **ret, const char *path, struct err *err) MUST_USE;
 
-/* A stretch of text between control tokens, or a control token (text NULL). */
-struct text_segment {
-	const char *text;
-	size_t len;
-	uint32_t id;
-};
-struct text_segments {
-	struct text_segment *v;
-	uint32_t len, cap;
-};
-/* Cut text at the control tokens that lie whole inside one of the trusted stretches (offsets, ascending); NULL trusts
- * all of it. Segments borrow text. White space that a token eats is left out. 0 or -ENOMEM. */
-struct text_range {
-	size_t begin, end;
-};
-struct text_ranges {
-	struct text_range *v;
-	uint32_t len, cap;
-};
-int tokenizer_segments(const struct tokenizer *t, const char *text, size_t len, const struct text_ranges *trusted,
-	struct text_segments *ret) MUST_USE;
 /* Append the tokens of one segment of plain text. 0, -E2BIG past tokens_max, -ENOMEM. */
 int tokenizer_encode_plain(const struct tokenizer *t, const char *text, size_t len, uint32_t tokens_max,
 	struct tokens *ret, struct err *err) MUST_USE;

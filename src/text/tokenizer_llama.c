@@ -1,7 +1,6 @@
 /* tokenizer_llama.c - the vocabulary of a GGUF file, by llama.cpp. */
 #include "base/limits.h"
 #include "llama/model.h"
-#include "text/bpe.h"
 #include "text/tokenizer_impl.h"
 
 #include <string.h>
@@ -19,7 +18,6 @@ struct llama_tokenizer {
 	const struct ll_vocab *vocab;
 	uint32_t guard[GUARD_TOKENS_MAX]; /* its tokens, to be taken off */
 	uint32_t guard_len;
-	struct bpe *bpe; /* NULL: not a family of text/bpe.h */
 };
 
 static const struct llama_tokenizer *of(const struct tokenizer *t)
@@ -73,9 +71,6 @@ static int encode(
 	const struct tokenizer *t, const char *text, size_t len, bool continues, struct tokens *ret, struct err *err)
 {
 	const struct llama_tokenizer *l = of(t);
-	int code = l->bpe ? bpe_encode(l->bpe, text, len, ret) : 0;
-	if (code != 0)
-		return code < 0 ? err_set(err, code, "out of memory") : 0;
 	return continues && t->adds_space ? encode_behind_guard(l, text, len, ret, err)
 					  : tokenize(l, text, len, ret, err);
 }
@@ -106,16 +101,9 @@ static bool is_control(const struct tokenizer *t, uint32_t id)
 	return ll_vocab_is_control(of(t)->vocab, id);
 }
 
-static int prepare(struct tokenizer *t, struct err *err)
-{
-	struct llama_tokenizer *l = (struct llama_tokenizer *)(void *)t;
-	return bpe_create(&l->bpe, l->vocab, &t->table, t->spec, err);
-}
-
 static void destroy(struct tokenizer *t)
 {
 	struct llama_tokenizer *l = (struct llama_tokenizer *)(void *)t;
-	bpe_destroy(l->bpe);
 	ll_model_destroy(l->model);
 	free(l);
 }
@@ -125,7 +113,6 @@ static const struct tokenizer_ops llama_ops = {
 	.piece = piece,
 	.is_eog = is_eog,
 	.is_control = is_control,
-	.prepare = prepare,
 	.destroy = destroy,
 	.run_max = TEXT_RUN_MAX,
 	.newline_run_max = TEXT_RUN_MAX,

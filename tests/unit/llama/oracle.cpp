@@ -1,5 +1,7 @@
-/* oracle.cpp - llama.cpp's own way from messages to a prompt and from logits to probabilities. */
+/* oracle.cpp - llama.cpp's own way from messages to a prompt, from logits to probabilities, and its classes of characters. */
 #include "oracle.h"
+
+#include "src/unicode.h"
 
 #include <chat.h>
 #include <llama.h>
@@ -62,4 +64,11 @@ void oracle_probabilities(const float *logits, uint32_t n, const struct ll_sampl
 	for (size_t i = 0; i < row.size; i++)
 		ret[row.data[i].id] = (float)(std::exp(row.data[i].logit - best) / sum);
 	llama_sampler_free(chain);
+}
+
+uint8_t oracle_char_class(uint32_t code_point)
+{
+	unicode_cpt_flags f = unicode_cpt_flags_from_cpt(code_point);
+	return (uint8_t)(LL_CHAR_OTHER | (f.is_letter ? LL_CHAR_LETTER : 0) | (f.is_number ? LL_CHAR_NUMBER : 0) |
+			 (f.is_whitespace ? LL_CHAR_SPACE : 0));
 }

@@ -4,6 +4,7 @@
 
 #include "llama/sampler.h"
 #include "llama/template.h"
+#include "llama/vocab.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -14,6 +15,8 @@ char *oracle_apply(const char *source, const struct ll_message *messages, uint32
 /* Probabilities of llama.cpp's own sampler chain with these settings, by token id, into ret (n many). */
 void oracle_probabilities(const float *logits, uint32_t n, const struct ll_sampling *p, const uint32_t *history,
 	uint32_t history_len, float *ret);
+/* LL_CHAR_* bits of a character, from the table its splitters use. */
+uint8_t oracle_char_class(uint32_t code_point);
 
 #ifdef __cplusplus
 }
