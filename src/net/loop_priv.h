@@ -32,6 +32,7 @@ enum {
 	RESOLVER_STACK_BYTES = 512 * 1024,
 	POOL_RESOLVER = ENV_POOL_COUNT, /* our own: names to addresses */
 	POOL_COUNT,
+	UNSENT_BYTES_MAX = 64 * 1024, /* that the system takes of a TCP stream beyond what its peer has room for */
 	SPARE_OUTS_MAX = 64, /* send buffers kept for the next stream that writes */
 	SPARE_OUT_BYTES_MAX = 4096, /* larger ones are given back */
 };
@@ -135,7 +136,7 @@ void conns_destroy(struct loop *l);
 /* connect.c: from an address to a stream that is open. */
 /* A stream socket that does not block, with what every socket of ours has set. Negative: err says why. */
 int socket_open(int family, struct err *err);
-/* TCP_NODELAY and keepalive; what a listening socket accepts inherits both. Harmless on other sockets. */
+/* TCP_NODELAY, keepalive, UNSENT_BYTES_MAX; what a listening socket accepts inherits both. Harmless on other sockets. */
 void tcp_set_up(int fd);
 /* Begin; 0 or negative with err set. */
 int connect_begin(struct env_conn *c, const char *addr, struct err *err);

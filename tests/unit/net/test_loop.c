@@ -492,6 +492,34 @@ static void a_peer_that_leaves_with_our_bytes_unread_is_noticed(void **state)
 	net_temp_done(dir);
 }
 
+enum { MUCH = 8 * 1024 * 1024, KERNEL_MAX = 1024 * 1024 };
+static bool client_got_all(void *ctx)
+{
+	return ((struct fixture *)ctx)->client.in.len == MUCH;
+}
+
+/* What it has not read waits here, where it is counted, not in the system's buffers. */
+static void a_reader_that_does_not_read_leaves_it_all_with_the_writer(void **state)
+{
+	(void)state;
+	char *much = calloc(1, MUCH);
+	struct fixture f;
+
+	set_up(&f, NULL);
+	connect_both(&f, "127.0.0.1:0");
+	env_conn_pause(f.env, f.client.conn, true);
+	for (int i = 0; i < 32; i++) {
+		assert_int_equal(env_conn_write(f.env, f.server.conn, much, MUCH / 32), 0);
+		net_run_for(f.l, 1);
+	}
+	assert_true(env_conn_queued(f.env, f.server.conn) > MUCH - KERNEL_MAX);
+	env_conn_pause(f.env, f.client.conn, false);
+	run_until(&f, client_got_all);
+	assert_int_equal(env_conn_queued(f.env, f.server.conn), 0);
+	free(much);
+	tear_down(&f);
+}
+
 static void what_was_sent_before_leaving_is_read_after_a_pause(void **state)
 {
 	(void)state;
@@ -990,6 +1018,7 @@ int main(void)
 		cmocka_unit_test(a_peer_that_vanishes_is_noticed_while_paused),
 		cmocka_unit_test(a_unix_peer_that_leaves_is_gone_not_half_closed),
 		cmocka_unit_test(a_peer_that_leaves_with_our_bytes_unread_is_noticed),
+		cmocka_unit_test(a_reader_that_does_not_read_leaves_it_all_with_the_writer),
 		cmocka_unit_test(what_was_sent_before_leaving_is_read_after_a_pause),
 		cmocka_unit_test(pausing_inside_on_data_holds_the_rest_back),
 		cmocka_unit_test(the_last_words_of_a_peer_that_left_are_read_when_writing_fails),
