@@ -84,6 +84,11 @@ static const struct flag flags_table[] = {
 		 .type = CONFIG_STRING,
 		 .help = "file with a chat template (Jinja) to use instead of the models' own"},
 		.arg = "FILE"},
+	{.key = {.name = "preload",
+		 .type = CONFIG_STRING,
+		 .help = "model files whose vocabularies are read while the workers start, comma between; a wrong one "
+			 "does no harm"},
+		.arg = "LIST"},
 	{.key = {.name = "allow-control-tokens",
 		 .type = CONFIG_BOOL,
 		 .def = "false",
@@ -239,6 +244,7 @@ static void options_get(const struct flags *f, struct frontend_main_options *o)
 		o->config.index_bytes_max = flags_bytes(f, "index-bytes-max");
 	o->kv_secret_file = flags_str(f, "kv-secret-file");
 	take_u32(f, "queue-len-max", &o->config.waiting_max);
+	o->config.preload = flags_is_set(f, "preload") ? flags_str(f, "preload") : NULL;
 	o->config.user_specials = flags_bool(f, "allow-control-tokens");
 	o->api_keys_file = flags_str(f, "api-keys-file");
 	o->secret_file = flags_str(f, "secret-file");

@@ -196,7 +196,7 @@ static int choices_init(struct completion *c)
 		ch->completion = c;
 		ch->index = i;
 		buf_init(&ch->text, COMPLETION_TEXT_BYTES_MAX);
-		detok_init(&ch->detok, c->model->tokenizer, c->req.kind == API_CHAT);
+		detok_init(&ch->detok, c->model->loaded.tokenizer, c->req.kind == API_CHAT);
 		c->choices_len++;
 		if (c->stops && !(ch->scan = arena_alloc(&c->arena, sizeof *ch->scan)))
 			return -ENOMEM;

@@ -117,6 +117,7 @@ int frontend_create(struct frontend **ret, struct env *env, const struct fronten
 	fe->config = *config;
 	list_init(&fe->models);
 	list_init(&fe->backends);
+	list_init(&fe->preloads);
 	list_init(&fe->completions);
 	buf_init(&fe->scratch.out, COMPLETION_TEXT_BYTES_MAX);
 	buf_init(&fe->scratch.piece, PIECE_BYTES_MAX);
@@ -130,6 +131,7 @@ int frontend_create(struct frontend **ret, struct env *env, const struct fronten
 		frontend_destroy(fe);
 		return err_wrap(err, "could not start the frontend");
 	}
+	preload_start(fe, config->preload);
 	env_timer_set_in(env, &fe->watch_timer, WATCH_US);
 	*ret = fe;
 	return 0;
@@ -152,6 +154,7 @@ void frontend_destroy(struct frontend *fe)
 	completion_destroy_all(fe);
 	discovery_destroy(fe->discovery);
 	list_foreach_safe(b, &fe->backends) backend_destroy(list_entry(b, struct backend, link));
+	preload_destroy_all(fe);
 	list_foreach_safe(m, &fe->models) model_destroy(list_entry(m, struct model, link));
 	if (fe->http)
 		http_server_destroy(fe->http);

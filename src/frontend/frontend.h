@@ -31,6 +31,7 @@ struct frontend_config {
 	uint32_t wait_ms_max; /* of one; past it: 503 */
 	bool user_specials; /* text of users may become control tokens */
 	uint64_t text_cache_bytes_max; /* of each model: tokenized pieces of chat prompts; 0: TEXT_CACHE_BYTES_MAX */
+	const char *preload; /* vocabularies that workers are going to name, comma between: read at once; NULL: none */
 	const char *chat_template; /* source to use instead of the models'; NULL: theirs */
 	const char *software; /* "stator 0.1.0" */
 };

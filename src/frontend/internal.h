@@ -29,15 +29,20 @@ enum {
 
 enum model_state { MODEL_LOADING, MODEL_READY, MODEL_FAILED };
 
+/* What a text thread loads for a model. tokenizer NULL: load_err says why; template NULL: template_err does. */
+struct loaded_text {
+	struct tokenizer *tokenizer;
+	struct chat_template *template;
+	struct err load_err, template_err;
+};
+
 struct model {
 	struct list link; /* in frontend.models */
 	struct frontend *fe;
 	char *name, *spec;
 	uint64_t tokenizer_hash; /* by the cards */
 	enum model_state state;
-	struct tokenizer *tokenizer;
-	struct chat_template *template;
-	struct err load_err, template_err;
+	struct loaded_text loaded;
 	struct pool *pool;
 	struct kv_reuse *reuse;
 	double reuse_best; /* blocks that the best worker for each prompt held */
@@ -79,7 +84,7 @@ struct frontend {
 	struct http_server *http;
 	struct discovery *discovery;
 	struct metrics *metrics;
-	struct list models, backends, completions, dirty;
+	struct list models, backends, completions, dirty, preloads;
 	uint32_t requests, flights, jobs;
 	uint64_t accepted, ended, next_id;
 	struct metric *m_running, *m_conns;
@@ -112,6 +117,19 @@ void model_destroy(struct model *m);
 void model_fit_context(struct model *m);
 /* Nothing uses it any more; forget it when its tokenizer could not be loaded, so that the next worker tries anew. */
 void model_unuse(struct model *m);
+/* What was loaded early for m has come; taken when it is what m's card says, else m loads for itself. */
+void model_take(struct model *m, struct loaded_text *early);
+/* On a text thread: the tokenizer that spec names and its chat template. A model without a usable template still serves
+ * completions. */
+void text_load(const struct frontend *fe, const char *spec, struct loaded_text *ret);
+void loaded_text_done(struct loaded_text *t);
+
+/* preload.c */
+/* Begin to load the vocabularies of a list (comma between). Failures show when a card names one. */
+void preload_start(struct frontend *fe, const char *list);
+/* Is m's vocabulary loaded early? Then model_take is called, in a later turn. */
+bool preload_claim(struct model *m);
+void preload_destroy_all(struct frontend *fe);
 
 /* backend.c */
 extern const struct link_handler backend_link_handler;

@@ -4,8 +4,7 @@
 
 #include <stdio.h>
 
-static void on_load(struct env_job *job);
-static void on_loaded(struct env_job *job);
+static int load(struct model *m);
 
 static struct model *find(struct frontend *fe, const char *name)
 {
@@ -65,7 +64,7 @@ struct model *model_find(struct frontend *fe, const char *name, struct api_error
 		return m;
 	if (m->state == MODEL_FAILED)
 		api_error_set(e, 503, "model_not_loaded", "model", "the model \"%.100s\" cannot be served: %s", m->name,
-			m->load_err.msg);
+			m->loaded.load_err.msg);
 	else
 		api_error_set(e, 503, "model_loading", "model", "the tokenizer of \"%.100s\" is being loaded", m->name);
 	e->retry_after_s = 1;
@@ -113,13 +112,11 @@ static int create(struct frontend *fe, const struct msg_card *card, struct model
 		model_destroy(m);
 		return err_set(err, -ENOMEM, "out of memory");
 	}
-	m->job = (struct env_job){.work = on_load, .done = on_loaded};
-	int r = env_offload(fe->env, ENV_POOL_TEXT, &m->job);
+	int r = preload_claim(m) ? 0 : load(m);
 	if (r < 0) {
 		model_destroy(m);
 		return err_set(err, r, "the frontend is stopping");
 	}
-	fe->jobs++;
 	add_metrics(m);
 	list_add_tail(&fe->models, &m->link);
 	*ret = m;
@@ -133,44 +130,51 @@ void model_destroy(struct model *m)
 	list_del(&m->link);
 	pool_destroy(m->pool);
 	kv_reuse_destroy(m->reuse);
-	chat_template_destroy(m->template);
-	tokenizer_destroy(m->tokenizer);
+	loaded_text_done(&m->loaded);
 	free(m->name);
 	free(m->spec);
 	free(m);
 }
 
-/* On a text thread: reading a vocabulary takes up to two seconds. A model without a usable chat template still serves
- * completions. */
+void loaded_text_done(struct loaded_text *t)
+{
+	chat_template_destroy(t->template);
+	tokenizer_destroy(t->tokenizer);
+	*t = (struct loaded_text){0};
+}
+
+void text_load(const struct frontend *fe, const char *spec, struct loaded_text *ret)
+{
+	const struct chat_template_params params = {
+		.source = fe->config.chat_template,
+		.user_specials = fe->config.user_specials,
+		.cache_bytes_max = fe->config.text_cache_bytes_max,
+	};
+
+	if (tokenizer_load(&ret->tokenizer, spec, &ret->load_err) < 0)
+		return;
+	if (chat_template_load(&ret->template, ret->tokenizer, &params, &ret->template_err) < 0)
+		ret->template = NULL;
+}
+
+/* Reading a vocabulary takes up to two seconds. */
 static void on_load(struct env_job *job)
 {
 	struct model *m = CONTAINER_OF(job, struct model, job);
-	const struct chat_template_params params = {
-		.source = m->fe->config.chat_template,
-		.user_specials = m->fe->config.user_specials,
-		.cache_bytes_max = m->fe->config.text_cache_bytes_max,
-	};
 
-	if (tokenizer_load(&m->tokenizer, m->spec, &m->load_err) < 0)
-		return;
-	if (chat_template_load(&m->template, m->tokenizer, &params, &m->template_err) < 0)
-		m->template = NULL;
+	text_load(m->fe, m->spec, &m->loaded);
 }
 
-static void on_loaded(struct env_job *job)
+static void finish_load(struct model *m)
 {
-	struct model *m = CONTAINER_OF(job, struct model, job);
-	struct frontend *fe = m->fe;
-
-	fe->jobs--;
-	m->state = m->tokenizer ? MODEL_READY : MODEL_FAILED;
+	m->state = m->loaded.tokenizer ? MODEL_READY : MODEL_FAILED;
 	if (m->state == MODEL_FAILED)
 		log_error("model cannot be served", LOG_F("model", log_str(m->name)),
-			LOG_F("why", log_str(m->load_err.msg)));
-	else if (!m->template)
+			LOG_F("why", log_str(m->loaded.load_err.msg)));
+	else if (!m->loaded.template)
 		log_warn("model has no chat template", LOG_F("model", log_str(m->name)),
-			LOG_F("why", log_str(m->template_err.msg)));
-	list_foreach_safe(it, &fe->backends)
+			LOG_F("why", log_str(m->loaded.template_err.msg)));
+	list_foreach_safe(it, &m->fe->backends)
 	{
 		struct backend *b = list_entry(it, struct backend, link);
 		if (b->model == m)
@@ -178,6 +182,38 @@ static void on_loaded(struct env_job *job)
 	}
 	m->users++;
 	model_unuse(m);
+}
+
+static void on_loaded(struct env_job *job)
+{
+	struct model *m = CONTAINER_OF(job, struct model, job);
+
+	m->fe->jobs--;
+	finish_load(m);
+}
+
+static int load(struct model *m)
+{
+	m->job = (struct env_job){.work = on_load, .done = on_loaded};
+	int r = env_offload(m->fe->env, ENV_POOL_TEXT, &m->job);
+	if (r == 0)
+		m->fe->jobs++;
+	return r;
+}
+
+void model_take(struct model *m, struct loaded_text *early)
+{
+	if (early->tokenizer && tokenizer_hash(early->tokenizer) == m->tokenizer_hash) {
+		m->loaded = *early;
+		*early = (struct loaded_text){0};
+		finish_load(m);
+		return;
+	}
+	int r = load(m);
+	if (r < 0) {
+		err_set(&m->loaded.load_err, r, "the frontend is stopping");
+		finish_load(m);
+	}
 }
 
 /* A model nobody uses is kept when it works: its clients wait for a worker to come back. */

@@ -52,13 +52,13 @@ static bool render_chat(struct completion *c, struct run *r)
 	};
 	struct err err = {0};
 
-	if (!c->model->template) {
+	if (!c->model->loaded.template) {
 		api_error_set(&c->error, 400, "no_chat_template", NULL,
 			"the model \"%.100s\" has no usable chat template (%.300s); use /v1/completions",
-			c->model->name, c->model->template_err.msg);
+			c->model->name, c->model->loaded.template_err.msg);
 		return false;
 	}
-	if (chat_render(c->model->template, &chat, &r->prompt, &err) == 0)
+	if (chat_render(c->model->loaded.template, &chat, &r->prompt, &err) == 0)
 		return true;
 	refuse(c, "messages", &err);
 	return false;
@@ -66,7 +66,7 @@ static bool render_chat(struct completion *c, struct run *r)
 
 static bool take_ids(struct completion *c, const struct msg_u32s *ids, struct tokens *ret)
 {
-	uint32_t vocab = tokenizer_vocab(c->model->tokenizer);
+	uint32_t vocab = tokenizer_vocab(c->model->loaded.tokenizer);
 
 	for (uint32_t i = 0; i < ids->len; i++)
 		if (ids->v[i] >= vocab) {
@@ -92,7 +92,8 @@ static bool encode(struct completion *c, const struct api_prompt *p, struct run 
 
 	if (p->is_tokens)
 		return take_ids(c, &p->tokens, &r->prompt);
-	if (tokenizer_encode(c->model->tokenizer, p->text.data, p->text.len, flags, TOKENS_MAX, &r->prompt, &err) == 0)
+	if (tokenizer_encode(
+		    c->model->loaded.tokenizer, p->text.data, p->text.len, flags, TOKENS_MAX, &r->prompt, &err) == 0)
 		return true;
 	refuse(c, "prompt", &err);
 	return false;
@@ -108,7 +109,7 @@ static bool keep_echo(struct completion *c, const struct api_prompt *p, struct a
 	if (!p->is_tokens)
 		ok = buf_add(&text, p->text.data, p->text.len) == 0;
 	for (uint32_t i = 0; p->is_tokens && ok && i < p->tokens.len; i++)
-		ok = tokenizer_piece(c->model->tokenizer, p->tokens.v[i], true, &text) == 0;
+		ok = tokenizer_piece(c->model->loaded.tokenizer, p->tokens.v[i], true, &text) == 0;
 	ret->len = text.len;
 	ret->data = ok ? arena_strndup(&c->arena, buf_str(&text), text.len) : NULL;
 	buf_done(&text);
@@ -161,10 +162,10 @@ static bool keep_bias(struct completion *c)
 		return false;
 	}
 	for (uint32_t i = 0; i < tokens->len; i++)
-		if (tokens->v[i] >= tokenizer_vocab(c->model->tokenizer)) {
+		if (tokens->v[i] >= tokenizer_vocab(c->model->loaded.tokenizer)) {
 			api_error_set(&c->error, 400, NULL, "logit_bias",
 				"\"logit_bias\" has the token id %u; the model has %u tokens", tokens->v[i],
-				tokenizer_vocab(c->model->tokenizer));
+				tokenizer_vocab(c->model->loaded.tokenizer));
 			return false;
 		}
 	if (tokens->len) {

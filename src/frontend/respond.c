@@ -56,7 +56,7 @@ static void out_bytes(struct buf *out, const struct buf *piece)
 static void take_piece(struct completion *c, uint32_t token)
 {
 	buf_reset(piece_of(c));
-	tokenizer_piece(c->model->tokenizer, token, true, piece_of(c));
+	tokenizer_piece(c->model->loaded.tokenizer, token, true, piece_of(c));
 }
 
 /* {"token":..,"logprob":..,"bytes":[..]   (left open) */
@@ -89,7 +89,7 @@ static void out_chat_logprob(struct completion *c, const struct choice *ch, uint
 /* The answer's tokens from..to; an end token is not text and has no entry. */
 static bool has_entry(const struct completion *c, const struct choice *ch, uint32_t i)
 {
-	return !tokenizer_is_eog(c->model->tokenizer, ch->in.tokens[i]);
+	return !tokenizer_is_eog(c->model->loaded.tokenizer, ch->in.tokens[i]);
 }
 
 static void out_chat_logprobs(struct completion *c, const struct choice *ch, uint32_t from, uint32_t to)
@@ -304,7 +304,7 @@ static void stop_here(struct choice *ch)
 static void one_token(struct completion *c, struct choice *ch)
 {
 	uint32_t i = ch->in.taken++, token = ch->in.tokens[i];
-	bool is_end = tokenizer_is_eog(c->model->tokenizer, token);
+	bool is_end = tokenizer_is_eog(c->model->loaded.tokenizer, token);
 
 	c->generated_tokens++;
 	if (c->req.stop_tokens.len && ch->rendered >= c->req.min_tokens && is_stop_token(c, token)) {

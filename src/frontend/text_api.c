@@ -68,7 +68,7 @@ static void out_token_strings(struct text_call *t)
 	buf_init(&piece, PIECE_BYTES_MAX);
 	for (uint32_t i = 0; i < t->tokens.len; i++) {
 		buf_reset(&piece);
-		t->out.failed |= tokenizer_piece(t->model->tokenizer, t->tokens.v[i], true, &piece) < 0;
+		t->out.failed |= tokenizer_piece(t->model->loaded.tokenizer, t->tokens.v[i], true, &piece) < 0;
 		buf_add_str(&t->out, i ? "," : ",\"token_strs\":[");
 		json_out_str(&t->out, buf_str(&piece), piece.len);
 	}
@@ -96,7 +96,8 @@ static int tokenize(struct text_call *t, struct err *err)
 		(t->no_specials ? 0u : TOKENIZE_BOS_EOS) | (t->fe->config.user_specials ? TOKENIZE_SPECIAL : 0u);
 
 	if (!t->chat.messages)
-		return tokenizer_encode(t->model->tokenizer, t->text, t->text_len, flags, TOKENS_MAX, &t->tokens, err);
+		return tokenizer_encode(
+			t->model->loaded.tokenizer, t->text, t->text_len, flags, TOKENS_MAX, &t->tokens, err);
 	const struct chat_request chat = {
 		.messages = t->chat.messages,
 		.message_count = t->chat.messages_len,
@@ -104,21 +105,21 @@ static int tokenize(struct text_call *t, struct err *err)
 		.kwargs_json = t->chat.kwargs_json,
 		.tokens_max = TOKENS_MAX,
 	};
-	if (!t->model->template)
+	if (!t->model->loaded.template)
 		return err_set(err, -ENOENT, "the model has no usable chat template");
-	return chat_render(t->model->template, &chat, &t->tokens, err);
+	return chat_render(t->model->loaded.template, &chat, &t->tokens, err);
 }
 
 /* As it was before it was tokens: control tokens, which are no text in an answer, have their names here. */
 static void push_token(struct text_call *t, struct detok *d, uint32_t token, struct buf *text, struct buf *piece)
 {
 	buf_reset(piece);
-	tokenizer_piece(t->model->tokenizer, token, false, piece);
+	tokenizer_piece(t->model->loaded.tokenizer, token, false, piece);
 	if (piece->len) {
 		detok_push(d, token, text);
 	} else {
 		detok_finish(d, text);
-		tokenizer_piece(t->model->tokenizer, token, true, text);
+		tokenizer_piece(t->model->loaded.tokenizer, token, true, text);
 	}
 }
 
@@ -129,7 +130,7 @@ static void detokenize(struct text_call *t)
 
 	buf_init(&text, t->out.len_max / 2);
 	buf_init(&piece, PIECE_BYTES_MAX);
-	detok_init(&d, t->model->tokenizer, true);
+	detok_init(&d, t->model->loaded.tokenizer, true);
 	for (uint32_t i = 0; i < t->ids.len; i++)
 		push_token(t, &d, t->ids.v[i], &text, &piece);
 	detok_finish(&d, &text);

@@ -24,6 +24,7 @@ struct builder {
 	uint32_t llama_workers, llama_next; /* they divide the CPUs */
 	struct devices devices;
 	const char *sockets; /* "unix:/run/a.sock,unix:/run/b.sock" */
+	const char *vocabularies; /* files that the frontend will be asked to load; NULL: none */
 };
 
 /* Command lines. */
@@ -177,6 +178,21 @@ static void log_flags(struct words *w, const struct flags_command *spec, const s
 		word_flag(w, spec, "log-json", "true");
 }
 
+/* The vocabulary of a service's model, once. A frontend can read it while the workers start. */
+static int vocabulary_note(struct builder *b, const struct graph_service *s)
+{
+	const char *path = model_path(b, s);
+	size_t len = strlen(path);
+
+	if (len < 6 || strcmp(path + len - 5, ".gguf") != 0 || strchr(path, ','))
+		return 0;
+	for (const char *at = b->vocabularies; at && *at; at += strcspn(at, ","), at += *at == ',')
+		if (strncmp(at, path, len) == 0 && (at[len] == ',' || !at[len]))
+			return 0;
+	b->vocabularies = b->vocabularies ? arena_printf(&b->d->arena, "%s,%s", b->vocabularies, path) : path;
+	return b->vocabularies ? 0 : -ENOMEM;
+}
+
 static int worker_add(struct builder *b, const struct graph_service *s)
 {
 	static const char *const decided[] = {"engine", "role", "model", "served-model-name", NULL};
@@ -313,6 +329,8 @@ static int frontend_fill(struct builder *b)
 	snprintf(number, sizeof number, "%d", CHILD_STATUS_FD);
 	word_flag(&w, spec, "status-fd", number);
 	word_flag(&w, spec, "workers", b->sockets);
+	if (b->vocabularies)
+		word_flag(&w, spec, "preload", b->vocabularies);
 	/* Ready means that requests can go to every worker, unless the user is content with less. */
 	snprintf(number, sizeof number, "%u", b->config->keep_going ? 1 : b->d->workers);
 	if (!config_is_set(&router->settings, "min-workers"))
@@ -438,6 +456,8 @@ static int fill(struct builder *b, struct err *err)
 			if (r == 0 && (r = gpus_give(b, &g->services[i], &b->d->processes[b->d->count - 1], err)) < 0)
 				return r;
 		}
+		if (r == 0 && b->d->count > first)
+			r = vocabulary_note(b, &g->services[i]);
 		steps_plan(b, &g->services[i], i, first);
 	}
 	if (r == 0)
