@@ -1,20 +1,21 @@
 /* step.c - what a step of the llama engine takes, by how many sequences decode and how many cells others hold: the part of
  * bench/engine/run.py that no frontend and no scheduler touches.
  *
- *     build/bench/engine/step MODEL.gguf [THREADS]
- */
+ *     build/bench/engine/step MODEL.gguf [THREADS [TOKENS]]
+ *
+ * TOKENS: cells that each of the others keeps, 114 when not given. In a build with CUDA all layers are on the GPU. */
 #include "base/compiler.h"
 #include "engine/llama.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CELLS = 8192, PROMPT = 50, ANSWER = 64, KEPT = PROMPT + ANSWER, SEQS = 64, ACTIVE_MAX = 8, STEPS = 40 };
+enum { PROMPT = 50, ANSWER = 64, KEPT = PROMPT + ANSWER, KEPT_MAX = 2000, SEQS = 88, ACTIVE_MAX = 32, STEPS = 40 };
 
 struct bench {
 	struct engine *engine;
 	struct engine_sampling sampling;
-	uint32_t tokens[SEQS][KEPT * 2];
+	uint32_t tokens[SEQS][KEPT_MAX];
 	struct engine_out outs[ACTIVE_MAX];
 };
 
@@ -80,10 +81,12 @@ static void measure(struct bench *b, uint32_t kept, uint32_t count)
 int main(int argc, char **argv)
 {
 	static struct bench b;
-	static const uint32_t kept[] = {0, 8, 32, 55}, active[] = {1, 4, 8};
+	static const uint32_t kept[] = {0, 8, 32, 55}, active[] = {1, 4, 8, 32};
+	const uint32_t each = argc > 3 ? MIN((uint32_t)atoi(argv[3]), (uint32_t)KEPT_MAX) : KEPT;
 	struct err err = {0};
 	const struct llama_config config = {.path = argc > 1 ? argv[1] : "",
-		.context = {.cells = CELLS,
+		.gpu_layers = -1,
+		.context = {.cells = 55 * each + ACTIVE_MAX * KEPT + 256,
 			.batch_tokens_max = 2048,
 			.seqs_max = SEQS,
 			.flash_attention = true,
@@ -94,15 +97,15 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	for (uint32_t s = 0; s < SEQS; s++)
-		for (uint32_t i = 0; i < KEPT * 2; i++)
+		for (uint32_t i = 0; i < KEPT_MAX; i++)
 			b.tokens[s][i] = (s * 977 + i * 31) % engine_info(b.engine)->vocab;
 	printf("%s\n", engine_info(b.engine)->description);
 	printf("  decoding  cells kept  median ms  p10 ms  prefill of all, ms\n");
 	for (uint32_t k = 0, held = 0; k < ARRAY_LEN(kept); k++) {
 		for (; held < kept[k]; held++)
-			run(&b, NULL, &held, 1, 0, KEPT);
+			run(&b, NULL, &held, 1, 0, each);
 		for (uint32_t a = 0; a < ARRAY_LEN(active); a++)
-			measure(&b, held * KEPT, active[a]);
+			measure(&b, held * each, active[a]);
 	}
 	engine_destroy(b.engine);
 	return 0;

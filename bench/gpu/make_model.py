@@ -19,7 +19,7 @@ TYPES = {"f16": (F16, 1, 2), "q8_0": (Q8_0, 32, 34), "q4_0": (Q4_0, 32, 18)}  # 
 FILE_TYPES = {"f16": 1, "q8_0": 7, "q4_0": 2}
 ALIGN = 32
 BLOCKS = 1 << 16
-UNUSED = 5  # tokenizer.ggml.token_type
+NORMAL = 1  # tokenizer.ggml.token_type
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 STRING, ARRAY, U32, FLOAT = 8, 9, 4, 6
 
@@ -91,8 +91,8 @@ def vocabulary(path, size):
     if len(tokens) > size:
         sys.exit(f"make_model.py: the vocabulary has {len(tokens)} tokens, the shape {size}")
     missing = range(size - len(tokens))
-    fields["tokenizer.ggml.tokens"] = (kind, (inner, tokens + [b"<|unused_%d|>" % i for i in missing]))
-    for key, filler in (("tokenizer.ggml.token_type", UNUSED), ("tokenizer.ggml.scores", 0.0)):
+    fields["tokenizer.ggml.tokens"] = (kind, (inner, tokens + [b"<%d>" % i for i in missing]))
+    for key, filler in (("tokenizer.ggml.token_type", NORMAL), ("tokenizer.ggml.scores", 0.0)):
         if key in fields:
             kind, (inner, items) = fields[key]
             fields[key] = (kind, (inner, items + [filler for _ in missing]))

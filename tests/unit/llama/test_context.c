@@ -1,9 +1,12 @@
 #include "../lib/cmocka_all.h"
 #include "../lib/llama_data.h"
+#include "base/rng.h"
 #include "llama/context.h"
 #include "llama/vocab.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -291,6 +294,96 @@ static void a_context_nobody_asked_for_is_as_large_as_fits(void **state)
 	ll_context_destroy(c);
 }
 
+/* Sequences of their own random tokens, far apart in the cells, some beginning as another does. */
+enum { WORLD_SEQS = 12, WORLD_LEN = 200, WORLD_STEPS = 24 };
+struct world {
+	struct ll_context *c, *alone;
+	struct rng rng;
+	uint32_t tokens[WORLD_SEQS][WORLD_LEN], len[WORLD_SEQS];
+};
+
+static void world_feed(struct world *w, const uint32_t *seqs, const uint32_t *counts, uint32_t n)
+{
+	struct ll_run runs[WORLD_SEQS];
+	struct err err = {0};
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t s = seqs[i];
+		for (uint32_t k = 0; k < counts[i]; k++)
+			w->tokens[s][w->len[s] + k] = rng_below(&w->rng, 40000) + 1000;
+		runs[i] = (struct ll_run){s, w->len[s], counts[i], w->tokens[s] + w->len[s], true};
+		w->len[s] += counts[i];
+	}
+	if (ll_decode(w->c, runs, n, &err) < 0)
+		fail_msg("%s", err.msg);
+}
+
+/* The i-th row of logits against those of a context that holds nothing else, as the root of the mean square. Another place in
+ * the cells sums in another order, which moves a row by up to 0.4; a cell too few or too many moves it by far more. */
+static void world_check(struct world *w, uint32_t i, uint32_t seq)
+{
+	struct ll_run run = {0, 0, w->len[seq], w->tokens[seq], true};
+	const float *here = ll_logits(w->c, i);
+	uint32_t vocab = ll_model_facts(model)->vocab;
+	double sum = 0;
+
+	assert_int_equal(ll_seq_trim(w->alone, 0, 0, NULL), 0);
+	assert_int_equal(ll_decode(w->alone, &run, 1, NULL), 0);
+	const float *there = ll_logits(w->alone, 0);
+	for (uint32_t k = 0; k < vocab; k++)
+		sum += (double)(here[k] - there[k]) * (double)(here[k] - there[k]);
+	double off = sqrt(sum / vocab);
+	if (!(off < 0.5))
+		fail_msg("sequence %u of %u tokens: %f from what it computes alone", seq, w->len[seq], off);
+}
+
+/* A new one in place of s, which may begin as another does. */
+static void world_begin(struct world *w, uint32_t s)
+{
+	uint32_t other = rng_below(&w->rng, WORLD_SEQS), count = 20 + rng_below(&w->rng, 100);
+
+	assert_int_equal(ll_seq_trim(w->c, s, 0, NULL), 0);
+	w->len[s] = 0;
+	if (other != s && w->len[other] > 1 && rng_below(&w->rng, 2)) {
+		w->len[s] = MIN(w->len[other] / 2, 60u);
+		memcpy(w->tokens[s], w->tokens[other], w->len[s] * sizeof **w->tokens);
+		assert_int_equal(ll_seq_copy(w->c, other, s, 0, w->len[s], NULL), 0);
+	}
+	world_feed(w, &s, &count, 1);
+}
+
+static void a_sequence_sees_its_own_cells_and_no_others_wherever_they_lie(void **state)
+{
+	(void)state;
+	struct ll_context_params params = {
+		.cells = 2048, .batch_tokens_max = 256, .seqs_max = WORLD_SEQS, .flash_attention = true};
+	struct world *w = calloc(1, sizeof *w);
+
+	rng_init(&w->rng, 7);
+	assert_int_equal(ll_context_create(&w->c, model, &params, NULL), 0);
+	params.cells = 256;
+	assert_int_equal(ll_context_create(&w->alone, model, &params, NULL), 0);
+	for (uint32_t s = 0; s < WORLD_SEQS; s++)
+		world_begin(w, s);
+	for (uint32_t step = 0; step < WORLD_STEPS; step++) {
+		uint32_t n = 1 + (uint32_t)rng_below(&w->rng, 3), first = (uint32_t)rng_below(&w->rng, WORLD_SEQS),
+			 seqs[3] = {0}, counts[3] = {1, 1 + rng_below(&w->rng, 3), 1};
+		for (uint32_t i = 0; i < n; i++)
+			seqs[i] = (first + i * 5) % WORLD_SEQS;
+		if (step % 3 == 0)
+			world_begin(w, seqs[0]);
+		for (uint32_t i = 0; i < n; i++)
+			if (w->len[seqs[i]] + 4 > WORLD_LEN)
+				world_begin(w, seqs[i]);
+		world_feed(w, seqs, counts, n);
+		uint32_t i = rng_below(&w->rng, n);
+		world_check(w, i, seqs[i]);
+	}
+	ll_context_destroy(w->c);
+	ll_context_destroy(w->alone);
+	free(w);
+}
+
 static void kv_bytes_follow_cells_and_type(void **state)
 {
 	(void)state;
@@ -330,6 +423,7 @@ int main(void)
 		cmocka_unit_test(an_abort_ends_the_decode),
 		cmocka_unit_test(what_does_not_fit_is_told_before_it_is_allocated),
 		cmocka_unit_test(a_context_nobody_asked_for_is_as_large_as_fits),
+		cmocka_unit_test(a_sequence_sees_its_own_cells_and_no_others_wherever_they_lie),
 		cmocka_unit_test(kv_bytes_follow_cells_and_type),
 		cmocka_unit_test(a_vocabulary_alone_has_no_context),
 	};
