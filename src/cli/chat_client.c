@@ -1,10 +1,10 @@
 /* chat_client.c - requests to a chat server; see chat_client.h. */
 #include "cli/chat_client.h"
+#include "config/json_parse.h"
 #include "net/http_client.h"
 #include "net/loop.h"
 #include "wire/sse.h"
 
-#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -56,7 +56,7 @@ static void on_event(void *ctx, const char *event, const char *data, size_t len)
 		c->ended = true;
 		return;
 	}
-	json_t *root = json_loadb(data, len, 0, NULL);
+	json_t *root = json_parse(data, len, 0, NULL);
 	if (!root) {
 		err_set(&c->err, -EPROTO, "the server sent an event that is no JSON: %.*s", (int)MIN(len, (size_t)80),
 			data);
@@ -94,7 +94,7 @@ static void on_body(void *ctx, const char *data, size_t len)
 /* An answer in one piece: a list of models, or a refusal. */
 static void body_judge(struct chat_client *c)
 {
-	json_t *root = json_loadb(buf_str(&c->body), c->body.len, 0, NULL);
+	json_t *root = json_parse(buf_str(&c->body), c->body.len, 0, NULL);
 
 	if (c->status != 200 && !(root && error_take(c, root)))
 		err_set(&c->err, -EPROTO, "the server answered with status %d", c->status);
@@ -179,7 +179,7 @@ int chat_client_models(struct chat_client *c, struct buf *ret, struct err *err)
 
 	if (r < 0)
 		return r;
-	json_t *root = json_loadb(buf_str(&c->body), c->body.len, 0, NULL);
+	json_t *root = json_parse(buf_str(&c->body), c->body.len, 0, NULL);
 	json_array_foreach(json_object_get(root, "data"), i, model)
 	{
 		const char *id = json_string_value(json_object_get(model, "id"));

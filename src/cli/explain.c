@@ -1,8 +1,8 @@
 /* explain.c - stator explain and stator debug: why a request went where it went, and whether the router's picture is true. */
 #include "cli/chat_client.h"
 #include "cli/command.h"
+#include "config/json_parse.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +35,7 @@ static json_t *get(const struct flags *f, const char *command, const char *url, 
 	json_t *root = NULL;
 
 	if (chat_client_create(&c, url, key, &err) == 0 && chat_client_get(c, path, text, &err) == 0) {
-		root = json_loadb(buf_str(text), text->len, 0, NULL);
+		root = json_parse(buf_str(text), text->len, 0, NULL);
 		if (!root)
 			err_set(&err, -EPROTO, "the server at %s answered with what is no JSON", url);
 	}

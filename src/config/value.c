@@ -1,10 +1,10 @@
 /* value.c - text to a typed value, checked against its key's range. */
+#include "config/json_parse.h"
 #include "config/keys.h"
 
 #include "config/suggest.h"
 #include "config/units.h"
 #include <ctype.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -216,12 +216,14 @@ static int parse_enum(struct config_value *v, const struct config_key *key, cons
 static int parse_json(const struct config_key *key, const char *text, struct err *err)
 {
 	json_error_t je;
-	json_t *j = json_loads(text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &je);
+	json_t *j = json_parse(text, strlen(text), JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &je);
 	bool fits = j && (key->type != CONFIG_MAP || json_is_object(j));
 
 	json_decref(j);
 	if (j)
 		return fits ? 0 : refuse(key, -EINVAL, text, err);
+	if (json_is_no_memory(&je))
+		return err_set(err, -ENOMEM, "out of memory");
 	return err_set(err, -EINVAL, "this is not JSON: %s at its character %d", je.text, je.position);
 }
 

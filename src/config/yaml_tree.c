@@ -3,8 +3,8 @@
 
 #include "base/json_out.h"
 #include "base/map.h"
+#include "config/json_parse.h"
 #include "config/suggest.h"
-#include <jansson.h>
 #include <string.h>
 
 /* FNV-1a with hyphen and underscore alike. */
@@ -140,7 +140,7 @@ static void print_json_scalar(const struct yaml_node *n, struct buf *out)
 			return;
 		}
 	}
-	json_t *j = n->quoted ? NULL : json_loads(n->text, JSON_DECODE_ANY, NULL);
+	json_t *j = n->quoted ? NULL : json_parse(n->text, strlen(n->text), JSON_DECODE_ANY, NULL);
 	if (json_is_number(j))
 		buf_add_str(out, n->text);
 	else

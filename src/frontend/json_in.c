@@ -1,12 +1,13 @@
 #include "frontend/json_in.h"
 #include "base/limits.h"
 #include "base/utf8.h"
+#include "config/json_parse.h"
 #include "frontend/request.h"
 
 #include <math.h>
 
 enum {
-	/* What a body may hold. jansson needs some 40 bytes for a number and 150 for an empty list, so that bytes alone
+	/* What a body may hold. jansson needs some 50 bytes for a number and 160 for an empty list, so that bytes alone
 	 * bound its tree badly: 32 MiB of "[],[]," would be 1.6 GB. */
 	VALUES_MAX = TOKENS_MAX + 1024 * 1024,
 	CONTAINERS_MAX = 128 * 1024,
@@ -94,8 +95,8 @@ int api_json_parse(json_t **ret, const char *body, size_t len, struct arena *are
 		return api_error_set(e, 400, NULL, NULL, "the request has no body; send a JSON object");
 	if (check_bounds(body, len, e) < 0)
 		return -EINVAL;
-	json_t *root = json_loadb(body, len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
-	if (!root && json_error_code(&error) == json_error_out_of_memory)
+	json_t *root = json_parse(body, len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
+	if (!root && json_is_no_memory(&error))
 		return api_error_set(e, 500, NULL, NULL, "out of memory");
 	if (!root)
 		return api_error_set(e, 400, NULL, NULL, "could not parse the body as JSON: line %d, column %d: %s",

@@ -1,5 +1,6 @@
 /* request_chat.c - what a chat request has besides: messages, and what is for the template. */
 #include "base/limits.h"
+#include "config/json_parse.h"
 #include "frontend/request_priv.h"
 
 static const struct json_in_field chat_fields[] = {
@@ -61,7 +62,7 @@ static const char *keep_json(const json_t *value, struct arena *arena)
 	char *text = json_dumps(value, JSON_COMPACT);
 	const char *kept = text ? arena_strdup(arena, text) : NULL;
 
-	free(text);
+	json_text_free(text);
 	return kept;
 }
 

@@ -1,6 +1,5 @@
+#include "config/json_parse.h"
 #include "load/answer.h"
-
-#include <jansson.h>
 
 enum { REFUSAL_BYTES_MAX = 64 * 1024 };
 
@@ -128,7 +127,7 @@ static void on_event(void *ctx, const char *event, const char *data, size_t len)
 	bool usage = has_object(data, len, "\"usage\":"), error = has_object(data, len, "\"error\":");
 	if (!usage && !error && !(text && a->keep_text))
 		return;
-	json_t *root = json_loadb(data, len, 0, NULL);
+	json_t *root = json_parse(data, len, 0, NULL);
 	if (!root) {
 		err_set(&a->err, -EPROTO, "the server sent an event that is no JSON: %.*s", (int)MIN(len, (size_t)80),
 			data);
@@ -152,7 +151,7 @@ void answer_body(struct answer *a, uint64_t now_us, const char *data, size_t len
 
 static int refusal(struct answer *a)
 {
-	json_t *root = json_loadb(buf_str(&a->body), a->body.len, 0, NULL);
+	json_t *root = json_parse(buf_str(&a->body), a->body.len, 0, NULL);
 
 	take_error(a, root);
 	json_decref(root);

@@ -2,7 +2,7 @@
 #include "model/shape.h"
 
 #include "base/compiler.h"
-#include <jansson.h>
+#include "config/json_parse.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -256,10 +256,11 @@ int model_facts_from_config_json(
 {
 	struct model_facts f = {.from = MODEL_FROM_HF};
 	json_error_t why;
-	json_t *root = json_loadb(json, len, 0, &why);
+	json_t *root = json_parse(json, len, 0, &why);
 
 	if (!root)
-		return err_set(err, -EINVAL, "%s:%d:%d: %s", file, why.line, why.column, why.text);
+		return err_set(err, json_is_no_memory(&why) ? -ENOMEM : -EINVAL, "%s:%d:%d: %s", file, why.line,
+			why.column, why.text);
 	int code = json_is_object(root) ? read_tree(&f, root, file, err)
 					: err_set(err, -EINVAL, "%s: an object is wanted", file);
 	json_decref(root);

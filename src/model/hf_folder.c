@@ -3,10 +3,10 @@
 #include "model/shape.h"
 
 #include "base/compiler.h"
+#include "config/json_parse.h"
 #include "config/records.h"
 #include <dirent.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,12 +110,13 @@ static int list(struct folder *d, const char *name, struct err *err)
 static int list_index(struct folder *d, const char *path, const char *text, size_t len, struct err *err)
 {
 	json_error_t why;
-	CLEANUP(json_decref_p) json_t *root = json_loadb(text, len, 0, &why);
+	CLEANUP(json_decref_p) json_t *root = json_parse(text, len, 0, &why);
 	const char *name;
 	json_t *file;
 
 	if (!root)
-		return err_set(err, -EINVAL, "%s:%d:%d: %s", path, why.line, why.column, why.text);
+		return err_set(err, json_is_no_memory(&why) ? -ENOMEM : -EINVAL, "%s:%d:%d: %s", path, why.line,
+			why.column, why.text);
 	json_object_foreach(json_object_get(root, "weight_map"), name, file)
 	{
 		int code = json_is_string(file) ? list(d, json_string_value(file), err) : 0;

@@ -3,7 +3,7 @@
 #include "model/safetensors.h"
 
 #include "base/compiler.h"
-#include <jansson.h>
+#include "config/json_parse.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -97,11 +97,13 @@ int safetensors_read_header(
 	struct safetensors_sums *sums, const char *path, const char *json, size_t len, struct err *err)
 {
 	json_error_t why;
-	json_t *root = json_loadb(json, len, JSON_REJECT_DUPLICATES, &why);
+	json_t *root = json_parse(json, len, JSON_REJECT_DUPLICATES, &why);
 	const char *name;
 	json_t *t;
 	int code = 0;
 
+	if (!root && json_is_no_memory(&why))
+		return err_set(err, -ENOMEM, "could not read \"%s\": out of memory", path);
 	if (!root)
 		return err_set(err, -EINVAL, "\"%s\" has a header that is no JSON: %s", path, why.text);
 	if (!json_is_object(root))

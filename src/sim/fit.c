@@ -5,9 +5,9 @@
  * Least squares of the relative error (each step weighs 1 / us^2), no term negative: the most negative one is left out and
  * the rest fitted again. */
 #include "base/vec.h"
+#include "config/json_parse.h"
 #include "sim/model.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,9 +27,11 @@ static int line_read(struct steps *s, const char *line, size_t len, struct err *
 {
 	static const char *const keys[TERMS] = {NULL, "prefill_tokens", "decode_tokens", "context_tokens"};
 	json_error_t error;
-	CLEANUP(json_decref_p) json_t *o = json_loadb(line, len, 0, &error);
+	CLEANUP(json_decref_p) json_t *o = json_parse(line, len, 0, &error);
 	struct step step = {.x = {1}};
 
+	if (!o && json_is_no_memory(&error))
+		return err_set(err, -ENOMEM, "out of memory");
 	if (!json_is_object(o))
 		return err_set(err, -EINVAL, "not a JSON object: %s", error.text);
 	step.us = json_number_value(json_object_get(o, "duration_us"));

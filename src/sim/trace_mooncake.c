@@ -1,8 +1,7 @@
 /* trace_mooncake.c - lines of the Mooncake form. */
 #include "base/rng.h"
+#include "config/json_parse.h"
 #include "sim/trace_priv.h"
-
-#include <jansson.h>
 
 DEFINE_CLEANUP(json_decref, json_t)
 
@@ -77,7 +76,7 @@ static int fields_read(struct trace_reader *r, const json_t *o, struct err *err)
 int trace_line_mooncake(struct trace_reader *r, const char *line, size_t len, struct err *err)
 {
 	json_error_t error;
-	CLEANUP(json_decref_p) json_t *o = json_loadb(line, len, 0, &error);
+	CLEANUP(json_decref_p) json_t *o = json_parse(line, len, 0, &error);
 
 	if (r->block_size > TRACE_ID_TOKENS ? r->block_size % TRACE_ID_TOKENS : TRACE_ID_TOKENS % r->block_size)
 		return err_set(err, -EINVAL,
@@ -85,6 +84,8 @@ int trace_line_mooncake(struct trace_reader *r, const char *line, size_t len, st
 			"a multiple "
 			"of that",
 			r->block_size, TRACE_ID_TOKENS);
+	if (!o && json_is_no_memory(&error))
+		return err_set(err, -ENOMEM, "out of memory");
 	if (!o)
 		return err_set(err, -EINVAL, "not JSON: %s (column %d)", error.text, error.column);
 	if (!json_is_object(o))
