@@ -526,6 +526,7 @@ static enum exit_status supervise(struct serve *s)
 		.processes = s->deployment.processes,
 		.count = s->deployment.count,
 		.drain_ms = drain_ms(s),
+		.one_wish_ms = SUPERVISOR_ONE_WISH_MS,
 		.log_dir = s->dir.path,
 		.keep_going = flags_bool(s->flags, "keep-going"),
 		.quiet = flags_bool(s->flags, "quiet"),

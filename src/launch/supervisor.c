@@ -225,7 +225,7 @@ static void on_stop_signal(void *ctx, int signo)
 	uint64_t now_us = env_now_us(loop_env(s->config->loop));
 	(void)signo;
 
-	if (s->phase >= PHASE_DRAINING && now_us - s->stop_asked_us < SUPERVISOR_ONE_WISH_MS * 1000)
+	if (s->phase >= PHASE_DRAINING && now_us - s->stop_asked_us < s->config->one_wish_ms * 1000ull)
 		return;
 	if (s->phase >= PHASE_DRAINING) {
 		s->end = s->end == SUPERVISOR_FAILED ? s->end : SUPERVISOR_KILLED;
@@ -307,7 +307,8 @@ static void on_proof(void *ctx, const char *why)
 
 	/* It would fail every request. on_exit follows, and tells this. The words are the proof's own: they go with it. */
 	if (why)
-		snprintf(w->process.error, sizeof w->process.error, "it is ready, and cannot generate a token: %s", why);
+		snprintf(
+			w->process.error, sizeof w->process.error, "it is ready, and cannot generate a token: %s", why);
 	w->proven = !why;
 	proof_stop(w);
 	if (s->phase != PHASE_STARTING)

@@ -47,6 +47,7 @@ struct supervisor_config {
 	struct supervised *processes; /* borrowed; the frontend is one of them */
 	uint32_t count;
 	uint32_t drain_ms; /* what the frontend was told */
+	uint32_t one_wish_ms; /* a stop signal this close to the one before is the same wish (SUPERVISOR_ONE_WISH_MS) */
 	const char *log_dir; /* where each process's log is kept, NAME.log; NULL: nowhere */
 	bool keep_going; /* a worker that cannot start is left out, as long as another came up */
 	bool quiet; /* do not pass the processes' log lines on */

@@ -35,11 +35,20 @@ static void wait_for_ever(void)
 		pause();
 }
 
-static volatile sig_atomic_t got_term;
-static void on_term(int signo)
+/* Blocked, so that it cannot come between a look and a wait. */
+static void block_term(sigset_t *ret)
 {
-	(void)signo;
-	got_term = 1;
+	sigemptyset(ret);
+	sigaddset(ret, SIGTERM);
+	sigprocmask(SIG_BLOCK, ret, NULL);
+}
+
+static void wait_term(const sigset_t *term)
+{
+	int signo;
+
+	if (sigwait(term, &signo) != 0)
+		_exit(97);
 }
 
 static void polite(void)
@@ -93,14 +102,27 @@ static void crash_once(const char *file)
 /* Asks for a stop when it is ready, and for another when it is told to stop; never ends by itself. */
 static void two_wishes(void)
 {
-	signal(SIGTERM, on_term);
+	sigset_t term;
+
+	block_term(&term);
 	say("ready here\n");
 	kill(getppid(), SIGINT);
-	while (!got_term)
-		pause();
-	usleep(2 * SUPERVISOR_ONE_WISH_MS * 1000); /* else the two would count as one */
+	wait_term(&term);
 	kill(getppid(), SIGINT);
 	wait_for_ever();
+}
+
+/* The same, but it ends by itself then. */
+static void one_wish(void)
+{
+	sigset_t term;
+
+	block_term(&term);
+	say("ready here\n");
+	kill(getppid(), SIGINT);
+	wait_term(&term);
+	kill(getppid(), SIGTERM);
+	_exit(0);
 }
 
 /* What the child was given, to FILE, then it asks for a stop. */
@@ -134,6 +156,8 @@ static int child_main(const char *behaviour, const char *file)
 		crash_once(file);
 	else if (!strcmp(behaviour, "two-wishes"))
 		two_wishes();
+	else if (!strcmp(behaviour, "one-wish"))
+		one_wish();
 	else if (!strcmp(behaviour, "inspect"))
 		inspect(file);
 	return 98;
@@ -150,6 +174,7 @@ struct fixture {
 	int end;
 	bool json;
 	const char *log_dir;
+	uint32_t one_wish_ms;
 };
 
 static int setup(void **state)
@@ -189,6 +214,7 @@ static void run(struct fixture *f, const char *frontend, const char *worker)
 	struct supervisor_config config = {.processes = f->processes,
 		.count = 2,
 		.drain_ms = 100,
+		.one_wish_ms = f->one_wish_ms,
 		.quiet = true,
 		.on_ready = on_ready,
 		.ctx = f,
@@ -331,6 +357,16 @@ static void a_second_signal_kills_at_once(void **state)
 	assert_true(said(f, "stopping at once"));
 }
 
+static void a_second_signal_soon_after_the_first_is_the_same_wish(void **state)
+{
+	struct fixture *f = *state;
+
+	f->one_wish_ms = 3600 * 1000;
+	run(f, "one-wish", "polite");
+	assert_int_equal(f->end, SUPERVISOR_STOPPED);
+	assert_null(strstr(f->output, "stopping at once"));
+}
+
 static void a_child_gets_what_it_needs_and_nothing_else(void **state)
 {
 	struct fixture *f = *state;
@@ -377,6 +413,7 @@ int main(int argc, char **argv)
 		TEST(a_frontend_that_dies_is_started_again),
 		TEST(a_frontend_that_is_deaf_is_killed_after_its_drain_time),
 		TEST(a_second_signal_kills_at_once),
+		TEST(a_second_signal_soon_after_the_first_is_the_same_wish),
 		TEST(a_child_gets_what_it_needs_and_nothing_else),
 		cmocka_unit_test(ends_are_told_in_words),
 	};
