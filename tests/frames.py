@@ -3,7 +3,7 @@
 import socket
 import struct
 
-HELLO, CARD, REQUEST, CANCEL, REFUSE = 1, 2, 3, 4, 11
+HELLO, CARD, REQUEST, CANCEL, TOKENS, DONE, REFUSE = 1, 2, 3, 4, 5, 6, 11
 
 
 def varint(number):
@@ -28,8 +28,23 @@ def frame(kind, *fields):
     return struct.pack("<I", len(body)) + body
 
 
-def hello(major=1, minor=0):
-    return frame(HELLO, number(1, major), number(2, minor), text(3, b"a test"), text(4, b"frontend"))
+def hash64(field, value):
+    return bytes([field << 3 | 1]) + struct.pack("<Q", value)
+
+
+def first_number(body):
+    """The value of the first field, which is a number."""
+    value = shift = 0
+    for byte in body[1:]:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value
+    raise ValueError(body)
+
+
+def hello(major=1, minor=0, role=b"frontend"):
+    return frame(HELLO, number(1, major), number(2, minor), text(3, b"a test"), text(4, role))
 
 
 def connect(path, deadline_s=20):

@@ -44,6 +44,8 @@ enum {
 
 	WORKERS_MAX = 1024, /* known to one frontend */
 	WORKER_SILENT_MS = 60 * 1000, /* with requests to answer; then it is given up. A step takes a second at most */
+	BLOCK_TOKENS_MAX = 65536, /* of a worker's blocks; what a card says beyond it is no block size */
+	WORKER_SEQS_MAX = 65536, /* at once in one worker, likewise */
 	FRONTENDS_MAX = 64, /* connected to one worker */
 	SEQS_MAX = 256, /* sequences of one llama worker: libllama's own limit */
 };

@@ -175,6 +175,19 @@ static const struct flag flags_table[] = {
 		 .max = TOKENS_MAX,
 		 .help = "mock: longest answer when nothing else ends it"},
 		.arg = "TOKENS"},
+	{.key = {.name = "fault",
+		 .type = CONFIG_ENUM,
+		 .choices = "none|error|hang|crash|garbage",
+		 .def = "none",
+		 .help = "mock: how a step goes wrong, to try what a deployment does then"},
+		.arg = "KIND"},
+	{.key = {.name = "fault-after",
+		 .type = CONFIG_UINT,
+		 .unit = "steps",
+		 .def = "0",
+		 .max = 1000000000,
+		 .help = "mock: steps that are well before the fault"},
+		.arg = "STEPS"},
 	FLAG_STATUS_FD,
 	FLAG_LOG_LEVEL,
 	FLAG_LOG_JSON,
@@ -191,6 +204,8 @@ static void options_mock(const struct flags *f, struct worker_options *o)
 	o->batch_tokens_max = o->batch_tokens_max ? o->batch_tokens_max : 8192;
 	o->answer_min = (uint32_t)flags_uint(f, "answer-min");
 	o->answer_max = (uint32_t)flags_uint(f, "answer-max");
+	o->fault = flags_str(f, "fault");
+	o->fault_after = flags_uint(f, "fault-after");
 	o->timing = (struct timing_model){.base_us = flags_float(f, "decode-us-base"),
 		.prefill_token_us = flags_float(f, "prefill-us-per-token"),
 		.decode_seq_us = flags_float(f, "decode-us-per-seq"),

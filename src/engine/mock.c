@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -238,12 +239,45 @@ static void sleep_us(uint64_t us)
 		;
 }
 
+int mock_fault_parse(const char *name, enum mock_fault *ret)
+{
+	static const char *const names[] = {"none", "error", "hang", "crash", "garbage"};
+
+	for (uint32_t i = 0; i < ARRAY_LEN(names); i++)
+		if (!strcmp(name, names[i])) {
+			*ret = (enum mock_fault)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+/* Before the step computes. */
+static int go_wrong(const struct mock *m, struct err *err)
+{
+	switch (m->config.fault) {
+	case MOCK_FAULT_HANG:
+		while (m->config.real_time)
+			pause();
+		return err_set(err, -ETIMEDOUT, "step %llu hangs as configured", (unsigned long long)m->step);
+	case MOCK_FAULT_ERROR:
+		return err_set(err, -EIO, "step %llu fails as configured", (unsigned long long)m->step);
+	case MOCK_FAULT_CRASH:
+		abort();
+	default:
+		return 0;
+	}
+}
+
 static int mock_step(struct engine *e, const struct engine_batch *batch, struct engine_result *ret, struct err *err)
 {
 	struct mock *m = CONTAINER_OF(e, struct mock, base);
 
 	m->step++;
-	int r = do_ops(m, batch, err);
+	bool is_wrong = m->config.fault && m->step > m->config.fault_after;
+	int r = is_wrong ? go_wrong(m, err) : 0;
+	if (r < 0)
+		return r;
+	r = do_ops(m, batch, err);
 	if (r < 0)
 		return r;
 	if (m->config.fail_nospace_every && m->step % m->config.fail_nospace_every == 0)
@@ -255,6 +289,8 @@ static int mock_step(struct engine *e, const struct engine_batch *batch, struct 
 	ret->duration_us = timing_model_us(&m->config.timing, batch, m->step);
 	for (uint32_t i = 0; i < batch->items_count && r == 0; i++)
 		r = compute(m, &batch->items[i], &ret->outs[i], err);
+	for (uint32_t i = 0; i < batch->items_count && is_wrong; i++)
+		ret->outs[i].token = UINT32_MAX - i; /* only MOCK_FAULT_GARBAGE gets here */
 	if (m->config.real_time)
 		sleep_us(ret->duration_us);
 	return r;

@@ -14,6 +14,18 @@
 #include "engine/timing.h"
 
 enum { MOCK_SEQS_MAX = 4096 };
+
+/* Test aid: what goes wrong, and from which step on. */
+enum mock_fault {
+	MOCK_FAULT_NONE,
+	MOCK_FAULT_ERROR, /* the step fails, as an engine's whose GPU has no memory left */
+	MOCK_FAULT_HANG, /* the step never ends (with real_time; else it fails) */
+	MOCK_FAULT_CRASH, /* the process ends by SIGABRT */
+	MOCK_FAULT_GARBAGE, /* tokens that no vocabulary has */
+};
+/* "none", "error", "hang", "crash", "garbage". -EINVAL: none of these. */
+int mock_fault_parse(const char *name, enum mock_fault *ret);
+
 struct mock_config {
 	uint32_t cells, seqs, batch_tokens_max, context_max; /* 0: 32,768; 256; 2,048; = cells */
 	uint32_t vocab; /* 0: the byte tokenizer's; else ids are spread over [0, vocab) */
@@ -27,6 +39,8 @@ struct mock_config {
 	bool verify;
 	/* Test aid: the step with this number (from 1) and each multiple fails with -ENOSPC. 0: never. */
 	uint32_t fail_nospace_every;
+	enum mock_fault fault;
+	uint64_t fault_after; /* so many steps are well */
 };
 
 /* 0, -EINVAL (a size makes no sense) or -ENOMEM. */

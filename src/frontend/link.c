@@ -217,13 +217,28 @@ static int take_hello(struct link *l, const struct frame *f, struct err *err)
 	return r < 0 ? r : 0;
 }
 
+static bool is_name(const struct msg_str *s)
+{
+	for (uint32_t i = 0; i < s->len; i++)
+		if ((unsigned char)s->data[i] < ' ' || s->data[i] == 0x7f)
+			return false;
+	return true;
+}
+
 static int check_card(const struct msg_card *c, struct err *err)
 {
 	if (!c->worker.len || !c->model.len || !c->tokenizer.len)
 		return err_set(err, -EPROTO, "its card lacks a name, a model or a tokenizer");
-	if (!c->block_size || !c->context_max)
-		return err_set(
-			err, -EPROTO, "its card says block size %u and context %u", c->block_size, c->context_max);
+	if (!is_name(&c->worker) || !is_name(&c->model))
+		return err_set(err, -EPROTO, "its card has a name with control characters");
+	if (!c->block_size || c->block_size > BLOCK_TOKENS_MAX)
+		return err_set(err, -EPROTO, "its card says blocks of %u tokens; from 1 to %u are taken", c->block_size,
+			BLOCK_TOKENS_MAX);
+	if (!c->context_max)
+		return err_set(err, -EPROTO, "its card says a context of no tokens");
+	if (c->seqs_max > WORKER_SEQS_MAX)
+		return err_set(err, -EPROTO, "its card says %u sequences at once; at most %u are taken", c->seqs_max,
+			WORKER_SEQS_MAX);
 	return 0;
 }
 
@@ -237,6 +252,7 @@ static int take_card(struct link *l, const struct frame *f, struct err *err)
 	if (msg_decode(f, &l->card_arena, &card, err) < 0 || check_card(&card, err) < 0)
 		return err_wrap(err, "could not use the worker");
 	l->card = card;
+	l->card.context_max = MIN(card.context_max, (uint32_t)TOKENS_MAX); /* no request is longer */
 	l->state = LINK_UP;
 	l->retry = (struct retry){0};
 	l->trouble[0] = '\0';

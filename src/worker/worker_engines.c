@@ -94,6 +94,9 @@ static int create_mock(struct engine **ret, const struct worker_options *o, bool
 
 	(void)progress;
 	(void)ctx;
+	if (o->fault && mock_fault_parse(o->fault, &c.fault) < 0)
+		return err_set(err, -EINVAL, "unknown fault \"%s\"", o->fault);
+	c.fault_after = o->fault_after;
 	int r = take_vocabulary(&c, o->model, err);
 	return r < 0 ? r : mock_engine_create(ret, &c, err);
 }

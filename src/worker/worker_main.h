@@ -42,6 +42,8 @@ struct worker_options {
 	/* mock */
 	struct timing_model timing;
 	uint32_t answer_min, answer_max;
+	const char *fault; /* of engine/mock.h; NULL: none */
+	uint64_t fault_after;
 };
 /* The defaults that are not 0: status_fd -1, gpu_layers -1, drain 30 s. */
 void worker_options_init(struct worker_options *o);
