@@ -5,6 +5,7 @@
 #include "cluster/discovery.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,7 +24,7 @@ struct directory {
 	char *path;
 	struct timespec changed;
 	uint64_t news_us; /* when something changed last */
-	bool looked;
+	bool looked; /* and everything that was seen has been taken */
 	VEC(struct entry) entries;
 };
 
@@ -53,13 +54,16 @@ static void take(struct directory *d, const char *name)
 		e->seen = true;
 		return;
 	}
+	if (d->entries.len >= DISCOVERY_ADDRS_MAX)
+		return;
 	struct entry fresh = {.addr = strdup(addr), .seen = true};
-	if (!fresh.addr || d->entries.len >= DISCOVERY_ADDRS_MAX || vec_push(&d->entries, fresh) < 0) {
-		free(fresh.addr); /* the next look tries again */
+	if (!fresh.addr || vec_reserve(&d->entries, 1) < 0 || d->handler->on_found(d->ctx, addr) < 0) {
+		free(fresh.addr);
+		d->looked = false; /* no memory: the next look is not spared */
 		return;
 	}
+	d->entries.v[d->entries.len++] = fresh;
 	d->news_us = env_now_us(d->env);
-	d->handler->on_found(d->ctx, addr);
 }
 
 static void forget_unseen(struct directory *d)
@@ -94,6 +98,11 @@ static void look(struct directory *d)
 {
 	DIR *dir = opendir(d->path);
 
+	/* Out of memory or descriptors: that says nothing of who is there. */
+	if (!dir && errno != ENOENT && errno != ENOTDIR) {
+		d->looked = false;
+		return;
+	}
 	for (uint32_t i = 0; i < d->entries.len; i++)
 		d->entries.v[i].seen = false;
 	for (struct dirent *e; dir && (e = readdir(dir));)

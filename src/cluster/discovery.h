@@ -15,12 +15,14 @@ enum {
 	DISCOVERY_POLL_US = 20 * 1000, /* at first, while a deployment starts */
 	DISCOVERY_POLL_SLOW_US = 500 * 1000, /* after DISCOVERY_FAST_US without news; a look is one stat */
 	DISCOVERY_FAST_US = 10 * 1000 * 1000,
+	DISCOVERY_AGAIN_US = 1000 * 1000, /* after a handler had no memory for an address */
 };
 
 struct discovery;
 
 struct discovery_handler {
-	void (*on_found)(void *ctx, const char *addr); /* borrows addr */
+	/* Borrows addr. Negative: there was no memory to take it; it is told again, a second later or so. */
+	int (*on_found)(void *ctx, const char *addr);
 	void (*on_lost)(void *ctx, const char *addr);
 };
 

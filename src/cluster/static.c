@@ -1,4 +1,4 @@
-/* static: addresses from a comma-separated list, told once, in the first turn. */
+/* static: addresses from a comma-separated list, told once, in the first turn (and those again that found no memory). */
 #include "cluster/discovery.h"
 
 #include <string.h>
@@ -10,18 +10,19 @@ struct fixed {
 	void *ctx;
 	struct env_timer timer;
 	char *addrs; /* NUL between addresses */
-	uint32_t len;
+	const char *next; /* not told yet */
+	uint32_t len, told;
 };
 
 static void on_timer(void *ctx)
 {
 	struct fixed *f = ctx;
-	const char *addr = f->addrs;
 
-	for (uint32_t i = 0; i < f->len; i++) {
-		f->handler->on_found(f->ctx, addr);
-		addr += strlen(addr) + 1;
-	}
+	for (; f->told < f->len; f->told++, f->next += strlen(f->next) + 1)
+		if (f->handler->on_found(f->ctx, f->next) < 0) {
+			env_timer_set_in(f->env, &f->timer, DISCOVERY_AGAIN_US);
+			return;
+		}
 }
 
 static void destroy(struct discovery *d)
@@ -71,6 +72,7 @@ static int create(struct discovery **ret, struct env *env, const char *arg, cons
 	int r = split(f, arg, err);
 	if (r < 0)
 		return r;
+	f->next = f->addrs;
 	env_timer_set_in(env, &f->timer, 0);
 	*ret = TAKE(d);
 	return 0;

@@ -31,7 +31,7 @@ void api_request_id(struct frontend *fe, struct http_exchange *x, char *ret, siz
 	http_add_header(x, "x-request-id", ret);
 }
 
-static void reply_json(struct http_exchange *x, int status, struct buf *body)
+static void reply(struct http_exchange *x, int status, const char *type, struct buf *body)
 {
 	struct api_error e = {0};
 
@@ -39,9 +39,14 @@ static void reply_json(struct http_exchange *x, int status, struct buf *body)
 		api_error_set(&e, 500, NULL, NULL, "out of memory");
 		api_error_reply(x, &e);
 	} else {
-		http_reply(x, status, "application/json", buf_str(body), body->len);
+		http_reply(x, status, type, buf_str(body), body->len);
 	}
 	buf_done(body);
+}
+
+static void reply_json(struct http_exchange *x, int status, struct buf *body)
+{
+	reply(x, status, "application/json", body);
 }
 
 static void serve_chat(struct frontend *fe, struct http_exchange *x)
@@ -161,8 +166,7 @@ static void serve_metrics(struct frontend *fe, struct http_exchange *x)
 	metric_set(fe->m_conns, http_server_conns(fe->http));
 	buf_init(&b, REPLY_BYTES_MAX);
 	metrics_print(fe->metrics, &b);
-	http_reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&b), b.len);
-	buf_done(&b);
+	reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", &b);
 }
 
 /* decisions */

@@ -34,6 +34,7 @@ static void add_metrics(struct backend *b)
 	const char *labels[] = {b->model->name, b->name};
 
 	b->up = metrics_get(all, FM_WORKER_UP, labels);
+	b->known = metrics_get(all, FM_WORKER_KV_KNOWN, labels);
 	b->lost = metrics_get(all, FM_WORKER_LOST, labels);
 	b->dispatched = metrics_get(all, FM_WORKER_DISPATCHED, labels);
 	b->running = metrics_get(all, FM_WORKER_RUNNING, labels);
@@ -60,8 +61,9 @@ void backend_model_ready(struct backend *b)
 	};
 	b->worker = pool_worker_add(b->model->pool, &facts, b);
 	if (!b->worker) {
+		b->starved = pool_workers(b->model->pool) < WORKERS_MAX;
 		log_error("worker not used", LOG_F("worker", log_str(b->name)),
-			LOG_F("why", log_str("too many workers")));
+			LOG_F("why", log_str(b->starved ? "out of memory" : "too many workers")));
 		return;
 	}
 	if (b->kv_missed)
@@ -73,12 +75,22 @@ void backend_model_ready(struct backend *b)
 		LOG_F("addr", log_str(link_addr(b->conn))));
 }
 
-/* Prefix hashes mean the same on both sides only with one secret and one block size. */
+/* Prefix hashes mean the same on both sides only with one secret and one block size. A worker of another is used all the
+ * same, by load: prefixes only save time, and a secret that is replaced worker by worker must not stop a deployment. What
+ * it has cached is not taken into the index, where it would fill room and match nothing. */
 static void check_kv(struct backend *b)
 {
 	const struct msg_card *card = link_card(b->conn);
+	bool same_secret = card->kv_seed_check == kv_hash_seed_check(b->fe->kv_seed);
 
-	if (card->kv_seed_check != kv_hash_seed_check(b->fe->kv_seed))
+	b->kv_known = same_secret && card->block_size == b->model->block_size;
+	if (!same_secret && !b->fe->config.kv_secret)
+		log_info("worker's cached prefixes are not known here: this frontend was started without a KV secret "
+			 "(give it "
+			 "and the workers the same --kv-secret-file to route by prefixes); it gets requests by load "
+			 "alone",
+			LOG_F("worker", log_str(b->name)));
+	else if (!same_secret)
 		log_warn("worker's cached prefixes are not known here: it was started with another KV secret (give "
 			 "both the same --kv-secret-file); it gets requests by load alone",
 			LOG_F("worker", log_str(b->name)));
@@ -89,15 +101,40 @@ static void check_kv(struct backend *b)
 			LOG_F("first", log_u64(b->model->block_size)));
 }
 
+/* Another worker that is up and of the same model and name. */
+static struct backend *twin_of(const struct backend *b)
+{
+	list_foreach(it, &b->fe->backends)
+	{
+		struct backend *other = list_entry(it, struct backend, link);
+		if (other != b && other->model == b->model && other->worker && !strcmp(other->name, b->name))
+			return other;
+	}
+	return NULL;
+}
+
+static void warn_of_twin(const struct backend *b)
+{
+	const struct backend *other = twin_of(b);
+
+	if (other)
+		log_warn("another worker has its name: both are used, their metrics cannot be told apart (give each a "
+			 "--name "
+			 "of its own)",
+			LOG_F("worker", log_str(b->name)), LOG_F("addr", log_str(link_addr(b->conn))),
+			LOG_F("other", log_str(link_addr(other->conn))));
+}
+
 static void on_up(void *ctx, struct link *l)
 {
 	struct backend *b = ctx;
 	struct err err;
 
 	snprintf(b->name, sizeof b->name, "%s", link_card(l)->worker.data);
-	b->draining = b->kv_missed = false;
+	b->draining = b->kv_missed = b->starved = false;
 	b->model = model_of_card(b->fe, link_card(l), &err);
 	if (!b->model) {
+		b->starved = err.code == -ENOMEM;
 		log_error("worker not used", LOG_F("worker", log_str(b->name)), LOG_F("why", log_str(err.msg)));
 		return;
 	}
@@ -105,6 +142,8 @@ static void on_up(void *ctx, struct link *l)
 	model_fit_context(b->model);
 	check_kv(b);
 	add_metrics(b);
+	metric_set(b->known, b->kv_known);
+	warn_of_twin(b);
 	backend_model_ready(b);
 }
 
@@ -122,10 +161,12 @@ static void detach(struct backend *b, const char *why)
 	if (!m)
 		return;
 	index_check_leave(b, "the worker was lost");
+	const struct backend *twin = twin_of(b);
 	b->model = NULL;
+	metric_set(b->known, twin && twin->kv_known);
 	if (b->worker) {
 		pool_worker_remove(m->pool, b->worker);
-		metric_set(b->up, 0);
+		metric_set(b->up, twin && !twin->draining);
 		metric_set(b->running, 0);
 		metric_set(b->waiting, 0);
 	}
@@ -156,6 +197,8 @@ void backend_watch(struct backend *b)
 	/* Steps are bounded in time and each is reported, so a worker with work to do is never silent for long. */
 	if (b->flights.len && link_is_up(b->conn) && silent_us > WORKER_SILENT_MS * 1000ull)
 		link_drop(b->conn, "it has been silent for too long");
+	else if (link_is_up(b->conn) && (b->starved || (b->model && model_is_starved(b->model))))
+		link_drop(b->conn, "there was no memory to use it; trying again");
 }
 
 static void on_trouble(void *ctx, struct link *l, const char *why)
@@ -218,6 +261,8 @@ static void on_kv(void *ctx, struct link *l, const struct msg_kv *kv)
 	struct backend *b = ctx;
 
 	(void)l;
+	if (!b->kv_known)
+		return;
 	if (!b->worker) {
 		b->kv_missed = true; /* its model is being loaded */
 		return;

@@ -60,6 +60,8 @@ static void completion_end(struct completion *c, int status)
 		completion_free(c);
 }
 
+static const char no_memory[] = "data: " API_ERROR_NO_MEMORY "\n\n";
+
 void completion_fail(struct completion *c, const struct api_error *e)
 {
 	struct http_exchange *x = c->x;
@@ -68,7 +70,10 @@ void completion_fail(struct completion *c, const struct api_error *e)
 		LOG_F("why", log_str(e->message)));
 	if (x && c->begun) {
 		respond_stream_error(c, e);
-		http_write(x, out_of(c)->data, out_of(c)->len);
+		if (out_of(c)->failed)
+			http_write(x, no_memory, sizeof no_memory - 1);
+		else
+			http_write(x, out_of(c)->data, out_of(c)->len);
 		c->x = NULL;
 		http_end(x);
 		completion_end(c, 599);

@@ -56,6 +56,9 @@ void api_error_reply(struct http_exchange *x, const struct api_error *e)
 		snprintf(seconds, sizeof seconds, "%u", e->retry_after_s);
 		http_add_header(x, "retry-after", seconds);
 	}
-	http_reply(x, e->status, "application/json", buf_str(&body), body.len);
+	if (body.failed)
+		http_reply(x, 500, "application/json", API_ERROR_NO_MEMORY, sizeof API_ERROR_NO_MEMORY - 1);
+	else
+		http_reply(x, e->status, "application/json", buf_str(&body), body.len);
 	buf_done(&body);
 }

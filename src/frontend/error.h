@@ -22,7 +22,9 @@ int api_error_set(struct api_error *e, int status, const char *code, const char 
 	PRINTF_LIKE(5, 6);
 /* OpenAI's type for a status: "invalid_request_error", "rate_limit_error", "server_error", ... */
 const char *api_error_type(int status);
-/* Append {"error":{...}}. */
+/* Append {"error":{...}}. When out has failed, this is what can be said without memory. */
+#define API_ERROR_NO_MEMORY                                                                                            \
+	"{\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\",\"param\":null,\"code\":null}}"
 void api_error_json(struct buf *out, const struct api_error *e);
 /* Answer with it; x is gone after it. */
 void api_error_reply(struct http_exchange *x, const struct api_error *e);

@@ -45,16 +45,18 @@ static struct backend *backend_find(struct frontend *fe, const char *addr)
 	return NULL;
 }
 
-static void on_found(void *ctx, const char *addr)
+static int on_found(void *ctx, const char *addr)
 {
 	struct frontend *fe = ctx;
 	struct err err;
+	int r = 0;
 
 	struct backend *b = backend_find(fe, addr);
 	if (b)
 		b->gone = false;
-	else if (backend_create(fe, addr, &err) < 0)
+	else if ((r = backend_create(fe, addr, &err)) < 0)
 		log_error("worker not used", LOG_F("addr", log_str(addr)), LOG_F("why", log_str(err.msg)));
+	return r;
 }
 
 static void on_lost(void *ctx, const char *addr)

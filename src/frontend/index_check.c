@@ -71,7 +71,13 @@ static void answer(struct index_check *c)
 	}
 	buf_add_str(&b, "]}");
 	http_set_ops(c->x, NULL, NULL);
-	http_reply(c->x, 200, "application/json", buf_str(&b), b.len);
+	if (b.failed) {
+		struct api_error e = {0};
+		api_error_set(&e, 500, NULL, NULL, "out of memory");
+		api_error_reply(c->x, &e);
+	} else {
+		http_reply(c->x, 200, "application/json", buf_str(&b), b.len);
+	}
 	c->x = NULL;
 	buf_done(&b);
 }
@@ -141,10 +147,10 @@ static void add_worker(struct index_check *c, struct backend *b)
 
 	*k = (struct kv_check){.all = c, .backend = b, .model = b->model->name};
 	snprintf(k->name, sizeof k->name, "%s", b->name);
-	if (!pool_worker_synced(b->worker)) {
+	if (!b->kv_known || !pool_worker_synced(b->worker)) {
 		k->backend = NULL;
 		k->state = OVER;
-		k->why = "its first list is still coming";
+		k->why = b->kv_known ? "its first list is still coming" : "it has another KV secret or block size";
 		return;
 	}
 	b->check = k;

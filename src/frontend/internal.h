@@ -66,10 +66,12 @@ struct backend {
 	struct map flights; /* request id -> struct flight */
 	bool draining;
 	bool gone; /* discovery has lost it; forgotten when its link goes down */
+	bool kv_known; /* its prefix hashes mean the same as ours: one secret, one block size */
 	bool kv_missed; /* it told of its cache before it was in the pool */
 	bool mismatch_told;
+	bool starved; /* it is up and not used because memory was gone when it came */
 	struct kv_check *check; /* its cache is being compared with the index */
-	struct metric *up, *lost, *dispatched, *running, *waiting, *step, *preemptions;
+	struct metric *up, *known, *lost, *dispatched, *running, *waiting, *step, *preemptions;
 	struct metric *cells, *cells_used, *blocks, *mismatches;
 };
 
@@ -131,11 +133,15 @@ void preload_start(struct frontend *fe, const char *list);
 bool preload_claim(struct model *m);
 void preload_destroy_all(struct frontend *fe);
 
+/* Memory was gone when its tokenizer was loaded. */
+bool model_is_starved(const struct model *m);
+
 /* backend.c */
 extern const struct link_handler backend_link_handler;
 int backend_create(struct frontend *fe, const char *addr, struct err *err);
 void backend_destroy(struct backend *b);
-/* Give up a worker that has requests of ours and has said nothing for WORKER_SILENT_MS. */
+/* Give up a worker that has requests of ours and has said nothing for WORKER_SILENT_MS, and one that could not be used for
+ * want of memory: it is connected anew. */
 void backend_watch(struct backend *b);
 /* The model of b is loaded (or failed): take requests. */
 void backend_model_ready(struct backend *b);

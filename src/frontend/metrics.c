@@ -46,6 +46,10 @@ const struct metric_def frontend_metric_defs[FM_COUNT] = {
 	[FM_GENERATED_TOKENS] = COUNTER("stator_generated_tokens_total", "Tokens that came from workers", "model"),
 	[FM_WORKER_UP] =
 		GAUGE("stator_worker_up", "1 while the worker is connected and takes requests", "model", "worker"),
+	[FM_WORKER_KV_KNOWN] = GAUGE("stator_worker_kv_known",
+		"1 when the worker's cached prefixes can be known here; 0: it has another KV secret or block size, and "
+		"gets requests by load alone",
+		"model", "worker"),
 	[FM_WORKER_LOST] =
 		COUNTER("stator_worker_lost_total", "Connections to the worker that broke", "model", "worker"),
 	[FM_WORKER_DISPATCHED] =

@@ -153,8 +153,15 @@ void text_load(const struct frontend *fe, const char *spec, struct loaded_text *
 
 	if (tokenizer_load(&ret->tokenizer, spec, &ret->load_err) < 0)
 		return;
-	if (chat_template_load(&ret->template, ret->tokenizer, &params, &ret->template_err) < 0)
+	int r = chat_template_load(&ret->template, ret->tokenizer, &params, &ret->template_err);
+	if (r < 0)
 		ret->template = NULL;
+	if (r != -ENOMEM)
+		return;
+	/* Not a model without a template: it is loaded again when there is memory. */
+	tokenizer_destroy(ret->tokenizer);
+	ret->tokenizer = NULL;
+	ret->load_err = ret->template_err;
 }
 
 /* Reading a vocabulary takes up to two seconds. */
@@ -214,6 +221,11 @@ void model_take(struct model *m, struct loaded_text *early)
 		err_set(&m->loaded.load_err, r, "the frontend is stopping");
 		finish_load(m);
 	}
+}
+
+bool model_is_starved(const struct model *m)
+{
+	return m->state == MODEL_FAILED && m->loaded.load_err.code == -ENOMEM;
 }
 
 /* A model nobody uses is kept when it works: its clients wait for a worker to come back. */

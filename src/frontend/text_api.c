@@ -111,29 +111,30 @@ static int tokenize(struct text_call *t, struct err *err)
 }
 
 /* As it was before it was tokens: control tokens, which are no text in an answer, have their names here. */
-static void push_token(struct text_call *t, struct detok *d, uint32_t token, struct buf *text, struct buf *piece)
+static int push_token(struct text_call *t, struct detok *d, uint32_t token, struct buf *text, struct buf *piece)
 {
 	buf_reset(piece);
-	tokenizer_piece(t->model->loaded.tokenizer, token, false, piece);
-	if (piece->len) {
-		detok_push(d, token, text);
-	} else {
-		detok_finish(d, text);
-		tokenizer_piece(t->model->loaded.tokenizer, token, true, text);
-	}
+	int code = tokenizer_piece(t->model->loaded.tokenizer, token, false, piece);
+	if (code < 0)
+		return code;
+	if (piece->len)
+		return detok_push(d, token, text);
+	code = detok_finish(d, text);
+	return code < 0 ? code : tokenizer_piece(t->model->loaded.tokenizer, token, true, text);
 }
 
 static void detokenize(struct text_call *t)
 {
 	struct detok d;
 	struct buf text, piece;
+	int code = 0;
 
 	buf_init(&text, t->out.len_max / 2);
 	buf_init(&piece, PIECE_BYTES_MAX);
 	detok_init(&d, t->model->loaded.tokenizer, true);
 	for (uint32_t i = 0; i < t->ids.len; i++)
-		push_token(t, &d, t->ids.v[i], &text, &piece);
-	detok_finish(&d, &text);
+		code = code < 0 ? code : push_token(t, &d, t->ids.v[i], &text, &piece);
+	t->out.failed |= code < 0 || detok_finish(&d, &text) < 0;
 	detok_done(&d);
 	buf_add_str(&t->out, "{\"prompt\":");
 	json_out_str(&t->out, buf_str(&text), text.len);
@@ -153,7 +154,8 @@ static void on_work(struct env_job *job)
 	if (t->detokenize)
 		detokenize(t);
 	else if (tokenize(t, &err) < 0)
-		api_error_set(&t->error, 400, NULL, NULL, "could not tokenize: %s", err.msg);
+		api_error_set(
+			&t->error, err.code == -ENOMEM ? 500 : 400, NULL, NULL, "could not tokenize: %s", err.msg);
 	else
 		out_tokens(t);
 	if (t->out.failed)

@@ -17,7 +17,8 @@ static struct {
 	struct gpu_spec items[CATALOGUE_MAX];
 	uint32_t len;
 } catalogue;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the first use */
+static bool loaded;
 
 #define FIELD(key, kind, member, required, help)                                                                       \
 	{                                                                                                              \
@@ -82,21 +83,40 @@ static int add_text(const char *file, const char *text, size_t len, struct diags
 	return records_parse(file, text, len, &catalogue.arena, diags, add, diags);
 }
 
-/* What is built in is right, or the tests fail. */
-static void load(void)
+/* What is built in is right, or the tests fail. Without memory nothing is there, and the next use tries again. */
+static int load(void)
 {
 	struct diags d;
+	int code = 0;
 
-	arena_init(&catalogue.arena, ARENA_BYTES_MAX);
-	diags_init(&d);
-	add_text("data/gpus.txt", data_gpus_text, data_gpus_len, &d);
-	diags_done(&d);
+	pthread_mutex_lock(&lock);
+	if (!loaded) {
+		arena_init(&catalogue.arena, ARENA_BYTES_MAX);
+		diags_init(&d);
+		code = add_text("data/gpus.txt", data_gpus_text, data_gpus_len, &d);
+		diags_done(&d);
+		loaded = code == 0;
+	}
+	if (!loaded) {
+		arena_done(&catalogue.arena);
+		catalogue.len = 0;
+	}
+	pthread_mutex_unlock(&lock);
+	return code;
 }
 
 int gpu_catalogue_add(const char *file, const char *text, size_t len, struct diags *diags)
 {
-	pthread_once(&once, load);
-	return add_text(file, text, len, diags);
+	int code = load();
+
+	return code < 0 ? code : add_text(file, text, len, diags);
+}
+
+int gpu_catalogue_load(struct err *err)
+{
+	int code = load();
+
+	return code < 0 ? err_set(err, code, "could not read the catalogue of GPUs: out of memory") : 0;
 }
 
 int gpu_catalogue_add_file(const char *path, struct diags *diags, struct err *err)
@@ -106,7 +126,7 @@ int gpu_catalogue_add_file(const char *path, struct diags *diags, struct err *er
 
 const struct gpu_spec *gpu_spec_at(uint32_t i)
 {
-	pthread_once(&once, load);
+	(void)load();
 	return i < catalogue.len ? &catalogue.items[i] : NULL;
 }
 
@@ -163,7 +183,7 @@ const struct gpu_spec *gpu_spec_find(const char *name)
 {
 	char key[KEY_BYTES_MAX];
 
-	pthread_once(&once, load);
+	(void)load();
 	if (!name || exact(name))
 		return name ? exact(name) : NULL;
 	normalize(name, strlen(name), key);
@@ -199,7 +219,7 @@ const char *gpu_spec_suggest(const char *name)
 {
 	struct suggest s;
 
-	pthread_once(&once, load);
+	(void)load();
 	suggest_init(&s, name);
 	for (uint32_t i = 0; i < catalogue.len; i++)
 		suggest_offer(&s, catalogue.items[i].name);

@@ -40,6 +40,9 @@ const struct gpu_spec *gpu_spec_match(const char *nvml_name, uint64_t memory_byt
 const struct gpu_spec *gpu_spec_at(uint32_t i);
 /* "did you mean": the nearest known name, or NULL. */
 const char *gpu_spec_suggest(const char *name);
+/* The built-in entries are read at the first use of any function here. To tell want of memory from a card that is not
+ * known, call this first: 0 or -ENOMEM. */
+int gpu_catalogue_load(struct err *err) MUST_USE;
 /* Add the user's cards. Every mistake of the file goes to diags ("cards.txt:3:20: ..."). 0, or -EINVAL when there were
  * mistakes (the sound entries are added all the same), or what opening gave. path "-" is not special. */
 int gpu_catalogue_add_file(const char *path, struct diags *diags, struct err *err);

@@ -4,8 +4,8 @@
 
 #include "base/compiler.h"
 #include "base/json_out.h"
+#include "config/json_parse.h"
 #include "config/records.h"
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -296,12 +296,15 @@ static int read_tree(const json_t *root, struct gpu_inventory *inv, struct err *
 
 int gpu_inventory_from_json(struct gpu_inventory *ret, const char *file, const char *text, size_t len, struct err *err)
 {
+	if (gpu_catalogue_load(err) < 0)
+		return -ENOMEM;
 	json_error_t why;
-	json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
+	json_t *root = json_parse(text, len, JSON_REJECT_DUPLICATES, &why);
 	struct gpu_inventory inv;
 
 	if (!root)
-		return err_set(err, -EINVAL, "%s:%d:%d: %s", file, why.line, why.column, why.text);
+		return err_set(err, json_is_no_memory(&why) ? -ENOMEM : -EINVAL, "%s:%d:%d: %s", file, why.line,
+			why.column, why.text);
 	/* doctor's whole report has the inventory inside */
 	const json_t *part = json_object_get(root, "inventory");
 	gpu_inventory_init(&inv);

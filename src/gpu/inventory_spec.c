@@ -151,7 +151,8 @@ int gpu_inventory_from_spec(struct gpu_inventory *ret, const char *spec, struct 
 
 	gpu_inventory_init(&inv);
 	inv.given = true;
-	int code = add_parts(&inv, spec, err);
+	int code = gpu_catalogue_load(err);
+	code = code < 0 ? code : add_parts(&inv, spec, err);
 	if (code == 0)
 		code = make_links(&inv, err);
 	if (code < 0) {

@@ -357,8 +357,10 @@ int gpu_inventory_from_nvml(struct gpu_inventory *ret, const char *library, cons
 {
 	struct gpu_inventory inv;
 	struct nvml n;
-	int code = 0;
+	int code = gpu_catalogue_load(err);
 
+	if (code < 0)
+		return code;
 	gpu_inventory_init(&inv);
 	if (gethostname(inv.host, sizeof inv.host) < 0)
 		inv.host[0] = '\0';

@@ -25,7 +25,8 @@ static struct {
 	struct entry items[CATALOGUE_MAX];
 	uint32_t len;
 } catalogue;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the first use */
+static bool loaded;
 
 static const char *const bias_words[] = {"none", "qkv", "all", NULL};
 static const char *const qk_words[] = {"none", "head", "full", NULL};
@@ -134,21 +135,33 @@ static int add_text(const char *file, const char *text, size_t len, struct diags
 	return records_parse(file, text, len, &catalogue.arena, diags, add, diags);
 }
 
-/* What is built in is right, or the tests fail. */
-static void load(void)
+/* What is built in is right, or the tests fail. Without memory nothing is there, and the next use tries again. */
+static int load(void)
 {
 	struct diags d;
+	int code = 0;
 
-	arena_init(&catalogue.arena, ARENA_BYTES_MAX);
-	diags_init(&d);
-	add_text("data/models.txt", data_models_text, data_models_len, &d);
-	diags_done(&d);
+	pthread_mutex_lock(&lock);
+	if (!loaded) {
+		arena_init(&catalogue.arena, ARENA_BYTES_MAX);
+		diags_init(&d);
+		code = add_text("data/models.txt", data_models_text, data_models_len, &d);
+		diags_done(&d);
+		loaded = code == 0;
+	}
+	if (!loaded) {
+		arena_done(&catalogue.arena);
+		catalogue.len = 0;
+	}
+	pthread_mutex_unlock(&lock);
+	return code;
 }
 
 int model_catalogue_add(const char *file, const char *text, size_t len, struct diags *diags)
 {
-	pthread_once(&once, load);
-	return add_text(file, text, len, diags);
+	int code = load();
+
+	return code < 0 ? code : add_text(file, text, len, diags);
 }
 
 int model_catalogue_add_file(const char *path, struct diags *diags, struct err *err)
@@ -170,7 +183,7 @@ static void facts_of(const struct entry *e, struct model_facts *ret)
 
 bool model_facts_at(struct model_facts *ret, uint32_t i)
 {
-	pthread_once(&once, load);
+	(void)load();
 	if (i >= catalogue.len)
 		return false;
 	facts_of(&catalogue.items[i], ret);
@@ -290,7 +303,8 @@ int model_facts_by_name(struct model_facts *ret, const char *name, struct err *e
 {
 	char rest[KEY_BYTES_MAX], quant[16];
 
-	pthread_once(&once, load);
+	if (load() < 0)
+		return err_set(err, -ENOMEM, "could not read the catalogue of models: out of memory");
 	if (strlen(name) >= sizeof rest)
 		return err_set(err, -ENOENT, "a model's name has at most %d bytes", KEY_BYTES_MAX - 1);
 	const struct entry *e = best(name);

@@ -115,6 +115,9 @@ void http_answer_continue(struct http_conn *c)
 	send_bytes(c, text, sizeof text - 1);
 }
 
+static const char no_memory[] =
+	"{\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\",\"param\":null,\"code\":null}}";
+
 void http_answer_error(struct http_conn *c, int status, const char *why)
 {
 	struct buf body, extra;
@@ -128,9 +131,10 @@ void http_answer_error(struct http_conn *c, int status, const char *why)
 	if (status == 503)
 		buf_add_str(&extra, "Retry-After: 1\r\n");
 	bool is_head = c->x && c->x->headers_done && c->x->is_head;
-	send_head(c, status, "application/json", &extra, FRAME_LENGTH, body.len, false, false);
-	if (!is_head && !body.failed)
-		send_bytes(c, body.data, body.len);
+	const char *text = body.failed ? no_memory : buf_str(&body);
+	send_head(c, status, "application/json", &extra, FRAME_LENGTH, strlen(text), false, false);
+	if (!is_head)
+		send_bytes(c, text, strlen(text));
 	buf_done(&body);
 	buf_done(&extra);
 }

@@ -20,6 +20,7 @@ struct catalogue {
 	struct words *automaton;
 	/* While reading: conditions by name, and where they stand. */
 	VEC(const struct yaml_node *) nodes;
+	bool no_memory; /* something that was read is missing for want of it */
 };
 
 static const struct telling_word telling_words[] = {
@@ -93,6 +94,7 @@ static const char *const *list_of(
 	const char **ret = arena_alloc(&r->catalogue->arena, (count + 1) * sizeof *ret);
 
 	*ret_len = 0;
+	r->catalogue->no_memory |= !ret;
 	if (!ret || count == 0)
 		return ret;
 	if (node->type == YAML_SCALAR)
@@ -129,11 +131,14 @@ static void patterns_read(const struct reader *r, const struct yaml_node *entry,
 
 	s->patterns = arena_alloc(&r->catalogue->arena, MAX(s->patterns_len, 1u) * sizeof *s->patterns);
 	if (!list || !s->patterns) {
+		r->catalogue->no_memory = true;
 		s->patterns_len = 0;
 		return;
 	}
 	for (uint32_t i = 0; i < s->patterns_len; i++)
-		if (pattern_parse(&s->patterns[i], list[i], &r->catalogue->arena, &err) < 0)
+		if (pattern_parse(&s->patterns[i], list[i], &r->catalogue->arena, &err) == -ENOMEM)
+			r->catalogue->no_memory = true;
+		else if (err.code < 0)
 			diags_add(r->diags, DIAG_ERROR, &yaml_find(entry, "match")->pos,
 				"cannot read the pattern \"%s\": %s", list[i], err.msg);
 	if (s->patterns_len == 0)
@@ -202,6 +207,7 @@ static const uint32_t *condition_read(
 			diags_add(r->diags, DIAG_ERROR, &yaml_find(entry, key)->pos,
 				"%s names \"%s\", which no log signature has as its id", key, names[i]);
 	}
+	r->catalogue->no_memory |= !ret;
 	*ret_len = ret && names ? *ret_len : 0;
 	return ret;
 }
@@ -271,6 +277,8 @@ static int finish(struct reader *r, struct err *err)
 		s->after = condition_read(r, c->nodes.v[i], "after", &s->after_len);
 		s->unless = condition_read(r, c->nodes.v[i], "unless", &s->unless_len);
 	}
+	if (c->no_memory)
+		return err_set(err, -ENOMEM, "out of memory");
 	if (r->diags->errors > 0)
 		return err_set(err, -EINVAL, "the log signatures have %u mistake%s", r->diags->errors,
 			r->diags->errors == 1 ? "" : "s");

@@ -314,6 +314,11 @@ uint32_t pool_workers_up(const struct pool *p)
 	return n;
 }
 
+uint32_t pool_workers(const struct pool *p)
+{
+	return p->workers.len;
+}
+
 const struct kv_index *pool_index(const struct pool *p)
 {
 	return p->index;

@@ -78,6 +78,8 @@ int pool_create(struct pool **ret, struct env *env, const struct pool_config *co
 /* No ticket may be waiting or dispatched. */
 void pool_destroy(struct pool *p);
 
+/* How many there are, drained ones too. */
+uint32_t pool_workers(const struct pool *p);
 /* A worker is up. NULL: out of memory or WORKERS_MAX are there. Copies facts. */
 struct pool_worker *pool_worker_add(struct pool *p, const struct pool_worker_facts *facts, void *user);
 void *pool_worker_user(const struct pool_worker *w);

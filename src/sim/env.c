@@ -30,11 +30,14 @@ static void on_job(void *ctx)
 {
 	struct sim_job *j = ctx;
 	struct env_job *job = j->job;
+	const struct sim *s = j->sim;
 
 	list_del(&j->link);
 	free(j);
+	owner_begins(s);
 	job->work(job);
 	job->done(job);
+	owner_ended(s);
 }
 
 /* When the thread that takes the job is free; jobs of one pool start in order. */
@@ -159,8 +162,14 @@ bool sim_step(struct sim *s)
 		return false;
 	s->now_us = MAX(s->now_us, at_us);
 	struct env_timer *t = timer_heap_pop(&s->heap, s->now_us);
-	s->internal_timers -= is_internal(t);
+	if (is_internal(t)) {
+		s->internal_timers--;
+		t->fn(t->ctx);
+		return true;
+	}
+	owner_begins(s);
 	t->fn(t->ctx);
+	owner_ended(s);
 	return true;
 }
 

@@ -20,6 +20,9 @@ struct sim_config {
 	uint32_t socket_bytes; /* what the kernel takes from a writer before its peer has read */
 	uint32_t job_us_min, job_us_max; /* how long a job takes */
 	uint32_t text_threads; /* of ENV_POOL_TEXT; 0: offload to it refuses */
+	/* Told before and after each call of an owner (a timer, a stream's event, a job): what happens between the two is
+	 * the code under test, the rest is this simulation. NULL: nobody is told. */
+	void (*owner)(bool begins);
 };
 /* 20 to 200 us delays, segments up to 1,400 bytes, 64 KiB sockets, jobs of 50 to 500 us, 2 text threads. */
 void sim_config_default(struct sim_config *ret, uint64_t seed);

@@ -125,6 +125,19 @@ static inline void disarm(struct sim *s, struct env_timer *t)
 	timer_heap_cancel(&s->heap, t);
 }
 
+/* Around each call of an owner. */
+static inline void owner_begins(const struct sim *s)
+{
+	if (s->config.owner)
+		s->config.owner(true);
+}
+
+static inline void owner_ended(const struct sim *s)
+{
+	if (s->config.owner)
+		s->config.owner(false);
+}
+
 /* stream.c */
 void sim_on_pump(void *ctx);
 void sim_on_deliver(void *ctx);

@@ -118,7 +118,9 @@ void sim_on_dial(void *ctx)
 	a->peer = c;
 	c->peer = a;
 	sim_seg_add(c, SEG_OPEN, NULL, 0, 0);
+	owner_begins(s);
 	l->ops->on_accept(l->ctx, a);
+	owner_ended(s);
 }
 
 int sim_connect(struct env *e, const char *addr, const struct env_conn_ops *ops, void *ctx, struct env_conn **ret,

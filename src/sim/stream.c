@@ -31,6 +31,20 @@ static void conn_release(struct env_conn *c)
 		sim_conn_free(c);
 }
 
+/* Its owner is called; the end lives until that returns. */
+static void call_begins(struct env_conn *c)
+{
+	c->calls++;
+	owner_begins(c->sim);
+}
+
+static void call_ended(struct env_conn *c)
+{
+	owner_ended(c->sim);
+	c->calls--;
+	conn_release(c);
+}
+
 /* A paused end gets no data; that its peer left is told when nothing unread is in front of it. */
 static bool may_deliver(const struct env_conn *c)
 {
@@ -77,10 +91,9 @@ static void segs_drop(struct env_conn *c)
 static void tell_closed(struct env_conn *c, int code)
 {
 	c->dead = true;
-	c->calls++;
+	call_begins(c);
 	c->ops->on_closed(c->ctx, code);
-	c->calls--;
-	conn_release(c);
+	call_ended(c);
 }
 
 /* The end goes away towards its peer: a reset when it has not read everything (as TCP and Unix sockets do), else an
@@ -145,11 +158,10 @@ void sim_on_pump(void *ctx)
 	}
 	if (c->undrained) {
 		c->undrained = false;
-		c->calls++;
+		call_begins(c);
 		if (c->ops->on_drain)
 			c->ops->on_drain(c->ctx);
-		c->calls--;
-		conn_release(c);
+		call_ended(c);
 	}
 }
 
@@ -161,10 +173,9 @@ static void give_eof(struct env_conn *c)
 		tell_closed(c, 0);
 		return;
 	}
-	c->calls++;
+	call_begins(c);
 	c->ops->on_eof(c->ctx);
-	c->calls--;
-	conn_release(c);
+	call_ended(c);
 }
 
 static void give_data(struct env_conn *c, const struct seg *g)
@@ -172,11 +183,10 @@ static void give_data(struct env_conn *c, const struct seg *g)
 	c->segs_bytes -= g->len;
 	if (c->peer && c->peer->out.len)
 		arm(c->sim, &c->peer->pump, c->sim->now_us);
-	c->calls++;
+	call_begins(c);
 	if (c->ops->on_data && !c->finishing)
 		c->ops->on_data(c->ctx, g->data, g->len);
-	c->calls--;
-	conn_release(c);
+	call_ended(c);
 }
 
 /* Take the first segment out and arm for the next one. */
@@ -213,11 +223,10 @@ void sim_on_deliver(void *ctx)
 		c->open = true;
 		if (c->out.len || c->finishing)
 			arm(c->sim, &c->pump, c->sim->now_us);
-		c->calls++;
+		call_begins(c);
 		if (c->ops->on_open)
 			c->ops->on_open(c->ctx);
-		c->calls--;
-		conn_release(c);
+		call_ended(c);
 		break;
 	}
 	free(g);

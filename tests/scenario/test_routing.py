@@ -192,10 +192,23 @@ def test_several_frontends_know_the_same_caches():
             assert tool("debug", "index-check", url).returncode == 0
 
 
-def test_a_frontend_with_another_secret_says_so_and_serves():
+@pytest.mark.parametrize("secret, says", [
+    ("another secret, and as long\n", "another KV secret .*--kv-secret-file"), (None, "without a KV secret .*--kv-secret-file")])
+def test_a_frontend_that_cannot_know_the_caches_says_so_and_serves(secret, says):
     with Workers() as workers:
-        url, process = workers.frontend()
-        process.wait_line("another KV secret")
+        options = []
+        if secret:
+            path = pathlib.Path(workers.folder.name, "another")
+            path.write_text(secret)
+            path.chmod(0o600)
+            options = ["--kv-secret-file", path]
+        url, process = workers.frontend(*options)
+        process.wait_line(says)
+        metrics = urllib.request.urlopen(url + "/metrics", timeout=20).read().decode()
+        assert metrics.count("stator_worker_kv_known{") == 2
+        assert all(line.endswith(" 0") for line in metrics.splitlines() if line.startswith("stator_worker_kv_known{"))
+        checked = tool("debug", "index-check", url)
+        assert checked.returncode != 0 and "another KV secret or block size" in checked.stdout + checked.stderr, checked
         for _ in range(2):
             status, headers, _ = ask(url, prompt(1))
             assert status == 200 and overlap(headers)[0] <= 20

@@ -14,6 +14,7 @@
 
 struct seen {
 	char log[1024];
+	uint32_t no_memory; /* for so many addresses more */
 };
 
 static void note(void *ctx, char sign, const char *addr)
@@ -23,9 +24,16 @@ static void note(void *ctx, char sign, const char *addr)
 	size_t at = strlen(s->log);
 	snprintf(s->log + at, sizeof s->log - at, "%c%s ", sign, name ? name + 1 : addr);
 }
-static void on_found(void *ctx, const char *addr)
+static int on_found(void *ctx, const char *addr)
 {
+	struct seen *s = ctx;
+
+	if (s->no_memory) {
+		s->no_memory--;
+		return -ENOMEM;
+	}
 	note(ctx, '+', addr);
+	return 0;
 }
 static void on_lost(void *ctx, const char *addr)
 {
@@ -116,6 +124,28 @@ static void sockets_that_come_and_go_in_a_directory_are_told(void **state)
 	sim_destroy(sim);
 }
 
+static void an_address_that_found_no_memory_is_told_again(void **state)
+{
+	(void)state;
+	char dir[] = "/tmp/stator-discovery-XXXXXX", path[300];
+	struct sim *sim = make_sim();
+	struct seen fixed = {.no_memory = 2}, looked = {.no_memory = 2};
+	struct discovery *a, *b;
+
+	assert_non_null(mkdtemp(dir));
+	touch(dir, "w0.sock");
+	assert_int_equal(discovery_create(&a, &discovery_static, sim_env(sim), "a:1,b:2", &handler, &fixed, NULL), 0);
+	assert_int_equal(discovery_create(&b, &discovery_directory, sim_env(sim), dir, &handler, &looked, NULL), 0);
+	sim_run_for(sim, 10000000);
+	assert_string_equal(fixed.log, "+a:1 +b:2 ");
+	assert_string_equal(looked.log, "+w0.sock ");
+	discovery_destroy(a);
+	discovery_destroy(b);
+	snprintf(path, sizeof path, "rm -r %s", dir);
+	assert_int_equal(system(path), 0);
+	sim_destroy(sim);
+}
+
 static void a_file_is_no_directory(void **state)
 {
 	(void)state;
@@ -152,6 +182,7 @@ int main(void)
 		cmocka_unit_test(a_static_list_is_told_once_in_a_later_turn),
 		cmocka_unit_test(an_empty_list_is_refused),
 		cmocka_unit_test(sockets_that_come_and_go_in_a_directory_are_told),
+		cmocka_unit_test(an_address_that_found_no_memory_is_told_again),
 		cmocka_unit_test(a_file_is_no_directory),
 		cmocka_unit_test(retries_start_at_once_and_grow_to_a_second),
 	};

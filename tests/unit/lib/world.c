@@ -1,6 +1,8 @@
 #include "world.h"
 #include "base/log.h"
+#include "fail_nth.h"
 
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +32,13 @@ void world_config_default(struct world_config *ret, uint64_t seed)
 	ret->frontend.listen = "127.0.0.1:0";
 }
 
-void world_worker_start(struct world *w, uint32_t i)
+static void on_failed(void *ctx, const struct err *err)
+{
+	(void)err;
+	*(bool *)ctx = true;
+}
+
+int world_worker_try_start(struct world *w, uint32_t i, struct err *err)
 {
 	const struct worker_config config = {
 		.name = w->workers[i].name,
@@ -41,12 +49,28 @@ void world_worker_start(struct world *w, uint32_t i)
 		.kv_secret_len = 6,
 		.sched = w->sched,
 		.instance = env_rand(w->env) | 1,
+		.on_failed = on_failed,
+		.ctx = &w->workers[i].failed,
 	};
-	struct err err = {0};
 
 	assert_null(w->workers[i].worker);
-	if (mock_engine_create(&w->workers[i].engine, &w->mock, &err) < 0 ||
-		worker_create(&w->workers[i].worker, w->env, w->workers[i].engine, &config, &err) < 0)
+	w->workers[i].failed = false;
+	int r = mock_engine_create(&w->workers[i].engine, &w->mock, err);
+	if (r < 0)
+		return r;
+	r = worker_create(&w->workers[i].worker, w->env, w->workers[i].engine, &config, err);
+	if (r < 0) {
+		engine_destroy(w->workers[i].engine);
+		w->workers[i].engine = NULL;
+	}
+	return r;
+}
+
+void world_worker_start(struct world *w, uint32_t i)
+{
+	struct err err = {0};
+
+	if (world_worker_try_start(w, i, &err) < 0)
 		fail_msg("%s", err.msg);
 }
 
@@ -58,28 +82,61 @@ void world_worker_kill(struct world *w, uint32_t i)
 	w->workers[i].engine = NULL;
 }
 
-void world_init(struct world *w, const struct world_config *config)
+static int start_all(struct world *w, const struct world_config *config, struct err *err)
 {
 	struct frontend_config fe = config->frontend;
 	static char list[256];
-	struct err err = {0};
+	int r = 0;
 
-	log_setup(2, LOG_ERROR, false);
-	*w = (struct world){
-		.mock = config->mock, .sched = config->sched, .workers_len = config->workers, .model = "mock"};
-	assert_int_equal(sim_create(&w->sim, &config->sim, NULL), 0);
-	w->env = sim_env(w->sim);
-	assert_int_equal(tokenizer_load(&w->tokenizer, "byte", &err), 0);
 	list[0] = '\0';
-	for (uint32_t i = 0; i < config->workers; i++) {
+	for (uint32_t i = 0; i < config->workers && r == 0; i++) {
 		snprintf(w->workers[i].name, sizeof w->workers[i].name, "mock-%u", i);
 		snprintf(w->workers[i].addr, sizeof w->workers[i].addr, "unix:/sim/w%u.sock", i);
 		strcat(strcat(list, w->workers[i].addr), ",");
-		world_worker_start(w, i);
+		r = world_worker_try_start(w, i, err);
 	}
 	if (!fe.discovery_arg)
 		fe.discovery_arg = config->workers ? list : "unix:/sim/none.sock";
-	if (frontend_create(&w->fe, w->env, &fe, &err) < 0)
+	return r < 0 ? r : frontend_create(&w->fe, w->env, &fe, err);
+}
+
+/* Memory that ends is an error on every line; it is the test's own doing. */
+static int null_fd(void)
+{
+	static int fd = -1;
+
+	if (fd < 0)
+		fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	return fd;
+}
+
+int world_try_init(struct world *w, const struct world_config *config, struct err *err)
+{
+	struct sim_config sim = config->sim;
+
+	log_setup(config->fail_nth ? null_fd() : 2, LOG_ERROR, false);
+	*w = (struct world){
+		.mock = config->mock, .sched = config->sched, .workers_len = config->workers, .model = "mock"};
+	if (config->fail_nth)
+		sim.owner = fail_nth_owner;
+	assert_int_equal(sim_create(&w->sim, &sim, NULL), 0);
+	w->env = config->fail_nth ? fail_env(sim_env(w->sim)) : sim_env(w->sim);
+	assert_int_equal(tokenizer_load(&w->tokenizer, "byte", err), 0);
+	if (config->fail_nth)
+		fail_nth_begin();
+	int r = start_all(w, config, err);
+	if (config->fail_nth)
+		fail_nth_end();
+	if (r < 0)
+		world_done(w);
+	return r;
+}
+
+void world_init(struct world *w, const struct world_config *config)
+{
+	struct err err = {0};
+
+	if (world_try_init(w, config, &err) < 0)
 		fail_msg("%s", err.msg);
 }
 
@@ -160,7 +217,9 @@ const char *world_reference_text(
 
 static void on_data(void *ctx, const uint8_t *data, size_t len)
 {
+	uint32_t depth = fail_nth_suspend();
 	assert_int_equal(buf_add(&((struct world_client *)ctx)->raw, data, len), 0);
+	fail_nth_resume(depth);
 }
 
 static void on_eof(void *ctx)

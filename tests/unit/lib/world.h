@@ -19,6 +19,7 @@ struct world {
 	struct {
 		struct engine *engine;
 		struct worker *worker; /* NULL: dead */
+		bool failed; /* it said that its engine failed for good: its process would end now */
 		char name[16], addr[64];
 	} workers[WORLD_WORKERS_MAX];
 	uint32_t workers_len;
@@ -34,13 +35,17 @@ struct world_config {
 	struct sched_config sched;
 	struct sim_config sim; /* seed 0: the default */
 	struct frontend_config frontend; /* listen NULL: the default */
+	bool fail_nth; /* what happens in frontend and workers is between fail_nth_begin and fail_nth_end */
 };
 /* A small deployment: 2 workers of 4,096 cells, answers of 4 to 40 tokens, steps of 1 ms. */
 void world_config_default(struct world_config *ret, uint64_t seed);
 void world_init(struct world *w, const struct world_config *config);
+/* The same, where it may fail: 0 or a negative code, and then there is nothing to be done with w. */
+int world_try_init(struct world *w, const struct world_config *config, struct err *err);
 /* Run until the frontend has so many workers up; fails the test when that takes longer than ten seconds. */
 void world_wait_workers(struct world *w, uint32_t count);
 void world_worker_start(struct world *w, uint32_t i);
+int world_worker_try_start(struct world *w, uint32_t i, struct err *err);
 void world_worker_kill(struct world *w, uint32_t i);
 /* Nothing runs, waits or is held anywhere; fails the test when that is not so after ten seconds. */
 void world_wait_idle(struct world *w);

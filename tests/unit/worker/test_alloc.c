@@ -5,47 +5,10 @@
 #include "worker/sched.h"
 
 #include "../lib/cmocka_all.h"
+#include "../lib/fail_nth.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The program's allocator with a switch; not with sanitizers, which bring their own. */
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(__GLIBC__)
-#define CAN_FAIL 1
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *p, size_t size);
-static uint64_t fail_at; /* the n-th from now fails, 0: none does */
-static bool failed;
-
-static bool fails(void)
-{
-	if (fail_at == 0 || --fail_at > 0)
-		return false;
-	errno = ENOMEM;
-	failed = true;
-	return true;
-}
-
-void *malloc(size_t size)
-{
-	return fails() ? NULL : __libc_malloc(size);
-}
-
-void *calloc(size_t count, size_t size)
-{
-	return fails() ? NULL : __libc_calloc(count, size);
-}
-
-void *realloc(void *p, size_t size)
-{
-	return fails() ? NULL : __libc_realloc(p, size);
-}
-#else
-#define CAN_FAIL 0
-static uint64_t fail_at;
-static bool failed;
-#endif
 
 enum { REQUESTS = 6, PROMPT = 24, ATTEMPTS_MAX = 5000 };
 
@@ -89,10 +52,9 @@ static void run(struct world *w)
 		collect(w);
 		if (!b)
 			break;
-		uint64_t saved = fail_at;
-		fail_at = 0; /* the mock is not what is tested */
+		uint32_t depth = fail_nth_suspend(); /* the mock is not what is tested */
 		int r = engine_step(w->engine, b, sched_result(w->sched), &err);
-		fail_at = saved;
+		fail_nth_resume(depth);
 		assert_int_equal(r, 0);
 		now_us += 1000;
 		(void)sched_apply(w->sched, now_us, r, &err);
@@ -114,12 +76,13 @@ static void a_failed_allocation_ends_requests_and_never_loses_one(void **state)
 		const struct sched_config config = {.block_size = 4};
 		assert_int_equal(mock_engine_create(&w.engine, &mock, &err), 0);
 		info = engine_info(w.engine);
-		failed = false;
-		fail_at = CAN_FAIL ? n : 0;
+		fail_nth_arm(n, 0);
+		fail_nth_begin();
 		int r = sched_create(&w.sched, info, &config, &err);
 		if (r == 0)
 			run(&w);
-		fail_at = 0;
+		fail_nth_end();
+		bool failed = fail_nth_disarm();
 		if (r < 0) {
 			assert_int_equal(r, -ENOMEM);
 		} else {
@@ -132,7 +95,7 @@ static void a_failed_allocation_ends_requests_and_never_loses_one(void **state)
 		if (!failed)
 			break;
 	}
-	assert_true(n < ATTEMPTS_MAX && (n > 20 || !CAN_FAIL));
+	assert_true(n < ATTEMPTS_MAX && n > 20);
 }
 
 static void a_message_is_decoded_or_refused_for_want_of_memory(void **state)
@@ -157,10 +120,11 @@ static void a_message_is_decoded_or_refused_for_want_of_memory(void **state)
 		struct arena a;
 		union msg m;
 		arena_init(&a, 1 << 20);
-		fail_at = CAN_FAIL ? n : 0;
+		fail_nth_arm(n, 0);
+		fail_nth_begin();
 		int r = msg_decode(&f, &a, &m, &err);
-		whole = fail_at > 0 || !CAN_FAIL;
-		fail_at = 0;
+		fail_nth_end();
+		whole = !fail_nth_disarm();
 		assert_int_equal(r, whole ? 0 : -ENOMEM);
 		if (whole) {
 			assert_int_equal(m.request.tokens.len, 500);
@@ -174,6 +138,7 @@ static void a_message_is_decoded_or_refused_for_want_of_memory(void **state)
 
 int main(void)
 {
+	fail_nth_init();
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_failed_allocation_ends_requests_and_never_loses_one),
 		cmocka_unit_test(a_message_is_decoded_or_refused_for_want_of_memory),
