@@ -43,6 +43,8 @@ enum {
 		8 * 1024 * 1024, /* tokenized segments of chat prompts, the default; the least recently used goes */
 
 	WORKERS_MAX = 1024, /* known to one frontend */
+	WORKER_STEP_MS_MAX = 45 * 1000, /* of one step; then its worker takes nothing more until it ends */
+	WORKER_HANG_MS = 10 * 60 * 1000, /* of one step; then its worker ends, to be started again */
 	WORKER_SILENT_MS = 60 * 1000, /* with requests to answer; then it is given up. A step takes a second at most */
 	BLOCK_TOKENS_MAX = 65536, /* of a worker's blocks; what a card says beyond it is no block size */
 	WORKER_SEQS_MAX = 65536, /* at once in one worker, likewise */
@@ -50,6 +52,7 @@ enum {
 	SEQS_MAX = 256, /* sequences of one llama worker: libllama's own limit */
 };
 
+_Static_assert(WORKER_STEP_MS_MAX < WORKER_SILENT_MS, "a worker that can speak says what is wrong first");
 _Static_assert(TOKENS_MAX * 4 < FRAME_BYTES_MAX, "a prompt must fit a frame");
 
 #endif

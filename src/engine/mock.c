@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -231,6 +230,8 @@ static int compute(struct mock *m, const struct engine_item *it, struct engine_o
 	return 0;
 }
 
+static const uint64_t HANG_US = 1000 * 3600ull * 1000000;
+
 static void sleep_us(uint64_t us)
 {
 	struct timespec left = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
@@ -255,10 +256,6 @@ int mock_fault_parse(const char *name, enum mock_fault *ret)
 static int go_wrong(const struct mock *m, struct err *err)
 {
 	switch (m->config.fault) {
-	case MOCK_FAULT_HANG:
-		while (m->config.real_time)
-			pause();
-		return err_set(err, -ETIMEDOUT, "step %llu hangs as configured", (unsigned long long)m->step);
 	case MOCK_FAULT_ERROR:
 		return err_set(err, -EIO, "step %llu fails as configured", (unsigned long long)m->step);
 	case MOCK_FAULT_CRASH:
@@ -289,8 +286,10 @@ static int mock_step(struct engine *e, const struct engine_batch *batch, struct 
 	ret->duration_us = timing_model_us(&m->config.timing, batch, m->step);
 	for (uint32_t i = 0; i < batch->items_count && r == 0; i++)
 		r = compute(m, &batch->items[i], &ret->outs[i], err);
-	for (uint32_t i = 0; i < batch->items_count && is_wrong; i++)
-		ret->outs[i].token = UINT32_MAX - i; /* only MOCK_FAULT_GARBAGE gets here */
+	if (is_wrong && m->config.fault == MOCK_FAULT_HANG)
+		ret->duration_us = HANG_US;
+	for (uint32_t i = 0; i < batch->items_count && is_wrong && m->config.fault == MOCK_FAULT_GARBAGE; i++)
+		ret->outs[i].token = UINT32_MAX - i;
 	if (m->config.real_time)
 		sleep_us(ret->duration_us);
 	return r;

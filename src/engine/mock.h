@@ -19,7 +19,7 @@ enum { MOCK_SEQS_MAX = 4096 };
 enum mock_fault {
 	MOCK_FAULT_NONE,
 	MOCK_FAULT_ERROR, /* the step fails, as an engine's whose GPU has no memory left */
-	MOCK_FAULT_HANG, /* the step never ends (with real_time; else it fails) */
+	MOCK_FAULT_HANG, /* the step does not end for a thousand hours */
 	MOCK_FAULT_CRASH, /* the process ends by SIGABRT */
 	MOCK_FAULT_GARBAGE, /* tokens that no vocabulary has */
 };

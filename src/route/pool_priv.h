@@ -39,6 +39,7 @@ struct pool_worker {
 	/* Its last report, and what in it is not ours. */
 	struct msg_step report;
 	uint64_t reported_us, others_tokens;
+	uint64_t busy_us; /* since when it has something of ours */
 	uint32_t others_running, others_waiting;
 
 	/* The step it is taking by now, as predicted. end 0: none. */

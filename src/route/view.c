@@ -3,7 +3,10 @@
 
 #include "kv/hash.h"
 
-enum { INFLIGHT_LOOK_MAX = 32 };
+enum {
+	INFLIGHT_LOOK_MAX = 32,
+	QUIET_US = 5 * 1000 * 1000, /* with work of ours and no report: it may be stopped, or its step be endless */
+};
 
 struct pool_worker *pool_numbered(struct pool *p, uint32_t number)
 {
@@ -30,6 +33,21 @@ static bool has_room(const struct pool_worker *w, const struct route_request *r)
 		return false;
 	/* More choices than fit any worker still go to an empty one, which runs them one after another. */
 	return w->outstanding == 0 || w->outstanding + others + r->choices <= requests_max(w);
+}
+
+/* A worker that answers nothing looks free for ever: what it was given never becomes work it has done. While another
+ * speaks it gets nothing more, until it is heard again or its link is given up (WORKER_SILENT_MS). */
+static bool is_quiet(const struct pool_worker *w, uint64_t now_us)
+{
+	return w->outstanding && now_us - MAX(w->reported_us, w->busy_us) > QUIET_US;
+}
+
+static bool some_speak(const struct pool *p, uint64_t now_us)
+{
+	for (uint32_t i = 0; i < p->workers.len; i++)
+		if (!p->workers.v[i]->draining && !is_quiet(p->workers.v[i], now_us))
+			return true;
+	return false;
 }
 
 /* overlaps */
@@ -161,12 +179,13 @@ static void look_up(struct pool *p, const struct pool_ticket *t)
 uint32_t pool_view(struct pool *p, const struct pool_ticket *t)
 {
 	uint64_t now_us = env_now_us(p->env);
+	bool skip_quiet = !t->request.direct && some_speak(p, now_us);
 	uint32_t n = 0;
 
 	look_up(p, t);
 	for (uint32_t i = 0; i < p->workers.len; i++) {
 		struct pool_worker *w = p->workers.v[i];
-		if (!has_room(w, &t->request))
+		if (!has_room(w, &t->request) || (skip_quiet && is_quiet(w, now_us)))
 			continue;
 		add(p, w, &t->request, now_us);
 		if (n != i)

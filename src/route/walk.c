@@ -19,6 +19,8 @@ static void commit(struct pool *p, struct pool_ticket *t, struct pool_worker *w,
 	t->uncached = uncached;
 	t->charged = charged;
 	w->last_turn = ++p->turns;
+	if (!w->outstanding)
+		w->busy_us = t->ready_us;
 	w->outstanding += t->request.choices;
 	p->outstanding += t->request.choices;
 	kv_uses_note(p->uses, t->request.hashes, t->request.hashes_count, t->uses);

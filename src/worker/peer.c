@@ -198,7 +198,7 @@ static int take_hello(struct peer *p, const struct frame *f, struct err *err)
 	env_timer_cancel(w->env, &p->hello_timer);
 	p->up = true;
 	peer_send(p, MSG_CARD, &card);
-	if (w->draining)
+	if (w->draining || w->stuck)
 		peer_send(p, MSG_DRAIN, &(struct msg_drain){0});
 	peer_snapshot_begin(p);
 	log_info("frontend connected", LOG_F("worker", log_str(w->name)),

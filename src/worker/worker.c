@@ -3,8 +3,11 @@
 #include "base/rng.h"
 #include "kv/hash.h"
 
+#include <stdio.h>
+
 enum {
 	CHANGES_CHUNK = 65536, /* hashes in a frame: 512 KiB, far below the largest frame */
+	WATCH_US = 5 * 1000 * 1000,
 	DRAIN_FLUSH_US = 2 * 1000 * 1000, /* for frontends to take the last frames */
 };
 
@@ -175,6 +178,43 @@ static void send_step(struct worker *w, uint64_t duration_us, uint64_t began_us)
 		w->config.on_step(w->config.ctx, &m, began_us);
 }
 
+/* A step that was given up has ended after all. The frontends were told to send nothing: they connect anew. */
+static void come_back(struct worker *w)
+{
+	w->stuck = false;
+	log_warn("the step has ended after all", LOG_F("worker", log_str(w->name)), LOG_F("step", log_u64(w->steps)));
+	list_foreach_safe(it, &w->peers) peer_close(list_entry(it, struct peer, link));
+}
+
+/* Nobody is to wait for a step that may never end, and nobody new is to come. */
+static void get_stuck(struct worker *w, uint64_t us)
+{
+	char why[128];
+
+	snprintf(why, sizeof why, "a step of its engine has not ended for %llu s", (unsigned long long)(us / 1000000));
+	log_error("engine does not answer", LOG_F("worker", log_str(w->name)), LOG_F("why", log_str(why)));
+	w->stuck = true;
+	sched_fail_all(w->sched, env_now_us(w->env), -ETIMEDOUT, why);
+	empty_outbox(w);
+	send_up(w, MSG_DRAIN, &(struct msg_drain){0});
+	flush_peers(w);
+}
+
+static void on_watch(void *ctx)
+{
+	struct worker *w = ctx;
+	uint64_t us = env_now_us(w->env) - w->step_began_us;
+
+	if (!is_out(w))
+		return;
+	env_timer_set_in(w->env, &w->watch, WATCH_US);
+	if (!w->stuck && us > WORKER_STEP_MS_MAX * 1000ull)
+		get_stuck(w, us);
+	if (us > WORKER_HANG_MS * 1000ull)
+		fail(w, &(struct err){-ETIMEDOUT, "a step of the engine has not ended for 10 minutes"});
+}
+_Static_assert(WORKER_HANG_MS == 10 * 60 * 1000, "as the sentence says");
+
 /* The engine has computed the batch, and its time has passed. The next one is composed before anything is written, so that
  * the report can say what runs now and all leaves in one write; and begins after, so that its threads do not take the cores
  * from those who pass these tokens on (docs/decisions.md). */
@@ -196,8 +236,12 @@ static void finish_step(struct worker *w)
 			peer_snapshot_pump(p);
 	}
 	flush_peers(w);
+	if (w->stuck)
+		come_back(w);
 	if (more)
 		run_batch(w);
+	else
+		env_timer_cancel(w->env, &w->watch);
 	if (r < 0)
 		fail(w, &err);
 	go_on_draining(w);
@@ -228,6 +272,8 @@ static void run_batch(struct worker *w)
 	err_clear(&w->step_err);
 	sched_result(w->sched)->duration_us = 0;
 	w->step_began_us = env_now_us(w->env);
+	if (!env_timer_is_set(&w->watch))
+		env_timer_set_in(w->env, &w->watch, WATCH_US);
 	if (w->info->virtual_time) {
 		job_work(&w->job);
 		env_timer_set_in(w->env, &w->virtual_end, sched_result(w->sched)->duration_us);
@@ -336,6 +382,10 @@ static const char *unwanted(const struct worker *w, const struct msg_request *m,
 	if (w->draining) {
 		*ret_code = -ESHUTDOWN;
 		return "the worker is draining";
+	}
+	if (w->stuck) {
+		*ret_code = -EBUSY;
+		return "a step of the worker's engine does not end";
 	}
 	if (m->model.len && strcmp(m->model.data, w->model)) {
 		*ret_code = -ENOENT;
@@ -484,6 +534,7 @@ int worker_create(struct worker **ret, struct env *env, struct engine *engine, c
 	list_init(&w->peers);
 	w->kick = (struct env_timer){.fn = on_kick, .ctx = w};
 	w->virtual_end = (struct env_timer){.fn = on_virtual_end, .ctx = w};
+	w->watch = (struct env_timer){.fn = on_watch, .ctx = w};
 	w->drain_end = (struct env_timer){.fn = on_drain_end, .ctx = w};
 	w->job = (struct env_job){.work = job_work, .done = job_done};
 	int r = fill(w, config);
@@ -527,6 +578,7 @@ void worker_destroy(struct worker *w)
 	ASSERT(!w->requests_count);
 	env_timer_cancel(w->env, &w->kick);
 	env_timer_cancel(w->env, &w->virtual_end);
+	env_timer_cancel(w->env, &w->watch);
 	env_timer_cancel(w->env, &w->drain_end);
 	sched_destroy(w->sched);
 	kv_changes_done(&w->changes);

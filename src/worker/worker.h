@@ -6,6 +6,10 @@
  * that breaks, it is cancelled. A frontend that takes nothing is cut off when FRAME_QUEUE_BYTES_MAX wait for it; nobody
  * else notices.
  *
+ * A step that takes longer than WORKER_STEP_MS_MAX (a GPU that has hung; a model far too large for its cores) ends all
+ * requests with that sentence, and frontends are told to send no more. When it ends after all, they connect anew and all is
+ * well; after WORKER_HANG_MS on_failed is called.
+ *
  * An engine with virtual_time is stepped on the loop and its modelled duration passes on env's clock (so a whole
  * deployment runs on a fake one); any other is stepped on ENV_POOL_ENGINE.
  * Thread: env's loop. Memory: sched.h's, and per frontend what waits for it and one frame that is coming in. */

@@ -53,8 +53,10 @@ struct worker {
 	struct env_timer kick; /* compose in the next turn, when what arrives together has arrived */
 	struct env_timer virtual_end; /* of the step, with virtual_time */
 	struct env_timer drain_end;
+	struct env_timer watch; /* while a step is out: does it end? */
 	struct env_job job;
 	bool job_out, draining, drained, failed;
+	bool stuck; /* the step that is out takes too long */
 	int step_code;
 	struct err step_err;
 	uint64_t steps, frontends_cut, step_began_us;

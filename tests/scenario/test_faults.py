@@ -6,6 +6,7 @@ import pathlib
 import signal
 import socket
 import struct
+import tempfile
 import threading
 
 import frames
@@ -71,6 +72,23 @@ def test_tokens_that_no_vocabulary_has_end_the_request_and_nothing_else():
             wire.close()
         assert deployment.frontend() == frontend
         until("nothing to be left", deployment.idle, 20)
+
+
+def test_a_worker_whose_step_does_not_end_holds_up_its_own_requests_only():
+    """(What becomes of it in the end takes minutes: tests/unit/frontend/test_one_thread.c.)"""
+    with Deployment(graph=mock_graph(None, {"fault": "hang", "fault-after": 200}, workers=2,
+                                     Router={"mode": "least-loaded"})) as deployment:
+        workers = deployment.workers()
+        with Wire(deployment) as wire:
+            wire.request("POST", "/v1/completions", LONG)
+            assert wire.head()[0] == 200
+            seen = sum(1 for _ in zip(range(190), wire.events()))
+            assert seen == 190
+            until("the step that does not end", lambda: deployment.running() == 1)
+            for _ in range(5):
+                assert post(deployment, "/v1/completions", SHORT).status == 200
+        until("the request to be over", lambda: deployment.running() == 0, 20)
+        assert deployment.workers() == workers
 
 
 class StrangeWorker:
@@ -281,21 +299,45 @@ def test_a_disk_that_is_full_costs_the_records_and_no_request(tmp_path):
         worker.kill_all()
 
 
-def test_logs_that_cannot_be_written_stop_nothing(tmp_path):
-    """The folder of the logs lies on a file system of a few pages."""
-    mount = tmp_path / "small"
-    mount.mkdir()
-    if os.geteuid() or os.system(f"mount -t tmpfs -o size=64k none {mount} 2>/dev/null"):
-        pytest.skip("a small file system cannot be mounted here")
-    try:
-        with open(mount / "ballast", "wb", buffering=0) as ballast:
-            try:
-                while ballast.write(b"x" * 4096):
-                    pass
-            except OSError:
+def fill(path):
+    with open(path, "wb", buffering=0) as ballast:
+        try:
+            while ballast.write(b"x" * 4096):
                 pass
-        with Deployment(graph=mock_graph(workers=2), env={"XDG_RUNTIME_DIR": str(mount)}) as deployment:
-            for _ in range(4):
-                assert post(deployment, "/v1/completions", SHORT).status == 200
+        except OSError:
+            pass
+
+
+@pytest.fixture
+def small_disk():
+    """A file system of a few pages, at a path short enough for sockets."""
+    mount = pathlib.Path(tempfile.mkdtemp(prefix="st-", dir="/tmp"))
+    if os.geteuid() or os.system(f"mount -t tmpfs -o size=128k none {mount} 2>/dev/null"):
+        mount.rmdir()
+        pytest.skip("a small file system cannot be mounted here")
+    yield mount
+    os.system(f"umount {mount}")
+    mount.rmdir()
+
+
+def test_logs_that_cannot_be_written_stop_nothing(small_disk):
+    with Deployment(graph=mock_graph(workers=2), env={"XDG_RUNTIME_DIR": str(small_disk)}) as deployment:
+        assert list(small_disk.glob("*/mock-0.log"))
+        fill(small_disk / "ballast")
+        before = deployment.workers()
+        os.kill(before[0], signal.SIGKILL)
+        until("a new worker", lambda: len(set(deployment.workers()) - set(before)) == 1, 20)
+        until("both to be served by", lambda: deployment.metric("stator_worker_up") == 2, 20)
+        for _ in range(4):
+            assert post(deployment, "/v1/completions", SHORT).status == 200
+
+
+def test_a_disk_that_is_full_at_the_start_is_named(small_disk):
+    fill(small_disk / "ballast")
+    deployment = Deployment(graph=mock_graph(), ready=False, env={"XDG_RUNTIME_DIR": str(small_disk)})
+    try:
+        assert deployment.wait_exit() == 1
+        assert "No space left on device" in deployment.output and str(small_disk) in deployment.output
     finally:
-        os.system(f"umount {mount}")
+        deployment.kill_all()
+        deployment.folder.cleanup()

@@ -66,6 +66,71 @@ static void a_streamed_completion_is_what_the_mock_says(void **state)
 	finish();
 }
 
+static void a_step_that_does_not_end_ends_its_requests_and_its_worker(void **state)
+{
+	(void)state;
+	struct world_client hung, other;
+	struct world_stream s;
+
+	world_config_default(&config, 1);
+	config.workers = 1;
+	config.mock.fault = MOCK_FAULT_HANG;
+	config.mock.fault_after = 3;
+	world_init(&w, &config);
+	world_wait_workers(&w, 1);
+	world_post(&w, &hung, "/v1/completions",
+		"{\"model\":\"mock\",\"prompt\":\"Once\",\"max_tokens\":30,\"ignore_eos\":true,\"stream\":true}");
+	world_finish(&hung);
+	world_stream_read(&s, &hung);
+	assert_int_equal(s.errors, 1);
+	assert_non_null(strstr(s.error, "a step of its engine has not ended for 4"));
+	assert_true(env_now_us(w.env) < 60 * 1000000ull);
+	world_stream_done(&s);
+	world_client_done(&hung);
+	/* Nothing more goes there, and in the end its process gives up. */
+	world_wait_workers(&w, 0);
+	world_post(&w, &other, "/v1/completions", "{\"model\":\"mock\",\"prompt\":\"Twice\",\"max_tokens\":3}");
+	world_finish(&other);
+	assert_int_equal(other.status, 503);
+	world_client_done(&other);
+	assert_false(w.workers[0].failed);
+	sim_run_for(w.sim, 11 * 60 * 1000000ull);
+	assert_true(w.workers[0].failed);
+	world_worker_kill(&w, 0);
+	w.mock.fault = MOCK_FAULT_NONE;
+	world_worker_start(&w, 0);
+	world_wait_workers(&w, 1);
+	finish();
+}
+
+/* A model that is far too large for its cores, say: its first prompt takes a minute. */
+static void a_worker_whose_step_ends_after_all_is_used_again(void **state)
+{
+	(void)state;
+	struct world_client slow, next;
+
+	world_config_default(&config, 1);
+	config.workers = 1;
+	config.mock.timing.prefill_token_us = 2000000;
+	world_init(&w, &config);
+	world_wait_workers(&w, 1);
+	world_post(&w, &slow, "/v1/completions",
+		"{\"model\":\"mock\",\"prompt\":\"thirty bytes, a minute in all ..\",\"max_tokens\":3}");
+	world_finish(&slow);
+	assert_int_equal(slow.status, 500);
+	assert_non_null(strstr(buf_str(&slow.body), "has not ended for"));
+	world_client_done(&slow);
+	world_wait_workers(&w, 0);
+	sim_run_for(w.sim, 30 * 1000000ull);
+	world_wait_workers(&w, 1);
+	assert_false(w.workers[0].failed);
+	world_post(&w, &next, "/v1/completions", "{\"model\":\"mock\",\"prompt\":\"Hi\",\"max_tokens\":3}");
+	world_finish(&next);
+	assert_int_equal(next.status, 200);
+	world_client_done(&next);
+	finish();
+}
+
 struct plan {
 	struct world_client client;
 	char prompt[200];
@@ -234,6 +299,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_streamed_completion_is_what_the_mock_says),
+		cmocka_unit_test(a_step_that_does_not_end_ends_its_requests_and_its_worker),
+		cmocka_unit_test(a_worker_whose_step_ends_after_all_is_used_again),
 		cmocka_unit_test(every_request_ends_exactly_once_whatever_fails),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

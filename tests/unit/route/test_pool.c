@@ -243,6 +243,47 @@ static void ask_for(struct world *w, struct client *c, const uint64_t *hashes, u
 		on_ready(&c->ticket);
 }
 
+static void report(struct world *w, uint32_t worker)
+{
+	const struct msg_step step = {.step = 1, .duration_us = 1000};
+
+	(void)pool_worker_report(w->pool, w->workers[worker], &step);
+}
+
+static void a_worker_that_has_fallen_silent_gets_nothing_more_while_another_speaks(void **state)
+{
+	(void)state;
+	struct client c[20];
+	struct world w;
+
+	world_init(&w, 1);
+	w.workers[0] = add_worker(w.pool, 8);
+	w.workers[1] = add_worker(w.pool, 8);
+	ask(&w, &c[0], 1);
+	ask(&w, &c[1], 1);
+	assert_ptr_not_equal(c[0].ticket.worker, c[1].ticket.worker);
+	/* The first is stopped, the second ends what it has and speaks. */
+	for (int i = 0; i < 10; i++) {
+		sim_run_for(w.sim, 1000000);
+		report(&w, c[1].ticket.worker == w.workers[1]);
+	}
+	for (int i = 2; i < 6; i++) {
+		ask(&w, &c[i], 1);
+		assert_ptr_equal(c[i].ticket.worker, c[1].ticket.worker);
+	}
+	/* It is heard again. */
+	report(&w, c[0].ticket.worker == w.workers[1]);
+	ask(&w, &c[6], 1);
+	assert_ptr_equal(c[6].ticket.worker, c[0].ticket.worker);
+	/* Both silent: better to wait there than nowhere. */
+	sim_run_for(w.sim, 20000000);
+	ask(&w, &c[7], 1);
+	assert_non_null(c[7].ticket.worker);
+	for (int i = 0; i < 8; i++)
+		give_back(&w, &c[i]);
+	world_done(&w);
+}
+
 static void a_prompt_goes_where_it_is_cached(void **state)
 {
 	(void)state;
@@ -621,6 +662,7 @@ int main(void)
 		cmocka_unit_test(a_full_queue_refuses_and_says_when_to_come_back),
 		cmocka_unit_test(more_choices_than_any_worker_has_go_to_an_empty_one),
 		cmocka_unit_test(a_draining_worker_gets_nothing_new),
+		cmocka_unit_test(a_worker_that_has_fallen_silent_gets_nothing_more_while_another_speaks),
 		cmocka_unit_test(a_prompt_goes_where_it_is_cached),
 		cmocka_unit_test(two_identical_prompts_in_one_turn_do_not_both_miss),
 		cmocka_unit_test(a_cache_that_differs_is_asked_for_again),
