@@ -2,6 +2,7 @@
 #include "base/rng.h"
 #include "frontend/keys.h"
 #include "text/template.h"
+#include "wire/msg.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -748,13 +749,48 @@ static void two_models_are_two_pools(void **state)
 	assert_non_null(strstr(post("/v1/completions", "{\"prompt\":\"x\"}"), "\\\"model\\\" is missing"));
 }
 
+/* A worker that shakes hands and then says nothing: as one whose process was stopped. */
+static void mute_closed(void *ctx, int code)
+{
+	(void)code;
+	*(struct env_conn **)ctx = NULL;
+}
+
+static void mute_accept(void *ctx, struct env_conn *conn)
+{
+	static const struct env_conn_ops ops = {.on_closed = mute_closed};
+	const struct msg_hello hello = {
+		.major = WIRE_MAJOR, .minor = WIRE_MINOR, .software = msg_str("mute"), .role = msg_str("worker")};
+	const struct msg_card card = {.worker = msg_str("mute"),
+		.model = msg_str("mock"),
+		.tokenizer = msg_str("byte"),
+		.tokenizer_hash = 0x62797465,
+		.block_size = 16,
+		.blocks = 100,
+		.seqs_max = 8,
+		.context_max = 2048};
+	struct buf out;
+
+	*(struct env_conn **)ctx = conn;
+	env_conn_attach(w.env, conn, &ops, ctx);
+	buf_init(&out, 4096);
+	assert_int_equal(msg_encode(&out, MSG_HELLO, &hello) | msg_encode(&out, MSG_CARD, &card), 0);
+	env_conn_write(w.env, conn, out.data, out.len);
+	buf_done(&out);
+}
+
 static void a_worker_that_falls_silent_is_given_up(void **state)
 {
+	static const struct env_listener_ops ops = {.on_accept = mute_accept};
+	struct env_listener *listener;
+	struct env_conn *conn = NULL;
+
 	(void)state;
 	world_config_default(&config, 1);
 	config.workers = 1;
-	config.mock.timing.base_us = 500e6; /* a step that takes eight minutes */
 	world_init(&w, &config);
+	world_worker_kill(&w, 0);
+	assert_int_equal(env_listen(w.env, w.workers[0].addr, &ops, &conn, &listener, NULL), 0);
 	world_wait_workers(&w, 1);
 	world_post(&w, &c, "/v1/completions", "{\"prompt\":\"x\"}");
 	sim_run_for(w.sim, 50000000);
@@ -763,7 +799,9 @@ static void a_worker_that_falls_silent_is_given_up(void **state)
 	assert_int_equal(c.status, 503);
 	assert_non_null(strstr(buf_str(&c.body), "it has been silent for too long"));
 	world_wait_workers(&w, 1); /* and is tried again */
-	world_worker_kill(&w, 0);
+	env_listener_close(w.env, listener);
+	if (conn)
+		env_conn_close(w.env, conn);
 }
 
 static void the_context_is_that_of_the_smallest_worker_there_is(void **state)
