@@ -217,7 +217,7 @@ static bool is_sane(const struct completion *c, const struct choice *ch, const s
 	if (n > c->max_tokens - ch->received)
 		return false;
 	for (uint32_t i = 0; i < n; i++)
-		if (item->tokens.v[i] >= tokenizer_vocab(c->model->tokenizer))
+		if (item->tokens.v[i] >= tokenizer_vocab(c->model->loaded.tokenizer))
 			return false;
 	return !c->req.logprobs ||
 	       (item->logprobs.len == n && item->top_tokens.len == n * top && item->top_logprobs.len == n * top);
