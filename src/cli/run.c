@@ -84,7 +84,8 @@ struct run {
 	struct local_result result;
 	struct err err;
 	int code;
-	bool tty, progress_shown, output_failed;
+	bool tty, progress_shown;
+	int output_failed; /* errno of the write that failed */
 	char last; /* last byte written */
 };
 
@@ -101,7 +102,8 @@ static void on_progress(void *ctx, double done)
 
 	if (!r->tty)
 		return;
-	fprintf(stderr, "\rloading %s: %3.0f%%", r->model, done * 100);
+	const char *slash = strrchr(r->model, '/'); /* the name alone: a line that wraps cannot be drawn over */
+	fprintf(stderr, "\rloading %.60s: %3.0f%%", slash ? slash + 1 : r->model, done * 100);
 	r->progress_shown = true;
 }
 
@@ -124,7 +126,7 @@ static bool on_text(void *ctx, const char *text, size_t len)
 			continue;
 		if (n < 0) {
 			/* "| head" has seen enough: that is no mistake worth a message. */
-			r->output_failed = errno != EPIPE;
+			r->output_failed = errno == EPIPE ? 0 : errno;
 			return false;
 		}
 		at += (size_t)n;
@@ -256,12 +258,25 @@ static enum exit_status run_prepared(struct run *r)
 	if (interrupted)
 		return EXIT_INTERRUPTED;
 	if (code < 0 || r->output_failed) {
-		command_complain("run", "%s", code < 0 ? r->err.msg : "could not write the answer");
+		if (code < 0)
+			command_complain("run", "%s", r->err.msg);
+		else
+			command_complain("run", "could not write the answer: %s", strerror(r->output_failed));
 		return EXIT_FAILED;
 	}
 	if (flags_bool(r->flags, "verbose"))
 		stats_print(&r->result);
 	return EXIT_OK;
+}
+
+static enum exit_status demo_missing(const char *path)
+{
+	command_complain("run",
+		"the demo model is not there (\"%s\"); \"make model\" in Stator's source folder fetches it; "
+		"STATOR_CACHE "
+		"names the folder it is looked for in",
+		path);
+	return EXIT_FAILED;
 }
 
 static enum exit_status run_run(const struct flags *flags)
@@ -276,10 +291,11 @@ static enum exit_status run_run(const struct flags *flags)
 	struct run r = {.flags = flags, .model = args[0], .tty = isatty(STDERR_FILENO)};
 	struct arena arena;
 	arena_init(&arena, 64 * 1024);
-	if (strcmp(r.model, "demo") == 0 && !(r.model = demo_model_path(&arena)))
+	bool demo = strcmp(r.model, "demo") == 0;
+	if (demo && !(r.model = demo_model_path(&arena)))
 		r.model = "demo";
 	buf_init(&r.prompt, PROMPT_BYTES_MAX);
-	enum exit_status status = run_prepared(&r);
+	enum exit_status status = demo && access(r.model, F_OK) < 0 ? demo_missing(r.model) : run_prepared(&r);
 	buf_done(&r.prompt);
 	arena_done(&arena);
 	return status;

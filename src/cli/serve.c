@@ -1,25 +1,23 @@
 /* serve.c - stator serve: read what is to be served, then hand over to launch/. */
 #include "base/json_out.h"
 #include "base/log.h"
-#include "base/vec.h"
 #include "cli/command.h"
 #include "cli/demo.h"
 #include "cli/gate.h"
+#include "cli/serve_graph.h"
 #include "config/graph.h"
 #include "launch/deployment.h"
 #include "launch/listen.h"
 #include "launch/runtime_dir.h"
-#include "model/facts.h"
 #include "net/loop.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { SERVE_ARENA_BYTES_MAX = 8 * 1024 * 1024, DEMO_WORKERS = 2 };
+enum { SERVE_ARENA_BYTES_MAX = 8 * 1024 * 1024 };
 
 static const struct flag flags_table[] = {
 	{.key = {.name = "port",
@@ -108,248 +106,15 @@ static const struct flag flags_table[] = {
 struct serve {
 	const struct flags *flags;
 	struct arena arena;
-	VEC(const char *) overrides;
 	struct graph *graph;
 	int listen_fd;
 	char addr[LISTEN_ADDR_BYTES], url[LISTEN_ADDR_BYTES + 16];
 	struct runtime_dir dir;
 	struct cores cores;
-	struct gpu_inventory gpus;
-	bool gpus_looked;
+	struct serve_gpus gpus;
 	struct deployment deployment;
 	bool json;
 };
-
-/* Overrides. */
-
-static int override(struct serve *s, const char *service, const char *key, const char *value)
-{
-	char *text = arena_printf(&s->arena, "--%s.%s=%s", service, key, value);
-
-	return text ? vec_push(&s->overrides, text) : -ENOMEM;
-}
-
-/* A flag of ours as the key it stands for, when it was given. */
-static int override_flag(struct serve *s, const char *flag, const char *service, const char *key)
-{
-	char number[32];
-
-	if (!flags_is_set(s->flags, flag))
-		return 0;
-	snprintf(number, sizeof number, "%llu", (unsigned long long)flags_uint(s->flags, flag));
-	return override(s, service, key, number);
-}
-
-static int override_text(struct serve *s, const char *flag, const char *service, const char *key)
-{
-	return flags_is_set(s->flags, flag) ? override(s, service, key, flags_str(s->flags, flag)) : 0;
-}
-
-static int overrides_front(struct serve *s)
-{
-	int r = override_flag(s, "port", "Frontend", "port");
-
-	if (r == 0)
-		r = override_text(s, "host", "Frontend", "host");
-	if (r == 0)
-		r = override_text(s, "api-keys", "Frontend", "api-keys-file");
-	if (r == 0)
-		r = override_text(s, "policy", "Router", "mode");
-	if (r == 0)
-		r = override_text(s, "router", "Router", "mode");
-	if (r == 0 && flags_is_set(s->flags, "log-json"))
-		r = override(s, "Frontend", "log-json", flags_bool(s->flags, "log-json") ? "true" : "false");
-	if (r == 0 && flags_is_set(s->flags, "drain-seconds")) {
-		char text[32];
-		snprintf(text, sizeof text, "%llus", (unsigned long long)flags_uint(s->flags, "drain-seconds"));
-		r = override(s, "Frontend", "drain-timeout", text);
-	}
-	return r;
-}
-
-static int overrides_worker(struct serve *s, const char *service)
-{
-	int r = override_flag(s, "workers", service, "ServiceArgs.workers");
-
-	if (r == 0)
-		r = override_flag(s, "context-length", service, "context-length");
-	return r == 0 ? override_flag(s, "threads", service, "threads") : r;
-}
-
-static bool worker_flags_given(const struct serve *s)
-{
-	return flags_is_set(s->flags, "workers") || flags_is_set(s->flags, "context-length") ||
-	       flags_is_set(s->flags, "threads");
-}
-
-static int overrides_user(struct serve *s)
-{
-	uint32_t count;
-	const char *const *list = flags_overrides(s->flags, &count);
-	int r = 0;
-
-	for (uint32_t i = 0; i < count && r == 0; i++)
-		r = vec_push(&s->overrides, list[i]);
-	return r;
-}
-
-/* The graph. */
-
-static int graph_read(struct serve *s, const char *file, bool show, struct err *err)
-{
-	const struct graph_options options = {.overrides = s->overrides.v,
-		.overrides_len = s->overrides.len,
-		.engine = flags_str(s->flags, "engine")};
-	struct diags diags;
-	struct buf text;
-	int r;
-
-	graph_destroy(TAKE(s->graph));
-	diags_init(&diags);
-	r = file ? graph_load(&s->graph, file, &options, &diags, err)
-		 : graph_parse(&s->graph, "command line", "", 0, &options, &diags, err);
-	buf_init(&text, 2 * DIAG_BYTES_MAX);
-	diags_print(&diags, DIAG_NOTICE, &text);
-	if (show || r < 0)
-		fputs(buf_str(&text), stderr);
-	buf_done(&text);
-	diags_done(&diags);
-	return r;
-}
-
-static bool is_gguf(const char *path)
-{
-	char magic[4] = {0};
-	size_t len = strlen(path);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd >= 0) {
-		ssize_t n = read(fd, magic, sizeof magic);
-		close(fd);
-		if (n == (ssize_t)sizeof magic && memcmp(magic, "GGUF", 4) == 0)
-			return true;
-	}
-	return len > 5 && strcmp(path + len - 5, ".gguf") == 0;
-}
-
-static int gpus_look(struct serve *s, struct err *err)
-{
-	if (s->gpus_looked)
-		return 0;
-	s->gpus_looked = true;
-	return gpu_inventory_from_nvml(&s->gpus, NULL, getenv("CUDA_VISIBLE_DEVICES"), err);
-}
-
-/* How many GPUs hold the weights and some room for KV. */
-static uint64_t gpus_for(struct serve *s, const char *model)
-{
-	struct model_facts facts;
-	uint64_t memory = s->gpus.devices[0].memory_total;
-	const char *path = strcmp(model, "demo") == 0 ? demo_model_path(&s->arena) : model;
-
-	/* A file that cannot be read is reported where it is checked. */
-	if (memory == 0 || !path || model_facts_from_gguf(&facts, path, NULL) < 0)
-		return 1;
-	return (facts.weight_bytes + facts.weight_bytes / 4) / memory + 1;
-}
-
-/* In a build for GPUs the workers of a model alone divide those there are: one each, more when the weights need more; with
- * more workers than GPUs they share. */
-static int overrides_gpus(struct serve *s, const char *service, const char *model, uint32_t workers, struct err *err)
-{
-	char text[32];
-
-	if (!BUILD_CUDA)
-		return 0;
-	int r = gpus_look(s, err);
-	if (r < 0 || s->gpus.count == 0)
-		return r;
-	uint32_t beside = (workers + s->gpus.count - 1) / s->gpus.count; /* on one GPU */
-	if (beside > 1)
-		snprintf(text, sizeof text, "%.4f", 1.0 / beside - 0.00005);
-	else
-		snprintf(text, sizeof text, "%llu",
-			(unsigned long long)MIN(gpus_for(s, model), s->gpus.count / workers));
-	return override(s, service, "ServiceArgs.resources.gpu", text);
-}
-
-/* A model alone: a graph of one service. */
-static int graph_of_model(struct serve *s, const char *model, uint32_t workers, struct err *err)
-{
-	bool mock = flags_is_set(s->flags, "engine") && strcmp(flags_str(s->flags, "engine"), "mock") == 0;
-	const char *service = mock ? "MockWorker" : "LlamaWorker";
-	char number[16];
-	int r = 0;
-
-	snprintf(number, sizeof number, "%u", workers);
-	/* The mock engine needs no model; one that is named lends it its tokenizer. */
-	if (!mock || strcmp(model, "demo") != 0)
-		r = override(s, service, "model", model);
-	if (r == 0)
-		r = override(s, service, "ServiceArgs.workers", number);
-	if (r == 0)
-		r = overrides_front(s);
-	if (r == 0)
-		r = overrides_worker(s, service);
-	if (r == 0 && flags_is_set(s->flags, "workers"))
-		workers = (uint32_t)flags_uint(s->flags, "workers");
-	if (r == 0 && !mock)
-		r = overrides_gpus(s, service, model, workers, err);
-	if (r == 0)
-		r = overrides_user(s);
-	return r < 0 ? err_set(err, r, "out of memory") : graph_read(s, NULL, true, err);
-}
-
-static const char *only_worker(const struct graph *g)
-{
-	const char *name = NULL;
-
-	for (uint32_t i = 0; i < g->len; i++) {
-		if (g->services[i].kind != GRAPH_WORKER)
-			continue;
-		if (name)
-			return NULL;
-		name = g->services[i].name;
-	}
-	return name;
-}
-
-/* A graph file. Which service --workers means is only known when it has been read once. */
-static int graph_of_file(struct serve *s, const char *file, struct err *err)
-{
-	int r = overrides_front(s);
-
-	if (r == 0)
-		r = overrides_user(s);
-	if (r < 0)
-		return err_set(err, r, "out of memory");
-	r = graph_read(s, file, !worker_flags_given(s), err);
-	if (r < 0 || !worker_flags_given(s))
-		return r;
-	const char *service = only_worker(s->graph);
-	if (!service)
-		return err_set(err, -EINVAL,
-			"--workers, --context-length and --threads need a graph with one kind of worker, \"%s\" has "
-			"several; "
-			"say which: --LlamaWorker.ServiceArgs.workers=2",
-			file);
-	service = arena_strdup(&s->arena, service); /* the graph it is from is read anew */
-	if (!service || overrides_worker(s, service) < 0)
-		return err_set(err, -ENOMEM, "out of memory");
-	return graph_read(s, file, true, err);
-}
-
-static int graph_get(struct serve *s, struct err *err)
-{
-	uint32_t count;
-	const char *const *args = flags_args(s->flags, &count);
-
-	if (count == 0)
-		return graph_of_model(s, "demo", DEMO_WORKERS, err);
-	if (strcmp(args[0], "demo") == 0 || is_gguf(args[0]))
-		return graph_of_model(s, args[0], 1, err);
-	return graph_of_file(s, args[0], err);
-}
 
 /* Preparing. */
 
@@ -360,7 +125,9 @@ static int http_listen(struct serve *s, struct err *err)
 	uint16_t port = (uint16_t)config_uint(front, "port");
 
 	if (flags_bool(s->flags, "check")) { /* a deployment may be serving there: to look is not to take */
-		snprintf(s->addr, sizeof s->addr, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
+		char bare[LISTEN_ADDR_BYTES];
+		listen_bare_host(host, bare);
+		snprintf(s->addr, sizeof s->addr, strchr(bare, ':') ? "[%.70s]:%u" : "%.70s:%u", bare, port);
 		listen_url(s->addr, s->url, sizeof s->url);
 		return 0;
 	}
@@ -370,6 +137,17 @@ static int http_listen(struct serve *s, struct err *err)
 	s->listen_fd = fd;
 	listen_url(s->addr, s->url, sizeof s->url);
 	return 0;
+}
+
+/* Before anything starts: the frontend would say so only among its log lines. */
+static int keys_check(const struct serve *s, struct err *err)
+{
+	const struct config_section *front = &graph_find(s->graph, GRAPH_FRONTEND)->settings;
+	const char *path = config_has(front, "api-keys-file") ? config_str(front, "api-keys-file") : NULL;
+
+	if (!path || access(path, R_OK) == 0)
+		return 0;
+	return err_set_errno(err, -errno, "could not read the API keys: could not open \"%s\"", path);
 }
 
 static uint32_t drain_ms(const struct serve *s)
@@ -391,7 +169,7 @@ static int gpus_of_graph(struct serve *s, struct err *err)
 {
 	for (uint32_t i = 0; i < s->graph->len; i++)
 		if (s->graph->services[i].kind == GRAPH_WORKER && s->graph->services[i].gpus > 0)
-			return gpus_look(s, err);
+			return serve_gpus_look(&s->gpus, err);
 	return 0;
 }
 
@@ -411,14 +189,14 @@ static int prepare(struct serve *s, struct err *err)
 	if (!config.demo_model)
 		return err_set(err, -ENOMEM, "out of memory");
 	s->json = config_bool(&graph_find(s->graph, GRAPH_FRONTEND)->settings, "log-json");
-	if ((r = cores_available(&s->cores, err)) < 0 || (r = http_listen(s, err)) < 0)
+	if ((r = keys_check(s, err)) < 0 || (r = cores_available(&s->cores, err)) < 0 || (r = http_listen(s, err)) < 0)
 		return r;
 	if ((r = runtime_dir_create(&s->dir, NULL, err)) < 0 || (r = runtime_dir_write_secret(&s->dir, err)) < 0)
 		return r;
 	if ((r = gpus_of_graph(s, err)) < 0)
 		return r;
 	host_facts_read(&host);
-	config.gpus = &s->gpus;
+	config.gpus = &s->gpus.inventory;
 	config.memory_available = host.ram_available;
 	config.start = start_of(s->flags);
 	config.keep_going = flags_bool(s->flags, "keep-going");
@@ -430,12 +208,11 @@ static int prepare(struct serve *s, struct err *err)
 static void serve_done(struct serve *s)
 {
 	deployment_done(&s->deployment);
-	gpu_inventory_done(&s->gpus);
+	gpu_inventory_done(&s->gpus.inventory);
 	runtime_dir_destroy(&s->dir);
 	if (s->listen_fd >= 0)
 		close(s->listen_fd);
 	graph_destroy(s->graph);
-	vec_done(&s->overrides);
 	arena_done(&s->arena);
 }
 
@@ -578,9 +355,9 @@ static enum exit_status serve_run(const struct flags *flags)
 	int r;
 
 	arena_init(&s.arena, SERVE_ARENA_BYTES_MAX);
-	gpu_inventory_init(&s.gpus);
-	if ((r = graph_get(&s, &err)) < 0 || (r = gate_check(s.graph, flags_bool(flags, "force"), &err)) < 0 ||
-		(r = prepare(&s, &err)) < 0) {
+	gpu_inventory_init(&s.gpus.inventory);
+	if ((r = serve_graph_read(&s.graph, flags, &s.arena, &s.gpus, &err)) < 0 ||
+		(r = gate_check(s.graph, flags_bool(flags, "force"), &err)) < 0 || (r = prepare(&s, &err)) < 0) {
 		command_complain("serve", "%s", err.msg);
 		status = r == -EINVAL || r == -ENOTSUP ? EXIT_USAGE : EXIT_FAILED;
 	} else {

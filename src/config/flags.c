@@ -49,7 +49,7 @@ static int unknown_flag(const struct flags_command *cmd, const char *name, struc
 	err_set(err, -EINVAL, "unknown flag \"--%.100s\"", name);
 	if (suggest_best(&s))
 		return err_hint(err, "did you mean \"--%s\"?", suggest_best(&s));
-	return err_hint(err, "\"%s --help\" lists them", cmd->name);
+	return -EINVAL;
 }
 
 static int set_value(struct flags *f, int at, const char *text, struct err *err)
@@ -169,10 +169,8 @@ static int take_short(struct flags *f, struct cursor *c, struct err *err)
 			f->help = true;
 			continue;
 		}
-		if (at < 0) {
-			err_set(err, -EINVAL, "unknown flag \"-%c\"", *p);
-			return err_hint(err, "\"%s --help\" lists them", f->cmd->name);
-		}
+		if (at < 0)
+			return err_set(err, -EINVAL, "unknown flag \"-%c\"", *p);
 		bool truth = f->cmd->flags[at].key.type == CONFIG_BOOL;
 		r = take(f, at, truth || !p[1] ? NULL : p + 1, c, err);
 		if (!truth)
@@ -376,7 +374,5 @@ const struct flags_command *flags_command_find(
 	err_set(err, -EINVAL, "unknown command \"%.100s\"", name);
 	if (suggest_best(&s))
 		err_hint(err, "did you mean \"%s\"?", suggest_best(&s));
-	else
-		err_hint(err, "\"--help\" lists them");
 	return NULL;
 }

@@ -3,6 +3,7 @@
 
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -52,14 +53,23 @@ static void addr_print(int fd, char ret_addr[LISTEN_ADDR_BYTES])
 	snprintf(ret_addr, LISTEN_ADDR_BYTES, sa.ss_family == AF_INET6 ? "[%.60s]:%.8s" : "%.60s:%.8s", host, port);
 }
 
+void listen_bare_host(const char *host, char ret[LISTEN_ADDR_BYTES])
+{
+	size_t len = strlen(host);
+	bool brackets = len > 2 && host[0] == '[' && host[len - 1] == ']';
+
+	snprintf(ret, LISTEN_ADDR_BYTES, "%.*s", (int)(brackets ? len - 2 : len), host + brackets);
+}
+
 int listen_open(const char *host, uint16_t port, bool shared, char ret_addr[LISTEN_ADDR_BYTES], struct err *err)
 {
 	struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *list = NULL;
-	char service[8];
+	char service[8], bare[LISTEN_ADDR_BYTES];
 	int fd = -EADDRNOTAVAIL;
 
 	snprintf(service, sizeof service, "%u", port);
-	int r = getaddrinfo(host, service, &hints, &list);
+	listen_bare_host(host, bare);
+	int r = getaddrinfo(bare, service, &hints, &list);
 	if (r != 0)
 		return err_set(err, -EINVAL, "could not find the address of host \"%s\": %s", host, gai_strerror(r));
 	for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next)

@@ -82,6 +82,15 @@ def test_check_says_what_would_be_started_and_starts_nothing(tmp_path):
     assert done.stdout.count("stator worker ") == 2 and done.stdout.count("stator frontend ") == 1
 
 
+def test_values_of_flags_are_taken_as_they_are(tmp_path, demo_model):
+    odd = tmp_path / "a: [b] #it's.gguf"
+    odd.symlink_to(demo_model)
+    answer = stator("serve", odd, "--host", "[::1]", "--port", "8000", "--check")
+    assert answer.returncode == 0, answer.stderr
+    assert f"--model={odd}" in answer.stdout
+    assert "frontend: http://[::1]:8000\n" in answer.stdout
+
+
 def test_json_logs_are_json_on_every_line():
     process = Process("serve", "--engine", "mock", "--port", "0", "--log-json")
     try:
@@ -461,6 +470,12 @@ def test_run_answers_on_standard_output_and_nothing_else(demo_model):
 def test_run_reads_its_prompt_from_a_pipe(demo_model):
     done = stator("run", demo_model, "-n", "4", "--raw", input="Once upon a")
     assert done.returncode == 0 and done.stdout.strip(), done.stderr
+
+
+def test_run_says_where_the_demo_model_comes_from(tmp_path):
+    answer = stator("run", "demo", "-p", "hi", env={"STATOR_CACHE": str(tmp_path)})
+    assert answer.returncode == 1
+    assert str(tmp_path) in answer.stderr and '"make model"' in answer.stderr
 
 
 def test_run_explains_a_model_that_is_none(tmp_path):

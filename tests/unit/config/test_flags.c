@@ -143,8 +143,8 @@ static void overrides_are_kept_in_order_and_in_one_form(void **state UNUSED)
 static void mistakes_are_sentences(void **state UNUSED)
 {
 	assert_refused(&serve, "--prot 80", "unknown flag \"--prot\"; did you mean \"--port\"?");
-	assert_refused(&serve, "--xyzzy", "unknown flag \"--xyzzy\"; \"serve --help\" lists them");
-	assert_refused(&serve, "-x", "unknown flag \"-x\"; \"serve --help\" lists them");
+	assert_refused(&serve, "--xyzzy", "unknown flag \"--xyzzy\"");
+	assert_refused(&serve, "-x", "unknown flag \"-x\"");
 	assert_refused(&serve, "--port", "--port needs a value: a whole number from 0 to 65535");
 	assert_refused(&serve, "--port --verbose", "--port needs a value: a whole number from 0 to 65535");
 	assert_refused(&serve, "--port 70000", "--port: \"70000\" is not a whole number from 0 to 65535");
@@ -156,7 +156,7 @@ static void mistakes_are_sentences(void **state UNUSED)
 	assert_refused(&serve, "a b", "unexpected argument \"b\"; \"serve\" takes [GRAPH.yaml]");
 	assert_refused(&version, "a", "unexpected argument \"a\"; \"version\" takes flags only");
 	assert_refused(&serve, "--A.b", "\"--A.b\" needs a value: --A.b=VALUE");
-	assert_refused(&version, "--A.b=1", "unknown flag \"--A.b\"; \"version --help\" lists them");
+	assert_refused(&version, "--A.b=1", "unknown flag \"--A.b\"");
 	assert_refused(&serve, "--prot 1 --xyzzy", "unknown flag \"--prot\"; did you mean \"--port\"?");
 }
 
@@ -179,7 +179,7 @@ static void commands_are_found_or_the_nearest_is_named(void **state UNUSED)
 	assert_null(flags_command_find(commands, 2, "srve", &err));
 	assert_string_equal(err.msg, "unknown command \"srve\"; did you mean \"serve\"?");
 	assert_null(flags_command_find(commands, 2, "dance", &err));
-	assert_string_equal(err.msg, "unknown command \"dance\"; \"--help\" lists them");
+	assert_string_equal(err.msg, "unknown command \"dance\"");
 }
 
 static void help_text_is_printed_from_the_table(void **state UNUSED)

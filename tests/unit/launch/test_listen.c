@@ -60,6 +60,23 @@ static void a_shared_port_takes_others_that_share_it_and_no_one_else(void **stat
 	close(a);
 }
 
+static void brackets_around_an_address_are_forgiven(void **state)
+{
+	(void)state;
+	char addr[LISTEN_ADDR_BYTES], bare[LISTEN_ADDR_BYTES];
+	struct err err;
+	int fd = listen_open("[127.0.0.1]", 0, false, addr, &err);
+
+	assert_true(fd >= 0);
+	close(fd);
+	listen_bare_host("[::1]", bare);
+	assert_string_equal(bare, "::1");
+	listen_bare_host("[::1", bare);
+	assert_string_equal(bare, "[::1");
+	listen_bare_host("[]", bare);
+	assert_string_equal(bare, "[]");
+}
+
 static void a_host_that_is_not_ours_is_explained(void **state)
 {
 	(void)state;
@@ -149,6 +166,7 @@ int main(void)
 		cmocka_unit_test(port_0_takes_a_free_one_and_names_it),
 		cmocka_unit_test(a_busy_port_is_named_with_a_way_out),
 		cmocka_unit_test(a_shared_port_takes_others_that_share_it_and_no_one_else),
+		cmocka_unit_test(brackets_around_an_address_are_forgiven),
 		cmocka_unit_test(a_host_that_is_not_ours_is_explained),
 		cmocka_unit_test(wildcards_become_the_loopback_in_urls),
 		cmocka_unit_test(the_folder_is_private_and_goes_away_with_its_files),
