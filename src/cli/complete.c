@@ -33,12 +33,6 @@ static void choices(struct buf *out, const char *text)
 		buf_add_byte(out, *text == '|' ? ' ' : (uint8_t)*text);
 }
 
-/* What may follow a flag, or be a positional argument, is often a file: GRAPH.yaml, MODEL.gguf, FILE, PATH. */
-static bool wants_file(const char *arg)
-{
-	return arg && (strstr(arg, "FILE") || strstr(arg, "PATH") || strstr(arg, "DIR") || strchr(arg, '.'));
-}
-
 /* zsh: '--port[help]:PORT:' as _arguments reads it. */
 static void zsh_flag(struct buf *out, const struct flag *f)
 {
@@ -53,20 +47,26 @@ static void zsh_flag(struct buf *out, const struct flag *f)
 			buf_add_str(out, "(");
 			choices(out, f->key.choices);
 			buf_add_str(out, ")");
-		} else if (wants_file(f->arg)) {
+		} else if (flags_takes_file(f->arg)) {
 			buf_add_str(out, "_files");
 		}
 	}
 	buf_add_str(out, "'");
 }
 
-static void zsh_command(struct buf *out, const struct flags_command *c)
+static void zsh_command(
+	struct buf *out, const struct flags_command *c, const struct flags_command *const *all, size_t count)
 {
 	buf_printf(out, "\t%s)\n\t\t_arguments '--help[show help]'", c->name);
 	for (size_t i = 0; i < c->count; i++)
 		zsh_flag(out, &c->flags[i]);
-	if (wants_file(c->args))
+	if (flags_takes_file(c->args))
 		buf_add_str(out, " \\\n\t\t'*:file:_files'");
+	if (c->words) {
+		buf_add_str(out, " \\\n\t\t'1:word:(");
+		flags_print_words(c, all, count, out);
+		buf_add_str(out, ")'");
+	}
 	buf_add_str(out, "\n\t\t;;\n");
 }
 
@@ -86,7 +86,7 @@ void print_completion_zsh(struct buf *out)
 	buf_add_str(out, "\t)\n\tif (( CURRENT == 2 )); then\n\t\t_describe command commands\n\t\treturn\n\tfi\n"
 			 "\tlocal command=$words[2]\n\tshift words\n\t(( CURRENT-- ))\n\tcase $command in\n");
 	for (size_t i = 0; i < count; i++)
-		zsh_command(out, specs[i]);
+		zsh_command(out, specs[i], specs, count);
 	buf_add_str(out, "\tesac\n}\n"
 			 "if [[ $funcstack[1] == _stator ]]; then _stator \"$@\"; else compdef _stator stator; fi\n");
 }
@@ -97,7 +97,7 @@ static void fish_flag(struct buf *out, const char *command, const struct flag *f
 	if (f->letter)
 		buf_printf(out, " -s %c", f->letter);
 	if (f->key.type != CONFIG_BOOL) {
-		buf_add_str(out, wants_file(f->arg) ? " -r -F" : " -x");
+		buf_add_str(out, flags_takes_file(f->arg) ? " -r -F" : " -x");
 		if (f->key.choices) {
 			buf_add_str(out, " -a '");
 			choices(out, f->key.choices);
@@ -120,8 +120,13 @@ void print_completion_fish(struct buf *out)
 		buf_printf(out, "complete -c stator -n __fish_use_subcommand -a %s -d '", specs[i]->name);
 		quoted(out, specs[i]->summary, "\\");
 		buf_add_str(out, "'\n");
-		if (wants_file(specs[i]->args))
+		if (flags_takes_file(specs[i]->args))
 			buf_printf(out, "complete -c stator -n '__fish_seen_subcommand_from %s' -F\n", specs[i]->name);
+		if (specs[i]->words) {
+			buf_printf(out, "complete -c stator -n '__fish_seen_subcommand_from %s' -a '", specs[i]->name);
+			flags_print_words(specs[i], specs, count, out);
+			buf_add_str(out, "'\n");
+		}
 		for (size_t k = 0; k < specs[i]->count; k++)
 			fish_flag(out, specs[i]->name, &specs[i]->flags[k]);
 	}

@@ -225,6 +225,7 @@ static enum exit_status debug_run(const struct flags *flags)
 const struct command command_debug = {
 	.spec = {.name = "debug",
 		.args = "index-check [URL]",
+		.words = "index-check",
 		.args_max = 2,
 		.summary = "look into a running frontend",
 		.text = "index-check asks every worker which prefix blocks it holds and compares them with the "

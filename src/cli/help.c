@@ -39,6 +39,7 @@ static enum exit_status help_run(const struct flags *flags)
 const struct command command_help = {
 	.spec = {.name = "help",
 		.args = "[COMMAND]",
+		.words = "*",
 		.summary = "list the commands, or the flags of one",
 		.args_max = 1},
 	.run = help_run,
@@ -95,6 +96,7 @@ static enum exit_status completion_run(const struct flags *flags)
 const struct command command_completion = {
 	.spec = {.name = "completion",
 		.args = "bash|zsh|fish",
+		.words = "bash|zsh|fish",
 		.summary = "print a completion script for a shell",
 		.text = "bash: source <(stator completion bash)\n"
 			"zsh: stator completion zsh > a folder of $fpath, as _stator\n"

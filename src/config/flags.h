@@ -23,6 +23,7 @@ struct flag {
 struct flags_command {
 	const char *name; /* "serve" */
 	const char *args; /* "[GRAPH.yaml | MODEL.gguf]"; "" when it takes none */
+	const char *words; /* what its first argument may be, for completion: "bash|zsh"; "*": a command; NULL: free */
 	const char *summary; /* one line */
 	const char *text; /* paragraphs for --help and the man page; NULL: none */
 	const struct flag *flags;
@@ -65,6 +66,11 @@ void flags_print_commands(const struct flags_command *const *cmds, size_t count,
 /* Man page sections (roff) and Markdown sections, one a command. */
 void flags_print_man(const struct flags_command *const *cmds, size_t count, const char *program, struct buf *out);
 void flags_print_markdown(const struct flags_command *const *cmds, size_t count, const char *program, struct buf *out);
+/* May what is called so be a file: GRAPH.yaml, MODEL.gguf, FILE, PATH? */
+bool flags_takes_file(const char *arg);
+/* What completes c's first argument, separated by spaces: its words, or the names of all commands. */
+void flags_print_words(
+	const struct flags_command *c, const struct flags_command *const *cmds, size_t count, struct buf *out);
 /* A completion script for bash: commands, flags, choices, file names. */
 void flags_print_bash(const struct flags_command *const *cmds, size_t count, const char *program, struct buf *out);
 

@@ -221,6 +221,39 @@ void flags_print_markdown(const struct flags_command *const *cmds, size_t count,
 }
 
 /* Words a flag's value can be, as a case branch; other values complete as file names. */
+bool flags_takes_file(const char *arg)
+{
+	return arg && (strstr(arg, "FILE") || strstr(arg, "PATH") || strstr(arg, "DIR") || strchr(arg, '.'));
+}
+
+void flags_print_words(
+	const struct flags_command *c, const struct flags_command *const *cmds, size_t count, struct buf *out)
+{
+	if (!c->words)
+		return;
+	for (size_t i = 0; !strcmp(c->words, "*") && i < count; i++)
+		buf_printf(out, i ? " %s" : "%s", cmds[i]->name);
+	for (const char *p = c->words; *p && *p != '*'; p++)
+		buf_add_byte(out, *p == '|' ? ' ' : (uint8_t)*p);
+}
+
+/* Words for the first argument; nothing where it can be no file. */
+static void bash_arguments(const struct flags_command *const *cmds, size_t count, struct buf *out)
+{
+	buf_add_str(out, "\tif [ -z \"$words\" ] && [[ $before != --* ]]; then\n\t\tcase $command in\n");
+	for (size_t i = 0; i < count; i++) {
+		if (cmds[i]->words) {
+			buf_printf(
+				out, "\t\t%s) [ \"$before\" = %s ] || return; words=\"", cmds[i]->name, cmds[i]->name);
+			flags_print_words(cmds[i], cmds, count, out);
+			buf_add_str(out, "\" ;;\n");
+		} else if (!flags_takes_file(cmds[i]->args)) {
+			buf_printf(out, "\t\t%s) return ;;\n", cmds[i]->name);
+		}
+	}
+	buf_add_str(out, "\t\tesac\n\tfi\n");
+}
+
 static void bash_choices(const struct flags_command *c, struct buf *out)
 {
 	for (size_t i = 0; i < c->count; i++) {
@@ -238,7 +271,10 @@ void flags_print_bash(const struct flags_command *const *cmds, size_t count, con
 {
 	buf_printf(out, "# bash completion for %s\n_%s()\n{\n", program, program);
 	buf_add_str(out, "\tlocal word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} "
-			 "command=${COMP_WORDS[1]} words=\n");
+			 "command=${COMP_WORDS[1]} words=\n"
+			 /* bash makes three words of --flag=value */
+			 "\tif [ \"$word\" = = ]; then word=\n"
+			 "\telif [ \"$before\" = = ]; then before=${COMP_WORDS[COMP_CWORD-2]}; fi\n\tCOMPREPLY=()\n");
 	buf_add_str(out, "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\tCOMPREPLY=($(compgen -W \"");
 	for (size_t i = 0; i < count; i++)
 		buf_printf(out, "%s ", cmds[i]->name);
@@ -252,7 +288,9 @@ void flags_print_bash(const struct flags_command *const *cmds, size_t count, con
 			buf_printf(out, "--%s ", cmds[i]->flags[j].key.name);
 		buf_add_str(out, "--help\" ;;\n");
 	}
-	buf_add_str(out, "\t\tesac\n\tfi\n\tif [ -n \"$words\" ]; then\n\t\tCOMPREPLY=($(compgen -W \"$words\" -- "
+	buf_add_str(out, "\t\tesac\n\tfi\n");
+	bash_arguments(cmds, count, out);
+	buf_add_str(out, "\tif [ -n \"$words\" ]; then\n\t\tCOMPREPLY=($(compgen -W \"$words\" -- "
 			 "\"$word\"))\n\telse\n\t\tCOMPREPLY=($(compgen -f -- \"$word\"))\n\tfi\n}\n");
 	buf_printf(out, "complete -o filenames -F _%s %s\n", program, program);
 }

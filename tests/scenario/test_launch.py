@@ -303,6 +303,9 @@ def test_bash_completes_commands_and_flags():
 
     assert "serve" in complete("stator se")
     assert "--port" in complete("stator serve --po")
+    assert complete("stator completion ") == ["bash", "zsh", "fish"]
+    assert complete("stator help exp") == ["explain"]
+    assert complete("stator doctor ") == []
 
 
 # run and chat.
