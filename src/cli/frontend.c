@@ -2,6 +2,7 @@
 #include "cli/command.h"
 #include "cli/process_flags.h"
 #include "frontend/frontend_main.h"
+#include "net/addr.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -80,6 +81,12 @@ static const struct flag flags_table[] = {
 		 .type = CONFIG_STRING,
 		 .help = "file with one API key a line; without it no key is asked for"},
 		.arg = "FILE"},
+	{.key = {.name = "allow-origin",
+		 .type = CONFIG_STRING,
+		 .help = "whose pages may read answers in a browser (CORS): origins such as http://localhost:3000, "
+			 "comma "
+			 "between, or *"},
+		.arg = "LIST"},
 	{.key = {.name = "chat-template-file",
 		 .type = CONFIG_STRING,
 		 .help = "file with a chat template (Jinja) to use instead of the models' own"},
@@ -239,6 +246,7 @@ static void options_get(const struct flags *f, struct frontend_main_options *o)
 	o->config.discovery_arg = flags_str(f, in_dir ? "workers-dir" : "workers");
 	o->config.policy = policy_text(f, policy, sizeof policy);
 	o->config.allow_direct = flags_bool(f, "allow-direct");
+	o->config.allow_origin = flags_str(f, "allow-origin");
 	o->config.allow_tenant = flags_bool(f, "allow-tenant");
 	if (flags_is_set(f, "index-bytes-max"))
 		o->config.index_bytes_max = flags_bytes(f, "index-bytes-max");
@@ -256,9 +264,27 @@ static void options_get(const struct flags *f, struct frontend_main_options *o)
 	o->status_fd = (int)flags_int(f, "status-fd");
 }
 
+/* An address that can never be one is refused at once; one that does not answer is tried again and again. */
+static int addresses_check(const char *list, struct err *err)
+{
+	char addr[NET_HOST_BYTES_MAX + 64];
+	struct net_target target;
+
+	for (const char *at = list; *at;) {
+		size_t len = strcspn(at, ", \t\n");
+		snprintf(addr, sizeof addr, "%.*s", (int)len, at);
+		if (len && net_target_parse(addr, &target, err) < 0)
+			return -EINVAL;
+		at += len;
+		at += strspn(at, ", \t\n");
+	}
+	return 0;
+}
+
 static enum exit_status frontend_run(const struct flags *flags)
 {
 	struct frontend_main_options options;
+	struct err err = {0};
 
 	if (flags_is_set(flags, "workers") == flags_is_set(flags, "workers-dir")) {
 		command_complain("frontend", "say where the workers are, with either --workers or --workers-dir");
@@ -271,6 +297,10 @@ static enum exit_status frontend_run(const struct flags *flags)
 	if (idle_knob(flags)) {
 		command_complain("frontend", "--%s is a setting of the router dynamo-kv, but the router is %s",
 			idle_knob(flags), policy_name(flags));
+		return EXIT_USAGE;
+	}
+	if (flags_is_set(flags, "workers") && addresses_check(flags_str(flags, "workers"), &err) < 0) {
+		command_complain("frontend", "--workers: %s", err.msg);
 		return EXIT_USAGE;
 	}
 	process_log_setup(flags);

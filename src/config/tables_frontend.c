@@ -27,6 +27,11 @@ static const struct config_key frontend[] = {
 	{.name = "api-keys-file",
 		.type = CONFIG_STRING,
 		.help = "file with one API key a line; without it no key is asked for"},
+	{.name = "allow-origin",
+		.type = CONFIG_STRING,
+		.help = "whose pages may read answers in a browser (CORS): origins such as http://localhost:3000, "
+			"comma "
+			"between, or *"},
 	{.name = "max-conns",
 		.type = CONFIG_UINT,
 		.unit = "connections",

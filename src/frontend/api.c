@@ -2,6 +2,7 @@
 #include "base/json_out.h"
 #include "base/limits.h"
 #include "config/suggest.h"
+#include "frontend/cors.h"
 #include "frontend/index_check.h"
 #include "frontend/keys.h"
 
@@ -317,6 +318,9 @@ static void on_request(void *ctx, struct http_exchange *x)
 {
 	struct frontend *fe = ctx;
 	const struct endpoint *other = NULL;
+
+	if (cors_serve(fe->config.allow_origin, x))
+		return;
 
 	for (uint32_t i = 0; i < ARRAY_LEN(endpoints); i++) {
 		const struct endpoint *e = &endpoints[i];

@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/vec.h"
 #include "launch/devices.h"
+#include "llama/model.h"
 
 #include <ctype.h>
 #include <stdarg.h>
@@ -364,7 +365,8 @@ static int engine_check(const struct graph *g, const struct graph_service *s, st
 		s->name, graph_engine_name(s->engine), g->file);
 }
 
-/* A model that is not there is worth a sentence before anything is started. What is inside is the worker's to judge. */
+/* A model that is not there, is cut short or of a kind nobody knows is worth a sentence before anything is started: what the
+ * worker would say. Reads the header. */
 static int model_check(const struct builder *b, const struct graph_service *s, struct err *err)
 {
 	const char *path = model_path(b, s);
@@ -388,7 +390,11 @@ static int model_check(const struct builder *b, const struct graph_service *s, s
 				  path, s->name)
 			: 0;
 	close(fd);
-	return r;
+	if (r < 0 || !b->config->look_into_models)
+		return r;
+	struct ll_file_facts facts;
+	r = ll_file_check(path, true, &facts, err);
+	return r < 0 ? err_wrap(err, "could not load the model of %s", s->name) : 0;
 }
 
 static int workers_count(struct builder *b, struct err *err)

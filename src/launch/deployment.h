@@ -21,6 +21,7 @@ struct deployment_config {
 	uint32_t drain_ms;
 	/* How workers start: all at once, in steps behind a first one that is proven, or by what memory is sure to hold. */
 	enum deployment_start { DEPLOYMENT_START_AUTO, DEPLOYMENT_START_ALL, DEPLOYMENT_START_STEPS } start;
+	bool look_into_models; /* refuse files that are cut short or of a kind nobody knows, too */
 	bool keep_going; /* the frontend serves with whatever workers come up */
 	uint64_t memory_available; /* bytes of the host; 0: not known */
 	/* The host's GPUs: services that ask for some (resources.gpu) get them one after the other, by UUID where there is one, in

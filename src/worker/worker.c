@@ -497,7 +497,8 @@ static int begin_to_listen(struct worker *w, const char *addr, struct err *err)
 	if (!strncmp(env_listener_addr(w->env, w->listener), "unix:", 5))
 		w->config.secret = NULL;
 	else if (!w->config.secret)
-		return err_set(err, -EINVAL, "could not listen on \"%s\": a worker on TCP needs a shared secret", addr);
+		return err_set(err, -EINVAL,
+			"could not listen on \"%s\": a worker on TCP needs a shared secret (--secret-file)", addr);
 	return 0;
 }
 

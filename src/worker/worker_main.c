@@ -326,12 +326,12 @@ static int begin(struct process *p, struct err *err)
 	const struct loop_config config = {.engine_threads = 1, .engine_stack_bytes = ENGINE_STACK_BYTES};
 
 	if (!o->listen || !*o->listen)
-		return err_set(err, -EINVAL, "no address to listen on is given");
+		return err_set(err, -EINVAL, "no address to listen on is given: --listen unix:/PATH, or HOST:PORT");
 	p->kind = worker_engine_find(o->engine, err);
 	if (!p->kind)
 		return -EINVAL;
 	if (p->kind->needs_model && (!o->model || !*o->model))
-		return err_set(err, -EINVAL, "no model is given; a %s worker needs a GGUF file", o->engine);
+		return err_set(err, -EINVAL, "no model is given: --model FILE.gguf; a %s worker needs one", o->engine);
 	if (o->evict && !kv_evict_find(o->evict))
 		return err_set(err, -EINVAL, "unknown eviction policy \"%s\"; there are lru and age-uses", o->evict);
 	int r = set_cpus(o->cpus, err);

@@ -259,7 +259,8 @@ def test_a_child_between_fork_and_exec_does_not_outlive_its_supervisor():
 @pytest.mark.smoke
 @pytest.mark.parametrize("args, said", [
     (["srve"], 'did you mean "serve"'), (["serve", "--prot", "1"], 'did you mean "--port"'),
-    (["completion", "tcsh"], "bash, zsh and fish"), (["help", "cht"], 'did you mean "chat"'), ([], "stator help"),
+    (["completion", "tcsh"], "bash, zsh and fish"),
+    (["frontend", "--workers", "unix:/a,nonsense"], 'cannot use address "nonsense"'), (["help", "cht"], 'did you mean "chat"'), ([], "stator help"),
     (["run"], "which model"), (["serve", "--port", "x"], "65535"), (["frontend"], "--workers"),
     (["serve", "a.yaml", "b.yaml"], "b.yaml"),
 ])

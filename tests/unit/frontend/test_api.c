@@ -730,6 +730,41 @@ static void keys_are_asked_for_where_they_must_be(void **state)
 	api_keys_destroy(keys);
 }
 
+static void send_from(const char *method, const char *headers)
+{
+	world_client_done(&c);
+	world_send(&w, &c, method, "/v1/models", headers, NULL);
+	world_finish(&c);
+}
+
+static void pages_of_other_origins_read_answers_only_where_that_is_allowed(void **state)
+{
+	(void)state;
+	static const char ask[] = "origin: http://b\r\naccess-control-request-method: POST\r\n"
+				  "access-control-request-headers: authorization, content-type\r\n";
+	world_config_default(&config, 1);
+	config.frontend.allow_origin = "http://a, http://b";
+	world_init(&w, &config);
+	world_wait_workers(&w, 2);
+	send_from("GET", "origin: http://b\r\n");
+	assert_int_equal(c.status, 200);
+	assert_string_equal(world_header(&c, "access-control-allow-origin"), "http://b");
+	assert_string_equal(world_header(&c, "vary"), "origin");
+	send_from("OPTIONS", ask);
+	assert_int_equal(c.status, 204);
+	assert_string_equal(world_header(&c, "access-control-allow-methods"), "GET, POST");
+	assert_string_equal(world_header(&c, "access-control-allow-headers"), "authorization, content-type");
+	send_from("GET", "origin: http://\r\n");
+	assert_null(world_header(&c, "access-control-allow-origin"));
+	send_from("OPTIONS", NULL);
+	assert_int_equal(c.status, 405);
+	teardown(NULL);
+	start_with(NULL);
+	send_from("OPTIONS", ask);
+	assert_int_equal(c.status, 405);
+	assert_null(world_header(&c, "access-control-allow-origin"));
+}
+
 static void two_models_are_two_pools(void **state)
 {
 	(void)state;
@@ -934,6 +969,7 @@ int main(void)
 		TEST(a_client_that_leaves_frees_the_worker_at_once),
 		ALONE(no_worker_at_all_is_503_with_retry_after),
 		cmocka_unit_test(keys_are_asked_for_where_they_must_be),
+		ALONE(pages_of_other_origins_read_answers_only_where_that_is_allowed),
 		ALONE(two_models_are_two_pools),
 		ALONE(the_context_is_that_of_the_smallest_worker_there_is),
 		ALONE(a_worker_that_falls_silent_is_given_up),
