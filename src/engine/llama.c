@@ -238,8 +238,9 @@ static void fill_info(struct llama_engine *l, const struct llama_config *config)
 	else
 		snprintf(cells, sizeof cells, "%u tokens", c->cells);
 	snprintf(in->description, sizeof in->description,
-		"%.80s, %.48s, weights %.0f MiB, KV %.0f MiB (%s), %u threads", f->name, f->desc,
-		(double)f->weight_bytes / 1048576, (double)c->kv_bytes / 1048576, cells, c->threads);
+		"%.80s, %.48s, weights %.0f MiB, KV %.0f MiB (%s), %u thread%s", f->name, f->desc,
+		(double)f->weight_bytes / 1048576, (double)c->kv_bytes / 1048576, cells, c->threads,
+		c->threads == 1 ? "" : "s");
 }
 
 int llama_engine_create(struct engine **ret, const struct llama_config *config, struct err *err)

@@ -355,7 +355,8 @@ static void fill_info(struct mock *m)
 		.virtual_time = !c->real_time};
 	m->info.kv_domain = XXH3_64bits_withSeed("mock", 4, m->info.tokenizer_hash);
 	snprintf(m->info.tokenizer, sizeof m->info.tokenizer, "%s", c->vocab ? c->tokenizer : "byte");
-	snprintf(m->info.description, sizeof m->info.description, "mock, %u cells, %u sequences", c->cells, c->seqs);
+	snprintf(m->info.description, sizeof m->info.description, "mock, %u cells, %u sequence%s", c->cells, c->seqs,
+		c->seqs == 1 ? "" : "s");
 }
 
 int mock_engine_create(struct engine **ret, const struct mock_config *config, struct err *err)

@@ -16,6 +16,7 @@ static const struct json_in_field common_fields[] = {
 	F32(top_p, "top_p", 0, 1),
 	F32(min_p, "min_p", 0, 1),
 	F32(typical_p, "typical_p", 0, 1),
+	F32(repetition_penalty, "repeat_penalty", 0, 10), /* llama-server's name */
 	F32(repetition_penalty, "repetition_penalty", 0, 10),
 	F32(presence_penalty, "presence_penalty", -2, 2),
 	F32(frequency_penalty, "frequency_penalty", -2, 2),

@@ -65,7 +65,7 @@ static void a_request_with_everything_is_read_whole(void **state)
 		"tokens\":6,"
 		"\"min_tokens\":2,\"n\":3,\"seed\":-1,\"temperature\":0.5,\"top_p\":0,\"top_k\":40,\"min_p\":0.1,"
 		"\"typical_p\":0.9,"
-		"\"repetition_penalty\":1.1,\"presence_penalty\":-2,\"frequency_penalty\":2,\"logit_bias\":{\"7\":-100,"
+		"\"repeat_penalty\":1.1,\"presence_penalty\":-2,\"frequency_penalty\":2,\"logit_bias\":{\"7\":-100,"
 		"\"9\":1.5},"
 		"\"stop\":[\"a\",\"b\\u0000c\"],\"stream\":true,\"stream_options\":{\"include_usage\":true},\"ignore_"
 		"eos\":true,"
@@ -88,6 +88,7 @@ static void a_request_with_everything_is_read_whole(void **state)
 	assert_true(r.has_seed && r.sampling.seed == UINT64_MAX);
 	assert_true(r.sampling.top_p > 0 && r.sampling.top_p < 1e-5f);
 	assert_int_equal(r.sampling.top_k, 40);
+	assert_true(r.sampling.repetition_penalty == 1.1f);
 	assert_true(r.sampling.presence_penalty == -2 && r.sampling.frequency_penalty == 2);
 	assert_int_equal(r.sampling.bias_tokens.len, 2);
 	assert_int_equal(r.stops_len, 2);
