@@ -243,7 +243,7 @@ int read_header(const mapped &m, const char *path, header &h, struct err *err)
 		err_set(err, -EINVAL, "\"%s\" is not a GGUF file", path);
 		return m.len > 4 && memcmp(m.data, "PK\3\4", 4) == 0 ? err_hint(err, "it is a zip archive") : -EINVAL;
 	}
-	if (m.len < 24)
+	if (m.len < 8)
 		return refuse_header(path, m.len, err);
 	uint32_t version = r.number<uint32_t>();
 	if (version != 2 && version != 3)
