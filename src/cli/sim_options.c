@@ -238,7 +238,12 @@ static int policy_suggest(const char *text, struct err *err)
 		suggest_offer(&s, p->name);
 	const char *best = suggest_best(&s);
 	err_set(err, -EINVAL, "unknown policy \"%s\"", name);
-	return best ? err_hint(err, "did you mean \"%s\"?", best) : -EINVAL;
+	if (best)
+		return err_hint(err, "did you mean \"%s\"?", best);
+	char names[256] = "";
+	for (uint32_t i = 0; (p = route_policy_at(i)); i++)
+		snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", p->name);
+	return err_hint(err, "there are %s", names);
 }
 
 static int policy_read(struct sim_case *k, const char *text, struct err *err)
