@@ -199,7 +199,7 @@ static int prepare(struct serve *s, struct err *err)
 	config.gpus = &s->gpus.inventory;
 	config.memory_available = host.ram_available;
 	config.start = start_of(s->flags);
-	config.look_into_models = true;
+	config.look_into_models = !flags_bool(s->flags, "keep-going"); /* then a bad one is one that does not come up */
 	config.keep_going = flags_bool(s->flags, "keep-going");
 	config.dir = s->dir.path;
 	config.listen_fd = s->listen_fd;

@@ -393,8 +393,12 @@ static int model_check(const struct builder *b, const struct graph_service *s, s
 	if (r < 0 || !b->config->look_into_models)
 		return r;
 	struct ll_file_facts facts;
-	r = ll_file_check(path, true, &facts, err);
-	return r < 0 ? err_wrap(err, "could not load the model of %s", s->name) : 0;
+	if (ll_file_check(path, true, &facts, err) == 0)
+		return 0;
+	err_wrap(err, "could not load the model of %s", s->name);
+	if (err)
+		err->code = -EBADMSG; /* the file is to blame, not the graph */
+	return -EBADMSG;
 }
 
 static int workers_count(struct builder *b, struct err *err)

@@ -106,7 +106,7 @@ def test_keep_going_serves_with_what_came_up_and_without_it_nothing_starts(tmp_p
         assert post(deployment, "/v1/completions", {"model": "mock", "prompt": "x", "max_tokens": 2}).status == 200
     (tmp_path / "graph.yaml").write_text(json.dumps(graph))
     done = stator("serve", "--port", "0", tmp_path / "graph.yaml")
-    assert done.returncode == 1 and "the deployment cannot start" in done.stdout
+    assert done.returncode == 1 and "bad.gguf\" is not a GGUF file" in done.stderr and not done.stdout
     only_bad = {"Bad": graph["Bad"]}
     (tmp_path / "graph.yaml").write_text(json.dumps(only_bad))
     done = stator("serve", "--port", "0", "--keep-going", tmp_path / "graph.yaml")
