@@ -1,6 +1,9 @@
 /* diagnose.c - stator diagnose: the root cause in logs, and what to do about it. */
 #include "plan/diagnose.h"
 #include "cli/command.h"
+#include "cli/gather.h"
+#include "config/graph.h"
+#include "plan/check.h"
 #include "plan/diagnose_graph.h"
 
 #include <fcntl.h>
@@ -10,7 +13,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 1024 * 1024, OUTPUT_BYTES_MAX = 16 * 1024 * 1024, FILES_MAX = LOGS_MAX, TELLING_LINES_MAX = 24 };
+enum {
+	READ_BYTES = 1024 * 1024,
+	OUTPUT_BYTES_MAX = 16 * 1024 * 1024,
+	FILES_MAX = LOGS_MAX,
+	TELLING_LINES_MAX = 24,
+	HARMLESS_MAX = 4
+};
 
 static const struct flag flags_table[] = {
 	{.key = {.name = "graph",
@@ -20,7 +29,8 @@ static const struct flag flags_table[] = {
 		.arg = "FILE"},
 	{.key = {.name = "gpus",
 		 .type = CONFIG_STRING,
-		 .help = "the GPUs of the host, as \"4xT4\" or a number; with --graph"},
+		 .help = "the GPUs of the host, as \"4xT4\" or a number; with --graph. Names also tell what the plan "
+			 "says of the graph on such cards"},
 		.arg = "GPUS"},
 	{.key = {.name = "signatures",
 		 .type = CONFIG_STRING,
@@ -65,9 +75,19 @@ static int prepare(struct diagnose *d, struct err *err)
 	uint32_t devices = gpus ? diagnose_devices_parse(gpus) : 0;
 	struct diags diags;
 
-	if (gpus && devices == 0)
+	struct gpu_inventory cards;
+
+	/* A plain number says how many; a list must be of cards that are known. */
+	if (gpus && gpus[strspn(gpus, "0123456789 ")]) {
+		gpu_inventory_init(&cards);
+		if (gpu_inventory_from_spec(&cards, gpus, err) < 0)
+			return err_wrap(err, "cannot read --gpus \"%s\"", gpus);
+		devices = cards.count;
+		gpu_inventory_done(&cards);
+	} else if (gpus && devices == 0) {
 		return err_set(err, -EINVAL,
 			"cannot read --gpus \"%s\"; \"4xT4\", \"2xT4,1xL4\" and \"4\" are understood", gpus);
+	}
 	diags_init(&diags);
 	int r = catalogue_create(&d->catalogue, flags_str(d->flags, "signatures"), &diags, err);
 	if (r == 0 && graph)
@@ -117,24 +137,88 @@ static void file_read(struct diagnose *d, const char *name)
 		close(fd);
 }
 
-/* What people see: the cause and warnings; the rest as one sentence, unless all is wanted. */
-static void findings_trim(struct diagnose *d, uint32_t *ret_more, uint32_t *ret_harmless)
+/* A line that looks bad and is none is what people chase: it is named, with the reason to leave it alone. */
+static void harmless_print(const struct finding *x, const struct findings_look *look, struct buf *out)
+{
+	struct buf text;
+
+	buf_init(&text, 16 * 1024);
+	buf_printf(&text, "harmless: %s:%u: \"%.*s\": %s", x->file, x->line,
+		(int)strcspn(x->evidence ? x->evidence : "", "\n"), x->evidence ? x->evidence : "", x->what);
+	finding_wrap(out, buf_str(&text), 4, look->columns ? look->columns : 100, false);
+	buf_done(&text);
+}
+
+/* What people see: the cause and warnings, and the harmless lines in short; the rest as one sentence, unless all is wanted. */
+static void findings_trim(struct diagnose *d, const struct findings_look *look, uint32_t *ret_more,
+	uint32_t *ret_harmless, struct buf *harmless)
 {
 	struct findings *f = &d->findings;
-	uint32_t kept = 0;
+	uint32_t kept = 0, shown = 0;
 
 	for (uint32_t i = 0; i < f->len; i++) {
 		const struct finding *x = &f->items[i];
 
 		if (x->severity != FINDING_INFO || flags_bool(d->flags, "all"))
 			f->items[kept++] = *x;
-		else if (x->harmless)
+		else if (x->harmless && shown < HARMLESS_MAX) {
+			harmless_print(x, look, harmless);
+			shown++;
+		} else if (x->harmless)
 			++*ret_harmless;
 		else
 			++*ret_more;
 	}
 	f->len = kept;
-	f->infos -= *ret_more + *ret_harmless;
+	f->infos -= *ret_more + *ret_harmless + shown;
+}
+
+/* Cards by name: what the planner says of the graph on them. The log tells what happened; this, what would next. */
+static int plan_of(
+	struct diagnose *d, struct plan *ret, struct gather *gather, struct graph **ret_graph, struct err *err)
+{
+	struct plan_input input = {0};
+	struct diags diags;
+
+	diags_init(&diags);
+	int r = graph_load(ret_graph, flags_str(d->flags, "graph"), NULL, &diags, err);
+	diags_done(&diags);
+	if (r == 0)
+		r = gather_models(gather, *ret_graph, NULL, err);
+	if (r == 0)
+		r = gpu_inventory_from_spec(&gather->inventory, flags_str(d->flags, "gpus"), err);
+	if (r < 0)
+		return r;
+	input = (struct plan_input){.graph = *ret_graph, .models = gather->models, .inventory = &gather->inventory};
+	return plan_make(ret, &input, err);
+}
+
+/* The fatal findings of the plan; nothing when the cards have no names, or the graph cannot be planned. */
+static void plan_print(struct diagnose *d, const struct findings_look *look, struct buf *out)
+{
+	const char *gpus = flags_str(d->flags, "gpus");
+	struct findings_look fatal = *look;
+	struct graph *graph = NULL;
+	struct gather gather;
+	struct plan plan;
+	struct err err = {0};
+	char cards[256];
+
+	if (!gpus || !d->graph || gpus[strspn(gpus, "0123456789 ")] == '\0')
+		return;
+	gather_init(&gather);
+	if (plan_of(d, &plan, &gather, &graph, &err) == 0) {
+		fatal.least = FINDING_FATAL;
+		buf_printf(out, "\nthe plan of %s on %s: %s\n", flags_str(d->flags, "graph"),
+			plan_cards_text(&plan, cards, sizeof cards), plan_fits(&plan) ? "it fits" : "it cannot run");
+		findings_print(&plan.findings, &fatal, out);
+		if (!plan_fits(&plan))
+			buf_printf(out, "stator plan %s --gpus %s shows plans that fit\n", flags_str(d->flags, "graph"),
+				gpus);
+		plan_done(&plan);
+	}
+	graph_destroy(graph);
+	gather_done(&gather);
 }
 
 static void head_print(const struct diagnose *d, struct buf *out)
@@ -156,13 +240,19 @@ static void text_print(struct diagnose *d, struct buf *out)
 	struct winsize size;
 	struct findings_look look = {.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"), .least = FINDING_INFO};
 	uint32_t more = 0, harmless = 0;
-	struct buf telling;
+	struct buf telling, known;
 
 	if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
 		look.columns = size.ws_col;
 	head_print(d, out);
-	findings_trim(d, &more, &harmless);
+	buf_init(&known, OUTPUT_BYTES_MAX / 4);
+	findings_trim(d, &look, &more, &harmless, &known);
 	findings_print(&d->findings, &look, out);
+	bool known_harmless = known.len > 0;
+	if (known.len)
+		buf_printf(out, "%s%s", d->findings.len ? "\n" : "", buf_str(&known));
+	buf_done(&known);
+	plan_print(d, &look, out);
 	buf_init(&telling, OUTPUT_BYTES_MAX / 4);
 	if (!findings_have_cause(&d->findings) &&
 		diagnosis_telling(d->diagnosis, NULL, TELLING_LINES_MAX, &telling) > 0)
@@ -173,8 +263,9 @@ static void text_print(struct diagnose *d, struct buf *out)
 	buf_done(&telling);
 	if (more + harmless > 0)
 		buf_printf(out,
-			"\nnot shown: %u that follow%s from it or %s for information, %u harmless (--all shows them)\n",
-			more, more == 1 ? "s" : "", more == 1 ? "is" : "are", harmless);
+			"\nnot shown: %u that follow%s from it or %s for information, %u %sharmless (--all shows "
+			"them)\n",
+			more, more == 1 ? "s" : "", more == 1 ? "is" : "are", harmless, known_harmless ? "more " : "");
 }
 
 static enum exit_status conclude(struct diagnose *d)

@@ -44,6 +44,8 @@ static enum exit_status doctor_run(const struct flags *flags)
 	buf_init(&out, OUTPUT_BYTES_MAX);
 	doctor_findings(&facts, &findings);
 	if (flags_bool(flags, "json"))
+		facts.inventory.host_facts.memory_mb_s = host_memory_measure(facts.inventory.host_facts.cores);
+	if (flags_bool(flags, "json"))
 		gpu_inventory_to_json(&facts.inventory, &out);
 	else
 		text_print(&facts, &findings, &out);

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { ROWS_ARENA_BYTES_MAX = 64 * 1024 * 1024 };
+
 /* A place in the text. */
 struct cursor {
 	const char *file, *p, *end, *line_begin;
@@ -365,4 +367,35 @@ bool record_fill(
 			ok = false;
 		}
 	return ok;
+}
+
+int record_rows_load(struct record_rows *c, const char *file, const char *text, size_t len,
+	int (*each)(void *ctx, const struct record *r))
+{
+	struct diags d;
+	int code = 0;
+
+	pthread_mutex_lock(&c->lock);
+	if (!c->loaded) {
+		arena_init(&c->arena, ROWS_ARENA_BYTES_MAX);
+		diags_init(&d);
+		code = records_parse(file, text, len, &c->arena, &d, each, &d);
+		diags_done(&d);
+		c->loaded = code == 0;
+	}
+	if (!c->loaded) {
+		arena_done(&c->arena);
+		c->len = 0;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return code;
+}
+
+void record_rows_put(struct record_rows *c, void *old, const void *row, const struct record *r, struct diags *d)
+{
+	if (!old && c->len == c->max) {
+		diags_add(d, DIAG_ERROR, &r->pos, "more than %u %s", c->max, c->what);
+		return;
+	}
+	memcpy(old ? old : (char *)c->rows + c->row_bytes * c->len++, row, c->row_bytes);
 }

@@ -9,6 +9,7 @@
 #define STATOR_CONFIG_RECORDS_H
 
 #include "config/diag.h"
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -60,5 +61,22 @@ struct record_field {
 /* Fill ret's fields from the pairs; what is not given stays. False: something was wrong (told). */
 bool record_fill(
 	const struct record *r, const struct record_field *fields, uint32_t count, void *ret, struct diags *diags);
+
+/* A catalogue: rows of one kind in the caller's array, which callers hold pointers to, so they stay where they are. */
+struct record_rows {
+	void *rows;
+	size_t row_bytes;
+	uint32_t len, max;
+	const char *what; /* "cards": for "more than 1024 cards" */
+	struct arena arena; /* of the rows' texts, for the process's life */
+	pthread_mutex_t lock; /* of the first use */
+	bool loaded;
+};
+/* The built-in text, at the first use: what is built in is right, or the tests fail. each as records_parse has it, with the
+ * struct diags as ctx. -ENOMEM: nothing is there, and the next use tries again. Thread: any. */
+int record_rows_load(struct record_rows *c, const char *file, const char *text, size_t len,
+	int (*each)(void *ctx, const struct record *r));
+/* row instead of old, or behind the others when old is NULL. When there is no room, diags is told. */
+void record_rows_put(struct record_rows *c, void *old, const void *row, const struct record *r, struct diags *d);
 
 #endif

@@ -4,21 +4,18 @@
 #include "config/records.h"
 #include "config/suggest.h"
 #include <ctype.h>
-#include <pthread.h>
 #include <string.h>
 
 EMBED_FILE(data_gpus, "data/gpus.txt");
 
-enum { CATALOGUE_MAX = 1024, ARENA_BYTES_MAX = 64 * 1024 * 1024, KEY_BYTES_MAX = 96 };
+enum { CATALOGUE_MAX = 1024, KEY_BYTES_MAX = 96 };
 
-/* Entries stay where they are: callers hold pointers. */
-static struct {
-	struct arena arena;
-	struct gpu_spec items[CATALOGUE_MAX];
-	uint32_t len;
-} catalogue;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the first use */
-static bool loaded;
+static struct gpu_spec specs[CATALOGUE_MAX];
+static struct record_rows catalogue = {.rows = specs,
+	.row_bytes = sizeof *specs,
+	.max = CATALOGUE_MAX,
+	.what = "cards",
+	.lock = PTHREAD_MUTEX_INITIALIZER};
 
 #define FIELD(key, kind, member, required, help)                                                                       \
 	{                                                                                                              \
@@ -67,49 +64,20 @@ static int add(void *ctx, const struct record *r)
 		return 0;
 	if (!s.usable_bytes)
 		s.usable_bytes = s.memory_bytes / 100 * 97;
-	struct gpu_spec *old = (struct gpu_spec *)exact(r->name);
-	if (!old && catalogue.len == CATALOGUE_MAX) {
-		diags_add(d, DIAG_ERROR, &r->pos, "more than %d cards", CATALOGUE_MAX);
-		return 0;
-	}
-	if (!old)
-		old = &catalogue.items[catalogue.len++];
-	*old = s;
+	record_rows_put(&catalogue, (struct gpu_spec *)exact(r->name), &s, r, d);
 	return 0;
 }
 
-static int add_text(const char *file, const char *text, size_t len, struct diags *diags)
-{
-	return records_parse(file, text, len, &catalogue.arena, diags, add, diags);
-}
-
-/* What is built in is right, or the tests fail. Without memory nothing is there, and the next use tries again. */
 static int load(void)
 {
-	struct diags d;
-	int code = 0;
-
-	pthread_mutex_lock(&lock);
-	if (!loaded) {
-		arena_init(&catalogue.arena, ARENA_BYTES_MAX);
-		diags_init(&d);
-		code = add_text("data/gpus.txt", data_gpus_text, data_gpus_len, &d);
-		diags_done(&d);
-		loaded = code == 0;
-	}
-	if (!loaded) {
-		arena_done(&catalogue.arena);
-		catalogue.len = 0;
-	}
-	pthread_mutex_unlock(&lock);
-	return code;
+	return record_rows_load(&catalogue, "data/gpus.txt", data_gpus_text, data_gpus_len, add);
 }
 
 int gpu_catalogue_add(const char *file, const char *text, size_t len, struct diags *diags)
 {
 	int code = load();
 
-	return code < 0 ? code : add_text(file, text, len, diags);
+	return code < 0 ? code : records_parse(file, text, len, &catalogue.arena, diags, add, diags);
 }
 
 int gpu_catalogue_load(struct err *err)
@@ -127,7 +95,7 @@ int gpu_catalogue_add_file(const char *path, struct diags *diags, struct err *er
 const struct gpu_spec *gpu_spec_at(uint32_t i)
 {
 	(void)load();
-	return i < catalogue.len ? &catalogue.items[i] : NULL;
+	return i < catalogue.len ? &specs[i] : NULL;
 }
 
 /* Letters and digits in lower case, what vendors put in front or behind left out: "NVIDIA A100-SXM4-80GB MIG 3g.40gb",
@@ -162,8 +130,8 @@ static bool same(const char *key, const char *name, size_t len)
 static const struct gpu_spec *exact(const char *name)
 {
 	for (uint32_t i = 0; i < catalogue.len; i++)
-		if (!strcasecmp(catalogue.items[i].name, name))
-			return &catalogue.items[i];
+		if (!strcasecmp(specs[i].name, name))
+			return &specs[i];
 	return NULL;
 }
 
@@ -188,11 +156,11 @@ const struct gpu_spec *gpu_spec_find(const char *name)
 		return name ? exact(name) : NULL;
 	normalize(name, strlen(name), key);
 	for (uint32_t i = 0; *key && i < catalogue.len; i++)
-		if (has_nvml_name(&catalogue.items[i], key))
-			return &catalogue.items[i];
+		if (has_nvml_name(&specs[i], key))
+			return &specs[i];
 	for (uint32_t i = 0; *key && i < catalogue.len; i++)
-		if (same(key, catalogue.items[i].name, strlen(catalogue.items[i].name)))
-			return &catalogue.items[i];
+		if (same(key, specs[i].name, strlen(specs[i].name)))
+			return &specs[i];
 	return NULL;
 }
 
@@ -208,7 +176,7 @@ const struct gpu_spec *gpu_spec_match(const char *nvml_name, uint64_t memory_byt
 
 	normalize(nvml_name, strlen(nvml_name), key);
 	for (uint32_t i = 0; ret && i < catalogue.len; i++) {
-		const struct gpu_spec *s = &catalogue.items[i];
+		const struct gpu_spec *s = &specs[i];
 		if (has_nvml_name(s, key) && apart(s, memory_bytes) < apart(ret, memory_bytes))
 			ret = s;
 	}
@@ -222,7 +190,7 @@ const char *gpu_spec_suggest(const char *name)
 	(void)load();
 	suggest_init(&s, name);
 	for (uint32_t i = 0; i < catalogue.len; i++)
-		suggest_offer(&s, catalogue.items[i].name);
+		suggest_offer(&s, specs[i].name);
 	return suggest_best(&s);
 }
 

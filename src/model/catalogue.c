@@ -5,13 +5,12 @@
 #include "config/records.h"
 #include "config/suggest.h"
 #include <ctype.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 EMBED_FILE(data_models, "data/models.txt");
 
-enum { CATALOGUE_MAX = 2048, ARENA_BYTES_MAX = 64 * 1024 * 1024, KEY_BYTES_MAX = 128 };
+enum { CATALOGUE_MAX = 2048, KEY_BYTES_MAX = 128 };
 
 struct entry {
 	const char *name, *hf, *arch, *dtype, *quant, *source;
@@ -20,13 +19,12 @@ struct entry {
 	struct model_shape shape;
 };
 
-static struct {
-	struct arena arena;
-	struct entry items[CATALOGUE_MAX];
-	uint32_t len;
-} catalogue;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the first use */
-static bool loaded;
+static struct entry entries[CATALOGUE_MAX];
+static struct record_rows catalogue = {.rows = entries,
+	.row_bytes = sizeof *entries,
+	.max = CATALOGUE_MAX,
+	.what = "models",
+	.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static const char *const bias_words[] = {"none", "qkv", "all", NULL};
 static const char *const qk_words[] = {"none", "head", "full", NULL};
@@ -81,8 +79,8 @@ static const struct record_field fields[] = {
 static struct entry *exact(const char *name)
 {
 	for (uint32_t i = 0; i < catalogue.len; i++)
-		if (!strcasecmp(catalogue.items[i].name, name))
-			return &catalogue.items[i];
+		if (!strcasecmp(entries[i].name, name))
+			return &entries[i];
 	return NULL;
 }
 
@@ -121,47 +119,20 @@ static int add(void *ctx, const struct record *r)
 	e.shape.norm_bias = e.norm == 1;
 	if (!sound(&e, r, d))
 		return 0;
-	struct entry *old = exact(r->name);
-	if (!old && catalogue.len == CATALOGUE_MAX) {
-		diags_add(d, DIAG_ERROR, &r->pos, "more than %d models", CATALOGUE_MAX);
-		return 0;
-	}
-	*(old ? old : &catalogue.items[catalogue.len++]) = e;
+	record_rows_put(&catalogue, exact(r->name), &e, r, d);
 	return 0;
 }
 
-static int add_text(const char *file, const char *text, size_t len, struct diags *diags)
-{
-	return records_parse(file, text, len, &catalogue.arena, diags, add, diags);
-}
-
-/* What is built in is right, or the tests fail. Without memory nothing is there, and the next use tries again. */
 static int load(void)
 {
-	struct diags d;
-	int code = 0;
-
-	pthread_mutex_lock(&lock);
-	if (!loaded) {
-		arena_init(&catalogue.arena, ARENA_BYTES_MAX);
-		diags_init(&d);
-		code = add_text("data/models.txt", data_models_text, data_models_len, &d);
-		diags_done(&d);
-		loaded = code == 0;
-	}
-	if (!loaded) {
-		arena_done(&catalogue.arena);
-		catalogue.len = 0;
-	}
-	pthread_mutex_unlock(&lock);
-	return code;
+	return record_rows_load(&catalogue, "data/models.txt", data_models_text, data_models_len, add);
 }
 
 int model_catalogue_add(const char *file, const char *text, size_t len, struct diags *diags)
 {
 	int code = load();
 
-	return code < 0 ? code : add_text(file, text, len, diags);
+	return code < 0 ? code : records_parse(file, text, len, &catalogue.arena, diags, add, diags);
 }
 
 int model_catalogue_add_file(const char *path, struct diags *diags, struct err *err)
@@ -186,7 +157,7 @@ bool model_facts_at(struct model_facts *ret, uint32_t i)
 	(void)load();
 	if (i >= catalogue.len)
 		return false;
-	facts_of(&catalogue.items[i], ret);
+	facts_of(&entries[i], ret);
 	return true;
 }
 
@@ -241,7 +212,7 @@ static const struct entry *best(const char *wanted)
 
 	normalize(wanted, strlen(wanted), key);
 	for (uint32_t i = 0; *key && i < catalogue.len; i++) {
-		const struct entry *e = &catalogue.items[i];
+		const struct entry *e = &entries[i];
 		uint32_t f = fit(e->name, strlen(e->name), wanted, key);
 		for (const char *p = e->hf; *p;) {
 			size_t len = strcspn(p, "|");
@@ -293,7 +264,7 @@ static int refuse(const char *name, struct err *err)
 
 	suggest_init(&s, slash ? slash + 1 : name);
 	for (uint32_t i = 0; i < catalogue.len; i++)
-		suggest_offer(&s, catalogue.items[i].name);
+		suggest_offer(&s, entries[i].name);
 	err_set(err, -ENOENT, "model \"%s\" is not in the catalogue, and is no file or folder here", name);
 	return suggest_best(&s) ? err_hint(err, "did you mean \"%s\"?", suggest_best(&s))
 				: err_hint(err, "name its folder or .gguf file, or describe it in a file of models");

