@@ -37,15 +37,13 @@
 #define STEP_US 1000.0
 #define LAYER_US 12.0
 
-/* llama.cpp. Passes over a token's vectors in a layer, 32 bits each: norms, residuals, rotation, what attention reads and
- * writes; and the feed-forward's gate, up and product. */
-#define LLAMA_MEMORY 0.75
+/* llama.cpp, fitted to an H100 (docs/design/prediction.md). Passes over a token's vectors in a layer, 32 bits each: norms,
+ * residuals, rotation, what attention reads and writes; and the feed-forward's gate, up and product. */
 #define LLAMA_STEP_US 300.0
-#define LLAMA_LAYER_US 20.0
 #define LLAMA_HIDDEN_PASSES 12.0
 #define LLAMA_INTER_PASSES 5.0
 #define LLAMA_ROW_GB_S 20.0
-#define LLAMA_DRAW_US 0.0005
+#define LLAMA_DRAW_US 0.0013
 #define HOST_MEMORY 0.75
 #define HOST_STEP_US 100.0
 #define HOST_LAYER_US 10.0
@@ -151,40 +149,67 @@ static void links(struct roofline *r, const struct roofline_ask *ask, double tp)
 	r->link_bytes_token = r->link_calls * 2 * (tp - 1) / tp * ask->model->hidden * 2;
 }
 
-/* What quantized matrices are multiplied in: 8 bits where the card has them (MMQ), else 16. */
+static bool is_plain(const char *quant)
+{
+	return !quant || is(quant, "none") || is(quant, "f16") || is(quant, "bf16") || is(quant, "float16") ||
+	       is(quant, "bfloat16") || is(quant, "f32") || is(quant, "float32");
+}
+
+/* What attention is computed in, and matrices of 16 bits. */
+static double llama_rate_half(const struct gpu_spec *g)
+{
+	double share = g->capability >= 90 ? 0.167 : g->capability >= 80 ? 0.36 : 0.30;
+
+	return MAX(g->tflops_fp16, g->tflops_fp32) * share;
+}
+
+/* Quantized matrices are multiplied in 8 bits where the card has them (MMQ), else 16. */
 static double llama_rate(const struct gpu_spec *g, const char *quant)
 {
-	bool plain = !quant || is(quant, "none") || is(quant, "f16") || is(quant, "bf16") || is(quant, "float16") ||
-		     is(quant, "bfloat16");
-	double half = MAX(g->tflops_fp16, g->tflops_fp32);
+	double half = llama_rate_half(g);
 
 	if (is(quant, "f32") || is(quant, "float32"))
 		return g->tflops_fp32 * 0.5;
-	double share16 = g->capability >= 90 ? 0.24 : g->capability >= 80 ? 0.36 : 0.30;
-	double share8 = g->capability >= 80 && g->capability < 90 ? 0.18 : 0.12;
-	return plain || g->tops_int8 <= 0 ? half * share16 : MAX(g->tops_int8 * share8, half * share16 / 2);
+	double share = g->capability >= 90 ? 0.0556 : g->capability >= 80 ? 0.18 : 0.12;
+	return is_plain(quant) || g->tops_int8 <= 0 ? half : MAX(g->tops_int8 * share, half / 2);
+}
+
+/* Shares of the memory's rate with matrices of 16 bits and quantized ones, and the launches a layer of a step of one token and
+ * of more. Cards with HBM have so much of it for each processor that unpacking is what takes time. */
+struct llama_card {
+	double memory, memory_quant, layer_us, layer_many_us;
+};
+static const struct llama_card with_hbm = {0.86, 0.68, 43, 145}, without_hbm = {0.85, 0.85, 20, 120};
+
+static const struct llama_card *llama_card(const struct gpu_spec *g)
+{
+	return g->capability == 80 || (g->capability >= 90 && g->capability < 110) ? &with_hbm : &without_hbm;
 }
 
 static void as_llama(struct roofline *r, const struct roofline_ask *ask)
 {
 	const struct model_facts *m = ask->model;
+	const struct llama_card *card = llama_card(ask->gpu);
+	const char *quant = ask->quant ? ask->quant : m->quant;
 	double width = m->experts ? (double)m->expert_intermediate * MAX(m->experts_used, 1u) : m->intermediate;
+	double plain = ask->gpu->memory_gb_s * 1e3 * card->memory;
 
-	r->rate = llama_rate(ask->gpu, ask->quant ? ask->quant : m->quant) * 1e6;
-	r->bandwidth = ask->gpu->memory_gb_s * 1e3 * LLAMA_MEMORY;
-	r->launch_us = LLAMA_STEP_US + LLAMA_LAYER_US * m->layers;
+	r->rate = llama_rate(ask->gpu, quant) * 1e6;
+	r->rate_pairs = llama_rate_half(ask->gpu) * 1e6;
+	r->bandwidth = is_plain(quant) ? plain : ask->gpu->memory_gb_s * 1e3 * card->memory_quant;
+	r->launch_us = LLAMA_STEP_US + card->layer_us * m->layers;
+	r->launch_many_us = LLAMA_STEP_US + card->layer_many_us * m->layers;
 	r->one_pool = true;
-	r->between_us_token =
-		m->layers * 4 * (LLAMA_HIDDEN_PASSES * m->hidden + LLAMA_INTER_PASSES * width) / r->bandwidth;
+	r->between_us_token = m->layers * 4 * (LLAMA_HIDDEN_PASSES * m->hidden + LLAMA_INTER_PASSES * width) / plain;
 	r->row_us = m->vocab * (4 / (LLAMA_ROW_GB_S * 1e3) + LLAMA_DRAW_US);
 }
 
 /* Cells of other sequences are passed over quickly there (scripts/llama's patch), so attention is each sequence's own. */
 static void as_host(struct roofline *r, const struct roofline_ask *ask)
 {
-	r->rate = ask->gpu->tflops_fp32 * 1e6;
+	r->rate = r->rate_pairs = ask->gpu->tflops_fp32 * 1e6;
 	r->bandwidth = ask->gpu->memory_gb_s * 1e3 * HOST_MEMORY;
-	r->launch_us = HOST_STEP_US + HOST_LAYER_US * ask->model->layers;
+	r->launch_us = r->launch_many_us = HOST_STEP_US + HOST_LAYER_US * ask->model->layers;
 	r->row_us = ask->model->vocab * HOST_DRAW_US;
 }
 
@@ -226,6 +251,8 @@ int roofline_init(struct roofline *ret, const struct roofline_ask *asked, struct
 	*ret = (struct roofline){.rate = top * 1e6 * (old ? COMPUTE_OLD : COMPUTE_NEW),
 		.bandwidth = ask.gpu->memory_gb_s * 1e3 * (old ? MEMORY_OLD : MEMORY_NEW),
 		.launch_us = STEP_US + LAYER_US * ask.model->layers};
+	ret->rate_pairs = ret->rate;
+	ret->launch_many_us = ret->launch_us;
 	weights(ret, &ask, tp);
 	operations(ret, &ask, tp);
 	cache(ret, &ask);
@@ -270,14 +297,15 @@ void roofline_step(const struct roofline *r, uint64_t prefill_tokens, uint64_t p
 	ret->bytes += b * (c * r->kv_bytes_full + kept(r, c) * r->kv_bytes_sliding);
 	if (n > 0)
 		ret->bytes += (before + n) * r->kv_bytes_full + kept(r, before + n) * r->kv_bytes_sliding;
-	ret->flops = tokens * r->flops_token + (b + (n > 0)) * r->flops_output;
-	ret->flops += r->flops_pair_full * (n * before + n * (n + 1) / 2 + b * c * (r->one_pool ? b : 1));
-	ret->flops += r->flops_pair_sliding * (pairs(n, before, r->window) + b * kept(r, c));
+	double flops = tokens * r->flops_token + (b + (n > 0)) * r->flops_output;
+	double attention = r->flops_pair_full * (n * before + n * (n + 1) / 2 + b * c * (r->one_pool ? b : 1));
+	attention += r->flops_pair_sliding * (pairs(n, before, r->window) + b * kept(r, c));
+	ret->flops = flops + attention;
 	ret->memory_us = ret->bytes / r->bandwidth;
-	ret->compute_us = ret->flops / r->rate;
+	ret->compute_us = flops / r->rate + attention / r->rate_pairs;
 	if (r->link_calls > 0)
 		ret->link_us = r->link_calls * r->link_latency_us + tokens * r->link_bytes_token / r->link_bandwidth;
-	ret->launch_us = r->launch_us;
+	ret->launch_us = tokens > 1 ? r->launch_many_us : r->launch_us;
 	ret->between_us = tokens * r->between_us_token + (b + (n > 0)) * r->row_us;
 	ret->memory_bound = ret->memory_us >= ret->compute_us;
 	ret->total_us = ret->launch_us + MAX(ret->memory_us, ret->compute_us) + ret->link_us + ret->between_us;

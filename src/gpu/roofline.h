@@ -39,6 +39,7 @@ struct roofline_terms {
 /* One GPU's share of the group. */
 struct roofline {
 	double rate, bandwidth; /* operations and bytes a microsecond, efficiency applied */
+	double rate_pairs; /* of attention */
 	double shared_bytes; /* weights that every step reads */
 	double expert_bytes; /* of one routed expert in all layers; 0: no MoE */
 	double experts, experts_used;
@@ -47,7 +48,7 @@ struct roofline {
 	double flops_token, flops_output; /* of a token in the layers; of a token whose logits are wanted */
 	double flops_pair_full, flops_pair_sliding; /* of a token and one token of its context */
 	double link_bandwidth, link_latency_us, link_bytes_token, link_calls; /* calls: a step */
-	double launch_us;
+	double launch_us, launch_many_us; /* of a step of one token, of more */
 	bool one_pool; /* a token looks at the cells of all sequences, and masks those of others */
 	double between_us_token, row_us; /* llama: a token of a step; a token whose logits are wanted */
 };

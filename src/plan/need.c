@@ -96,13 +96,14 @@ static void terms_external(struct plan_terms *t, const struct plan_service *s, c
 		t->budget = MIN(t->total, t->budget + t->runtime + t->links + t->activations + t->graphs);
 }
 
-/* CUDA context, cuBLAS and its work space, the pool of scratch memory of ggml: grows with the card's processors. */
+/* CUDA context, kernels, cuBLAS and its work space, the pool of scratch memory of ggml, at their largest: measured on an H100,
+ * on others by the number of their processors. */
 static uint64_t llama_runtime(const struct gpu_device *card)
 {
 	static const struct {
 		uint32_t least;
 		uint64_t mib;
-	} table[] = {{100, 700}, {90, 620}, {89, 420}, {86, 330}, {80, 480}, {75, 180}, {70, 330}, {0, 200}};
+	} table[] = {{100, 1350}, {90, 1200}, {89, 800}, {86, 600}, {80, 900}, {75, 360}, {70, 650}, {0, 350}};
 	uint32_t i = 0;
 
 	while (card->capability < table[i].least)
