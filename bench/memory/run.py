@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -78,11 +79,8 @@ def measure(model, context, kv):
                     child.wait()
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--limit", type=float, default=5.0, help="percent")
-    args = parser.parse_args()
-    model = subprocess.run([TOP / "scripts/model"], check=True, capture_output=True, text=True).stdout.strip()
+def table(model):
+    """Print a row for each setting; returns the worst error in percent."""
     worst = 0
     print(f"{'context':>8} {'kv':>5} {'predicted':>10} {'idle':>10} {'after':>10}   MiB; error against after")
     for context, kv in ((2048, "f16"), (4096, "f16"), (8192, "f16"), (4096, "q8_0"), (8192, "q8_0")):
@@ -94,6 +92,16 @@ def main():
             f"{context:8} {kv:>5} {predicted / 2**20:10.1f} {idle / 2**20:10.1f} {after / 2**20:10.1f}   "
             f"{error:+.1f} % ({tokens} prompt tokens)"
         )
+    return worst
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--limit", type=float, default=5.0, help="percent")
+    args = parser.parse_args()
+    demo = subprocess.run([TOP / "scripts/model"], check=True, capture_output=True, text=True).stdout.strip()
+    with tempfile.TemporaryDirectory() as folder:  # of its own: PSS divides pages among all that map the file
+        worst = table(shutil.copy(demo, folder))
     print(f"memory: worst error {worst:.1f} %, limit {args.limit} %")
     return worst > args.limit
 
