@@ -56,7 +56,7 @@ int model_facts_from_gguf(struct model_facts *ret, const char *path, struct err 
 int model_facts_from_hf_folder(struct model_facts *ret, const char *path, struct err *err);
 /* From config.json's text alone; bytes computed from the shapes. file is the name to say in errors. */
 int model_facts_from_config_json(
-	struct model_facts *ret, const char *file, const char *text, size_t len, struct err *err);
+	struct model_facts *ret, const char *file, const char *json, size_t len, struct err *err);
 /* By name from the catalogue: "deepseek-ai/DeepSeek-R1-Distill-Qwen-14B", "R1-Distill-Qwen-14B", "qwen2.5-7b",
  * "Qwen2.5-7B-Instruct-AWQ": an owner, suffixes such as -Instruct, -Chat and -it, and the family's prefix may be absent;
  * a suffix that names a quantization (-AWQ, -GPTQ-Int4, -FP8, -GGUF Q4_K_M as "name:Q4_K_M") sets quant. -ENOENT with

@@ -58,12 +58,14 @@ static void pins(const struct doctor_facts *f, struct findings *ret)
 	}
 }
 
-/* "12.8.90" -> 128, "13.0" -> 130, torch's "2.8.0+cu128" -> 128; 0: it does not say. */
+/* "12.8.90" -> 128, "13.0" -> 130, torch's "2.8.0+cu128" -> 128; 0: it does not say, or is not there. */
 static uint32_t cuda_of(const struct doctor_package *p)
 {
-	const char *tail = strstr(p->version, "+cu");
+	const char *tail = p ? strstr(p->version, "+cu") : NULL;
 	unsigned major = 0, minor = 0;
 
+	if (!p)
+		return 0;
 	if (!strcmp(p->name, "torch"))
 		return tail && tail[3] >= '0' && tail[3] <= '9' ? (uint32_t)strtoul(tail + 3, NULL, 10) : 0;
 	if (!strcmp(p->name, "cuda-runtime") && sscanf(p->version, "%u.%u", &major, &minor) == 2)
@@ -116,8 +118,7 @@ void doctor_versions(const struct doctor_facts *f, struct findings *ret)
 		uint32_t cuda = cuda_of(p);
 
 		/* torch says it more exactly than the runtime beside it. */
-		if (!cuda || (!strcmp(p->name, "cuda-runtime") && package_at(f, "torch", p->where) &&
-				     cuda_of(package_at(f, "torch", p->where))))
+		if (!cuda || (!strcmp(p->name, "cuda-runtime") && cuda_of(package_at(f, "torch", p->where))))
 			continue;
 		driver(f, p, cuda, ret);
 		cards(f, p, cuda, ret);
