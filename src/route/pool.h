@@ -47,7 +47,7 @@ struct pool_worker_facts {
 	uint32_t slots; /* sequences it runs at once; 0: taken as 256 */
 	uint32_t blocks, block_size; /* its KV cache; 0: not known */
 	uint32_t context_max; /* 0: not known */
-	uint32_t batch_tokens; /* of one step at most; 0: learned from its reports */
+	uint32_t batch_tokens; /* of one step at most; 0: learned from steps that leave some behind */
 };
 
 struct pool_ticket {

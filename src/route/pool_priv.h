@@ -27,7 +27,8 @@ struct pool_worker {
 	uint32_t outstanding; /* choices */
 	uint32_t decoding; /* choices whose ticket has its first token */
 	struct list inflight; /* tickets without, in the order sent */
-	uint32_t inflight_len, batch_seen; /* batch: tokens of its largest step */
+	uint32_t inflight_len;
+	uint32_t batch_full; /* tokens of its fullest step of late that left some behind; 0: none has */
 	uint64_t inflight_left; /* prompt tokens of them still to be computed */
 	uint64_t prompts_done; /* of those whose first token has come since the last report */
 	uint64_t charged;
@@ -138,6 +139,8 @@ double worker_load(struct pool_worker *w, uint64_t now_us);
 /* How long before the predicted end of its step w is sent to. */
 uint64_t worker_margin_us(const struct pool_worker *w);
 double worker_pace(const struct pool_worker *w);
+/* Tokens of one step at most; 0: not known. */
+uint32_t worker_batch(const struct pool_worker *w);
 /* After any latency model has changed: how each worker compares to the mean. */
 void pool_compare_speeds(struct pool *p);
 

@@ -163,7 +163,7 @@ static void add(struct pool *p, struct pool_worker *w, const struct route_reques
 	c->speed = w->speed;
 	c->speed_damped = w->speed_damped;
 	c->trust = calibration_trust(&w->calibration);
-	c->batch_tokens = w->facts.batch_tokens ? w->facts.batch_tokens : w->batch_seen;
+	c->batch_tokens = worker_batch(w);
 }
 
 static void look_up(struct pool *p, const struct pool_ticket *t)

@@ -9,12 +9,12 @@
 
 enum {
 	SLOTS_DEFAULT = 256, /* engines without a limit of their own */
-	BATCH_DEFAULT = 8192, /* tokens of a step, until a larger one is seen or told */
+	BATCH_DEFAULT = 8192, /* tokens of a step, until its limit is seen or told */
 	ADVANCE_STEPS_MAX = 64,
 	LOAD_EVERY_US = 20 * 1000,
 	COMPARE_EVERY = 64, /* steps of a worker between looks at how workers compare */
 };
-static const double interval_keep = 0.98, early_keep = 0.9, pace_max = 8, speed_max = 100,
+static const double interval_keep = 0.98, early_keep = 0.9, batch_keep = 0.95, pace_max = 8, speed_max = 100,
 		    speed_power = 0.2; /* how far a worker's speed counts in a request's own time: finish_time.c */
 
 /* coming and going */
@@ -233,9 +233,23 @@ double worker_load(struct pool_worker *w, uint64_t now_us)
 
 /* the running step */
 
+uint32_t worker_batch(const struct pool_worker *w)
+{
+	return w->facts.batch_tokens ? w->facts.batch_tokens : w->batch_full;
+}
+
 static uint32_t batch_of(const struct pool_worker *w)
 {
-	return w->facts.batch_tokens ? w->facts.batch_tokens : MAX(w->batch_seen, (uint32_t)BATCH_DEFAULT);
+	return worker_batch(w) ? worker_batch(w) : BATCH_DEFAULT;
+}
+
+/* What a step can hold shows only when it leaves prompt tokens behind though there was a place to run them. Taking the largest
+ * step seen for the limit would never let a larger one be. */
+static void measure_batch(struct pool_worker *w, const struct msg_step *s)
+{
+	if (!s->next_prefill_tokens || s->waiting_tokens <= s->next_prefill_tokens || s->running >= w->facts.slots)
+		return;
+	w->batch_full = MAX(s->next_prefill_tokens + s->next_decode_tokens, (uint32_t)(batch_keep * w->batch_full));
 }
 
 uint64_t worker_queued(const struct pool_worker *w)
@@ -401,7 +415,6 @@ static void learn(struct pool *p, struct pool_worker *w, const struct msg_step *
 	if (!s->duration_us)
 		return;
 	latency_learn(&w->latency, &step, s->duration_us);
-	w->batch_seen = MAX(w->batch_seen, s->prefill_tokens + s->decode_tokens);
 	if (w->latency.steps < COMPARE_EVERY || w->latency.steps % COMPARE_EVERY == w->number % COMPARE_EVERY)
 		pool_compare_speeds(p);
 }
@@ -420,6 +433,30 @@ static void count_others(struct pool_worker *w, const struct msg_step *s)
 	w->others_tokens = others && s->waiting_tokens > ours_tokens ? s->waiting_tokens - ours_tokens : 0;
 }
 
+/* Nobody waits there, and the next step takes all that is left of the prompts it has: then what is left of ours there is what
+ * it says, however much of them was thought to be cached. Those on their way there are not in it. */
+static void settle_left(struct pool_worker *w, const struct msg_step *s)
+{
+	uint32_t there = s->running, known = w->inflight_len;
+
+	if (s->waiting || there > w->outstanding || s->waiting_tokens > s->next_prefill_tokens)
+		return;
+	known -= MIN(known, w->outstanding - there);
+	uint32_t tokens = s->next_prefill_tokens, n = known;
+	list_foreach(it, &w->inflight)
+	{
+		struct pool_ticket *t = list_entry(it, struct pool_ticket, inflight);
+		if (!n)
+			return;
+		uint32_t left = MAX(tokens / n, 1u);
+		w->inflight_left += left;
+		w->inflight_left -= t->left;
+		t->left = left;
+		tokens -= MIN(left, tokens);
+		n--;
+	}
+}
+
 int pool_worker_report(struct pool *p, struct pool_worker *w, const struct msg_step *step)
 {
 	uint64_t now_us = env_now_us(p->env);
@@ -431,6 +468,8 @@ int pool_worker_report(struct pool *p, struct pool_worker *w, const struct msg_s
 	computed(w, step->prefill_tokens - MIN(w->prompts_done, step->prefill_tokens));
 	w->prompts_done = 0;
 	count_others(w, step);
+	measure_batch(w, step);
+	settle_left(w, step);
 	w->decode_steps += step->decode_tokens > 0;
 	w->report = *step;
 	w->reported_us = now_us;

@@ -486,13 +486,72 @@ static void a_prompt_whose_first_token_came_is_counted_off_once(void **state)
 	ask_for(&w, &b, others, 64);
 	assert_int_equal(b.ready, 1);
 	pool_first_token(w.pool, &a.ticket);
-	report_step(&w, 0, 1, 100000, 1025, 2);
+	const struct msg_step step = {.step = 1,
+		.duration_us = 100000,
+		.prefill_tokens = 1025,
+		.running = 1,
+		.waiting = 1,
+		.waiting_tokens = 1025};
+	assert_int_equal(pool_worker_report(w.pool, w.workers[0], &step), 0);
 	buf_init(&line, 4096);
 	pool_worker_print(w.workers[0], &line);
 	assert_non_null(strstr(line.data, "queued_tokens=1025 "));
 	buf_done(&line);
 	give_back(&w, &a);
 	give_back(&w, &b);
+	world_done(&w);
+}
+
+static void what_was_cached_after_all_is_known_from_the_next_report(void **state)
+{
+	(void)state;
+	struct world w;
+	struct client a, b;
+	struct buf line;
+	uint64_t hashes[64];
+
+	hash_chain(1, hashes, 64);
+	world_init_with(&w, 3, &route_least_loaded);
+	w.workers[0] = add_worker(w.pool, 8);
+	ask_for(&w, &a, hashes, 64); /* 1,025 tokens, as far as is known here */
+	const struct msg_step step = {
+		.step = 1, .duration_us = 5000, .running = 1, .waiting_tokens = 7, .next_prefill_tokens = 7};
+	assert_int_equal(pool_worker_report(w.pool, w.workers[0], &step), 0);
+	buf_init(&line, 4096);
+	pool_worker_print(w.workers[0], &line);
+	assert_non_null(strstr(line.data, "queued_tokens=7 "));
+	ask_for(&w, &b, hashes, 0); /* on its way while the worker says the same again */
+	assert_int_equal(pool_worker_report(w.pool, w.workers[0], &step), 0);
+	buf_reset(&line);
+	pool_worker_print(w.workers[0], &line);
+	assert_non_null(strstr(line.data, "queued_tokens=8 "));
+	buf_done(&line);
+	give_back(&w, &a);
+	give_back(&w, &b);
+	world_done(&w);
+}
+
+static void small_steps_do_not_make_a_small_batch(void **state)
+{
+	(void)state;
+	struct world w;
+	struct client held[6];
+
+	world_init_with(&w, 3, &route_finish_time);
+	w.workers[0] = add_worker(w.pool, 64);
+	for (uint64_t i = 1; i <= 60; i++) {
+		sim_run_for(w.sim, 20000);
+		report_step(&w, 0, i, 20000, i % 2 ? 0 : 1,
+			8); /* never more than eight tokens, but nothing was left behind */
+	}
+	sim_run_for(w.sim, 1000);
+	for (int i = 0; i < 6; i++)
+		ask_for(&w, &held[i], NULL, 0);
+	sim_run_for(w.sim, 18000);
+	for (int i = 0; i < 6; i++) {
+		assert_int_equal(held[i].ready, 1);
+		give_back(&w, &held[i]);
+	}
 	world_done(&w);
 }
 
@@ -670,6 +729,8 @@ int main(void)
 		cmocka_unit_test(short_prompts_that_wait_for_a_step_go_together),
 		cmocka_unit_test(after_a_step_that_ended_early_the_next_is_sent_to_sooner),
 		cmocka_unit_test(a_prompt_whose_first_token_came_is_counted_off_once),
+		cmocka_unit_test(what_was_cached_after_all_is_known_from_the_next_report),
+		cmocka_unit_test(small_steps_do_not_make_a_small_batch),
 		cmocka_unit_test(predictions_are_compared_with_what_came),
 		cmocka_unit_test(a_deadline_ends_the_wait),
 		cmocka_unit_test(a_request_that_names_its_worker_gets_no_other),
