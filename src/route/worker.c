@@ -434,12 +434,14 @@ static void count_others(struct pool_worker *w, const struct msg_step *s)
 }
 
 /* Nobody waits there, and the next step takes all that is left of the prompts it has: then what is left of ours there is what
- * it says, however much of them was thought to be cached. Those on their way there are not in it. */
+ * it says, however much of them was thought to be cached. Those on their way there are not in it. Only workers that say what
+ * their next step holds report as it begins; what others say may be old. */
 static void settle_left(struct pool_worker *w, const struct msg_step *s)
 {
 	uint32_t there = s->running, known = w->inflight_len;
 
-	if (s->waiting || there > w->outstanding || s->waiting_tokens > s->next_prefill_tokens)
+	if (s->waiting || there > w->outstanding || !s->next_prefill_tokens ||
+		s->waiting_tokens > s->next_prefill_tokens)
 		return;
 	known -= MIN(known, w->outstanding - there);
 	uint32_t tokens = s->next_prefill_tokens, n = known;
