@@ -3,7 +3,7 @@
 #include "base/limits.h"
 #include "base/rng.h"
 #include "base/vec.h"
-#include "llama/sampler.h"
+#include "llama/draws.h"
 #include "llama/vocab.h"
 
 #include <stdio.h>
@@ -13,14 +13,23 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+/* One draw of a step. */
+struct pending {
+	uint32_t item;
+	struct ll_sampling sampling;
+};
+
 struct llama_engine {
 	struct engine base;
 	struct engine_info info;
 	struct ll_model *model;
 	struct ll_context *context;
-	struct ll_sampler *sampler;
+	struct ll_draws *draws;
 	const struct ll_vocab *vocab;
 	struct ll_run *runs; /* info.seqs of them: a batch has at most one item a sequence */
+	struct pending *pending; /* as many: the draws of this step */
+	struct ll_draw_in *ins;
+	struct ll_draw *drawn;
 	VEC(uint32_t) eogs; /* all end-of-generation tokens, for no_eog */
 };
 
@@ -106,35 +115,56 @@ static struct ll_sampling to_ll(const struct llama_engine *l, const struct engin
 	return ret;
 }
 
-static int draw(
-	struct llama_engine *l, const struct engine_item *it, uint32_t i, struct engine_out *ret, struct err *err)
+/* What the n-th draw needs. Asked for all rows before any is drawn: llama.cpp may put them in order when the first is. */
+static int prepare(struct llama_engine *l, const struct engine_batch *b, uint32_t i, uint32_t n, struct err *err)
 {
-	struct ll_sampling sampling = to_ll(l, it);
-	struct ll_draw drawn;
-	struct ll_draw_in in = {
+	const struct engine_item *it = &b->items[i];
+	struct pending *p = &l->pending[n];
+
+	*p = (struct pending){i, to_ll(l, it)};
+	l->ins[n] = (struct ll_draw_in){
 		.logits = ll_logits(l->context, i),
-		.sampling = &sampling,
+		.sampling = &p->sampling,
 		.history = it->history,
 		.history_len = it->history_len,
 		.key = rng_keyed_u64(it->sampling->seed, it->history_len),
 		.logprobs = it->logprobs,
 		.top = MIN(it->top, (uint32_t)ENGINE_TOP_MAX),
 	};
-
-	if (!in.logits)
+	if (!l->ins[n].logits)
 		return err_set(err, -EIO, "llama.cpp has no logits for sequence %u", it->seq);
-	ll_sampler_draw(l->sampler, &in, &drawn);
-	*ret = (struct engine_out){
-		.token = drawn.token,
-		.eog = ll_vocab_is_eog(l->vocab, drawn.token),
-		.logprob = drawn.logprob,
-		.top_count = drawn.top_count,
-	};
-	memcpy(ret->top_tokens, drawn.top_tokens, sizeof *ret->top_tokens * drawn.top_count);
-	memcpy(ret->top_logprobs, drawn.top_logprobs, sizeof *ret->top_logprobs * drawn.top_count);
 	return 0;
 }
+
+static void hand_out(const struct llama_engine *l, const struct ll_draw *drawn, struct engine_out *ret)
+{
+	*ret = (struct engine_out){
+		.token = drawn->token,
+		.eog = ll_vocab_is_eog(l->vocab, drawn->token),
+		.logprob = drawn->logprob,
+		.top_count = drawn->top_count,
+	};
+	memcpy(ret->top_tokens, drawn->top_tokens, sizeof *ret->top_tokens * drawn->top_count);
+	memcpy(ret->top_logprobs, drawn->top_logprobs, sizeof *ret->top_logprobs * drawn->top_count);
+}
 _Static_assert((int)ENGINE_TOP_MAX <= (int)LL_TOP_MAX, "a draw holds all that a request may ask for");
+
+static int draw(struct llama_engine *l, const struct engine_batch *b, struct engine_out *outs, struct err *err)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < b->items_count; i++) {
+		int r = b->items[i].want ? prepare(l, b, i, count, err) : 0;
+		if (r < 0)
+			return r;
+		count += b->items[i].want;
+	}
+	if (count)
+		ll_draws_run(l->draws, l->ins, l->drawn, count);
+	for (uint32_t n = 0; n < count; n++)
+		hand_out(l, &l->drawn[n], &outs[l->pending[n].item]);
+	return 0;
+}
 
 static int step(struct engine *e, const struct engine_batch *b, struct engine_result *ret, struct err *err)
 {
@@ -144,9 +174,8 @@ static int step(struct engine *e, const struct engine_batch *b, struct engine_re
 
 	if (r == 0 && b->items_count)
 		r = compute(l, b, err);
-	for (uint32_t i = 0; r == 0 && i < b->items_count; i++)
-		if (b->items[i].want)
-			r = draw(l, &b->items[i], i, &ret->outs[i], err);
+	if (r == 0)
+		r = draw(l, b, ret->outs, err);
 	ret->duration_us = clock_us() - begin_us;
 	return r;
 }
@@ -165,11 +194,14 @@ static void destroy(struct engine *e)
 {
 	struct llama_engine *l = of(e);
 
-	ll_sampler_destroy(l->sampler);
+	ll_draws_destroy(l->draws);
 	ll_context_destroy(l->context);
 	ll_model_destroy(l->model);
 	vec_done(&l->eogs);
 	free(l->runs);
+	free(l->pending);
+	free(l->ins);
+	free(l->drawn);
 	free(l);
 }
 DEFINE_CLEANUP(engine_destroy, struct engine)
@@ -243,6 +275,17 @@ static void fill_info(struct llama_engine *l, const struct llama_config *config)
 		c->threads == 1 ? "" : "s");
 }
 
+static int make_tables(struct llama_engine *l)
+{
+	uint32_t n = l->info.seqs;
+
+	l->runs = calloc(n, sizeof *l->runs);
+	l->pending = calloc(n, sizeof *l->pending);
+	l->ins = calloc(n, sizeof *l->ins);
+	l->drawn = calloc(n, sizeof *l->drawn);
+	return l->runs && l->pending && l->ins && l->drawn ? 0 : -ENOMEM;
+}
+
 int llama_engine_create(struct engine **ret, const struct llama_config *config, struct err *err)
 {
 	struct llama_engine *l = calloc(1, sizeof *l);
@@ -266,11 +309,11 @@ int llama_engine_create(struct engine **ret, const struct llama_config *config, 
 		return r;
 	if ((r = ll_context_create(&l->context, l->model, &config->context, err)) < 0)
 		return err_wrap(err, "could not make room for model \"%s\"", facts->name);
-	if ((r = ll_sampler_create(&l->sampler, facts->vocab, err)) < 0)
-		return r;
 	fill_info(l, config);
-	l->runs = calloc(l->info.seqs, sizeof *l->runs);
-	if (!l->runs || collect_eogs(l) < 0)
+	if ((r = ll_draws_create(&l->draws, facts->vocab, MIN(ll_context_facts(l->context)->threads, l->info.seqs),
+		     config->context.cpus, config->context.cpus_count, err)) < 0)
+		return r;
+	if (make_tables(l) < 0 || collect_eogs(l) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
 	*ret = TAKE(owned);
 	return 0;

@@ -519,11 +519,11 @@ int ll_decode(struct ll_context *c, const struct ll_run *runs, uint32_t count, s
 	});
 }
 
-const float *ll_logits(struct ll_context *c, uint32_t i)
+float *ll_logits(struct ll_context *c, uint32_t i)
 {
 	if (i >= c->rows.size() || c->rows[i] < 0)
 		return nullptr;
-	const float *row = nullptr;
+	float *row = nullptr;
 	edge::guard(nullptr, [&] {
 		row = llama_get_logits_ith(c->handle, c->rows[i]);
 		return 0;

@@ -71,8 +71,8 @@ struct ll_run {
  * changed. -ECANCELED after ll_context_abort, -EIO or -ENOMEM when compute failed: the sequences of the batch hold
  * less than asked, ask ll_seq_len and trim. */
 int ll_decode(struct ll_context *c, const struct ll_run *runs, uint32_t count, struct err *err) MUST_USE;
-/* The logits of runs[i] of the last decode (vocabulary many), valid until the next. NULL when i did not want any. */
-const float *ll_logits(struct ll_context *c, uint32_t i);
+/* The logits of runs[i] of the last decode (vocabulary many), the caller's until the next. NULL when i did not want any. */
+float *ll_logits(struct ll_context *c, uint32_t i);
 /* Make the decode in progress, or the next, return -ECANCELED soon (CPU only). Any thread. */
 void ll_context_abort(struct ll_context *c);
 

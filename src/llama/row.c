@@ -2,6 +2,7 @@
 #include "llama/row.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum { LANES = 4 };
@@ -14,15 +15,19 @@ static f4 splat(float x)
 	return (f4){x, x, x, x};
 }
 
+static inline f4 load_whole(const float *x)
+{
+	f4 v;
+	memcpy(&v, x, sizeof v);
+	return v;
+}
+
 /* The values at x + i, minus infinity past n. */
 static inline f4 load(const float *x, uint32_t n, uint32_t i)
 {
-	f4 v;
-	if (i + LANES <= n) {
-		memcpy(&v, x + i, sizeof v);
-		return v;
-	}
-	v = splat(-INFINITY);
+	if (i + LANES <= n)
+		return load_whole(x + i);
+	f4 v = splat(-INFINITY);
 	memcpy(&v, x + i, (n - i) * sizeof *x);
 	return v;
 }
@@ -41,29 +46,65 @@ static float lanes_max(f4 v)
 	return most;
 }
 
+/* The larger; b where a is NaN. */
+static inline f4 larger(f4 a, f4 b)
+{
+	return pick(a > b, a, b);
+}
+
+enum { BLOCK = 16 * LANES };
+
+/* The largest of BLOCK values by lane. Four chains: a comparison waits for the one before it in its own. */
+static inline f4 block_max(const float *x)
+{
+	f4 a = splat(-INFINITY), b = a, c = a, d = a;
+	for (const float *end = x + BLOCK; x < end; x += 4 * LANES) {
+		a = larger(load_whole(x), a);
+		b = larger(load_whole(x + LANES), b);
+		c = larger(load_whole(x + 2 * LANES), c);
+		d = larger(load_whole(x + 3 * LANES), d);
+	}
+	return larger(larger(a, b), larger(c, d));
+}
+
 float row_max(const float *x, uint32_t n)
 {
 	f4 most = splat(-INFINITY);
-	for (uint32_t i = 0; i < n; i += LANES) {
-		f4 v = load(x, n, i);
-		most = pick(v > most, v, most);
-	}
+	uint32_t i = 0;
+	for (; i + BLOCK <= n; i += BLOCK)
+		most = larger(block_max(x + i), most);
+	for (; i < n; i += LANES)
+		most = larger(load(x, n, i), most);
 	return lanes_max(most);
 }
 
-float row_second(const float *x, uint32_t n, float limit)
+static inline bool any(i4 mask)
 {
-	f4 most = splat(-INFINITY), top = splat(limit);
-	i4 equal = {0};
-	for (uint32_t i = 0; i < n; i += LANES) {
-		f4 v = load(x, n, i);
-		most = pick((v > most) & (v < top), v, most);
-		equal -= v == top;
+	int64_t halves[2];
+	memcpy(halves, &mask, sizeof halves);
+	return halves[0] | halves[1];
+}
+
+static void look_closely(struct row_top *t, const float *x, uint32_t begin, uint32_t end)
+{
+	for (uint32_t i = begin; i < end; i++) {
+		if (x[i] > t->best)
+			*t = (struct row_top){x[i], t->best, i};
+		else if (x[i] > t->second)
+			t->second = x[i];
 	}
-	int32_t count = 0;
-	for (int i = 0; i < LANES; i++)
-		count += equal[i];
-	return count > 1 ? limit : lanes_max(most);
+}
+
+/* Few blocks hold more than the second best so far: some twenty of a row of 150k in random order. */
+struct row_top row_top(const float *x, uint32_t n)
+{
+	struct row_top t = {-INFINITY, -INFINITY, 0};
+	uint32_t i = 0;
+	for (; i + BLOCK <= n; i += BLOCK)
+		if (any(block_max(x + i) > splat(t.second)))
+			look_closely(&t, x, i, i + BLOCK);
+	look_closely(&t, x, i, n);
+	return t;
 }
 
 /* e^x for x in [-87, 0]: 2^n times a polynomial of the rest (Cephes' coefficients), within 2 units in the last place. */
@@ -172,9 +213,7 @@ uint32_t row_gather(const float *x, uint32_t n, float least, float most, struct 
 	for (uint32_t i = 0; i < n; i += LANES) {
 		f4 v = load(x, n, i);
 		i4 in = (v >= low) & (v <= high);
-		int64_t any[2];
-		memcpy(any, &in, sizeof any);
-		if (!(any[0] | any[1]))
+		if (!any(in))
 			continue;
 		for (uint32_t j = 0; j < LANES && i + j < n; j++)
 			if (in[j])

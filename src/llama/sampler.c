@@ -11,18 +11,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { HIDDEN_MAX = 64 }; /* models have up to some ten end tokens */
+
 struct ll_sampler {
 	uint32_t vocab;
 	struct candidate *c; /* vocab many; the first len are in play */
 	uint32_t len;
 	float *row; /* vocab many: the logits when something changes them */
+	float hidden[HIDDEN_MAX]; /* what bans replaced in the caller's row */
 };
 
 /* What a draw works on. */
 struct row {
 	const float *x;
 	uint32_t n;
-	float best;
+	float best, second;
+	uint32_t best_id;
 };
 
 int ll_sampler_create(struct ll_sampler **ret, uint32_t vocab, struct err *err)
@@ -216,25 +220,48 @@ static void apply_bans(struct ll_sampler *s, const struct ll_sampling *p)
 			s->row[p->banned[i]] = -INFINITY;
 }
 
-/* The row to draw from: the given one, or a changed copy. When bans leave nothing it is the given one. */
-static struct row prepare(struct ll_sampler *s, const struct ll_draw_in *in)
+static struct row look(const float *x, uint32_t n)
+{
+	struct row_top t = row_top(x, n);
+	return (struct row){x, n, t.best, t.second, t.id};
+}
+
+/* Bans alone are written into the caller's row and taken back after the draw: a copy takes as long as a greedy draw. */
+static bool can_hide(const struct ll_draw_in *in)
 {
 	const struct ll_sampling *p = in->sampling;
-	struct row r = {in->logits, s->vocab, 0};
-	if (p->bias_count > 0 || p->banned_count > 0 || has_penalties(in)) {
-		memcpy(s->row, in->logits, s->vocab * sizeof *s->row);
-		apply_bias(s, p);
-		if (has_penalties(in))
-			apply_penalties(s, in);
-		apply_bans(s, p);
-		r.x = s->row;
+	return p->banned_count > 0 && p->banned_count <= HIDDEN_MAX && p->bias_count == 0 && !has_penalties(in);
+}
+
+static void hide_banned(struct ll_sampler *s, const struct ll_draw_in *in)
+{
+	const struct ll_sampling *p = in->sampling;
+	for (uint32_t i = 0; i < p->banned_count; i++) {
+		if (p->banned[i] >= s->vocab)
+			continue;
+		s->hidden[i] = in->logits[p->banned[i]];
+		in->logits[p->banned[i]] = -INFINITY;
 	}
-	r.best = row_max(r.x, r.n);
-	if (r.x == s->row && r.best == -INFINITY) {
-		r.x = in->logits;
-		r.best = row_max(r.x, r.n);
-	}
-	return r;
+}
+
+/* Backwards: of a token that is named twice the first value is the row's. */
+static void show_banned(struct ll_sampler *s, const struct ll_draw_in *in)
+{
+	const struct ll_sampling *p = in->sampling;
+	for (uint32_t i = p->banned_count; i-- > 0;)
+		if (p->banned[i] < s->vocab)
+			in->logits[p->banned[i]] = s->hidden[i];
+}
+
+/* A copy of the row with all that changes it. */
+static const float *changed(struct ll_sampler *s, const struct ll_draw_in *in)
+{
+	memcpy(s->row, in->logits, s->vocab * sizeof *s->row);
+	apply_bias(s, in->sampling);
+	if (has_penalties(in))
+		apply_penalties(s, in);
+	apply_bans(s, in->sampling);
+	return s->row;
 }
 
 /* --- The first step that is on: from the row to candidates ------------------------------------------------------ */
@@ -285,7 +312,9 @@ enum { SHORT_SHARE = 16 }; /* a list of up to this part (1/n) of the row is shor
 /* The fewest, in order, that meet the goal are among the nearest few: most rows are like that. */
 static bool gather_near(struct ll_sampler *s, const struct row *r, struct order *o, const struct goal *g, float window)
 {
-	for (; window < 64; window *= 2) {
+	for (;; window *= 2) {
+		if (window >= 64)
+			return false;
 		gather_within(s, r, o->middle, window);
 		if (s->len > r->n / SHORT_SHARE)
 			return false;
@@ -294,7 +323,6 @@ static bool gather_near(struct ll_sampler *s, const struct row *r, struct order 
 		s->len = select_mass(s->c, s->len, o, g, 0);
 		return true;
 	}
-	return false;
 }
 
 /* They may be many. Where the mass lies tells in which bucket of distance the goal is met: what is nearer is in, what is
@@ -391,12 +419,8 @@ static void filter_min_p(struct ll_sampler *s, float min_p)
 
 static void draw_greedy(const struct row *r, struct ll_draw *ret)
 {
-	uint32_t id = 0;
-	while (id + 1 < r->n && !(r->x[id] == r->best))
-		id++;
-	float second = row_second(r->x, r->n, r->best);
-	ret->token = id;
-	ret->margin = second > -INFINITY ? r->best - second : INFINITY;
+	ret->token = r->best_id;
+	ret->margin = r->second > -INFINITY ? r->best - r->second : INFINITY;
 }
 
 /*
@@ -505,23 +529,41 @@ static bool run_filters(struct ll_sampler *s, const struct row *r, const struct 
 	return listed || min_p;
 }
 
-static void draw(struct ll_sampler *s, const struct ll_draw_in *in, struct ll_draw *ret)
+static void draw_from(struct ll_sampler *s, const struct row *r, const struct ll_draw_in *in, struct ll_draw *ret)
 {
 	const struct ll_sampling *p = in->sampling;
-	struct row r = prepare(s, in);
 	/* Nothing but NaN or minus infinity: any token is as good as another. */
-	if (p->temperature <= 0 || r.best == -INFINITY) {
-		draw_greedy(&r, ret);
+	if (p->temperature <= 0 || r->best == -INFINITY) {
+		draw_greedy(r, ret);
 		return;
 	}
 	float scale = 1 / p->temperature;
 	struct race race;
-	if (run_filters(s, &r, p))
+	if (run_filters(s, r, p))
 		race_list(s, best_of(s), scale, in->key, &race);
 	else
-		race_row(s, &r, scale, in->key, &race);
+		race_row(s, r, scale, in->key, &race);
 	ret->token = race.token;
 	ret->margin = (float)(race.best - race.second);
+}
+
+/* When bans and biases leave nothing, the given row is drawn from. */
+static void draw(struct ll_sampler *s, const struct ll_draw_in *in, struct ll_draw *ret)
+{
+	const struct ll_sampling *p = in->sampling;
+	bool hide = can_hide(in), change = !hide && (p->bias_count > 0 || p->banned_count > 0 || has_penalties(in));
+	if (hide)
+		hide_banned(s, in);
+	struct row r = look(change ? changed(s, in) : in->logits, s->vocab);
+	bool nothing = r.best == -INFINITY;
+	if (!nothing)
+		draw_from(s, &r, in, ret);
+	if (hide)
+		show_banned(s, in);
+	if (nothing) {
+		r = look(in->logits, s->vocab);
+		draw_from(s, &r, in, ret);
+	}
 }
 
 /* --- Log-probabilities ------------------------------------------------------------------------------------------ */

@@ -34,7 +34,8 @@ struct ll_sampling {
 };
 
 struct ll_draw_in {
-	const float *logits; /* not changed */
+	/* Borrowed, and this draw's alone meanwhile: banned tokens are taken out for the time of the draw and put back. */
+	float *logits;
 	const struct ll_sampling *sampling;
 	const uint32_t *history; /* prompt and answer so far, for penalties */
 	uint32_t history_len;

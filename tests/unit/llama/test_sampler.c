@@ -27,7 +27,7 @@ static void fill_logits(struct rng *r, float *logits, uint32_t n, double spread)
 /* Draw many times: each token's share lies within five standard deviations of its probability, and one that cannot be drawn
  * never is. */
 static void expect_same_distribution(
-	const float *logits, const struct ll_sampling *p, const uint32_t *history, uint32_t history_len)
+	float *logits, const struct ll_sampling *p, const uint32_t *history, uint32_t history_len)
 {
 	float want[VOCAB];
 	uint32_t drawn[VOCAB] = {0};
@@ -94,7 +94,7 @@ static void distributions_equal_llama_cpps(void **state)
 	}
 }
 
-static struct ll_draw draw(const float *logits, uint32_t n, const struct ll_sampling *p, uint64_t key)
+static struct ll_draw draw(float *logits, uint32_t n, const struct ll_sampling *p, uint64_t key)
 {
 	struct ll_sampler *s = sampler(n);
 	struct ll_draw_in in = {.logits = logits, .sampling = p, .key = key, .logprobs = true, .top = 3};
@@ -107,7 +107,7 @@ static struct ll_draw draw(const float *logits, uint32_t n, const struct ll_samp
 static void greedy_takes_the_first_of_equals(void **state)
 {
 	(void)state;
-	const float logits[] = {1, 5, 2, 5, NAN};
+	float logits[] = {1, 5, 2, 5, NAN};
 	struct ll_sampling p = plain;
 	p.temperature = 0;
 	assert_int_equal(draw(logits, 5, &p, 9).token, 1);
@@ -119,10 +119,86 @@ static void greedy_takes_the_first_of_equals(void **state)
 	assert_true(fabsf(draw(logits, 5, &p, 0).margin - 3) < 1e-6f);
 }
 
+/* The likeliest, its first place and the second, the long way. */
+static struct row_top look_at_each(const float *x, uint32_t n)
+{
+	struct row_top t = {-INFINITY, -INFINITY, 0};
+	for (uint32_t i = 0; i < n; i++)
+		if (x[i] > t.best)
+			t.best = x[t.id = i];
+	for (uint32_t i = 0; i < n; i++)
+		if (i != t.id && x[i] > t.second)
+			t.second = x[i];
+	return t;
+}
+
+/* NaN, infinities, many ties, the best anywhere. */
+static void fill_with_anything(struct rng *r, float *x, uint32_t n)
+{
+	const float odd[] = {NAN, -INFINITY, INFINITY, 0, -0.0f};
+	uint64_t steps = 1 + rng_below(r, 1000), odds = rng_below(r, 4) ? n + 1 : 1 + rng_below(r, 3);
+	for (uint32_t i = 0; i < n; i++) {
+		x[i] = (float)rng_below(r, steps) - 500;
+		if (rng_below(r, odds) == 0)
+			x[i] = odd[rng_below(r, steps == 1 ? 2 : ARRAY_LEN(odd))];
+	}
+}
+
+static void one_pass_finds_what_looking_at_each_does(void **state)
+{
+	(void)state;
+	enum { N_MAX = 700 };
+	float x[N_MAX];
+	struct rng r;
+	rng_init(&r, 51);
+	for (int round = 0; round < 20000; round++) {
+		uint32_t n = 1 + (uint32_t)rng_below(&r, N_MAX);
+		fill_with_anything(&r, x, n);
+		struct row_top want = look_at_each(x, n), got = row_top(x, n);
+		assert_int_equal(got.id, want.id);
+		assert_true(got.best == want.best && got.second == want.second && row_max(x, n) == want.best);
+	}
+}
+
+/* Bans alone leave the caller's row as it was, and draw as from a row that never had the banned tokens. */
+static void banned_tokens_are_put_back(void **state)
+{
+	(void)state;
+	enum { N_MAX = 500, BANS_MAX = 100 };
+	float x[N_MAX], before[N_MAX], without[N_MAX];
+	uint32_t banned[BANS_MAX];
+	struct rng r;
+	rng_init(&r, 52);
+	for (int round = 0; round < 5000; round++) {
+		uint32_t n = 1 + (uint32_t)rng_below(&r, N_MAX);
+		struct ll_sampling p = plain, bare = plain;
+		fill_with_anything(&r, x, n);
+		p.temperature = bare.temperature = round & 1 ? 0 : 0.7f;
+		p.top_k = bare.top_k = round & 2 ? 20 : 0;
+		p.banned = banned;
+		p.banned_count = 1 + (uint32_t)rng_below(&r, rng_below(&r, 2) ? 4 : BANS_MAX);
+		memcpy(before, x, sizeof *x * n);
+		memcpy(without, x, sizeof *x * n);
+		for (uint32_t i = 0; i < p.banned_count; i++) {
+			/* Some twice, some outside, often the likeliest. */
+			banned[i] = rng_below(&r, 3) ? (uint32_t)rng_below(&r, n + 2) : look_at_each(x, n).id;
+			if (banned[i] < n)
+				without[banned[i]] = -INFINITY;
+		}
+		if (look_at_each(without, n).best == -INFINITY)
+			memcpy(without, x, sizeof *x * n);
+		struct ll_draw got = draw(x, n, &p, 77), want = draw(without, n, &bare, 77);
+		assert_memory_equal(x, before, sizeof *x * n);
+		assert_int_equal(got.token, want.token);
+		assert_memory_equal(&got.margin, &want.margin, sizeof got.margin);
+		assert_memory_equal(got.top_tokens, draw(x, n, &bare, 77).top_tokens, sizeof got.top_tokens);
+	}
+}
+
 static void logprobs_are_of_the_raw_distribution(void **state)
 {
 	(void)state;
-	const float logits[] = {0, logf(2), logf(5)};
+	float logits[] = {0, logf(2), logf(5)};
 	struct ll_sampling p = plain;
 	p.temperature = 0.1f;
 	p.top_k = 1;
@@ -266,8 +342,7 @@ static void keep_by_sorting(const float *logits, uint32_t n, const struct ll_sam
 
 /* Equal keys draw alike from the filtered row and from the one that holds nothing else. A high temperature makes all that is
  * kept about equally likely, so that a difference shows. */
-static void expect_kept_alike(
-	struct ll_sampler *s, const float *logits, uint32_t n, struct ll_sampling p, uint32_t draws)
+static void expect_kept_alike(struct ll_sampler *s, float *logits, uint32_t n, struct ll_sampling p, uint32_t draws)
 {
 	float *kept = malloc(n * sizeof *kept);
 	struct ll_sampling bare = plain;
@@ -319,6 +394,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(distributions_equal_llama_cpps),
 		cmocka_unit_test(greedy_takes_the_first_of_equals),
+		cmocka_unit_test(one_pass_finds_what_looking_at_each_does),
+		cmocka_unit_test(banned_tokens_are_put_back),
 		cmocka_unit_test(logprobs_are_of_the_raw_distribution),
 		cmocka_unit_test(rounding_below_the_margin_changes_no_draw),
 		cmocka_unit_test(hostile_input_still_draws_a_token),
