@@ -108,7 +108,8 @@ def main():
     options = parser.parse_args()
     rows = []
     try:
-        options.vocab = options.vocab or servers.demo_model()
+        if not all(text.endswith(".gguf") for text in options.models):
+            options.vocab = options.vocab or servers.demo_model()
         for path, name in models(options, options.folder):
             for context in options.context:
                 row = measure(path, name, context, options)

@@ -347,7 +347,10 @@ static int frontend_fill(struct builder *b)
 	p->process.spec.listen_fd = b->config->listen_fd;
 	p->process.spec.argv = words_take(&w);
 	p->process.spec.envs = envs_of(&b->d->arena, front);
-	return p->process.spec.argv && p->process.spec.envs ? 0 : -ENOMEM;
+	if (!p->process.spec.argv || !p->process.spec.envs)
+		return -ENOMEM;
+	/* It computes nothing, yet llama.cpp, asked for a vocabulary, would take half a GiB of every GPU it sees. */
+	return env_lead(b, p, "CUDA_VISIBLE_DEVICES=");
 }
 
 /* Checks. */

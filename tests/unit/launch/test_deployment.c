@@ -307,12 +307,13 @@ static void workers_that_take_a_part_of_a_gpu_share_it(void **state)
 	gpu_inventory_done(&f->gpus);
 }
 
-static void a_llama_worker_without_a_gpu_sees_none(void **state)
+static void frontends_and_llama_workers_without_a_gpu_see_none(void **state)
 {
 	struct fixture *f = *state;
 
 	assert_int_equal(build(f, "LlamaWorker: {model: demo, ServiceArgs: {workers: 2}}\n", NULL), 0);
 	assert_non_null(strstr(command(f, 1), "--memory-share=0.5000"));
+	assert_string_equal(env_of(f, 0, "CUDA_VISIBLE_DEVICES"), "CUDA_VISIBLE_DEVICES=");
 	assert_string_equal(env_of(f, 1, "CUDA_VISIBLE_DEVICES"), "CUDA_VISIBLE_DEVICES=");
 	deployment_done(&f->d);
 	graph_destroy(f->graph);
@@ -331,7 +332,7 @@ int main(void)
 		TEST(to_keep_going_the_frontend_waits_for_one_worker),
 		TEST(gpus_are_bound_by_uuid_and_never_twice),
 		TEST(workers_that_take_a_part_of_a_gpu_share_it),
-		TEST(a_llama_worker_without_a_gpu_sees_none),
+		TEST(frontends_and_llama_workers_without_a_gpu_see_none),
 		TEST(mock_workers_get_names_sockets_and_their_settings),
 		TEST(llama_workers_share_the_cpus),
 		TEST(threads_of_the_user_are_left_alone),
