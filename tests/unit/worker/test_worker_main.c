@@ -129,7 +129,7 @@ static void what_it_cannot_do_is_one_sentence_and_an_exit_status(void **state)
 	expect_error(&o, "unknown engine \"vllm\"; a worker runs llama or mock");
 	o = mock_options();
 	o.engine = "llama";
-	expect_error(&o, "needs a GGUF file");
+	expect_error(&o, "a llama worker needs one");
 	o.model = "/nowhere/x.gguf";
 	expect_error(&o, "/nowhere/x.gguf");
 	o = mock_options();
