@@ -43,7 +43,7 @@
 #define LLAMA_HIDDEN_PASSES 12.0
 #define LLAMA_INTER_PASSES 5.0
 #define LLAMA_ROW_GB_S 20.0
-#define LLAMA_DRAW_US 0.0013
+#define LLAMA_DRAW_US 0.0001 /* drawn by all cores */
 #define HOST_MEMORY 0.75
 #define HOST_STEP_US 100.0
 #define HOST_LAYER_US 10.0
@@ -170,7 +170,7 @@ static double llama_rate(const struct gpu_spec *g, const char *quant)
 
 	if (is(quant, "f32") || is(quant, "float32"))
 		return g->tflops_fp32 * 0.5;
-	double share = g->capability >= 90 ? 0.0556 : g->capability >= 80 ? 0.18 : 0.12;
+	double share = g->capability >= 90 ? 0.0525 : g->capability >= 80 ? 0.18 : 0.12;
 	return is_plain(quant) || g->tops_int8 <= 0 ? half : MAX(g->tops_int8 * share, half / 2);
 }
 
@@ -179,7 +179,7 @@ static double llama_rate(const struct gpu_spec *g, const char *quant)
 struct llama_card {
 	double memory, memory_quant, layer_us, layer_many_us;
 };
-static const struct llama_card with_hbm = {0.86, 0.68, 43, 145}, without_hbm = {0.85, 0.85, 20, 120};
+static const struct llama_card with_hbm = {0.88, 0.69, 42, 85}, without_hbm = {0.85, 0.85, 20, 40};
 
 static const struct llama_card *llama_card(const struct gpu_spec *g)
 {

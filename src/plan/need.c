@@ -103,7 +103,7 @@ static uint64_t llama_runtime(const struct gpu_device *card)
 	static const struct {
 		uint32_t least;
 		uint64_t mib;
-	} table[] = {{100, 1350}, {90, 1200}, {89, 800}, {86, 600}, {80, 900}, {75, 360}, {70, 650}, {0, 350}};
+	} table[] = {{100, 790}, {90, 700}, {89, 470}, {86, 370}, {80, 540}, {75, 200}, {70, 370}, {0, 225}};
 	uint32_t i = 0;
 
 	while (card->capability < table[i].least)
