@@ -22,6 +22,9 @@
  *   are more than elsewhere. excess = requests there in the mean of ten seconds, above the mean worker's by more than three
  *   times what chance makes of it (a smoothed count of n with stays of s varies by sqrt(n s / 20 s)). When it exceeds what a
  *   second copy of the prefix costs, one is made, once: hot prefixes replicate by arithmetic.
+ * - And where a prefix holds its requests to a busy worker while another stands idle, they pay rent (rent.h) until the next
+ *   copy is paid for. It counts three times: own counts twice in what the copy costs, and an answer beside others is slower
+ *   as well.
  *
  * Requests are kept at the router, where they can still go elsewhere, until their worker's step is about to end, there is
  * room in its next one and in its KV, and (micro-batches) those queued for that step would not wait longer for this prompt
@@ -34,7 +37,8 @@
 
 #include <math.h>
 
-static const double ft_behind = 1, ft_fading = 0.5, ft_batch_factor = 2, ft_tie_part = 0.001, ft_chance = 3;
+static const double ft_behind = 1, ft_fading = 0.5, ft_batch_factor = 2, ft_tie_part = 0.001, ft_chance = 3,
+		    ft_rent = 3;
 
 /* What is the same for all candidates of a decision. */
 struct common {
@@ -105,6 +109,8 @@ static void weigh(const struct common *k, const struct route_candidate *c, struc
 	double doubt = 1 + (1 - c->trust);
 	ret->total = (float)(doubt * (c->remaining_us + wait) + (1 + ft_behind) * doubt * own * c->speed_damped) +
 		     ret->others_us;
+	if (c->overlap_soon >= k->s->held_most)
+		ret->total += (float)(ft_rent * k->s->rent_us);
 }
 
 static uint32_t pick(const struct route_snapshot *s, const struct route_request *r, struct route_choice *ret)

@@ -81,6 +81,8 @@ struct route_snapshot {
 	uint32_t block_size; /* tokens of a block; 0: not known yet */
 	const struct route_knobs *knobs;
 	const struct latency *fleet; /* what the workers have in common: a worker of speed 1 */
+	uint32_t held_most; /* blocks of this prompt at the candidate that has most of them */
+	double rent_us; /* rent that prefix has paid since it was last copied: rent.h */
 	double answer_tokens; /* what answers have lately been long, in the mean */
 	uint64_t random;
 };

@@ -11,6 +11,7 @@
 #include "kv/uses.h"
 #include "route/calibration.h"
 #include "route/pool.h"
+#include "route/rent.h"
 
 enum { POOL_HELD_MAX = 8 }; /* placed for one worker in one walk, whose prefixes count */
 
@@ -91,6 +92,7 @@ struct pool {
 	uint32_t tiers; /* a bit each that anything was ever stored in */
 	uint64_t turns, looks, walks;
 	struct env_timer dispatch, expire, wake, scrub;
+	struct rents rents;
 	double answer_tokens; /* smoothed */
 	double ended; /* requests that ended, decaying */
 	uint64_t ended_us, since_us;

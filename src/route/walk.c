@@ -49,6 +49,32 @@ static void join_walk(const struct pool *p, struct pool_worker *w)
 	w->blocked = false;
 }
 
+/* The longest prefix of t's prompt that a candidate holds, and what it has paid. Returns its hash; 0: nobody has any. */
+static uint64_t prefix_held(const struct pool *p, const struct pool_ticket *t, struct route_snapshot *s)
+{
+	for (uint32_t i = 0; i < s->len; i++)
+		s->held_most = MAX(s->held_most, s->v[i].overlap_soon);
+	uint64_t hash = s->held_most ? t->request.hashes[s->held_most - 1] : 0;
+	s->rent_us = rent_paid(&p->rents, hash);
+	return hash;
+}
+
+/* t goes to candidate at: another copy of its prefix, or rent. */
+static void account_rent(
+	struct pool *p, const struct pool_ticket *t, const struct route_snapshot *s, uint32_t at, uint64_t hash)
+{
+	bool is_one_idle = false;
+
+	if (s->v[at].overlap_soon < s->held_most) {
+		rent_clear(&p->rents, hash);
+		return;
+	}
+	for (uint32_t i = 0; i < s->len; i++)
+		is_one_idle |= !s->v[i].outstanding && !s->v[i].others && s->v[i].remaining_us <= 0;
+	if (is_one_idle)
+		rent_pay(&p->rents, hash, (double)(env_now_us(p->env) - t->submitted_us) + s->v[at].remaining_us);
+}
+
 enum look { LOOK_SENT, LOOK_HELD, LOOK_NO_ROOM };
 
 static enum look look(struct pool *p, struct pool_ticket *t)
@@ -63,6 +89,7 @@ static enum look look(struct pool *p, struct pool_ticket *t)
 	if (!s.len)
 		return LOOK_NO_ROOM;
 	s.random = env_rand(p->env);
+	uint64_t prefix = prefix_held(p, t, &s);
 	uint32_t at = route_pick(p->config.policy, &s, &t->request, &t->choice);
 	struct pool_worker *w = pool_numbered(p, t->choice.worker);
 	uint32_t uncached = route_uncached(&s, &s.v[at], &t->request);
@@ -72,6 +99,7 @@ static enum look look(struct pool *p, struct pool_ticket *t)
 		place(p, t, w, uncached);
 		return LOOK_HELD;
 	}
+	account_rent(p, t, &s, at, prefix);
 	commit(p, t, w, uncached, cached < t->request.prompt_tokens ? t->request.prompt_tokens - (uint32_t)cached : 0);
 	return LOOK_SENT;
 }

@@ -239,6 +239,27 @@ static void finish_time_holds_for_a_step_a_full_batch_and_full_cells(void **stat
 	assert_false(route_finish_time.hold(&s, 0, &request));
 }
 
+static void finish_time_copies_a_prefix_when_the_rent_has_paid_for_it(void **state)
+{
+	(void)state;
+	const struct route_request request = {.prompt_tokens = 2 * BLOCK, .choices = 1, .max_tokens = 10};
+	struct route_candidate v[2] = {worker(0), worker(1)};
+	struct route_snapshot s = {
+		.v = v, .len = 2, .block_size = BLOCK, .answer_tokens = 10, .fleet = &model, .knobs = &knobs};
+	struct route_choice choice;
+
+	/* 51 ms more there, which count twice. */
+	v[0].overlap_soon = s.held_most = 1;
+	assert_int_equal(route_pick(&route_finish_time, &s, &request, &choice), 0);
+	s.rent_us = 30e3;
+	assert_int_equal(route_pick(&route_finish_time, &s, &request, &choice), 0);
+	s.rent_us = 40e3;
+	assert_int_equal(route_pick(&route_finish_time, &s, &request, &choice), 1);
+	v[1].overlap_soon = 1; /* both have it: nothing to be gained by rent */
+	v[1].remaining_us = 1e3;
+	assert_int_equal(route_pick(&route_finish_time, &s, &request, &choice), 0);
+}
+
 static void finish_time_counts_only_those_who_wait_for_the_same_step(void **state)
 {
 	(void)state;
@@ -412,6 +433,7 @@ int main(void)
 		cmocka_unit_test(finish_time_spares_those_that_decode),
 		cmocka_unit_test(finish_time_copies_a_prefix_whose_worker_is_always_the_busiest),
 		cmocka_unit_test(finish_time_does_not_believe_who_was_wrong),
+		cmocka_unit_test(finish_time_copies_a_prefix_when_the_rent_has_paid_for_it),
 		cmocka_unit_test(finish_time_counts_only_those_who_wait_for_the_same_step),
 		cmocka_unit_test(finish_time_holds_for_a_step_a_full_batch_and_full_cells),
 		cmocka_unit_test(dynamo_kv_computes_the_example_of_dynamos_documents),

@@ -555,6 +555,40 @@ static void small_steps_do_not_make_a_small_batch(void **state)
 	world_done(&w);
 }
 
+static void a_hot_prefix_is_copied_to_an_idle_worker_in_time(void **state)
+{
+	(void)state;
+	struct world w;
+	struct client c;
+	uint64_t hashes[64];
+	int asked = 0;
+
+	hash_chain(1, hashes, 64);
+	world_init_with(&w, 3, &route_finish_time);
+	for (uint32_t i = 0; i < 2; i++)
+		w.workers[i] = add_worker(w.pool, 8);
+	give_snapshot(&w, 0, hashes, 64);
+	struct msg_step busy = {
+		.duration_us = 20000, .decode_tokens = 1, .running = 1, .cells = 16000, .blocks_held = 64};
+	for (int i = 0; i < 64; i++)
+		busy.digest = kv_digest_add(busy.digest, hashes[i]);
+	do {
+		busy.step++;
+		assert_int_equal(pool_worker_report(w.pool, w.workers[0], &busy), 0);
+		sim_run_for(w.sim, 1000);
+		ask_for(&w, &c, hashes, 64);
+		sim_run_for(w.sim, 19000);
+		assert_int_equal(c.ready, 1);
+		bool is_copied = c.ticket.worker == w.workers[1];
+		give_back(&w, &c);
+		if (is_copied)
+			break;
+	} while (++asked < 100);
+	/* 1,024 tokens cost 102 ms, twice; each request waits up to 15 ms, which count three times. */
+	assert_in_range(asked, 2, 50);
+	world_done(&w);
+}
+
 static void predictions_are_compared_with_what_came(void **state)
 {
 	(void)state;
@@ -731,6 +765,7 @@ int main(void)
 		cmocka_unit_test(a_prompt_whose_first_token_came_is_counted_off_once),
 		cmocka_unit_test(what_was_cached_after_all_is_known_from_the_next_report),
 		cmocka_unit_test(small_steps_do_not_make_a_small_batch),
+		cmocka_unit_test(a_hot_prefix_is_copied_to_an_idle_worker_in_time),
 		cmocka_unit_test(predictions_are_compared_with_what_came),
 		cmocka_unit_test(a_deadline_ends_the_wait),
 		cmocka_unit_test(a_request_that_names_its_worker_gets_no_other),
