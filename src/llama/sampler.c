@@ -312,17 +312,17 @@ enum { SHORT_SHARE = 16 }; /* a list of up to this part (1/n) of the row is shor
 /* The fewest, in order, that meet the goal are among the nearest few: most rows are like that. */
 static bool gather_near(struct ll_sampler *s, const struct row *r, struct order *o, const struct goal *g, float window)
 {
-	for (;; window *= 2) {
-		if (window >= 64)
-			return false;
+	do {
 		gather_within(s, r, o->middle, window);
 		if (s->len > r->n / SHORT_SHARE)
 			return false;
-		if (!is_met(g, row_list_mass(s->c, s->len, g->best)))
-			continue;
-		s->len = select_mass(s->c, s->len, o, g, 0);
-		return true;
-	}
+		if (is_met(g, row_list_mass(s->c, s->len, g->best))) {
+			s->len = select_mass(s->c, s->len, o, g, 0);
+			return true;
+		}
+		window *= 2;
+	} while (window < 64);
+	return false;
 }
 
 /* They may be many. Where the mass lies tells in which bucket of distance the goal is met: what is nearer is in, what is
