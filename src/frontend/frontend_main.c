@@ -13,7 +13,13 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { TEXT_THREADS_MAX = 8, FILE_BYTES_MAX = 1024 * 1024, DRAIN_US = 30 * 1000 * 1000, ARENAS_MAX = 2 };
+enum {
+	TEXT_THREADS_MAX = 8,
+	FILE_BYTES_MAX = 1024 * 1024,
+	DRAIN_US = 30 * 1000 * 1000,
+	ARENAS_MAX = 2,
+	MAPPED_BYTES_MIN = 48 * 1024
+};
 
 struct process {
 	const struct frontend_main_options *options;
@@ -142,11 +148,12 @@ static void fit_conns(struct http_limits *limits)
 }
 
 /* Prompts come in bursts. What they took goes back to the system when they are through, instead of staying in an arena
- * for each text thread; blocks of a MiB and more are mapped on their own. */
+ * for each text thread. Bodies and prompts of some thousand words are mapped on their own: they come and go in no order, and
+ * in a heap leave holes that the next one does not fit. */
 static void tune_memory(void)
 {
 	mallopt(M_ARENA_MAX, ARENAS_MAX);
-	mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
+	mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES_MIN);
 	mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
 }
 

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <strings.h>
 
+enum { BODY_ROOM_BYTES_MAX = 128 * 1024 }; /* for what a client has only announced */
+
 /* head holds the target, then name, value, name, value..., each with its NUL. llhttp gives texts in pieces wherever the
  * network cut them; a piece is appended to the text that is open at head's end. */
 
@@ -209,6 +211,8 @@ static int on_headers_complete(llhttp_t *p)
 		r = check_head(c, p);
 	if (r == 0 && (is_chunked || x->body_announced)) {
 		c->state = CONN_BODY;
+		/* Room at once: growing by halves leaves holes in the heap, and up to twice the room. A failure shows later. */
+		buf_reserve(&x->body, (size_t)MIN(x->body_announced, (uint64_t)BODY_ROOM_BYTES_MAX));
 		if (http_header(x, "expect") && !x->is_http10)
 			http_answer_continue(c);
 	}
