@@ -169,11 +169,11 @@ static void retries_start_at_once_and_grow_to_a_second(void **state)
 	for (int i = 0; i < 30; i++) {
 		uint64_t us = retry_next_us(&retry, rng_u64(&r));
 		assert_true(us <= RETRY_MAX_US && us >= RETRY_FIRST_US * 3 / 4);
-		assert_true(i > 0 || us <= RETRY_FIRST_US);
-		assert_true(i < 10 || us >= RETRY_MAX_US * 3 / 4);
-		sum += i < 4 ? us : 0;
+		assert_true(i >= RETRY_FIRST_TIMES || us <= RETRY_FIRST_US);
+		assert_true(i < RETRY_FIRST_TIMES + 8 || us >= RETRY_MAX_US * 3 / 4);
+		sum += i < RETRY_FIRST_TIMES ? us : 0;
 	}
-	assert_true(sum < 80000); /* four tries in the first 80 ms */
+	assert_true(sum <= RETRY_FIRST_TIMES * RETRY_FIRST_US);
 }
 
 int main(void)
