@@ -11,23 +11,27 @@ struct page {
 static _Atomic(struct page *) pages[PAGES];
 
 /* A page's classes never change, so of two threads that make it at once either is right. */
-static uint8_t page_class(uint32_t c)
+static __attribute__((noinline)) uint8_t page_make(uint32_t c)
 {
-	struct page *p = atomic_load_explicit(&pages[c >> 8], memory_order_acquire), *none = NULL;
+	struct page *p = malloc(sizeof *p), *none = NULL;
+	uint8_t found;
 
-	if (p)
-		return p->classes[c & 255];
-	p = malloc(sizeof *p);
 	if (!p) {
-		uint8_t class;
-		ll_char_classes(c, 1, &class);
-		return class;
+		ll_char_classes(c, 1, &found);
+		return found;
 	}
 	ll_char_classes(c & ~255u, 256, p->classes);
-	uint8_t found = p->classes[c & 255];
+	found = p->classes[c & 255];
 	if (!atomic_compare_exchange_strong(&pages[c >> 8], &none, p))
 		free(p);
 	return found;
+}
+
+static uint8_t page_class(uint32_t c)
+{
+	const struct page *p = atomic_load_explicit(&pages[c >> 8], memory_order_acquire);
+
+	return p ? p->classes[c & 255] : page_make(c);
 }
 
 /* One character: its code point, class bits and length in bytes; past the end nothing at all. */
