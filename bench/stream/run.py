@@ -7,7 +7,7 @@ what a streamed token costs, the first is what a request costs, and a line throu
 fixed part. All servers are up at the same time and take turns, --rounds times; every figure is the median of its rounds, so
 that a machine with other work on it disturbs all alike. With --step-us the mocks take time, tokens leave one by one, and
 the bare loop writes at the same pace. Prints tables; --json and --markdown write them to files. With --quick a short run
-that shows trends only.
+that shows trends only. A long run can be cut into pieces, each with its --json, that --merge makes one table of.
 """
 
 import argparse
@@ -117,19 +117,22 @@ def fixed_cost(cells, endpoint, clients):
     return report.line_fit([(c["words"], c["cpu_us"]) for c in ones])
 
 
+KIND = ("endpoint", "words", "clients", "max_tokens")
+
+
 def merge_rounds(rounds):
     """Cells of several rounds to one: the median of each figure, and how far the CPU time spread."""
     kinds = {}
     for c in itertools.chain.from_iterable(rounds):
-        kinds.setdefault((c["endpoint"], c["words"], c["clients"], c["max_tokens"]), []).append(c)
+        kinds.setdefault(tuple(c[key] for key in KIND), []).append(c)
     merged = []
     for same in kinds.values():
         cell = dict(same[0])
         for key, value in cell.items():
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
+            if key not in KIND and isinstance(value, (int, float)) and not isinstance(value, bool):
                 values = [c[key] for c in same if c[key] is not None]
                 cell[key] = sum(values) if key == "errors" else statistics.median(values)
-        cell["cpu_us_rounds"] = [c["cpu_us"] for c in same]
+        cell["cpu_us_rounds"] = [us for c in same for us in c.get("cpu_us_rounds", [c["cpu_us"]])]
         merged.append(cell)
     return merged
 
@@ -178,6 +181,25 @@ def run_rounds(options, results):
             kind = "bare" if isinstance(server, Bare) else "servers"
             results[kind].append({"name": server.name, "ready_s": server.ready_s, "pss_start_mb": server.pss_start_mb,
                                   "pss_mb": procs.pss_kb(server.frontend_pid()) / 1024, "cells": cells})
+
+
+def merge_pieces(files, options, results):
+    """The figures of pieces of one run: cells of one kind count as rounds of it, memory is the highest seen."""
+    pieces = []
+    for name in files:
+        with open(name, encoding="utf-8") as file:
+            pieces.append(json.load(file))
+    results.update({key: pieces[0][key] for key in ("machine", "time")})
+    results["notes"] = [note for piece in pieces for note in piece["notes"]]
+    for kind in ("servers", "bare"):
+        for name in dict.fromkeys(server["name"] for piece in pieces for server in piece[kind]):
+            same = [server for piece in pieces for server in piece[kind] if server["name"] == name]
+            cells = merge_rounds([server["cells"] for server in same])
+            results[kind].append({"name": name, "cells": cells, "pss_mb": max(s["pss_mb"] for s in same),
+                                  **{key: statistics.median(s[key] for s in same) for key in ("ready_s", "pss_start_mb")}})
+    cells = [c for server in results["servers"] for c in server["cells"]]
+    options.endpoints = list(dict.fromkeys(c["endpoint"] for c in cells))
+    options.words, options.clients = (sorted({c[key] for c in cells}) for key in ("words", "clients"))
 
 
 def summary_rows(results, options):
@@ -250,6 +272,7 @@ def parse_options():
     parser.add_argument("--chunk-bytes", type=int, default=190, help="of an event of the bare write loop")
     parser.add_argument("--servers", default="stator,bare,dynamo", help="of stator, stator-at-once (--send-interval-us 0), bare, dynamo")
     parser.add_argument("--quick", action="store_true", help="2 s, 1 and 16 clients, 30 and 1,000 words, without Dynamo")
+    parser.add_argument("--merge", nargs="+", metavar="JSON", help="measure nothing; make the tables of what pieces wrote")
     parser.add_argument("--json", help="write all figures to this file")
     parser.add_argument("--markdown", help="write the tables to this file")
     options = parser.parse_args()
@@ -263,7 +286,10 @@ def main():
     options = parse_options()
     results = {"machine": procs.machine(), "time": time.strftime("%Y-%m-%d"), "command": " ".join(sys.argv[1:]),
                "servers": [], "bare": [], "notes": []}
-    run_rounds(options, results)
+    if options.merge:
+        merge_pieces(options.merge, options, results)
+    else:
+        run_rounds(options, results)
     shown = tables(results, options)
     print(f"machine: {results['machine']}")
     for title, head, rows in shown:
