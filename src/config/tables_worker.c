@@ -46,7 +46,8 @@ static const struct config_key llama[] = {
 		.unit = "tokens",
 		.def = "0",
 		.max = 16777216,
-		.help = "KV cells in all, shared by the sequences of this worker; 0 takes the model's own context, or what of it fits into memory"},
+		.help = "KV cells in all, shared by the sequences of this worker; 0 takes the model's own context, or "
+			"what of it fits into memory"},
 	{.name = "max-model-len",
 		.type = CONFIG_UINT,
 		.unit = "tokens",

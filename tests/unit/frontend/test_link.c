@@ -244,7 +244,8 @@ static void a_card_without_sense_is_refused_once_and_tried_again(void **state)
 	assert_int_equal(f.ups, 0);
 	assert_int_equal(f.troubles, 1); /* told once, tried often */
 	assert_true(f.accepted > 4);
-	assert_string_equal(f.why, "could not use the worker: its card says blocks of 0 tokens; from 1 to 65536 are taken");
+	assert_string_equal(
+		f.why, "could not use the worker: its card says blocks of 0 tokens; from 1 to 65536 are taken");
 	f.card.block_size = 16;
 	wait_up(&f);
 	fake_done(&f);
