@@ -51,7 +51,8 @@ static void one_text(const struct speed *s, const struct plan_load *load, struct
 		double us = step_us(s, streams_shown[i], load);
 		char what[32];
 		snprintf(what, sizeof what, "%u stream%s", streams_shown[i], streams_shown[i] == 1 ? "" : "s");
-		buf_printf(out, "    %-26s %10.0f  tokens/s, %.1f ms a step%s\n", what, streams_shown[i] / us * 1e6, us / 1e3,
+		buf_printf(out, "    %-26s %10.0f  tokens/s, %.1f ms a step%s\n", what, streams_shown[i] / us * 1e6,
+			us / 1e3,
 			streams_shown[i] > s->pace.streams ? " (more than its KV cache or max-seqs holds)" : "");
 	}
 }
@@ -77,7 +78,8 @@ void plan_speed_json(const struct plan *p, const struct plan_load *load, struct 
 		buf_add_str(out, first ? "{\"service\":" : ",{\"service\":");
 		first = false;
 		json_out_cstr(out, s.service->name);
-		buf_printf(out, ",\"prompt_tokens_per_second\":%.1f,\"streams\":[", load->prompt / s.pace.prefill_us * 1e6);
+		buf_printf(out, ",\"prompt_tokens_per_second\":%.1f,\"streams\":[",
+			load->prompt / s.pace.prefill_us * 1e6);
 		for (uint32_t k = 0; k < STREAMS_LAST; k++) {
 			double us = step_us(&s, streams_shown[k], load);
 			buf_printf(out, "%s{\"streams\":%u,\"tokens_per_second\":%.1f,\"step_ms\":%.3f}", k ? "," : "",

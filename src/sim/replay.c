@@ -53,7 +53,8 @@ static void flight_init(struct replay *r, uint32_t at)
 	f->arrived_us = env_now_us(r->env);
 	f->ticket = (struct pool_ticket){
 		.request = {.prompt_tokens = row->prompt_tokens,
-			.max_tokens = 0, /* clients seldom say how long an answer will be; Dynamo's replay is not told either */
+			.max_tokens =
+				0, /* clients seldom say how long an answer will be; Dynamo's replay is not told either */
 			.choices = 1,
 			.hashes = r->config->trace->hashes + row->hashes,
 			.hashes_count = row->hashes_count,

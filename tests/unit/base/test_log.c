@@ -48,7 +48,8 @@ static void a_line_has_the_event_and_its_fields(void **state)
 {
 	(void)state;
 	log_setup(fileno(file), LOG_INFO, false);
-	log_info("worker ready", LOG_F("worker", log_str("w0")), LOG_F("blocks", log_u64(512)), LOG_F("ok", log_bool(true)));
+	log_info("worker ready", LOG_F("worker", log_str("w0")), LOG_F("blocks", log_u64(512)),
+		LOG_F("ok", log_bool(true)));
 	written();
 	assert_non_null(strstr(text, "Z info worker ready worker=w0 blocks=512 ok=true\n"));
 }

@@ -304,8 +304,8 @@ static void compute_buffers_are_as_llama_cpp_reports_them(void **state)
 		assert_int_equal(model_facts_by_name(&m, said[i].model, &err), 0);
 		double mib = (double)llama_compute_bytes(&m, 0, said[i].cells) / (1 << 20);
 		if (mib < said[i].mib - 0.1 || mib > said[i].mib + 0.1)
-			fail_msg("%s, %llu cells: %.2f MiB, not %.2f", said[i].model, (unsigned long long)said[i].cells, mib,
-				said[i].mib);
+			fail_msg("%s, %llu cells: %.2f MiB, not %.2f", said[i].model, (unsigned long long)said[i].cells,
+				mib, said[i].mib);
 	}
 }
 

@@ -68,7 +68,8 @@ static void graph_of(const struct start *s, char *ret, size_t cap)
 	if (s->quant)
 		n += snprintf(ret + n, cap - (size_t)n, "  quantization: %s\n", s->quant);
 	if (s->batch)
-		n += snprintf(ret + n, cap - (size_t)n, "  max-num-batched-tokens: %llu\n", (unsigned long long)s->batch);
+		n += snprintf(
+			ret + n, cap - (size_t)n, "  max-num-batched-tokens: %llu\n", (unsigned long long)s->batch);
 	if (s->seqs)
 		n += snprintf(ret + n, cap - (size_t)n, "  max-num-seqs: %llu\n", (unsigned long long)s->seqs);
 	if (!s->chunked)
