@@ -59,36 +59,35 @@ static bool flag(const json_t *c, const char *const *names, bool missing)
 /* What a family does unless config.json says otherwise: transformers leaves out what equals its default. */
 static const struct family {
 	const char *name;
-	bool tied;
 	uint32_t bias, qk_norm, norms;
-	bool plain_mlp, norm_bias;
 	uint32_t sliding_period; /* of so many layers one keeps all; 0: none slides, 1: all */
 	uint32_t head_dim;
+	bool tied, plain_mlp, norm_bias;
 } families[] = {
-	{"qwen2", false, SHAPE_BIAS_QKV, 0, 0, false, false, 0, 0},
-	{"qwen2_moe", false, SHAPE_BIAS_QKV, 0, 0, false, false, 0, 0},
-	{"qwen3", false, 0, SHAPE_QK_HEAD, 0, false, false, 0, 128},
-	{"qwen3_moe", false, 0, SHAPE_QK_HEAD, 0, false, false, 0, 0},
-	{"gemma", true, 0, 0, 0, false, false, 0, 256},
-	{"gemma2", true, 0, 0, 4, false, false, 2, 256},
-	{"gemma3", true, 0, SHAPE_QK_HEAD, 4, false, false, 6, 256},
-	{"gemma3_text", true, 0, SHAPE_QK_HEAD, 4, false, false, 6, 256},
-	{"cohere", true, 0, 0, 1, false, false, 0, 0},
-	{"cohere2", true, 0, 0, 1, false, false, 4, 0},
-	{"phi", false, SHAPE_BIAS_ALL, 0, 1, true, true, 0, 0},
-	{"chatglm", false, SHAPE_BIAS_QKV, 0, 0, false, false, 0, 0},
-	{"gpt_oss", false, SHAPE_BIAS_ALL, 0, 0, false, false, 2, 64},
-	{"mistral", false, 0, 0, 0, false, false, 1, 0},
-	{"minimax_m2", false, 0, SHAPE_QK_FULL, 0, false, false, 0, 0},
-	{"llama", false, 0, 0, 0, false, false, 0, 0},
-	{"mixtral", false, 0, 0, 0, false, false, 0, 0},
-	{"phi3", false, 0, 0, 0, false, false, 0, 0},
-	{"granite", true, 0, 0, 0, false, false, 0, 0},
-	{"internlm2", false, 0, 0, 0, false, false, 0, 0},
-	{"deepseek_v2", false, 0, 0, 0, false, false, 0, 0},
-	{"deepseek_v3", false, 0, 0, 0, false, false, 0, 0},
-	{"kimi_k2", false, 0, 0, 0, false, false, 0, 0},
-	{"gpt2", true, SHAPE_BIAS_ALL, 0, 0, true, true, 0, 0},
+	{"qwen2", SHAPE_BIAS_QKV, 0, 0, 0, 0, false, false, false},
+	{"qwen2_moe", SHAPE_BIAS_QKV, 0, 0, 0, 0, false, false, false},
+	{"qwen3", 0, SHAPE_QK_HEAD, 0, 0, 128, false, false, false},
+	{"qwen3_moe", 0, SHAPE_QK_HEAD, 0, 0, 0, false, false, false},
+	{"gemma", 0, 0, 0, 0, 256, true, false, false},
+	{"gemma2", 0, 0, 4, 2, 256, true, false, false},
+	{"gemma3", 0, SHAPE_QK_HEAD, 4, 6, 256, true, false, false},
+	{"gemma3_text", 0, SHAPE_QK_HEAD, 4, 6, 256, true, false, false},
+	{"cohere", 0, 0, 1, 0, 0, true, false, false},
+	{"cohere2", 0, 0, 1, 4, 0, true, false, false},
+	{"phi", SHAPE_BIAS_ALL, 0, 1, 0, 0, false, true, true},
+	{"chatglm", SHAPE_BIAS_QKV, 0, 0, 0, 0, false, false, false},
+	{"gpt_oss", SHAPE_BIAS_ALL, 0, 0, 2, 64, false, false, false},
+	{"mistral", 0, 0, 0, 1, 0, false, false, false},
+	{"minimax_m2", 0, SHAPE_QK_FULL, 0, 0, 0, false, false, false},
+	{"llama", 0, 0, 0, 0, 0, false, false, false},
+	{"mixtral", 0, 0, 0, 0, 0, false, false, false},
+	{"phi3", 0, 0, 0, 0, 0, false, false, false},
+	{"granite", 0, 0, 0, 0, 0, true, false, false},
+	{"internlm2", 0, 0, 0, 0, 0, false, false, false},
+	{"deepseek_v2", 0, 0, 0, 0, 0, false, false, false},
+	{"deepseek_v3", 0, 0, 0, 0, 0, false, false, false},
+	{"kimi_k2", 0, 0, 0, 0, 0, false, false, false},
+	{"gpt2", SHAPE_BIAS_ALL, 0, 0, 0, 0, true, true, true},
 };
 
 static const struct family *family_of(const char *type)
