@@ -11,7 +11,7 @@ int devices_take(struct devices_share *ret, struct devices *d, double gpus, cons
 	uint32_t there = d->inventory->count, left = there - d->next;
 
 	*ret = (struct devices_share){.first = d->next, .count = (uint32_t)ceil(gpus)};
-	if (gpus < 1 && d->rest + SHARE_SLACK >= gpus) {
+	if (gpus < 1 && d->rest > 0 && d->rest + SHARE_SLACK >= gpus) {
 		d->rest -= gpus;
 		ret->first = d->next - 1;
 		return 0;

@@ -56,6 +56,14 @@ static void a_part_is_never_put_on_a_gpu_that_somebody_has_whole(void **state)
 	assert_int_equal(take(f, 0.25).first, 3);
 }
 
+static void a_part_too_small_to_count_gets_a_gpu_all_the_same(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(take(f, 1e-12).first, 0);
+	assert_int_equal(take(f, 1e-12).first, 0);
+}
+
 static void more_than_are_left_is_refused_and_takes_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -85,6 +93,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(thirds_fill_a_gpu_and_the_fourth_takes_the_next),
 		TEST(a_part_is_never_put_on_a_gpu_that_somebody_has_whole),
+		TEST(a_part_too_small_to_count_gets_a_gpu_all_the_same),
 		TEST(more_than_are_left_is_refused_and_takes_nothing),
 		TEST(what_is_told_fits_where_it_goes),
 	};
