@@ -45,7 +45,11 @@ enum {
 	WORKERS_MAX = 1024, /* known to one frontend */
 	WORKER_STEP_MS_MAX = 45 * 1000, /* of one step; then its worker takes nothing more until it ends */
 	WORKER_HANG_MS = 10 * 60 * 1000, /* of one step; then its worker ends, to be started again */
-	WORKER_SILENT_MS = 60 * 1000, /* with requests to answer; then it is given up. A step takes a second at most */
+	/* Silence of a worker with requests of ours: frontend/internal.h, backend_watch. */
+	WORKER_ASK_MS = 3 * 1000, /* then it is asked whether it is there; its loop answers within milliseconds */
+	WORKER_STOPPED_MS = 10 * 1000, /* nothing came, no answer either: it is given up */
+	WORKER_SILENT_MS = 60 * 1000, /* the same for one that cannot be asked: its longest step, and room */
+	WORKER_IDLE_MS = 15 * 60 * 1000, /* it answers and does no work; by itself it would have ended before */
 	BLOCK_TOKENS_MAX = 65536, /* of a worker's blocks; what a card says beyond it is no block size */
 	WORKER_SEQS_MAX = 65536, /* at once in one worker, likewise */
 	FRONTENDS_MAX = 64, /* connected to one worker */
@@ -53,6 +57,7 @@ enum {
 };
 
 _Static_assert(WORKER_STEP_MS_MAX < WORKER_SILENT_MS, "a worker that can speak says what is wrong first");
+_Static_assert(WORKER_HANG_MS < WORKER_IDLE_MS, "likewise");
 _Static_assert(TOKENS_MAX * 4 < FRAME_BYTES_MAX, "a prompt must fit a frame");
 
 #endif

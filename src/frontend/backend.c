@@ -132,6 +132,7 @@ static void on_up(void *ctx, struct link *l)
 
 	snprintf(b->name, sizeof b->name, "%s", link_card(l)->worker.data);
 	b->draining = b->kv_missed = b->starved = false;
+	b->silent_us = b->idle_us = b->queued = 0;
 	b->model = model_of_card(b->fe, link_card(l), &err);
 	if (!b->model) {
 		b->starved = err.code == -ENOMEM;
@@ -190,14 +191,44 @@ static void on_down(void *ctx, struct link *l, const char *why)
 	completions_flush(fe);
 }
 
-void backend_watch(struct backend *b)
+/* How long it has owed us a word. Counted from call to call, so that time in which this process was stopped itself, with
+ * what the worker said meanwhile still unread, is nobody's silence. */
+static uint64_t silence_us(const struct backend *b, uint64_t before_us, uint64_t passed_us, uint64_t heard_us)
 {
-	uint64_t silent_us = env_now_us(b->fe->env) - link_heard_us(b->conn);
+	return MIN(before_us + passed_us, env_now_us(b->fe->env) - MAX(heard_us, b->busy_us));
+}
 
-	/* Steps are bounded in time and each is reported, so a worker with work to do is never silent for long. */
-	if (b->flights.len && link_is_up(b->conn) && silent_us > WORKER_SILENT_MS * 1000ull)
+static void count_silence(struct backend *b, uint64_t passed_us)
+{
+	size_t queued = link_queued(b->conn);
+	bool takes = queued < b->queued; /* a long prompt on a slow line */
+
+	b->queued = queued;
+	b->silent_us = silence_us(b, b->silent_us, passed_us, link_heard_us(b->conn));
+	b->idle_us = silence_us(b, b->idle_us, passed_us, link_worked_us(b->conn));
+	if (!b->flights.len || takes)
+		b->silent_us = b->idle_us = 0;
+}
+
+static void watch_silence(struct backend *b, uint64_t passed_us)
+{
+	bool pongs = link_card(b->conn)->pongs;
+	uint64_t most_us = (pongs ? WORKER_STOPPED_MS : WORKER_SILENT_MS) * 1000ull;
+
+	count_silence(b, passed_us);
+	if (b->silent_us > most_us)
 		link_drop(b->conn, "it has been silent for too long");
-	else if (link_is_up(b->conn) && (b->starved || (b->model && model_is_starved(b->model))))
+	else if (b->idle_us > WORKER_IDLE_MS * 1000ull)
+		link_drop(b->conn, "it has done nothing for too long");
+	else if (pongs && b->silent_us >= WORKER_ASK_MS * 1000ull)
+		link_ping(b->conn);
+}
+
+void backend_watch(struct backend *b, uint64_t passed_us)
+{
+	if (link_is_up(b->conn))
+		watch_silence(b, passed_us);
+	if (link_is_up(b->conn) && (b->starved || (b->model && model_is_starved(b->model))))
 		link_drop(b->conn, "there was no memory to use it; trying again");
 }
 

@@ -126,6 +126,8 @@ static int send(struct run *r, uint32_t index)
 	int err = map_put_ptr(&b->flights, f->id, f);
 	if (err < 0)
 		return err;
+	if (b->flights.len == 1)
+		b->busy_us = env_now_us(r->fe->env);
 	err = link_request(b->conn, &m);
 	if (err < 0)
 		map_del(&b->flights, f->id);

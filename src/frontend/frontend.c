@@ -134,6 +134,7 @@ int frontend_create(struct frontend **ret, struct env *env, const struct fronten
 		return err_wrap(err, "could not start the frontend");
 	}
 	preload_start(fe, config->preload);
+	fe->watched_us = env_now_us(env);
 	env_timer_set_in(env, &fe->watch_timer, WATCH_US);
 	*ret = fe;
 	return 0;
@@ -201,8 +202,10 @@ static void give_memory_back(struct frontend *fe)
 static void on_watch_timer(void *ctx)
 {
 	struct frontend *fe = ctx;
+	uint64_t now_us = env_now_us(fe->env), passed_us = MIN(now_us - fe->watched_us, 2ull * WATCH_US);
 
-	list_foreach_safe(it, &fe->backends) backend_watch(list_entry(it, struct backend, link));
+	fe->watched_us = now_us;
+	list_foreach_safe(it, &fe->backends) backend_watch(list_entry(it, struct backend, link), passed_us);
 	give_memory_back(fe);
 	env_timer_set_in(fe->env, &fe->watch_timer, WATCH_US);
 }

@@ -64,6 +64,9 @@ struct backend {
 	struct pool_worker *worker; /* NULL until the model is loaded */
 	char name[64];
 	struct map flights; /* request id -> struct flight */
+	uint64_t busy_us; /* since when there is one */
+	uint64_t silent_us, idle_us; /* with requests of ours: nothing heard; no work heard of. Counted by the watch */
+	size_t queued; /* for it, when the watch looked last */
 	bool draining;
 	bool gone; /* discovery has lost it; forgotten when its link goes down */
 	bool kv_known; /* its prefix hashes mean the same as ours: one secret, one block size */
@@ -96,6 +99,7 @@ struct frontend {
 	void (*on_drained)(void *ctx);
 	void *drain_ctx;
 	struct env_timer watch_timer; /* looks for workers that have gone silent */
+	uint64_t watched_us; /* when it did so last */
 	struct env_timer ready_timer;
 	uint32_t ready_workers;
 	void (*on_ready)(void *ctx);
@@ -140,9 +144,18 @@ bool model_is_starved(const struct model *m);
 extern const struct link_handler backend_link_handler;
 int backend_create(struct frontend *fe, const char *addr, struct err *err);
 void backend_destroy(struct backend *b);
-/* Give up a worker that has requests of ours and has said nothing for WORKER_SILENT_MS, and one that could not be used for
- * want of memory: it is connected anew. */
-void backend_watch(struct backend *b);
+/* Give up a worker that has requests of ours and has been silent for too long, and one that could not be used for want of
+ * memory: it is connected anew. To be called every so often; passed_us: time since the last call, as far as this process
+ * itself was awake.
+ *
+ * Silence counts while there are requests of ours and nothing comes: from the later of the last bytes and the moment when
+ * the first of those requests was sent. A worker without work has nothing to say, for hours. After WORKER_ASK_MS it is
+ * asked whether it is there, which its loop answers also while a step of its engine is out; a worker that does not answer is
+ * stopped or cut off, and given up after WORKER_STOPPED_MS, however long its steps are. One that does answer may compute as
+ * long as it likes: a step that does not end is its own to report (WORKER_STEP_MS_MAX). One that reports neither work
+ * nor trouble goes after WORKER_IDLE_MS all the same, and one that cannot be asked (a card without pongs) after
+ * WORKER_SILENT_MS. */
+void backend_watch(struct backend *b, uint64_t passed_us);
 /* The model of b is loaded (or failed): take requests. */
 void backend_model_ready(struct backend *b);
 

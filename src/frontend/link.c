@@ -28,7 +28,7 @@ struct link {
 	struct arena card_arena, frame_arena;
 	struct msg_card card;
 	char trouble[256]; /* what was told last, so that a dead address is told once */
-	uint64_t heard_us;
+	uint64_t heard_us, worked_us;
 	bool reading; /* inside on_data: frames are being handed over */
 	bool destroyed; /* by a handler meanwhile */
 };
@@ -271,6 +271,8 @@ static int take_message(struct link *l, const struct frame *f, struct err *err)
 		return 0; /* a newer release's; not for us */
 	if (r < 0)
 		return r;
+	if (f->type != MSG_PONG)
+		l->worked_us = l->heard_us;
 	switch (f->type) {
 	case MSG_TOKENS:
 		for (uint32_t i = 0; i < m.tokens.len; i++)
@@ -290,6 +292,8 @@ static int take_message(struct link *l, const struct frame *f, struct err *err)
 	case MSG_DRAIN:
 		l->handler->on_drain(l->ctx, l);
 		return 0;
+	case MSG_PONG:
+		return 0; /* that bytes came is what counts */
 	case MSG_REFUSE:
 		return err_set(err, -ECONNREFUSED, "it refused us: %.*s", (int)m.refuse.why.len, m.refuse.why.data);
 	default:
@@ -386,6 +390,16 @@ uint64_t link_heard_us(const struct link *l)
 	return l->heard_us;
 }
 
+uint64_t link_worked_us(const struct link *l)
+{
+	return l->worked_us;
+}
+
+size_t link_queued(const struct link *l)
+{
+	return l->conn ? env_conn_queued(l->env, l->conn) : 0;
+}
+
 void link_drop(struct link *l, const char *why)
 {
 	ASSERT(l->state == LINK_UP && !l->reading);
@@ -416,6 +430,17 @@ void link_resync(struct link *l)
 		return;
 	buf_reset(&l->out);
 	if (msg_encode(&l->out, MSG_RESYNC, &resync) == 0)
+		send_out(l);
+}
+
+void link_ping(struct link *l)
+{
+	const struct msg_ping ping = {.id = l->heard_us};
+
+	if (l->state != LINK_UP || env_conn_queued(l->env, l->conn))
+		return;
+	buf_reset(&l->out);
+	if (msg_encode(&l->out, MSG_PING, &ping) == 0)
 		send_out(l);
 }
 

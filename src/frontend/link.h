@@ -45,6 +45,10 @@ bool link_is_up(const struct link *l);
 const struct msg_card *link_card(const struct link *l);
 /* When bytes came last. */
 uint64_t link_heard_us(const struct link *l);
+/* When anything came last but an answer to link_ping. */
+uint64_t link_worked_us(const struct link *l);
+/* Bytes that wait for the worker to take them. */
+size_t link_queued(const struct link *l);
 /* Give the connection up as if it had broken: on_down follows in this call. It must be up. */
 void link_drop(struct link *l, const char *why);
 /* Keep a pointer of the owner's. */
@@ -55,6 +59,8 @@ void *link_user(const struct link *l);
 int link_request(struct link *l, const struct msg_request *request) MUST_USE;
 /* Ask for a new snapshot of its cached prefixes. Harmless when it is not up. */
 void link_resync(struct link *l);
+/* Ask whether it is there. Harmless when it is not up, or has not taken what was sent before. */
+void link_ping(struct link *l);
 /* Harmless when it is not up any more. */
 void link_cancel(struct link *l, uint64_t id);
 

@@ -37,6 +37,9 @@ bool sim_step(struct sim *s);
 /* Do every event up to and at at_us, then set the clock to it. */
 void sim_run_until(struct sim *s, uint64_t at_us);
 void sim_run_for(struct sim *s, uint64_t us);
+/* Set the clock us ahead and do nothing: the whole process was stopped (SIGSTOP, a paused container), and all that was due
+ * meanwhile comes late, in its order. */
+void sim_jump(struct sim *s, uint64_t us);
 /* Step until cond(ctx) is true, at most until the clock shows at_us. Returns cond(ctx). */
 bool sim_run_cond(struct sim *s, bool (*cond)(void *ctx), void *ctx, uint64_t at_us);
 

@@ -53,6 +53,7 @@ static const struct wire_field card_fields[] = {
 	FIELD(16, WIRE_BOOL, hand_off, 0),
 	FIELD(17, WIRE_BOOL, resumable, 0),
 	FIELD(18, WIRE_U32, pid, 0),
+	FIELD(19, WIRE_BOOL, pongs, 0),
 };
 static const struct wire_table card_table = TABLE("CARD", card_fields, NULL);
 #undef THIS
@@ -241,6 +242,16 @@ static const struct wire_field refuse_fields[] = {
 static const struct wire_table refuse_table = TABLE("REFUSE", refuse_fields, NULL);
 #undef THIS
 
+#define THIS msg_ping
+static const struct wire_field ping_fields[] = {FIELD(1, WIRE_U64, id, 0)};
+static const struct wire_table ping_table = TABLE("PING", ping_fields, NULL);
+#undef THIS
+
+#define THIS msg_pong
+static const struct wire_field pong_fields[] = {FIELD(1, WIRE_U64, id, 0)};
+static const struct wire_table pong_table = TABLE("PONG", pong_fields, NULL);
+#undef THIS
+
 static const struct wire_table *const tables[] = {
 	[MSG_HELLO] = &hello_table,
 	[MSG_CARD] = &card_table,
@@ -253,6 +264,8 @@ static const struct wire_table *const tables[] = {
 	[MSG_RESYNC] = &resync_table,
 	[MSG_DRAIN] = &drain_table,
 	[MSG_REFUSE] = &refuse_table,
+	[MSG_PING] = &ping_table,
+	[MSG_PONG] = &pong_table,
 };
 
 const struct wire_table *msg_table(enum msg_type type)

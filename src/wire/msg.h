@@ -38,6 +38,8 @@ enum msg_type {
 	MSG_RESYNC = 9, /* frontend -> worker: send the snapshot again */
 	MSG_DRAIN = 10, /* worker -> frontend: no new requests, please; running ones will end */
 	MSG_REFUSE = 11, /* either way, last frame before close: why the connection is not wanted */
+	MSG_PING = 12, /* frontend -> worker: are you there? Only to workers whose card says that they answer */
+	MSG_PONG = 13, /* worker -> frontend: at once, also while a step of the engine is out */
 };
 
 /* Not NUL-terminated on the wire; decode adds a NUL that len does not count. */
@@ -91,6 +93,7 @@ struct msg_card {
 	bool hand_off; /* can give and take KV */
 	bool resumable; /* sampling keyed by (seed, position) */
 	uint32_t pid;
+	bool pongs; /* it answers MSG_PING */
 };
 
 struct msg_sampling {
@@ -201,6 +204,12 @@ struct msg_refuse {
 	int32_t code;
 	struct msg_str why;
 };
+struct msg_ping {
+	uint64_t id; /* comes back in the answer */
+};
+struct msg_pong {
+	uint64_t id;
+};
 
 static inline struct msg_str msg_str(const char *s)
 {
@@ -240,6 +249,8 @@ union msg {
 	struct msg_resync resync;
 	struct msg_drain drain;
 	struct msg_refuse refuse;
+	struct msg_ping ping;
+	struct msg_pong pong;
 };
 
 #endif

@@ -230,6 +230,9 @@ static int take_message(struct peer *p, const struct frame *f, struct err *err)
 	case MSG_RESYNC:
 		peer_snapshot_begin(p);
 		return 0;
+	case MSG_PING:
+		peer_send(p, MSG_PONG, &(struct msg_pong){m.ping.id});
+		return 0;
 	case MSG_REFUSE:
 		return err_set(err, -ECONNREFUSED, "it refused us: %.*s", (int)m.refuse.why.len, m.refuse.why.data);
 	default:

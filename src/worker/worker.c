@@ -143,7 +143,8 @@ void worker_fill_card(const struct worker *w, struct msg_card *ret)
 		.kv_bytes = in->kv_bytes,
 		.reuse = in->prefix_copy ? MSG_REUSE_BLOCK : MSG_REUSE_NONE,
 		.resumable = true,
-		.pid = w->config.pid};
+		.pid = w->config.pid,
+		.pongs = true};
 }
 
 /* ---- steps ---- */
@@ -200,13 +201,23 @@ static void get_stuck(struct worker *w, uint64_t us)
 	flush_peers(w);
 }
 
+/* A process that was stopped itself, step and all, finds a late clock: that is not the step's fault. */
+static uint64_t step_out_us(struct worker *w)
+{
+	uint64_t now_us = env_now_us(w->env);
+
+	w->out_us += MIN(now_us - w->watched_us, 2ull * WATCH_US);
+	w->watched_us = now_us;
+	return w->out_us;
+}
+
 static void on_watch(void *ctx)
 {
 	struct worker *w = ctx;
-	uint64_t us = env_now_us(w->env) - w->step_began_us;
 
 	if (!is_out(w))
 		return;
+	uint64_t us = step_out_us(w);
 	env_timer_set_in(w->env, &w->watch, WATCH_US);
 	if (!w->stuck && us > WORKER_STEP_MS_MAX * 1000ull)
 		get_stuck(w, us);
@@ -271,7 +282,8 @@ static void run_batch(struct worker *w)
 {
 	err_clear(&w->step_err);
 	sched_result(w->sched)->duration_us = 0;
-	w->step_began_us = env_now_us(w->env);
+	w->step_began_us = w->watched_us = env_now_us(w->env);
+	w->out_us = 0;
 	if (!env_timer_is_set(&w->watch))
 		env_timer_set_in(w->env, &w->watch, WATCH_US);
 	if (w->info->virtual_time) {

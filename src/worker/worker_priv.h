@@ -60,6 +60,8 @@ struct worker {
 	int step_code;
 	struct err step_err;
 	uint64_t steps, frontends_cut, step_began_us;
+	uint64_t out_us,
+		watched_us; /* how long the step has been out, as far as this process was awake; looked at when */
 	struct kv_changes changes;
 	uint64_t told_digest; /* of the blocks reported up to now */
 	uint32_t told_held;

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import time
 import urllib.request
 
 import frames
@@ -144,6 +145,36 @@ def test_a_stopped_worker_does_not_stop_the_others(pair):
         os.kill(workers[0], signal.SIGCONT)
     for _ in range(4):
         as_before(pair, workers)
+
+
+def test_streams_of_a_worker_that_stays_stopped_end_soon_and_it_is_used_again(pair):
+    workers = pair.workers()
+    wires = [Wire(pair, deadline_s=60) for _ in range(4)]
+    for wire in wires:
+        wire.request("POST", "/v1/completions", LONG)
+        assert wire.head()[0] == 200
+        next(wire.events())
+    begun = time.monotonic()
+    os.kill(workers[0], signal.SIGSTOP)
+    try:
+        until("its streams to end", lambda: pair.running() == 2, 25)
+        assert 9 < time.monotonic() - begun
+    finally:
+        os.kill(workers[0], signal.SIGCONT)
+    until("it to be back", lambda: pair.metric("stator_worker_up") == 2, 30)
+    ended = []
+    for wire in wires:
+        wire.socket.settimeout(0.01)
+        if drained(wire):
+            ended.append(wire)
+    assert len(ended) == 2
+    for wire in ended:
+        assert b'"worker_lost"' in wire.received and b"silent" in wire.received, wire.received[-500:]
+        assert b"[DONE]" not in wire.received
+    for wire in wires:
+        wire.close()
+    until("all to be free", pair.idle, 30)
+    as_before(pair, workers)
 
 
 @pytest.mark.smoke

@@ -784,16 +784,41 @@ static void two_models_are_two_pools(void **state)
 	assert_non_null(strstr(post("/v1/completions", "{\"prompt\":\"x\"}"), "\\\"model\\\" is missing"));
 }
 
-/* A worker that shakes hands and then says nothing: as one whose process was stopped. */
+/* A worker that shakes hands and then says nothing, as one whose process was stopped; or no more than that it is there. */
+static struct mute {
+	struct env_listener *listener;
+	struct env_conn *conn;
+	bool pongs, answers;
+	uint32_t pings;
+} mute;
+
 static void mute_closed(void *ctx, int code)
 {
-	(void)code;
-	*(struct env_conn **)ctx = NULL;
+	(void)ctx, (void)code;
+	mute.conn = NULL;
+}
+
+static void mute_data(void *ctx, const uint8_t *data, size_t len)
+{
+	const struct msg_pong pong = {0};
+	struct frame f;
+	struct buf out;
+
+	(void)ctx;
+	/* Frames come whole here, but for a request that does not matter. */
+	if (frame_next(data, len, &f, NULL) <= 0 || f.type != MSG_PING)
+		return;
+	mute.pings++;
+	buf_init(&out, 64);
+	assert_int_equal(msg_encode(&out, MSG_PONG, &pong), 0);
+	if (mute.answers)
+		env_conn_write(w.env, mute.conn, out.data, out.len);
+	buf_done(&out);
 }
 
 static void mute_accept(void *ctx, struct env_conn *conn)
 {
-	static const struct env_conn_ops ops = {.on_closed = mute_closed};
+	static const struct env_conn_ops ops = {.on_data = mute_data, .on_closed = mute_closed};
 	const struct msg_hello hello = {
 		.major = WIRE_MAJOR, .minor = WIRE_MINOR, .software = msg_str("mute"), .role = msg_str("worker")};
 	const struct msg_card card = {.worker = msg_str("mute"),
@@ -803,40 +828,93 @@ static void mute_accept(void *ctx, struct env_conn *conn)
 		.block_size = 16,
 		.blocks = 100,
 		.seqs_max = 8,
-		.context_max = 2048};
+		.context_max = 2048,
+		.pongs = mute.pongs};
 	struct buf out;
 
-	*(struct env_conn **)ctx = conn;
-	env_conn_attach(w.env, conn, &ops, ctx);
+	(void)ctx;
+	mute.conn = conn;
+	env_conn_attach(w.env, conn, &ops, NULL);
 	buf_init(&out, 4096);
 	assert_int_equal(msg_encode(&out, MSG_HELLO, &hello) | msg_encode(&out, MSG_CARD, &card), 0);
 	env_conn_write(w.env, conn, out.data, out.len);
 	buf_done(&out);
 }
 
-static void a_worker_that_falls_silent_is_given_up(void **state)
+/* It is the only worker, and has been idle for so long when it is asked. */
+static void mute_start(bool pongs, bool answers, uint64_t idle_s)
 {
 	static const struct env_listener_ops ops = {.on_accept = mute_accept};
-	struct env_listener *listener;
-	struct env_conn *conn = NULL;
 
-	(void)state;
+	mute = (struct mute){.pongs = pongs, .answers = answers};
 	world_config_default(&config, 1);
+	config.sim.segment_bytes_max = 0;
 	config.workers = 1;
 	world_init(&w, &config);
 	world_worker_kill(&w, 0);
-	assert_int_equal(env_listen(w.env, w.workers[0].addr, &ops, &conn, &listener, NULL), 0);
+	assert_int_equal(env_listen(w.env, w.workers[0].addr, &ops, NULL, &mute.listener, NULL), 0);
 	world_wait_workers(&w, 1);
+	sim_run_for(w.sim, idle_s * 1000000);
 	world_post(&w, &c, "/v1/completions", "{\"prompt\":\"x\"}");
-	sim_run_for(w.sim, 50000000);
+}
+
+/* Its requests end after more than least_s and not much later. */
+static void mute_is_given_up_after(uint64_t least_s, const char *why)
+{
+	sim_run_for(w.sim, least_s * 1000000);
 	assert_false(c.ended);
+	sim_run_for(w.sim, 2500000);
+	assert_true(c.ended);
 	world_finish(&c);
 	assert_int_equal(c.status, 503);
-	assert_non_null(strstr(buf_str(&c.body), "it has been silent for too long"));
+	assert_non_null(strstr(buf_str(&c.body), why));
 	world_wait_workers(&w, 1); /* and is tried again */
-	env_listener_close(w.env, listener);
-	if (conn)
-		env_conn_close(w.env, conn);
+	env_listener_close(w.env, mute.listener);
+	if (mute.conn)
+		env_conn_close(w.env, mute.conn);
+}
+
+static void a_worker_that_falls_silent_is_given_up(void **state)
+{
+	(void)state;
+	mute_start(false, false, 0);
+	mute_is_given_up_after(60, "it has been silent for too long");
+	assert_int_equal(mute.pings, 0); /* it would not know what that is */
+}
+
+static void idle_hours_are_not_silence(void **state)
+{
+	(void)state;
+	mute_start(false, false, 86400);
+	mute_is_given_up_after(60, "it has been silent for too long");
+}
+
+static void a_worker_that_does_not_answer_is_given_up_soon(void **state)
+{
+	(void)state;
+	mute_start(true, false, 3601);
+	mute_is_given_up_after(10, "it has been silent for too long");
+	assert_true(mute.pings >= 5);
+}
+
+static void a_worker_that_answers_may_take_its_time_and_not_for_ever(void **state)
+{
+	(void)state;
+	mute_start(true, true, 120);
+	mute_is_given_up_after(15ull * 60, "it has done nothing for too long");
+}
+
+/* What came meanwhile has not been read yet when the watch looks. */
+static void time_in_which_the_frontend_was_stopped_is_not_silence(void **state)
+{
+	(void)state;
+	start_with(NULL);
+	world_post(&w, &c, "/v1/completions", "{\"prompt\":\"Once upon\",\"max_tokens\":40,\"ignore_eos\":true}");
+	sim_run_for(w.sim, 20 * 1000);
+	assert_false(c.ended);
+	sim_jump(w.sim, 300 * 1000000ull);
+	world_finish(&c);
+	assert_int_equal(c.status, 200);
 }
 
 static void the_context_is_that_of_the_smallest_worker_there_is(void **state)
@@ -973,6 +1051,10 @@ int main(void)
 		ALONE(two_models_are_two_pools),
 		ALONE(the_context_is_that_of_the_smallest_worker_there_is),
 		ALONE(a_worker_that_falls_silent_is_given_up),
+		ALONE(idle_hours_are_not_silence),
+		ALONE(a_worker_that_does_not_answer_is_given_up_soon),
+		ALONE(a_worker_that_answers_may_take_its_time_and_not_for_ever),
+		ALONE(time_in_which_the_frontend_was_stopped_is_not_silence),
 		ALONE(a_worker_that_leaves_the_folder_is_kept_while_it_lives),
 		TEST(draining_ends_what_runs_and_then_says_so),
 		TEST(draining_breaks_off_what_runs_past_the_deadline),

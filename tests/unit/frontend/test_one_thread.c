@@ -131,6 +131,72 @@ static void a_worker_whose_step_ends_after_all_is_used_again(void **state)
 	finish();
 }
 
+/* Whatever it last said is long ago; its first step takes longer than any look at it. */
+static void a_worker_that_was_idle_is_as_good_as_any(void **state)
+{
+	static const uint64_t pauses_s[] = {1, 59, 61, 3600, 86400, 7 * 86400};
+	struct world_client client;
+
+	(void)state;
+	world_config_default(&config, 3);
+	config.workers = 1;
+	config.mock.timing.base_us = 1500000;
+	world_init(&w, &config);
+	world_wait_workers(&w, 1);
+	for (uint32_t i = 0; i < ARRAY_LEN(pauses_s) * 4; i++) {
+		/* The watch looks once a second; each pause ends at four places between two looks. */
+		sim_run_for(w.sim, pauses_s[i / 4] * 1000000 + (i % 4) * 250000);
+		world_post(&w, &client, "/v1/completions",
+			"{\"model\":\"mock\",\"prompt\":\"Anyone there?\",\"max_tokens\":2,\"ignore_eos\":true}");
+		world_finish(&client);
+		assert_int_equal(client.status, 200);
+		world_client_done(&client);
+	}
+	finish();
+}
+
+/* Of 40 s, twice: a long prompt on few cores. Its worker answers that it is there, and nothing ends early. */
+static void a_long_step_is_not_silence(void **state)
+{
+	(void)state;
+	struct world_client client;
+
+	world_config_default(&config, 3);
+	config.workers = 1;
+	config.mock.timing.base_us = 40 * 1000000;
+	world_init(&w, &config);
+	world_wait_workers(&w, 1);
+	sim_run_for(w.sim, 3600 * 1000000ull);
+	world_post(&w, &client, "/v1/completions",
+		"{\"model\":\"mock\",\"prompt\":\"Long\",\"max_tokens\":1,\"ignore_eos\":true}");
+	world_finish(&client);
+	assert_int_equal(client.status, 200);
+	world_client_done(&client);
+	finish();
+}
+
+/* Stopped in the middle of a step and let go on after an hour, with all that was due by then. */
+static void a_process_that_was_stopped_goes_on(void **state)
+{
+	(void)state;
+	struct world_client client;
+
+	world_config_default(&config, 3);
+	config.mock.timing.base_us = 30 * 1000000;
+	world_init(&w, &config);
+	world_wait_workers(&w, 2);
+	world_post(&w, &client, "/v1/completions",
+		"{\"model\":\"mock\",\"prompt\":\"Stop\",\"max_tokens\":1,\"ignore_eos\":true}");
+	sim_run_for(w.sim, 12 * 1000000);
+	assert_false(client.ended);
+	sim_jump(w.sim, 3600 * 1000000ull);
+	world_finish(&client);
+	assert_int_equal(client.status, 200);
+	world_client_done(&client);
+	assert_false(w.workers[0].failed || w.workers[1].failed);
+	finish();
+}
+
 struct plan {
 	struct world_client client;
 	char prompt[200];
@@ -267,6 +333,9 @@ static void every_request_ends_exactly_once_whatever_fails(void **state)
 		if (rng_below(&r, 4))
 			world_wait_workers(&w, config.workers);
 		for (int i = 0; i < CLIENTS; i++) {
+			/* An idle hour before it, now and then: everything said then is old. */
+			if (rng_below(&r, 100) == 0)
+				sim_run_for(w.sim, rng_below(&r, 7200) * 1000000);
 			plan_make(&plans[i], &r);
 			sim_run_for(w.sim, rng_below(&r, 5000));
 		}
@@ -301,6 +370,9 @@ int main(void)
 		cmocka_unit_test(a_streamed_completion_is_what_the_mock_says),
 		cmocka_unit_test(a_step_that_does_not_end_ends_its_requests_and_its_worker),
 		cmocka_unit_test(a_worker_whose_step_ends_after_all_is_used_again),
+		cmocka_unit_test(a_worker_that_was_idle_is_as_good_as_any),
+		cmocka_unit_test(a_long_step_is_not_silence),
+		cmocka_unit_test(a_process_that_was_stopped_goes_on),
 		cmocka_unit_test(every_request_ends_exactly_once_whatever_fails),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,7 @@
 enum { ROUNDS = 300 };
 
 static const enum msg_type types[] = {MSG_HELLO, MSG_CARD, MSG_REQUEST, MSG_CANCEL, MSG_TOKENS, MSG_DONE, MSG_STEP,
-	MSG_KV, MSG_RESYNC, MSG_DRAIN, MSG_REFUSE};
+	MSG_KV, MSG_RESYNC, MSG_DRAIN, MSG_REFUSE, MSG_PING, MSG_PONG};
 
 struct fixture {
 	struct arena in, out;
@@ -340,9 +340,9 @@ static void the_bytes_of_set_up_messages_do_not_drift(void **state)
 		"2a020000006e6e"
 		"32020000007070");
 	struct msg_card card = {msg_str("w"), 0x0807060504030201, msg_str("e"), msg_str("r"), msg_str("m"),
-		msg_str("t"), 2, 3, 4, 5, 6, 7, 8, 9, MSG_REUSE_CHECKPOINT, true, true, 10};
+		msg_str("t"), 2, 3, 4, 5, 6, 7, 8, 9, MSG_REUSE_CHECKPOINT, true, true, 10, true};
 	expect_bytes(MSG_CARD, &card,
-		"55000000"
+		"57000000"
 		"02"
 		"0a0100000077"
 		"110102030405060708"
@@ -361,7 +361,8 @@ static void the_bytes_of_set_up_messages_do_not_drift(void **state)
 		"7802"
 		"8001"
 		"8801"
-		"900a");
+		"900a"
+		"9801");
 	expect_bytes(MSG_REFUSE, &(struct msg_refuse){-71, msg_str("no")},
 		"0b000000"
 		"0b"
@@ -464,6 +465,14 @@ static void the_bytes_of_report_messages_do_not_drift(void **state)
 	expect_bytes(MSG_DRAIN, &(struct msg_drain){1000},
 		"04000000"
 		"0a"
+		"08e807");
+	expect_bytes(MSG_PING, &(struct msg_ping){1000},
+		"04000000"
+		"0c"
+		"08e807");
+	expect_bytes(MSG_PONG, &(struct msg_pong){1000},
+		"04000000"
+		"0d"
 		"08e807");
 }
 
