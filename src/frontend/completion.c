@@ -290,7 +290,7 @@ static int submit(struct completion *c, struct run *r)
 
 	r->ticket.request = (struct route_request){
 		.prompt_tokens = r->prompt_len,
-		.max_tokens = c->max_tokens,
+		.max_tokens = MIN(c->max_tokens, c->context_max - r->prompt_len),
 		.choices = r->flights_len,
 		.hashes = r->hashes,
 		.hashes_count = r->hashes_len,
@@ -318,9 +318,19 @@ static int submit(struct completion *c, struct run *r)
 
 static uint32_t max_tokens(const struct completion *c)
 {
-	if (c->req.max_tokens)
-		return c->req.max_tokens;
+	if (c->req.has_max_tokens)
+		return MIN(c->req.max_tokens, c->context_max);
 	return c->req.kind == API_CHAT ? c->context_max - c->runs[0]->prompt_len : COMPLETION_TOKENS_DEFAULT;
+}
+
+/* No token is asked for: the answer is what echo repeats, and no worker is needed. */
+static void answer_at_once(struct completion *c)
+{
+	for (uint32_t i = 0; i < c->choices_len; i++) {
+		c->choices[i].state = CHOICE_DONE;
+		c->choices[i].finish = "length";
+	}
+	completion_flush(c);
 }
 
 static void after_text(struct completion *c)
@@ -343,6 +353,10 @@ static void after_text(struct completion *c)
 	for (uint32_t i = 0; i < c->runs_len; i++)
 		c->prompt_tokens += c->runs[i]->prompt_len;
 	c->state = COMPLETION_RUN;
+	if (!c->max_tokens) {
+		answer_at_once(c);
+		return;
+	}
 	for (uint32_t i = 0; i < c->runs_len; i++)
 		if (submit(c, c->runs[i]) < 0)
 			return;

@@ -15,6 +15,8 @@ static int read_number(const char *name, const char *text, long min, long max, l
 
 	errno = 0;
 	*ret = strtol(text, &end, 10);
+	if (end != text && *end == '.') /* "1500.0", as bodies may write whole numbers too */
+		end += 1 + strspn(end + 1, "0");
 	if (end != text && !*end && !errno && *ret >= min && *ret <= max)
 		return 0;
 	return api_error_set(e, 400, NULL, name, "the header %s takes a whole number from %ld to %ld, not \"%.40s\"",

@@ -138,12 +138,62 @@ int json_in_wrong_type(struct api_error *e, const char *name, const char *want, 
 	return api_error_set(e, 400, NULL, name, "\"%s\" must be %s, not %s", name, want, json_in_type_name(got));
 }
 
-static int check_range(const struct json_in_field *f, double v, struct api_error *e)
+bool json_in_is(const json_t *v, const char *text)
 {
-	if (v >= f->min && v <= f->max)
+	size_t len = strlen(text);
+
+	return json_is_string(v) && json_string_length(v) == len && !memcmp(json_string_value(v), text, len);
+}
+
+bool json_in_whole(const json_t *v, int64_t *ret)
+{
+	if (json_is_integer(v)) {
+		*ret = json_integer_value(v);
+		return true;
+	}
+	double d = json_real_value(v);
+	if (!json_is_real(v) || d != floor(d))
+		return false;
+	/* 2^63 and what is beyond cannot be converted. */
+	*ret = d >= 0x1p63 ? INT64_MAX : d < -0x1p63 ? INT64_MIN : (int64_t)d;
+	return true;
+}
+
+struct json_in_shown json_in_show(const json_t *number)
+{
+	struct json_in_shown ret;
+	double d = json_number_value(number);
+
+	if (json_is_integer(number))
+		snprintf(ret.text, sizeof ret.text, "%lld", (long long)json_integer_value(number));
+	else
+		snprintf(ret.text, sizeof ret.text, d == floor(d) && fabs(d) < 1e21 ? "%.0f" : "%.9g", d);
+	return ret;
+}
+
+static int check_range(const struct json_in_field *f, const json_t *v, struct api_error *e)
+{
+	double number = json_number_value(v);
+
+	if (number >= f->min && (number <= f->max || f->cut))
 		return 0;
-	return api_error_set(
-		e, 400, NULL, f->name, "\"%s\" must be between %.9g and %.9g, not %.9g", f->name, f->min, f->max, v);
+	if (f->cut)
+		return api_error_set(e, 400, NULL, f->name, "\"%s\" must be %.9g or more, not %s", f->name, f->min,
+			json_in_show(v).text);
+	return api_error_set(e, 400, NULL, f->name, "\"%s\" must be between %.9g and %.9g, not %s", f->name, f->min,
+		f->max, json_in_show(v).text);
+}
+
+static int read_u32(const struct json_in_field *f, const json_t *v, uint32_t *at, struct api_error *e)
+{
+	int64_t whole;
+
+	if (!json_in_whole(v, &whole))
+		return json_in_wrong_type(e, f->name, "an integer", v);
+	if (check_range(f, v, e) < 0)
+		return -EINVAL;
+	*at = (uint32_t)MIN(whole, (int64_t)f->max);
+	return 0;
 }
 
 static int read_field(const struct json_in_field *f, const json_t *v, void *at, struct api_error *e)
@@ -155,17 +205,11 @@ static int read_field(const struct json_in_field *f, const json_t *v, void *at, 
 		*(bool *)at = json_is_true(v);
 		return 0;
 	case JSON_IN_U32:
-		/* 16.0 is an integer to the JSON of some languages. */
-		if (!json_is_number(v) || json_number_value(v) != floor(json_number_value(v)))
-			return json_in_wrong_type(e, f->name, "an integer", v);
-		if (check_range(f, json_number_value(v), e) < 0)
-			return -EINVAL;
-		*(uint32_t *)at = (uint32_t)json_number_value(v);
-		return 0;
+		return read_u32(f, v, at, e);
 	case JSON_IN_F32:
 		if (!json_is_number(v))
 			return json_in_wrong_type(e, f->name, "a number", v);
-		if (check_range(f, json_number_value(v), e) < 0)
+		if (check_range(f, v, e) < 0)
 			return -EINVAL;
 		*(float *)at = (float)json_number_value(v);
 		return 0;
@@ -196,14 +240,15 @@ int json_in_tokens(
 	if (!v)
 		return api_error_set(e, 500, NULL, NULL, "out of memory");
 	for (size_t i = 0; i < count; i++) {
-		const json_t *id = json_array_get(array, i);
-		if (!json_is_integer(id))
+		const json_t *item = json_array_get(array, i);
+		int64_t id;
+		if (!json_in_whole(item, &id))
 			return api_error_set(e, 400, NULL, name, "\"%s\" item %zu must be a token id, not %s", name, i,
-				json_in_type_name(id));
-		if (json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX)
-			return api_error_set(e, 400, NULL, name, "\"%s\" item %zu is %lld, which is no token id", name,
-				i, (long long)json_integer_value(id));
-		v[i] = (uint32_t)json_integer_value(id);
+				json_in_type_name(item));
+		if (id < 0 || id > INT32_MAX)
+			return api_error_set(e, 400, NULL, name, "\"%s\" item %zu is %s, which is no token id", name, i,
+				json_in_show(item).text);
+		v[i] = (uint32_t)id;
 	}
 	*ret = (struct msg_u32s){v, (uint32_t)count};
 	return 0;

@@ -14,6 +14,17 @@ json_t *json_in_get(const json_t *object, const char *name);
 /* "temperature must be X, not Y". */
 int json_in_wrong_type(struct api_error *e, const char *name, const char *want, const json_t *got);
 
+/* Is v a string of exactly this text? A NUL inside does not end it. */
+bool json_in_is(const json_t *v, const char *text);
+/* Is v a whole number? To JSON 40, 40.0 and 4e1 are the same number, and some languages write the second. What is beyond
+ * 64 bits becomes the nearest number that is not. */
+bool json_in_whole(const json_t *v, int64_t *ret);
+/* A number for messages, integers as integers: "2147483647", "0.5". */
+struct json_in_shown {
+	char text[48];
+};
+struct json_in_shown json_in_show(const json_t *number);
+
 enum json_in_kind { JSON_IN_BOOL, JSON_IN_U32, JSON_IN_F32 };
 /* A scalar member of a struct. An absent one leaves what is there. */
 struct json_in_field {
@@ -21,11 +32,12 @@ struct json_in_field {
 	enum json_in_kind kind;
 	uint32_t offset;
 	double min, max; /* of numbers, both allowed */
+	bool cut; /* of JSON_IN_U32: more than max is max */
 };
 int json_in_fields(
 	const json_t *object, const struct json_in_field *fields, uint32_t count, void *ret, struct api_error *e);
 
-/* A list of token ids ([1, 2, 3]), copied into arena. name is for messages. */
+/* A list of token ids ([1, 2.0, 3]), copied into arena. name is for messages. */
 struct msg_u32s;
 int json_in_tokens(
 	const json_t *array, const char *name, struct arena *arena, struct msg_u32s *ret, struct api_error *e);

@@ -33,7 +33,8 @@ static bool fits(struct completion *c, const struct run *r)
 			"the prompt is empty: it has no tokens");
 		return false;
 	}
-	if (r->prompt.len < context)
+	bool no_answer = c->req.has_max_tokens && !c->req.max_tokens;
+	if (r->prompt.len < context || (no_answer && r->prompt.len == context))
 		return true;
 	api_error_set(&c->error, 400, "context_length_exceeded", c->req.kind == API_CHAT ? "messages" : "prompt",
 		"the prompt has %u tokens, but the model \"%.100s\" takes %u, answer included", r->prompt.len,

@@ -3,11 +3,9 @@
 #include "frontend/request_priv.h"
 #include "route/policy.h"
 
-/* max_tokens first: where both are given the newer name wins. */
 static const struct json_in_field common_fields[] = {
-	U32(max_tokens, "max_tokens", 1, TOKENS_MAX),
-	U32(max_tokens, "max_completion_tokens", 1, TOKENS_MAX),
-	U32(min_tokens, "min_tokens", 0, TOKENS_MAX),
+	U32_CUT(min_tokens, "min_new_tokens", 0, TOKENS_MAX), /* SGLang's name */
+	U32_CUT(min_tokens, "min_tokens", 0, TOKENS_MAX),
 	U32(n, "n", 1, CHOICES_MAX),
 	BOOL(stream, "stream"),
 	BOOL(ignore_eos, "ignore_eos"),
@@ -46,10 +44,76 @@ static int read_seed(struct api_request *r, const json_t *root, struct api_error
 
 	if (!v)
 		return 0;
-	if (!json_is_integer(v))
+	int64_t seed;
+	if (!json_in_whole(v, &seed))
 		return json_in_wrong_type(e, "seed", "an integer", v);
-	r->has_seed = true;
-	r->sampling.seed = (uint64_t)json_integer_value(v);
+	/* Signed or unsigned, 64 bits. What jansson holds as a real number is beyond the signed ones. */
+	double d = json_number_value(v);
+	if (d < -0x1p63 || d > 0x1p64)
+		return api_error_set(e, 400, NULL, "seed",
+			"\"seed\" must be between -9223372036854775808 and 18446744073709551615, not %s",
+			json_in_show(v).text);
+	r->has_seed = seed != -1; /* vLLM and llama-server draw one for -1 */
+	r->sampling.seed = json_is_integer(v) || d < 0x1p63 ? (uint64_t)seed : d < 0x1p64 ? (uint64_t)d : UINT64_MAX;
+	return 0;
+}
+
+/* "No limit" is -1 to llama-server and its clients, and a very large number to others. */
+static int read_limit(struct api_request *r, const char *name, const json_t *v, struct api_error *e)
+{
+	int64_t limit;
+
+	if (!json_in_whole(v, &limit))
+		return json_in_wrong_type(e, name, "an integer", v);
+	if (limit < -1)
+		return api_error_set(e, 400, NULL, name, "\"%s\" must be 1 or more, or -1 for no limit, not %s", name,
+			json_in_show(v).text);
+	r->has_max_tokens = true;
+	r->max_tokens = limit < 0 ? TOKENS_MAX : (uint32_t)MIN(limit, (int64_t)TOKENS_MAX);
+	return 0;
+}
+
+/* Where several are given the last of these wins: OpenAI's before others', and its newer name before the older. */
+static int read_limits(struct api_request *r, const json_t *root, struct api_error *e)
+{
+	static const char *const names[] = {"n_predict", "max_new_tokens", "max_tokens", "max_completion_tokens"};
+
+	for (uint32_t i = 0; i < ARRAY_LEN(names); i++) {
+		const json_t *v = json_in_get(root, names[i]);
+		if (v && read_limit(r, names[i], v, e) < 0)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_limits(const struct api_request *r, struct api_error *e)
+{
+	if (!r->has_max_tokens)
+		return 0;
+	if (!r->max_tokens && !r->echo)
+		return api_error_set(e, 400, NULL, "max_tokens",
+			"\"max_tokens\" must be 1 or more, or -1 for no limit; 0 is taken by /v1/completions with "
+			"\"echo\", "
+			"whose answer is the prompt then");
+	if (r->max_tokens && r->min_tokens > r->max_tokens)
+		return api_error_set(e, 400, NULL, "min_tokens", "\"min_tokens\" is %u and \"max_tokens\" only %u",
+			r->min_tokens, r->max_tokens);
+	return 0;
+}
+
+static int read_top_k(struct api_request *r, const json_t *root, struct api_error *e)
+{
+	const json_t *v = json_in_get(root, "top_k");
+	int64_t k;
+
+	if (!v)
+		return 0;
+	if (!json_in_whole(v, &k))
+		return json_in_wrong_type(e, "top_k", "an integer", v);
+	if (k < -1)
+		return api_error_set(e, 400, NULL, "top_k", "\"top_k\" must be 0 or more, or -1 for off, not %s",
+			json_in_show(v).text);
+	r->sampling.top_k = k < 0 ? 0 : (uint32_t)MIN(k, (int64_t)INT32_MAX);
 	return 0;
 }
 
@@ -95,6 +159,8 @@ static int read_bias_item(const char *key, const json_t *v, uint32_t *ret_token,
 	char *end;
 	unsigned long token = strtoul(key, &end, 10);
 
+	if (*end == '.') /* "50256.0" */
+		end += 1 + strspn(end + 1, "0");
 	if (*key < '0' || *key > '9' || *end || token > INT32_MAX)
 		return api_error_set(
 			e, 400, NULL, "logit_bias", "\"logit_bias\" has the key \"%.32s\", which is no token id", key);
@@ -178,26 +244,15 @@ static int read_common(struct api_request *r, json_t *root, struct arena *arena,
 	r->sampling.temperature = 1;
 	r->sampling.top_p = 1;
 	if (json_in_fields(root, common_fields, ARRAY_LEN(common_fields), r, e) < 0 ||
-		read_model(r, root, arena, e) < 0 || read_seed(r, root, e) < 0 || read_stop(r, root, arena, e) < 0 ||
+		read_model(r, root, arena, e) < 0 || read_limits(r, root, e) < 0 || read_top_k(r, root, e) < 0 ||
+		read_seed(r, root, e) < 0 || read_stop(r, root, arena, e) < 0 ||
 		read_stop_tokens(r, root, arena, e) < 0 || read_bias(r, root, arena, e) < 0 ||
 		read_stream_options(r, root, e) < 0 || request_refuse_unsupported(root, e) < 0)
 		return -EINVAL;
-	if (r->max_tokens && r->min_tokens > r->max_tokens)
-		return api_error_set(e, 400, NULL, "min_tokens", "\"min_tokens\" is %u and \"max_tokens\" only %u",
-			r->min_tokens, r->max_tokens);
 	read_session(r, root);
 	/* OpenAI allows 0, the likeliest token alone; 0 means "off" in our frames. */
 	if (r->sampling.top_p == 0)
 		r->sampling.top_p = 1e-6f;
-	/* -1 is vLLM's way to say "off". */
-	const json_t *top_k = json_in_get(root, "top_k");
-	if (top_k && !json_is_integer(top_k))
-		return json_in_wrong_type(e, "top_k", "an integer", top_k);
-	json_int_t k = top_k ? json_integer_value(top_k) : 0;
-	if (k < -1 || k > INT32_MAX)
-		return api_error_set(
-			e, 400, NULL, "top_k", "\"top_k\" must be -1 (off) or more, not %lld", (long long)k);
-	r->sampling.top_k = k < 0 ? 0 : (uint32_t)k;
 	return 0;
 }
 
@@ -270,7 +325,10 @@ static int read_completion(struct api_request *r, const json_t *root, struct are
 	if (specials && !json_is_boolean(specials))
 		return json_in_wrong_type(e, "add_special_tokens", "true or false", specials);
 	r->no_specials = json_is_false(specials);
-	if (best_of && json_integer_value(best_of) != (json_int_t)r->n)
+	int64_t of;
+	if (best_of && !json_in_whole(best_of, &of))
+		return json_in_wrong_type(e, "best_of", "an integer", best_of);
+	if (best_of && of != r->n)
 		return api_error_set(e, 400, "unsupported_parameter", "best_of",
 			"\"best_of\" is not supported unless it equals \"n\"; leave it out");
 	if (suffix && !(json_is_string(suffix) && !json_string_length(suffix)))
@@ -290,7 +348,7 @@ int api_request_parse(struct api_request *ret, enum api_kind kind, const char *b
 
 	if (api_json_parse(&root, body, len, arena, e) < 0 || read_common(&r, root, arena, e) < 0)
 		return -EINVAL;
-	if ((kind == API_CHAT ? request_read_chat : read_completion)(&r, root, arena, e) < 0)
+	if ((kind == API_CHAT ? request_read_chat : read_completion)(&r, root, arena, e) < 0 || check_limits(&r, e) < 0)
 		return -EINVAL;
 	*ret = r;
 	return 0;

@@ -40,8 +40,9 @@ struct api_request {
 	const char *kwargs_json; /* chat_template_kwargs, or NULL */
 
 	uint32_t n; /* choices of each prompt */
-	uint32_t max_tokens; /* 0: not given */
-	uint32_t min_tokens;
+	/* Not given: the endpoint's default. Given: at most TOKENS_MAX, which stands for "no limit" too. 0 only with echo. */
+	bool has_max_tokens;
+	uint32_t max_tokens, min_tokens;
 	bool stream, include_usage, echo, ignore_eos, has_seed;
 	bool no_specials; /* API_COMPLETION: no BOS or EOS around the prompt's text */
 	bool keep_stop; /* the stop string that was found is part of the text */

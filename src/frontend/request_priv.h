@@ -11,6 +11,12 @@
 		.name = json_name, .kind = json_kind, .offset = offsetof(type, member), .min = low, .max = high        \
 	}
 #define U32(member, name, low, high) FIELD(struct api_request, member, name, JSON_IN_U32, low, high)
+/* A limit: more than high is high. */
+#define U32_CUT(member, json_name, low, high)                                                                          \
+	{                                                                                                              \
+		.name = json_name, .kind = JSON_IN_U32, .offset = offsetof(struct api_request, member), .min = low,    \
+		.max = high, .cut = true                                                                               \
+	}
 #define F32(member, name, low, high) FIELD(struct api_request, sampling.member, name, JSON_IN_F32, low, high)
 #define BOOL(member, name) FIELD(struct api_request, member, name, JSON_IN_BOOL, 0, 0)
 

@@ -394,8 +394,8 @@ static const struct {
 	{"/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":\"5\"}", 400,
 		"\\\"max_tokens\\\" must be an integer, not a string"},
 	{"/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":0}", 400,
-		"\\\"max_tokens\\\" must be between 1 and 2097152, not 0"},
-	{"/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":1e300}", 400, "must be between"},
+		"\\\"max_tokens\\\" must be 1 or more, or -1 for no limit; 0 is taken"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":-5}", 400, "or -1 for no limit, not -5"},
 	{"/v1/completions", "{\"prompt\":\"x\",\"temperature\":3}", 400,
 		"\\\"temperature\\\" must be between 0 and 2, not 3"},
 	{"/v1/completions", "{\"prompt\":\"x\",\"temperature\":true}", 400,
@@ -419,7 +419,7 @@ static const struct {
 	{"/v1/completions", "{\"prompt\":\"x\",\"best_of\":4}", 400, "best_of"},
 	{"/v1/completions", "{\"prompt\":\"x\",\"suffix\":\"y\"}", 400, "suffix"},
 	{"/v1/completions", "{\"prompt\":\"x\",\"echo\":true,\"logprobs\":1}", 400, "echo"},
-	{"/v1/completions", "{\"prompt\":\"x\",\"top_k\":-2}", 400, "\\\"top_k\\\" must be -1 (off) or more"},
+	{"/v1/completions", "{\"prompt\":\"x\",\"top_k\":-2}", 400, "\\\"top_k\\\" must be 0 or more, or -1"},
 	{"/v1/completions", "{\"prompt\":\"x\",\"guided_choice\":[\"a\",\"b\"]}", 400,
 		"\\\"guided_choice\\\" is not supported yet"},
 	{"/v1/completions", "{\"prompt\":\"x\",\"structured_outputs\":{\"regex\":\"a*\"}}", 400,
@@ -507,6 +507,50 @@ static void max_tokens_past_the_context_are_what_is_left(void **state)
 	json_t *usage = json_object_get(root, "usage");
 	assert_int_equal(json_integer_value(json_object_get(usage, "total_tokens")), 2048);
 	json_decref(root);
+}
+
+static void no_limit_is_what_is_left_of_the_context(void **state)
+{
+	(void)state;
+	static const char *const limits[] = {"-1", "-1.0", "4294967295", "1000000000"};
+	char body[200];
+
+	for (uint32_t i = 0; i < ARRAY_LEN(limits); i++) {
+		snprintf(body, sizeof body, "{\"prompt\":[65,66.0],\"max_tokens\":%s,\"ignore_eos\":true}", limits[i]);
+		json_t *root = json_of(post("/v1/completions", body));
+		json_t *usage = json_object_get(root, "usage");
+		assert_int_equal(json_integer_value(json_object_get(usage, "completion_tokens")), 2046);
+		json_decref(root);
+	}
+}
+
+static void no_token_with_echo_is_the_prompt_alone(void **state)
+{
+	(void)state;
+	struct world_stream s;
+	static const char fields[] = "{\"prompt\":[\"One\",\"Two\"],\"n\":2,\"echo\":true,\"max_tokens\":0%s}";
+	char body[256];
+
+	snprintf(body, sizeof body, fields, "");
+	json_t *root = json_of(post("/v1/completions", body));
+	assert_int_equal(c.status, 200);
+	for (uint32_t i = 0; i < 4; i++) {
+		json_t *choice = json_array_get(json_object_get(root, "choices"), i);
+		assert_string_equal(json_string_value(json_object_get(choice, "text")), i < 2 ? "One" : "Two");
+		assert_string_equal(json_string_value(json_object_get(choice, "finish_reason")), "length");
+	}
+	json_t *usage = json_object_get(root, "usage");
+	assert_int_equal(json_integer_value(json_object_get(usage, "completion_tokens")), 0);
+	assert_true(json_integer_value(json_object_get(usage, "prompt_tokens")) >= 6);
+	json_decref(root);
+	snprintf(body, sizeof body, fields, ",\"stream\":true,\"stream_options\":{\"include_usage\":true}");
+	post("/v1/completions", body);
+	world_stream_read(&s, &c);
+	assert_string_equal(buf_str(&s.text[3]), "Two");
+	assert_string_equal(s.finish[3], "length");
+	assert_int_equal(s.dones, 1);
+	assert_int_equal(s.usages, 1);
+	world_stream_done(&s);
 }
 
 static void large_bodies_are_parsed_off_the_loop_all_the_same(void **state)
@@ -1036,6 +1080,8 @@ int main(void)
 		TEST(nesting_past_the_limit_is_refused_with_its_place),
 		TEST(a_prompt_longer_than_the_context_names_both_numbers),
 		TEST(max_tokens_past_the_context_are_what_is_left),
+		TEST(no_limit_is_what_is_left_of_the_context),
+		TEST(no_token_with_echo_is_the_prompt_alone),
 		TEST(large_bodies_are_parsed_off_the_loop_all_the_same),
 		TEST(request_ids_are_echoed_when_they_are_harmless),
 		TEST(models_are_listed_and_found),

@@ -63,7 +63,7 @@ static void a_request_with_everything_is_read_whole(void **state)
 		"]},"
 		"{\"role\":\"tool\",\"content\":\"4\",\"tool_call_id\":\"1\"}],\"max_tokens\":5,\"max_completion_"
 		"tokens\":6,"
-		"\"min_tokens\":2,\"n\":3,\"seed\":-1,\"temperature\":0.5,\"top_p\":0,\"top_k\":40,\"min_p\":0.1,"
+		"\"min_tokens\":2,\"n\":3,\"seed\":-3,\"temperature\":0.5,\"top_p\":0,\"top_k\":40,\"min_p\":0.1,"
 		"\"typical_p\":0.9,"
 		"\"repeat_penalty\":1.1,\"presence_penalty\":-2,\"frequency_penalty\":2,\"logit_bias\":{\"7\":-100,"
 		"\"9\":1.5},"
@@ -85,7 +85,7 @@ static void a_request_with_everything_is_read_whole(void **state)
 	assert_int_equal(r.max_tokens, 6);
 	assert_int_equal(r.min_tokens, 2);
 	assert_int_equal(r.n, 3);
-	assert_true(r.has_seed && r.sampling.seed == UINT64_MAX);
+	assert_true(r.has_seed && r.sampling.seed == UINT64_MAX - 2);
 	assert_true(r.sampling.top_p > 0 && r.sampling.top_p < 1e-5f);
 	assert_int_equal(r.sampling.top_k, 40);
 	assert_true(r.sampling.repetition_penalty == 1.1f);

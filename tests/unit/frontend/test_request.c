@@ -1,0 +1,193 @@
+/* Bodies to requests: what a field takes, what it means, and what is said of a value it does not take. */
+#include "base/limits.h"
+#include "frontend/request.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "../lib/cmocka_all.h"
+
+static struct api_request r;
+static struct api_error e;
+static struct arena arena;
+
+static int setup(void **state)
+{
+	(void)state;
+	arena_init(&arena, 1 << 20);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	arena_done(&arena);
+	return 0;
+}
+
+/* Read a request that has fields, "\"n\":2", besides what it must have. */
+static int with(enum api_kind kind, const char *fields)
+{
+	char body[4096];
+
+	snprintf(body, sizeof body, "{%s%s%s}",
+		kind == API_CHAT ? "\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]" : "\"prompt\":\"x\"",
+		*fields ? "," : "", fields);
+	e = (struct api_error){0};
+	return api_request_parse(&r, kind, body, strlen(body), &arena, &e);
+}
+
+static void chat(const char *fields)
+{
+	if (with(API_CHAT, fields) < 0)
+		fail_msg("%s: %s", fields, e.message);
+}
+
+static void completion(const char *fields)
+{
+	if (with(API_COMPLETION, fields) < 0)
+		fail_msg("%s: %s", fields, e.message);
+}
+
+/* Refused with 400, and the message holds all of words. */
+static void refused(enum api_kind kind, const char *fields, const char *param, const char *words)
+{
+	if (with(kind, fields) == 0)
+		fail_msg("taken: %s", fields);
+	assert_int_equal(e.status, 400);
+	assert_string_equal(e.param, param);
+	if (!strstr(e.message, words))
+		fail_msg("%s: \"%s\" is not in \"%s\"", fields, words, e.message);
+}
+
+static void a_whole_number_may_have_a_point_in_every_field(void **state)
+{
+	(void)state;
+	static const char fields[] =
+		"\"max_tokens\":9.0,\"min_tokens\":2e0,\"n\":3.0,\"best_of\":3.0,\"top_k\":4e1,\"seed\":7.0,"
+		"\"stop_token_ids\":[5.0,6],\"logit_bias\":{\"8.0\":1,\"9\":-2.0},\"logprobs\":2.0,\"temperature\":1";
+
+	completion(fields);
+	assert_true(r.has_max_tokens && r.max_tokens == 9);
+	assert_int_equal(r.min_tokens, 2);
+	assert_int_equal(r.n, 3);
+	assert_int_equal(r.sampling.top_k, 40);
+	assert_true(r.has_seed && r.sampling.seed == 7);
+	assert_int_equal(r.stop_tokens.len, 2);
+	assert_int_equal(r.stop_tokens.v[0], 5);
+	assert_int_equal(r.sampling.bias_tokens.v[0] + r.sampling.bias_tokens.v[1], 17);
+	assert_int_equal(r.top_logprobs, 2);
+	static const char ids[] = "{\"prompt\":[[1.0,2],[3e1]]}";
+	assert_int_equal(api_request_parse(&r, API_COMPLETION, ids, sizeof ids - 1, &arena, &e), 0);
+	assert_int_equal(r.prompts[0].tokens.v[0], 1);
+	assert_int_equal(r.prompts[1].tokens.v[0], 30);
+	chat("\"logprobs\":true,\"top_logprobs\":3.0,\"max_completion_tokens\":5.0,\"top_k\":-1.0");
+	assert_int_equal(r.top_logprobs, 3);
+	assert_int_equal(r.max_tokens, 5);
+	assert_int_equal(r.sampling.top_k, 0);
+}
+
+static void a_fraction_is_no_whole_number_in_any_field(void **state)
+{
+	(void)state;
+	static const char *const names[] = {"max_tokens", "max_completion_tokens", "max_new_tokens", "n_predict",
+		"min_tokens", "min_new_tokens", "n", "top_k", "seed", "best_of", "logprobs"};
+	char field[64];
+
+	for (uint32_t i = 0; i < ARRAY_LEN(names); i++) {
+		snprintf(field, sizeof field, "\"%s\":2.5", names[i]);
+		refused(API_COMPLETION, field, names[i], "must be an integer, not a number with a fraction");
+		snprintf(field, sizeof field, "\"%s\":\"2\"", names[i]);
+		refused(API_COMPLETION, field, names[i], "must be an integer, not a string");
+	}
+	refused(API_COMPLETION, "\"stop_token_ids\":[1.5]", "stop_token_ids", "item 0 must be a token id");
+	refused(API_COMPLETION, "\"logit_bias\":{\"1.5\":1}", "logit_bias", "no token id");
+}
+
+static void the_limit_of_an_answer_has_four_names_and_no_largest_value(void **state)
+{
+	(void)state;
+	static const char *const names[] = {"n_predict", "max_new_tokens", "max_tokens", "max_completion_tokens"};
+	static const char *const large[] = {"-1", "-1.0", "2097153", "2147483647", "2147483648", "4294967295",
+		"1000000000000", "9223372036854775807", "1e300"};
+	char field[96];
+
+	for (uint32_t i = 0; i < ARRAY_LEN(names); i++) {
+		for (uint32_t k = 0; k < ARRAY_LEN(large); k++) {
+			snprintf(field, sizeof field, "\"%s\":%s,\"min_tokens\":3", names[i], large[k]);
+			chat(field);
+			assert_true(r.has_max_tokens);
+			assert_int_equal(r.max_tokens, TOKENS_MAX);
+		}
+		snprintf(field, sizeof field, "\"%s\":-2", names[i]);
+		refused(API_CHAT, field, names[i], "must be 1 or more, or -1 for no limit, not -2");
+	}
+	chat("");
+	assert_false(r.has_max_tokens);
+	chat("\"max_completion_tokens\":6,\"max_tokens\":5,\"max_new_tokens\":4,\"n_predict\":3");
+	assert_int_equal(r.max_tokens, 6);
+	chat("\"n_predict\":3,\"max_tokens\":5");
+	assert_int_equal(r.max_tokens, 5);
+	chat("\"min_new_tokens\":4294967296");
+	assert_int_equal(r.min_tokens, TOKENS_MAX);
+	refused(API_CHAT, "\"min_tokens\":6,\"max_tokens\":5", "min_tokens", "is 6 and \"max_tokens\" only 5");
+}
+
+static void no_token_at_all_is_for_echo_alone(void **state)
+{
+	(void)state;
+	completion("\"max_tokens\":0,\"echo\":true");
+	assert_true(r.has_max_tokens && r.max_tokens == 0);
+	refused(API_COMPLETION, "\"max_tokens\":0", "max_tokens", "0 is taken by /v1/completions with \"echo\"");
+	refused(API_CHAT, "\"max_tokens\":0.0", "max_tokens", "must be 1 or more, or -1 for no limit");
+}
+
+static void seeds_have_64_bits_signed_or_not_and_minus_one_is_none(void **state)
+{
+	(void)state;
+	chat("\"seed\":9223372036854775807");
+	assert_true(r.has_seed && r.sampling.seed == INT64_MAX);
+	chat("\"seed\":-9223372036854775808");
+	assert_true(r.has_seed && r.sampling.seed == (uint64_t)INT64_MIN);
+	chat("\"seed\":-2");
+	assert_true(r.has_seed && r.sampling.seed == UINT64_MAX - 1);
+	chat("\"seed\":1e19");
+	assert_true(r.has_seed && r.sampling.seed == 10000000000000000000u);
+	chat("\"seed\":-1");
+	assert_false(r.has_seed);
+	chat("\"seed\":-1.0");
+	assert_false(r.has_seed);
+	chat("\"seed\":0");
+	assert_true(r.has_seed && r.sampling.seed == 0);
+	refused(API_CHAT, "\"seed\":2e19", "seed", "between -9223372036854775808 and 18446744073709551615, not 2");
+}
+
+static void numbers_out_of_range_are_shown_as_they_were_sent(void **state)
+{
+	(void)state;
+	refused(API_CHAT, "\"n\":2147483647", "n", "must be between 1 and 16, not 2147483647");
+	refused(API_CHAT, "\"n\":4294967297.0", "n", "must be between 1 and 16, not 4294967297");
+	refused(API_CHAT, "\"n\":0", "n", "must be between 1 and 16, not 0");
+	refused(API_CHAT, "\"min_tokens\":-1", "min_tokens", "must be 0 or more, not -1");
+	refused(API_CHAT, "\"top_k\":-2", "top_k", "must be 0 or more, or -1 for off, not -2");
+	refused(API_CHAT, "\"temperature\":2.5", "temperature", "must be between 0 and 2, not 2.5");
+	refused(API_COMPLETION, "\"logprobs\":21", "logprobs", "must be between 0 and 20, not 21");
+	refused(API_COMPLETION, "\"stop_token_ids\":[4294967296]", "stop_token_ids",
+		"item 0 is 4294967296, which is no");
+	chat("\"top_k\":2147483648");
+	assert_int_equal(r.sampling.top_k, INT32_MAX);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(a_whole_number_may_have_a_point_in_every_field),
+		TEST(a_fraction_is_no_whole_number_in_any_field),
+		TEST(the_limit_of_an_answer_has_four_names_and_no_largest_value),
+		TEST(no_token_at_all_is_for_echo_alone),
+		TEST(seeds_have_64_bits_signed_or_not_and_minus_one_is_none),
+		TEST(numbers_out_of_range_are_shown_as_they_were_sent),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
