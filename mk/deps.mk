@@ -1,5 +1,5 @@
 # What the build takes from outside: Debian packages (named in scripts/packages) and the llama.cpp build in the cache.
-DEPS_PC := libevent_core libevent_pthreads jansson libfyaml libxxhash libcrypto libedit
+DEPS_PC := libevent_core libevent_pthreads jansson libfyaml libxxhash libssl libcrypto libedit
 DEPS_CFLAGS = $(shell pkg-config --cflags $(DEPS_PC) 2>/dev/null)
 DEPS_LDLIBS = $(shell pkg-config --libs $(DEPS_PC) 2>/dev/null) -lpthread -ldl -lm
 

@@ -399,7 +399,7 @@ static enum exit_status results(struct bench *b)
 	buf_done(&out);
 	if (b->interrupts > 1)
 		return EXIT_INTERRUPTED;
-	return status == EXIT_OK && s->sent && !s->completed ? EXIT_FAILED : status;
+	return status == EXIT_OK && (s->failed || (s->sent && !s->completed)) ? EXIT_FAILED : status;
 }
 
 static enum exit_status bench_run(const struct flags *flags)
@@ -449,7 +449,10 @@ const struct command command_bench = {
 			"from when a request was due, so a server that "
 			"stalls "
 			"does not look better for it. Ctrl-C stops asking and shows what was measured; a second one "
-			"gives up the answers under way.",
+			"gives up the answers under way.\n\n"
+			"A URL may begin with https://, or be unix:/path/to.sock. Exit status: 0 every request was "
+			"answered, 1 some "
+			"were not, 2 the command line is wrong.",
 		.flags = flags_table,
 		.count = ARRAY_LEN(flags_table),
 		.args_max = 1},

@@ -425,7 +425,8 @@ const struct command command_chat = {
 	.spec = {.name = "chat",
 		.args = "[URL]",
 		.summary = "talk to a server from the terminal",
-		.text = "URL is any OpenAI-compatible server, by default http://127.0.0.1:8000. Ctrl-C stops an "
+		.text = "URL is any OpenAI-compatible server (http, https, or unix:/path/to.sock), by default "
+			"http://127.0.0.1:8000. Ctrl-C stops an "
 			"answer, Ctrl-D "
 			"leaves; /help lists the commands. When standard input is no terminal, each line of it is a "
 			"question.",

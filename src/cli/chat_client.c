@@ -230,7 +230,7 @@ int chat_client_create(struct chat_client **ret, const char *url, const char *ap
 	sse_parser_init(&c->events, EVENT_BYTES_MAX);
 	if ((r = http_url_parse(&c->url, url, err)) < 0 || (api_key && (r = key_take(c, api_key, err)) < 0) ||
 		(r = loop_create(&c->loop, &config, err)) < 0 ||
-		(r = http_client_create(&c->http, loop_env(c->loop), c->url.addr, c->url.host, err)) < 0) {
+		(r = http_client_create(&c->http, loop_env(c->loop), &c->url, err)) < 0) {
 		chat_client_destroy(c);
 		return r;
 	}

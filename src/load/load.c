@@ -287,7 +287,7 @@ static struct client *client_new(struct load *l, struct err *err)
 	list_init(&c->link);
 	c->think = (struct env_timer){.fn = on_think, .ctx = c};
 	answer_init(&c->answer);
-	if (http_client_create(&c->http, l->env, l->config.url.addr, l->config.url.host, err) < 0) {
+	if (http_client_create(&c->http, l->env, &l->config.url, err) < 0) {
 		free(c);
 		return NULL;
 	}

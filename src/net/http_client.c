@@ -2,15 +2,20 @@
 
 #include "base/buf.h"
 #include "base/limits.h"
+#include "net/tls_client.h"
 
 #include <llhttp.h>
 #include <stdio.h>
 #include <strings.h>
 
-enum { TIMEOUT_DEFAULT_MS = 600 * 1000, URL_ADDR_BYTES_MAX = 256 };
+enum {
+	TIMEOUT_DEFAULT_MS = 600 * 1000,
+	TLS_BYTES_MAX = 4 * 1024 * 1024, /* decrypted of what one turn read */
+};
 
 /*
- * States: idle (no request), busy (from send to on_done). The connection is a matter of its own: absent, opening, open.
+ * States: idle (no request), busy (from send to on_done). The connection is a matter of its own: absent, opening (also
+ * while TLS shakes hands), open.
  * A kept connection may be closed by the server at any moment; a request that meets this before the first byte of its
  * answer is sent once more on a new connection.
  */
@@ -20,7 +25,9 @@ struct http_client {
 	bool open, busy, fresh; /* fresh: nothing was asked on this connection before the request under way */
 	bool got_bytes; /* of the answer under way */
 	bool head_done, message_done, keep;
-	char addr[URL_ADDR_BYTES_MAX], host[URL_ADDR_BYTES_MAX];
+	struct http_url url;
+	struct tls_client *tls; /* of conn; NULL: http, or no connection yet */
+	struct buf cipher; /* what tls has to send; empty between turns */
 	struct buf out; /* the request, until it is answered (it may have to be sent again) */
 	struct buf head; /* "name\0value\0name\0value\0" */
 	bool in_value;
@@ -34,15 +41,32 @@ struct http_client {
 	char done_why[512];
 };
 
+/* host is "name", "name:port", "[::1]" or "[::1]:port". */
+static void take_host(struct http_url *u, bool tls)
+{
+	/* A port stands behind the last colon, unless that is inside an IPv6 address: [::1]. */
+	const char *colon = strrchr(u->host, ':'), *bracket = strchr(u->host, ']');
+	bool has_port = colon && (!bracket || colon > bracket);
+	size_t begin = u->host[0] == '[', name_len = strcspn(u->host + begin, bracket ? "]" : ":");
+
+	snprintf(u->addr, sizeof u->addr, "%.240s%s", u->host, has_port ? "" : tls ? ":443" : ":80");
+	if (tls)
+		snprintf(u->tls_name, sizeof u->tls_name, "%.*s", (int)name_len, u->host + begin);
+}
+
 int http_url_parse(struct http_url *ret, const char *url, struct err *err)
 {
-	const char *rest = url;
+	bool tls = strncasecmp(url, "https://", 8) == 0;
+	const char *rest = url + (tls ? 8 : strncasecmp(url, "http://", 7) == 0 ? 7 : 0);
 	struct http_url u = {0};
 
-	if (strncasecmp(url, "https://", 8) == 0)
-		return err_set(err, -ENOTSUP, "cannot open \"%s\": https is not supported; use the http address", url);
-	if (strncasecmp(url, "http://", 7) == 0)
-		rest += 7;
+	if (strncmp(url, "unix:", 5) == 0) {
+		if (url[5] != '/' || snprintf(u.addr, sizeof u.addr, "%s", url) >= (int)sizeof u.addr)
+			return err_set(err, -EINVAL, "\"%s\" is not an address of the form unix:/path/to.sock", url);
+		snprintf(u.host, sizeof u.host, "localhost");
+		*ret = u;
+		return 0;
+	}
 	size_t host_len = strcspn(rest, "/?#");
 	const char *path = rest + host_len;
 	size_t path_len = strcspn(path, "?#");
@@ -53,10 +77,7 @@ int http_url_parse(struct http_url *ret, const char *url, struct err *err)
 		return err_set(err, -EINVAL, "\"%s\" is not a URL of the form http://host:port", url);
 	memcpy(u.host, rest, host_len);
 	memcpy(u.path, path, path_len);
-	/* A port stands behind the last colon, unless that is inside an IPv6 address: [::1]. */
-	const char *colon = strrchr(u.host, ':'), *bracket = strchr(u.host, ']');
-	bool has_port = colon && (!bracket || colon > bracket);
-	snprintf(u.addr, sizeof u.addr, "%.240s%s", u.host, has_port ? "" : ":80");
+	take_host(&u, tls);
 	*ret = u;
 	return 0;
 }
@@ -67,6 +88,7 @@ static void drop_conn(struct http_client *c)
 		env_conn_close(c->env, c->conn);
 	c->conn = NULL;
 	c->open = false;
+	tls_client_destroy(TAKE(c->tls));
 }
 
 /* The request is over; on_done is called from the timer, in the next turn, so never from inside a call of the owner. */
@@ -96,7 +118,7 @@ static void on_timeout(void *ctx)
 	struct http_client *c = ctx;
 	char why[400];
 
-	snprintf(why, sizeof why, "%s sent nothing for %u s", c->addr,
+	snprintf(why, sizeof why, "%s sent nothing for %u s", c->url.addr,
 		(c->head_done ? c->idle_timeout_ms : c->head_timeout_ms) / 1000);
 	finish(c, -ETIMEDOUT, why);
 }
@@ -173,26 +195,54 @@ static void begin_answer(struct http_client *c)
 	buf_reset(&c->head);
 }
 
+/* What TLS has to say to the server, of its own accord or for us. */
+static int tls_flush(struct http_client *c)
+{
+	buf_reset(&c->cipher);
+	int r = tls_client_take(c->tls, &c->cipher);
+
+	if (r == 0 && c->cipher.len)
+		r = env_conn_write(c->env, c->conn, c->cipher.data, c->cipher.len);
+	buf_done(&c->cipher);
+	return r;
+}
+
 static void send_out(struct http_client *c)
 {
+	struct err err;
+	int r;
+
 	begin_answer(c);
-	if (env_conn_write(c->env, c->conn, c->out.data, c->out.len) < 0)
+	if (!c->tls) {
+		r = env_conn_write(c->env, c->conn, c->out.data, c->out.len);
+	} else if ((r = tls_client_send(c->tls, c->out.data, c->out.len, &err)) < 0) {
+		finish(c, r, err.msg);
+		return;
+	} else {
+		r = tls_flush(c);
+	}
+	if (r < 0)
 		finish(c, -ENOMEM, "out of memory");
 }
 
 static void conn_open(void *ctx)
 {
 	struct http_client *c = ctx;
+	struct err err = {0};
 
-	c->open = true;
-	if (c->busy)
-		send_out(c);
+	if (!*c->url.tls_name) {
+		c->open = true;
+		if (c->busy)
+			send_out(c);
+	} else if (tls_client_create(&c->tls, c->url.tls_name, &err) < 0) {
+		finish(c, err.code, err.msg);
+	} else if (tls_flush(c) < 0) {
+		finish(c, -ENOMEM, "out of memory");
+	}
 }
 
-static void conn_data(void *ctx, const uint8_t *data, size_t len)
+static void plain_data(struct http_client *c, const uint8_t *data, size_t len)
 {
-	struct http_client *c = ctx;
-
 	if (!c->busy || c->message_done) { /* bytes nobody asked for: this connection cannot be trusted any more */
 		drop_conn(c);
 		return;
@@ -209,10 +259,43 @@ static void conn_data(void *ctx, const uint8_t *data, size_t len)
 		finish(c, 0, NULL);
 	} else if (e != HPE_OK) {
 		char why[400];
-		snprintf(
-			why, sizeof why, "%s did not answer in HTTP: %s", c->addr, llhttp_get_error_reason(&c->parser));
+		snprintf(why, sizeof why, "%s did not answer in HTTP: %s", c->url.addr,
+			llhttp_get_error_reason(&c->parser));
 		finish(c, -EPROTO, why);
 	}
+}
+
+static void tls_data(struct http_client *c, const uint8_t *data, size_t len)
+{
+	struct err err = {0};
+	struct buf plain;
+	bool was_open = c->open;
+
+	buf_init(&plain, TLS_BYTES_MAX);
+	int r = tls_client_received(c->tls, data, len, &plain, &err);
+	/* An alert says why, also when the handshake failed. */
+	if (tls_flush(c) < 0 && r == 0)
+		r = err_set(&err, -ENOMEM, "out of memory");
+	c->open = r == 0 && tls_client_is_open(c->tls);
+	if (r < 0 && c->busy)
+		finish(c, r, err.msg);
+	else if (r < 0)
+		drop_conn(c);
+	else if (c->open && !was_open && c->busy)
+		send_out(c);
+	else if (plain.len)
+		plain_data(c, (const uint8_t *)plain.data, plain.len);
+	buf_done(&plain);
+}
+
+static void conn_data(void *ctx, const uint8_t *data, size_t len)
+{
+	struct http_client *c = ctx;
+
+	if (c->tls)
+		tls_data(c, data, len);
+	else
+		plain_data(c, data, len);
 }
 
 static int open_conn(struct http_client *c, struct err *err);
@@ -225,8 +308,9 @@ static void conn_closed(void *ctx, int code)
 	char why[400];
 
 	c->conn = NULL;
-	bool was_open = c->open;
+	bool was_open = c->open, shaking = c->tls && !c->open, cut = c->tls && !tls_client_is_ended(c->tls);
 	c->open = false;
+	tls_client_destroy(TAKE(c->tls));
 	if (!c->busy || env_timer_is_set(&c->done_timer))
 		return;
 	if (was_open && !c->fresh && !c->got_bytes) {
@@ -234,7 +318,7 @@ static void conn_closed(void *ctx, int code)
 			finish(c, err.code, err.msg);
 		return;
 	}
-	if (was_open && c->head_done) {
+	if (was_open && c->head_done && !cut) {
 		llhttp_finish(&c->parser); /* completes an answer that is ended by the end of the stream */
 		if (c->message_done) {
 			c->keep = false;
@@ -242,11 +326,13 @@ static void conn_closed(void *ctx, int code)
 			return;
 		}
 	}
-	if (!was_open)
-		snprintf(
-			why, sizeof why, "could not connect to %s: %s", c->addr, strerror(code ? -code : ECONNREFUSED));
+	if (shaking)
+		snprintf(why, sizeof why, "%s closed the connection during the TLS handshake", c->url.addr);
+	else if (!was_open)
+		snprintf(why, sizeof why, "could not connect to %s: %s", c->url.addr,
+			strerror(code ? -code : ECONNREFUSED));
 	else
-		snprintf(why, sizeof why, "%s closed the connection %s", c->addr,
+		snprintf(why, sizeof why, "%s closed the connection %s", c->url.addr,
 			c->head_done ? "before the end of its answer" : "without an answer");
 	finish(c, code ? code : -ECONNRESET, why);
 }
@@ -261,22 +347,22 @@ static int open_conn(struct http_client *c, struct err *err)
 {
 	c->fresh = true;
 	c->open = false;
-	int r = env_connect(c->env, c->addr, &conn_ops, c, &c->conn, err);
+	int r = env_connect(c->env, c->url.addr, &conn_ops, c, &c->conn, err);
 	if (r < 0)
 		c->conn = NULL;
 	return r;
 }
 
-int http_client_create(struct http_client **ret, struct env *env, const char *addr, const char *host, struct err *err)
+int http_client_create(struct http_client **ret, struct env *env, const struct http_url *url, struct err *err)
 {
 	struct http_client *c = calloc(1, sizeof *c);
 	if (!c)
 		return err_set(err, -ENOMEM, "out of memory");
 	c->env = env;
-	snprintf(c->addr, sizeof c->addr, "%s", addr);
-	snprintf(c->host, sizeof c->host, "%s", host);
+	c->url = *url;
 	buf_init(&c->out, HTTP_BODY_BYTES_MAX + HTTP_HEADER_BYTES_MAX);
 	buf_init(&c->head, HTTP_HEADER_BYTES_MAX);
+	buf_init(&c->cipher, 2 * HTTP_BODY_BYTES_MAX);
 	c->timer = (struct env_timer){.fn = on_timeout, .ctx = c};
 	c->done_timer = (struct env_timer){.fn = on_done_timer, .ctx = c};
 	llhttp_settings_init(&c->settings);
@@ -292,7 +378,7 @@ int http_client_create(struct http_client **ret, struct env *env, const char *ad
 static int write_request(struct http_client *c, const struct http_client_request *in, struct err *err)
 {
 	buf_reset(&c->out);
-	buf_printf(&c->out, "%s %s HTTP/1.1\r\nHost: %s\r\n", in->method, in->path, c->host);
+	buf_printf(&c->out, "%s %s HTTP/1.1\r\nHost: %s\r\n", in->method, in->path, c->url.host);
 	if (in->headers)
 		buf_add_str(&c->out, in->headers);
 	if (in->body || strcmp(in->method, "POST") == 0)

@@ -1,7 +1,7 @@
 /* http_client.h - a small HTTP/1.1 client over struct env, for our own tools: one connection, one request at a time.
  *
  * The connection is kept for the next request when the server allows it, and made anew when it is gone. Answers come in
- * pieces as they arrive. No redirects, no compression, no TLS.
+ * pieces as they arrive. No redirects, no compression. https by tls_client.h.
  * Thread: the env's loop. Memory: one head (HTTP_HEADER_BYTES_MAX) and what env queues. */
 #ifndef STATOR_NET_HTTP_CLIENT_H
 #define STATOR_NET_HTTP_CLIENT_H
@@ -10,13 +10,15 @@
 
 struct http_client;
 
-/* A URL in parts: "http://host:8000/v1" to addr "host:8000", host "host:8000", path "/v1" ("" when none). */
+/* A URL in parts: "http://host:8000/v1" to addr "host:8000", host "host:8000", path "/v1" ("" when none).
+ * "unix:/path/to.sock": addr is that, host "localhost", no path. */
 struct http_url {
 	char addr[256]; /* for env_connect */
 	char host[256]; /* for the Host header */
 	char path[512]; /* without a slash at its end */
+	char tls_name[256]; /* https: what the server's certificate must be for; "" for http */
 };
-/* "http://" may be left out. -ENOTSUP for https, -EINVAL for what is not a URL. */
+/* "http://" may be left out. -EINVAL for what is not a URL. */
 int http_url_parse(struct http_url *ret, const char *url, struct err *err);
 
 struct http_client_request {
@@ -38,8 +40,8 @@ struct http_client_ops {
 	void (*on_done)(void *ctx, int code, const char *why);
 };
 
-/* addr and host as in http_url; both copied. */
-int http_client_create(struct http_client **ret, struct env *env, const char *addr, const char *host, struct err *err);
+/* Whom to ask; url's path is the caller's to use. Copies. */
+int http_client_create(struct http_client **ret, struct env *env, const struct http_url *url, struct err *err);
 /* Send (copies everything but ops and ctx). on_done follows, in a later turn. -EBUSY while one is under way. */
 int http_client_send(struct http_client *c, const struct http_client_request *in, const struct http_client_ops *ops,
 	void *ctx, struct err *err);

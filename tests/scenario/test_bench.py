@@ -1,8 +1,12 @@
 """`stator bench` against a real deployment: what it reports is what was asked; its mistakes are one sentence."""
 
 import json
+import shutil
 import signal
+import socket
+import ssl
 import subprocess
+import threading
 
 import pytest
 from deployment import Process, stator_bin, until
@@ -65,7 +69,8 @@ def test_ctrl_c_shows_what_was_measured_so_far(mock):
 
 @pytest.mark.parametrize("args, said", [
     (["http://127.0.0.1:1"], "could not connect to 127.0.0.1:1"),
-    (["https://example.invalid"], "https is not supported"),
+    (["https://127.0.0.1:1"], "could not connect to 127.0.0.1:1"),
+    (["unix:nowhere"], "unix:/path/to.sock"),
     (["--prompt-tokens", "many"], "is not a number from 1"),
     (["--duration", "0s"], "would never end"),
     (["--warmup", "20s", "--duration", "10s"], "nothing would be counted"),
@@ -82,3 +87,64 @@ def test_mistakes_are_one_sentence(args, said):
 def test_a_model_that_is_not_there_fails_with_the_servers_words(mock):
     out, _ = bench(mock.url, "-n", 4, "-m", "nope", status=1)
     assert "4 failed" in out and "status 404" in out
+
+
+def test_some_failed_requests_make_the_exit_status_1(mock):
+    out, _ = bench(mock.url, "-n", 6, "-o", 8, "-p", "10-1400", "--seed", 3, "--json", status=1)
+    report = json.loads(out)
+    assert report["failed"] > 0 and report["completed"] > 0, report["errors"]
+
+
+class TlsFront:
+    """TLS in front of a server: each connection is copied to and fro."""
+
+    def __init__(self, certificate, key, port):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self.port = port
+        self.listener = context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True)
+        self.url = f"https://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except ssl.SSLError:
+                continue  # a client that does not trust us
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self.port))
+            for a, b in ((client, server), (server, client)):
+                threading.Thread(target=self._copy, args=(a, b), daemon=True).start()
+
+    @staticmethod
+    def _copy(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+@pytest.fixture
+def tls_front(mock, tmp_path):
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run([shutil.which("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate,
+                    "-days", "2", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    front = TlsFront(certificate, key, int(mock.url.rsplit(":", 1)[1]))
+    front.certificate = certificate
+    yield front
+    front.listener.close()
+
+
+def test_a_server_behind_tls_is_asked_when_its_certificate_is_trusted(tls_front, monkeypatch):
+    _, err = bench(tls_front.url, "-n", 2, status=1)
+    assert "could not trust the certificate of \"127.0.0.1\"" in err and "SSL_CERT_FILE" in err
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls_front.certificate))
+    out, _ = bench(tls_front.url, "-n", 20, "-c", 4, "-o", 30, "--json")
+    report = json.loads(out)
+    assert report["completed"] == 20 and report["completion_tokens"] == 600
+    chat = subprocess.run([stator_bin(), "chat", tls_front.url], input="hello\n", capture_output=True, text=True, timeout=60, check=True)
+    assert chat.stdout.strip()

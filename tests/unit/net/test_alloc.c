@@ -250,7 +250,7 @@ static bool client_run(uint64_t n)
 	world_make();
 	fail_nth_arm(n, 0);
 	fail_nth_begin();
-	if (http_client_create(&u.http, w.env, "front:80", "front", &err) < 0)
+	if (http_client_create(&u.http, w.env, &(struct http_url){.addr = "front:80", .host = "front"}, &err) < 0)
 		u.http = NULL;
 	else
 		r = http_client_send(u.http, &request, &user_ops, &u, &err);

@@ -102,7 +102,8 @@ static void world_init(struct world *w, uint64_t seed, const char *const *answer
 	assert_int_equal(env_listen(env, "srv:1", &listener_ops, &w->server, &w->listener, NULL), 0);
 	w->got = (struct got){0};
 	buf_init(&w->got.body, 4096);
-	assert_int_equal(http_client_create(&w->got.client, env, "srv:1", "srv:1", NULL), 0);
+	assert_int_equal(
+		http_client_create(&w->got.client, env, &(struct http_url){.addr = "srv:1", .host = "srv:1"}, NULL), 0);
 }
 static void world_done(struct world *w)
 {
@@ -252,13 +253,18 @@ static void urls_are_taken_apart(void **state)
 {
 	(void)state;
 	static const struct {
-		const char *url, *addr, *path;
+		const char *url, *addr, *path, *tls_name;
 	} cases[] = {
-		{"http://127.0.0.1:8000", "127.0.0.1:8000", ""},
-		{"localhost:8000/", "localhost:8000", ""},
-		{"HTTP://example.org/v1/?x", "example.org:80", "/v1"},
-		{"http://[::1]/a/b", "[::1]:80", "/a/b"},
-		{"http://[::1]:9", "[::1]:9", ""},
+		{"http://127.0.0.1:8000", "127.0.0.1:8000", "", ""},
+		{"localhost:8000/", "localhost:8000", "", ""},
+		{"HTTP://example.org/v1/?x", "example.org:80", "/v1", ""},
+		{"http://[::1]/a/b", "[::1]:80", "/a/b", ""},
+		{"http://[::1]:9", "[::1]:9", "", ""},
+		{"https://api.example.org/v1", "api.example.org:443", "/v1", "api.example.org"},
+		{"HTTPS://10.0.0.7:8443", "10.0.0.7:8443", "", "10.0.0.7"},
+		{"https://[::1]:9/", "[::1]:9", "", "::1"},
+		{"https://[fe80::2]", "[fe80::2]:443", "", "fe80::2"},
+		{"unix:/run/stator/http.sock", "unix:/run/stator/http.sock", "", ""},
 	};
 	struct http_url u;
 
@@ -266,8 +272,10 @@ static void urls_are_taken_apart(void **state)
 		assert_int_equal(http_url_parse(&u, cases[i].url, NULL), 0);
 		assert_string_equal(u.addr, cases[i].addr);
 		assert_string_equal(u.path, cases[i].path);
+		assert_string_equal(u.tls_name, cases[i].tls_name);
 	}
-	assert_int_equal(http_url_parse(&u, "https://x", NULL), -ENOTSUP);
+	assert_int_equal(http_url_parse(&u, "https://", NULL), -EINVAL);
+	assert_int_equal(http_url_parse(&u, "unix:relative.sock", NULL), -EINVAL);
 	assert_int_equal(http_url_parse(&u, "ftp://x", NULL), -EINVAL);
 	assert_int_equal(http_url_parse(&u, "http://user@x", NULL), -EINVAL);
 	assert_int_equal(http_url_parse(&u, "", NULL), -EINVAL);

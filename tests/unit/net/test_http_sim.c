@@ -168,7 +168,9 @@ static void world_run(uint64_t seed)
 		struct user *u = &w.users[i];
 		*u = (struct user){.w = &w, .timer = {.fn = user_send, .ctx = u}};
 		buf_init(&u->in, 1 << 20);
-		assert_int_equal(http_client_create(&u->http, w.env, "front:80", "front", NULL), 0);
+		assert_int_equal(http_client_create(&u->http, w.env,
+					 &(struct http_url){.addr = "front:80", .host = "front"}, NULL),
+			0);
 		user_next(u, rng_below(&w.rng, 1000));
 	}
 	if (!sim_run_cond(w.sim, is_over, &w, env_now_us(w.env) + 60 * 1000000ull))
