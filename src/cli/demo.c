@@ -1,7 +1,9 @@
 /* demo.c - the demo model's path; the same rule as in scripts/model. */
 #include "cli/demo.h"
 
+#include <fcntl.h>
 #include <pwd.h>
+#include <string.h>
 #include <unistd.h>
 
 #define DEMO_FILE "models/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -26,4 +28,19 @@ const char *demo_model_path(struct arena *a)
 		dir = me && me->pw_dir ? me->pw_dir : "";
 	}
 	return arena_printf(a, "%s/.cache/stator/" DEMO_FILE, dir);
+}
+
+bool arg_is_model(const char *arg)
+{
+	char magic[4] = {0};
+	size_t len = strlen(arg);
+	int fd = strcmp(arg, "demo") ? open(arg, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+
+	if (fd >= 0) {
+		ssize_t n = read(fd, magic, sizeof magic);
+		close(fd);
+		if (n == (ssize_t)sizeof magic && memcmp(magic, "GGUF", 4) == 0)
+			return true;
+	}
+	return strcmp(arg, "demo") == 0 || (len > 5 && strcmp(arg + len - 5, ".gguf") == 0);
 }

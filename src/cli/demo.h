@@ -3,9 +3,15 @@
 #define STATOR_CLI_DEMO_H
 
 #include "base/arena.h"
+#include <stdbool.h>
 
 /* The path scripts/model puts it at: below $STATOR_CACHE, $XDG_CACHE_HOME/stator or ~/.cache/stator. It need not exist.
  * From a; NULL: out of memory. */
 const char *demo_model_path(struct arena *a);
+
+enum { DEMO_WORKERS = 2 };
+/* Does a command line's word name a model rather than a graph: "demo", or a GGUF file (by its first bytes, else by its
+ * name)? Never blocks. */
+bool arg_is_model(const char *arg);
 
 #endif

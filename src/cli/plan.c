@@ -1,6 +1,8 @@
 /* plan.c - stator plan: does a deployment fit, and what would. */
+#include "base/json_out.h"
 #include "cli/catalogues.h"
 #include "cli/command.h"
+#include "cli/demo.h"
 #include "cli/gather.h"
 #include "config/graph.h"
 #include "config/yaml.h"
@@ -105,6 +107,20 @@ static int read_file(struct buf *ret, const char *file, struct err *err)
 	int r = n < 0 ? -errno : ret->failed ? -EFBIG : 0;
 	close(fd);
 	return r < 0 ? err_set_errno(err, r, "could not read graph \"%s\"", file) : 0;
+}
+
+/* A model alone, as stator serve takes it: a graph of one service. A JSON string is a YAML one. */
+static int graph_of_model(struct buf *ret, const char *model, struct err *err)
+{
+	buf_add_str(ret, "LlamaWorker:\n  model: ");
+	json_out_cstr(ret, model);
+	buf_printf(ret, "\n  ServiceArgs:\n    workers: %d\n", strcmp(model, "demo") ? 1 : DEMO_WORKERS);
+	return ret->failed ? err_set(err, -ENOMEM, "out of memory") : 0;
+}
+
+static int text_get(struct planner *x, struct err *err)
+{
+	return arg_is_model(x->file) ? graph_of_model(&x->text, x->file, err) : read_file(&x->text, x->file, err);
 }
 
 static int graph_read(struct planner *x, bool overridden, const char *file, const char *text, size_t len,
@@ -221,18 +237,36 @@ static int plan_all(struct planner *x, struct err *err)
 	return r;
 }
 
+/* As a shell reads it back. */
+static void shell_word(struct buf *out, const char *word)
+{
+	if (*word && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,:/@%") ==
+			     strlen(word)) {
+		buf_add_str(out, word);
+		return;
+	}
+	buf_add_byte(out, '\'');
+	for (; *word; word++)
+		buf_add_str(out, *word == '\'' ? "'\\''" : (char[]){*word, '\0'});
+	buf_add_byte(out, '\'');
+}
+
 /* "stator plan deploy.yaml --gpus 4xT4": what was asked, to be asked again. */
 static const char *command_text(struct planner *x)
 {
 	static const char *const repeated[] = {"gpus", "inventory", "model"};
-	struct arena *a = &x->gather.arena;
-	const char *text = arena_printf(a, "stator plan %s", x->file);
+	struct buf out;
 
-	for (size_t i = 0; i < ARRAY_LEN(repeated) && text; i++)
-		if (flags_is_set(x->flags, repeated[i]))
-			text = arena_printf(a,
-				strpbrk(flags_str(x->flags, repeated[i]), "; '") ? "%s --%s '%s'" : "%s --%s %s", text,
-				repeated[i], flags_str(x->flags, repeated[i]));
+	buf_init(&out, 64 * 1024);
+	buf_add_str(&out, "stator plan ");
+	shell_word(&out, x->file);
+	for (size_t i = 0; i < ARRAY_LEN(repeated); i++)
+		if (flags_is_set(x->flags, repeated[i])) {
+			buf_printf(&out, " --%s ", repeated[i]);
+			shell_word(&out, flags_str(x->flags, repeated[i]));
+		}
+	const char *text = out.failed ? NULL : arena_strdup(&x->gather.arena, buf_str(&out));
+	buf_done(&out);
 	return text ? text : "stator plan";
 }
 
@@ -393,12 +427,12 @@ static enum exit_status plan_run(const struct flags *flags)
 	int r;
 
 	if (count == 0) {
-		command_complain("plan", "which graph? stator plan GRAPH.yaml");
+		command_complain("plan", "which graph or model? stator plan GRAPH.yaml, or stator plan MODEL.gguf");
 		return EXIT_USAGE;
 	}
 	gather_init(&x.gather);
 	buf_init(&x.text, YAML_BYTES_MAX + 1);
-	if ((r = catalogues_add(flags, &err)) == 0 && (r = read_file(&x.text, x.file, &err)) == 0 &&
+	if ((r = catalogues_add(flags, &err)) == 0 && (r = text_get(&x, &err)) == 0 &&
 		((r = graph_read(&x, true, x.file, buf_str(&x.text), x.text.len, &x.graph, &err)) == 0 ||
 			(x.meant && (r = graph_restore(&x, &err)) == 0)) &&
 		(r = plan_all(&x, &err)) == 0)
@@ -422,13 +456,14 @@ static enum exit_status plan_run(const struct flags *flags)
 
 const struct command command_plan = {
 	.spec = {.name = "plan",
-		.args = "GRAPH.yaml",
+		.args = "GRAPH.yaml|MODEL.gguf",
 		.summary = "say whether a deployment fits the hardware, why not, and what would",
 		.text = "Counts GPUs, memory and what the cards can compute against what the graph asks for, and "
 			"reports every "
 			"reason why it cannot run, in one pass, with the arithmetic. Then it looks for deployments "
 			"near it "
-			"that fit, best first by predicted speed. Nothing is started.\n\n"
+			"that fit, best first by predicted speed. Nothing is started. A GGUF file, or demo, is planned "
+			"as stator serve would run it.\n\n"
 			"--write FILE writes the graph of one of them: values are changed where they stand, and "
 			"comments and "
 			"order stay.\n\n"

@@ -4,13 +4,9 @@
 #include "cli/demo.h"
 #include "model/facts.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-enum { DEMO_WORKERS = 2 };
 
 struct reader {
 	const struct flags *flags;
@@ -132,21 +128,6 @@ static int graph_read(struct reader *s, const char *file, bool show, struct err 
 	return r;
 }
 
-static bool is_gguf(const char *path)
-{
-	char magic[4] = {0};
-	size_t len = strlen(path);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd >= 0) {
-		ssize_t n = read(fd, magic, sizeof magic);
-		close(fd);
-		if (n == (ssize_t)sizeof magic && memcmp(magic, "GGUF", 4) == 0)
-			return true;
-	}
-	return len > 5 && strcmp(path + len - 5, ".gguf") == 0;
-}
-
 int serve_gpus_look(struct serve_gpus *gpus, struct err *err)
 {
 	if (gpus->looked)
@@ -262,7 +243,7 @@ static int graph_get(struct reader *s, struct err *err)
 
 	if (count == 0)
 		return graph_of_model(s, "demo", DEMO_WORKERS, err);
-	if (strcmp(args[0], "demo") == 0 || is_gguf(args[0]))
+	if (arg_is_model(args[0]))
 		return graph_of_model(s, args[0], 1, err);
 	return graph_of_file(s, args[0], err);
 }

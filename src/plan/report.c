@@ -302,6 +302,40 @@ static void option_text(const struct plan_report *r, uint32_t i, uint32_t column
 		plan_bars_text(&o->plan, r->look.color, columns, out);
 }
 
+static bool needs_weights(const struct plan_option *o, const char *method)
+{
+	const struct plan_shape *s = &o->shape;
+	return s->quant && !s->quant_model && (!method || !strcmp(s->quant, method));
+}
+
+/* Plans of other weights can be written once it is said where these are. */
+static void other_weights_text(const struct plan_options *o, uint32_t columns, struct buf *out)
+{
+	const char *comma = "";
+	struct buf line;
+
+	buf_init(&line, 4096);
+	for (uint32_t i = 0; i < o->len; i++) {
+		const char *method = o->items[i].shape.quant;
+		bool told = false;
+		for (uint32_t k = 0; k < i && method; k++)
+			told |= needs_weights(&o->items[k], method);
+		if (told || !needs_weights(&o->items[i], NULL))
+			continue;
+		buf_printf(&line, "%sfor", comma);
+		for (uint32_t k = i; k < o->len; k++)
+			if (needs_weights(&o->items[k], method))
+				buf_printf(&line, "%s %u", k > i ? "," : "", k + 1);
+		buf_printf(&line, " add --allow-quantization %s=MODEL", method);
+		comma = "; ";
+	}
+	if (line.len) {
+		buf_add_str(&line, " (where those weights are)");
+		finding_wrap(out, buf_str(&line), 2, columns, true);
+	}
+	buf_done(&line);
+}
+
 static void options_text(const struct plan_report *r, uint32_t columns, struct buf *out)
 {
 	const struct plan_options *o = r->options;
@@ -322,6 +356,7 @@ static void options_text(const struct plan_report *r, uint32_t columns, struct b
 		o->on_host ? "host's cores and memory" : "cards' data sheets", o->load.prompt, o->load.answer);
 	finding_wrap(out, text, 0, columns, false);
 	buf_printf(out, "To write plan N: %s --pick N --write FILE\n", r->command);
+	other_weights_text(o, columns, out);
 }
 
 static void headline(const struct plan_report *r, struct buf *out)
@@ -362,8 +397,10 @@ void plan_report_text(const struct plan_report *r, struct buf *out)
 		plan_bars_text(r->asked, r->look.color, columns, out);
 		unplaced_text(r->asked, out);
 	}
-	if (r->explain) {
+	/* Where there are no cards to draw, the table is the picture. */
+	if (r->explain || !r->asked->input.inventory->count)
 		plan_memory_text(r->asked, out);
+	if (r->explain) {
 		if (r->options)
 			plan_speed_text(r->asked, &r->options->load, out);
 	}
@@ -378,6 +415,13 @@ static void row(struct buf *out, const char *what, uint64_t bytes, const char *h
 	buf_printf(out, "    %-26s %10s  %s\n", what, PLAN_BYTES(bytes), how);
 }
 
+/* An empty line between what was said and what follows, once. */
+static void gap(struct buf *out)
+{
+	if (out->len < 2 || memcmp(out->data + out->len - 2, "\n\n", 2))
+		buf_add_byte(out, '\n');
+}
+
 static void rows(const struct plan *p, uint32_t service, uint32_t class, struct buf *out)
 {
 	const struct plan_service *s = &p->deployment.services[service];
@@ -385,7 +429,8 @@ static void rows(const struct plan *p, uint32_t service, uint32_t class, struct 
 	const struct gpu_device *card = plan_card_of(p, class);
 	char how[128];
 
-	buf_printf(out, "\n  %s, a worker, on each %s:\n", s->name, plan_card_name(card));
+	gap(out);
+	buf_printf(out, "  %s, a worker, on each %s:\n", s->name, plan_card_name(card));
 	row(out, "memory of the card", t->total, "");
 	snprintf(how, sizeof how, "%.2f of it", s->utilization);
 	row(out, "the engine may take", t->budget, s->engine == GRAPH_ENGINE_LLAMA ? "" : how);
@@ -422,7 +467,8 @@ static void host_rows(const struct plan_service *s, struct buf *out)
 	plan_host_need(&n, s);
 	if (!n.known)
 		return;
-	buf_printf(out, "\n  %s, %u worker%s on the CPU:\n", s->name, s->workers, plan_s(s->workers));
+	gap(out);
+	buf_printf(out, "  %s, %u worker%s on the CPU:\n", s->name, s->workers, plan_s(s->workers));
 	row(out, "weights", n.weights, "mapped once, shared by its workers");
 	char how[64];
 	snprintf(how, sizeof how, "each worker, %llu tokens", (unsigned long long)s->context);

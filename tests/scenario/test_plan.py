@@ -150,3 +150,27 @@ def test_the_users_own_cards_are_planned_for_and_their_mistakes_are_said(tmp_pat
     bad = plan(PUBLISHED, "--gpu-catalogue", cards, "--gpus", "4xT4")
     assert bad.returncode == 2
     assert "cards.txt:1:5: error" in bad.stderr and "5 mistakes" in bad.stderr
+
+
+def test_a_model_alone_is_planned_as_serve_would_run_it(demo_model, tmp_path):
+    done = plan("demo")
+    assert done.returncode == 0 and "it fits" in done.stdout and "2 workers on the CPU" in done.stdout
+    copy = tmp_path / "a model's copy.gguf"
+    copy.symlink_to(demo_model)
+    done = plan(copy, "--explain")
+    assert "'\\''" in done.stdout.split("To write plan N: ")[1], "the line to paste must survive the shell"
+    assert done.returncode == 0 and "1 worker on the CPU" in done.stdout, done.stderr
+    written = tmp_path / "deploy.yaml"
+    assert plan(copy, "--pick", 1, "--write", written).returncode == 0
+    assert plan(written).returncode == 0
+    assert plan(copy, "--LlamaWorker.context-length=2000000").returncode == 1
+
+
+def test_the_line_to_write_a_plan_says_what_the_plan_needs_besides(tmp_path):
+    shown = plan(PUBLISHED, "--gpus", "4xT4").stdout
+    needs = next(line for line in shown.splitlines() if "--allow-quantization awq=MODEL" in line)
+    assert needs.split()[:2] == ["for", "1,"], needs
+    for pick, more in ((1, ["--allow-quantization", "awq=some/awq-weights"]), (3, [])):
+        written = tmp_path / f"{pick}.yaml"
+        done = plan(PUBLISHED, "--gpus", "4xT4", "--pick", pick, "--write", written, *more)
+        assert written.exists(), done.stderr
