@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/list.h"
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -45,15 +46,35 @@ struct env_listener_ops {
 	void (*on_accept)(void *ctx, struct env_conn *conn);
 };
 
-/* Which threads do a job. Jobs of one pool start in order; ENV_POOL_ENGINE has exactly one thread. */
+/* Which threads do a job. Jobs of one pool start in the order of base/fair_queue.h: by what they cost and whose they are,
+ * and those that say neither in the order they came. Beside its threads a text pool has one for small jobs alone, so that they
+ * never wait for a long one to end. ENV_POOL_ENGINE has exactly one thread. */
 enum env_pool { ENV_POOL_TEXT, ENV_POOL_ENGINE, ENV_POOL_COUNT };
+
+/* A job of at most so much is small. */
+enum { ENV_JOB_SMALL_US = 2000 };
 
 /* Work off the loop. Lives in its owner's struct until done is called. work must not touch env or the loop's objects.
  */
 struct env_job {
 	void (*work)(struct env_job *job); /* on a pool thread */
 	void (*done)(struct env_job *job); /* back on the loop */
-	struct env_job *next; /* private */
+	/* For the queue: about how long work takes (0: not long), and whose it is (any number). */
+	uint64_t cost_us, owner;
+	/* Set by env_job_cancel, for work that takes long to look at. Any thread. */
+	atomic_bool cancelled;
+	/* Set for done: was work called (it is not when the job was cancelled before), and how long was it under way. */
+	bool worked;
+	uint64_t took_us;
+	/* A thread has it. Any thread, relaxed: for people. */
+	atomic_bool begun;
+	/* Private. */
+	struct env_job *next;
+	struct list link;
+	uint64_t at_us;
+	uint32_t parts;
+	uint8_t pool;
+	bool waits;
 };
 
 struct env_ops {
@@ -77,6 +98,7 @@ struct env_ops {
 	void (*conn_finish)(struct env *, struct env_conn *);
 	void (*conn_close)(struct env *, struct env_conn *);
 	int (*offload)(struct env *, enum env_pool, struct env_job *);
+	void (*job_cancel)(struct env *, struct env_job *);
 };
 
 struct env {
@@ -183,6 +205,12 @@ static inline void env_conn_close(struct env *e, struct env_conn *c)
 static inline int env_offload(struct env *e, enum env_pool pool, struct env_job *job)
 {
 	return e->ops->offload(e, pool, job);
+}
+/* Nobody wants a job's result any more; only between env_offload and done. One that has not begun leaves its queue and is
+ * not worked; one that has sees cancelled. done follows either way, once, in a later turn. */
+static inline void env_job_cancel(struct env *e, struct env_job *job)
+{
+	e->ops->job_cancel(e, job);
 }
 
 /* The timer queue both envs share: a binary heap, earliest first, ties in the order set. */

@@ -95,7 +95,7 @@ static int connect_name(struct env_conn *c, const struct net_target *t, struct e
 {
 	struct loop *l = c->loop;
 	struct pool *p = &l->pools[POOL_RESOLVER];
-	int started = p->count ? 0 : pool_start(p, l, 1, RESOLVER_STACK_BYTES, "resolver", err);
+	int started = p->count ? 0 : pool_start(p, l, 1, false, RESOLVER_STACK_BYTES, "resolver", err);
 
 	if (started < 0)
 		return started;

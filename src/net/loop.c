@@ -285,7 +285,13 @@ static void op_timer_cancel(struct env *e, struct env_timer *t)
 static int op_offload(struct env *e, enum env_pool pool, struct env_job *job)
 {
 	ASSERT(pool < ENV_POOL_COUNT && job->work && job->done);
+	job->pool = (uint8_t)pool;
 	return pool_add(&loop_of(e)->pools[pool], job);
+}
+
+static void op_job_cancel(struct env *e, struct env_job *job)
+{
+	pool_job_cancel(&loop_of(e)->pools[job->pool], job);
 }
 
 static const struct env_ops loop_ops = {
@@ -307,6 +313,7 @@ static const struct env_ops loop_ops = {
 	.conn_finish = conn_op_finish,
 	.conn_close = conn_op_close,
 	.offload = op_offload,
+	.job_cancel = op_job_cancel,
 };
 
 struct env *loop_env(struct loop *l)
@@ -350,9 +357,9 @@ static int pools_open(struct loop *l, const struct loop_config *c, struct err *e
 	int r = 0;
 
 	if (c->text_threads)
-		r = pool_start(&l->pools[ENV_POOL_TEXT], l, c->text_threads, c->text_stack_bytes, "text", err);
+		r = pool_start(&l->pools[ENV_POOL_TEXT], l, c->text_threads, true, c->text_stack_bytes, "text", err);
 	if (r == 0 && c->engine_threads)
-		r = pool_start(&l->pools[ENV_POOL_ENGINE], l, 1, c->engine_stack_bytes, "engine", err);
+		r = pool_start(&l->pools[ENV_POOL_ENGINE], l, 1, false, c->engine_stack_bytes, "engine", err);
 	return r;
 }
 

@@ -13,6 +13,7 @@
 #define STATOR_NET_LOOP_PRIV_H
 
 #include "base/buf.h"
+#include "base/fair_queue.h"
 #include "base/rng.h"
 #include "net/addr.h"
 #include "net/loop.h"
@@ -37,17 +38,18 @@ enum {
 	SPARE_OUT_BYTES_MAX = 4096, /* larger ones are given back */
 };
 
-/* Jobs wait in one queue a pool; done ones wait in the loop's, which the loop empties when woken. */
+/* Jobs wait in their pool's queue; done ones wait in the loop's, which the loop empties when woken. */
 struct job_queue {
 	struct env_job *head, **tail;
 };
 struct pool {
 	struct loop *loop;
 	pthread_mutex_t lock;
-	pthread_cond_t more;
-	struct job_queue queue;
-	pthread_t *threads;
+	pthread_cond_t more, more_small;
+	struct fair_queue queue;
+	pthread_t *threads; /* the last one is for small jobs alone, when there is one */
 	uint32_t count;
+	uint32_t idle, idle_small; /* that wait for a job */
 	bool stopping;
 };
 
@@ -164,9 +166,13 @@ void listeners_retry(void *ctx);
 void listeners_bury(struct loop *l);
 
 /* pool.c */
-int pool_start(struct pool *p, struct loop *l, uint32_t count, size_t stack_bytes, const char *name, struct err *err);
+/* count threads, and with has_lane one more for small jobs. */
+int pool_start(struct pool *p, struct loop *l, uint32_t count, bool has_lane, size_t stack_bytes, const char *name,
+	struct err *err);
 /* -EAGAIN: it has no threads or is stopping. */
 int pool_add(struct pool *p, struct env_job *job);
+/* As env_job_cancel. */
+void pool_job_cancel(struct pool *p, struct env_job *job);
 /* Waits for jobs that have begun; they and those that have not begun end in loop->done. */
 void pool_stop(struct pool *p);
 void job_queue_init(struct job_queue *q);

@@ -26,47 +26,130 @@ static void op_timer_cancel(struct env *e, struct env_timer *t)
 	timer_heap_cancel(&sim_of(e)->heap, t);
 }
 
-static void on_job(void *ctx)
+/* Jobs: each pool has threads, told apart by when they are free, and a queue as the real ones. A job really works at the
+ * moment it is done. */
+
+static void start_jobs(struct sim *s, enum env_pool pool);
+
+static void end_job(struct sim_job *j, bool worked)
 {
-	struct sim_job *j = ctx;
 	struct env_job *job = j->job;
 	const struct sim *s = j->sim;
 
 	list_del(&j->link);
+	disarm(j->sim, &j->timer);
 	free(j);
 	owner_begins(s);
-	job->work(job);
+	if (worked)
+		job->work(job);
 	job->done(job);
 	owner_ended(s);
 }
 
-/* When the thread that takes the job is free; jobs of one pool start in order. */
-static uint64_t *thread_of(struct sim *s, enum env_pool pool)
+static void on_job(void *ctx)
 {
-	if (pool == ENV_POOL_ENGINE)
-		return &s->engine_free_us;
-	uint64_t *first = &s->text_free_us[0];
-	for (uint32_t i = 1; i < s->config.text_threads; i++)
-		if (s->text_free_us[i] < *first)
-			first = &s->text_free_us[i];
-	return first;
+	struct sim_job *j = ctx;
+	struct sim *s = j->sim;
+	enum env_pool pool = j->job->pool;
+
+	if (!j->thread) { /* cancelled before it began */
+		end_job(j, false);
+		return;
+	}
+	struct fair_queue *q = &s->pools[pool].queue;
+	j->job->worked = true;
+	j->job->took_us = j->took_us;
+	const struct fair_cost cost = fair_queue_cost(q, j->job);
+	*j->thread = false;
+	end_job(j, true);
+	fair_queue_ended(q, &cost);
+	start_jobs(s, pool);
+}
+
+static struct sim_job *sim_job_of(struct sim *s, const struct env_job *job)
+{
+	list_foreach(it, &s->jobs)
+	{
+		struct sim_job *j = list_entry(it, struct sim_job, link);
+		if (j->job == job)
+			return j;
+	}
+	ASSERT(!"a job that is not in the pool");
+	return NULL;
+}
+
+/* A thread that is free: the small lane's is the last. */
+static bool *free_thread(struct sim_pool *p, bool *ret_small_only)
+{
+	for (uint32_t i = 0; i < p->threads; i++)
+		if (!p->busy[i]) {
+			*ret_small_only = p->has_lane && i == p->threads - 1;
+			return &p->busy[i];
+		}
+	return NULL;
+}
+
+static void start_jobs(struct sim *s, enum env_pool pool)
+{
+	struct sim_pool *p = &s->pools[pool];
+	bool small_only, *thread;
+	struct env_job *job;
+
+	while ((thread = free_thread(p, &small_only)) && (job = fair_queue_take(&p->queue, small_only))) {
+		struct sim_job *j = sim_job_of(s, job);
+		*thread = true;
+		job->waits = false;
+		j->thread = thread;
+		atomic_store(&job->begun, true);
+		arm(s, &j->timer, s->now_us + j->took_us);
+	}
 }
 
 static int op_offload(struct env *e, enum env_pool pool, struct env_job *job)
 {
 	struct sim *s = sim_of(e);
 
-	if (s->jobs_stopped || (pool == ENV_POOL_TEXT && !s->config.text_threads))
+	if (s->jobs_stopped || !s->pools[pool].threads)
 		return -EAGAIN;
-	uint64_t *free_us = thread_of(s, pool);
-	*free_us = MAX(*free_us, s->now_us) + between(s, s->config.job_us_min, s->config.job_us_max);
 	struct sim_job *j = must_alloc(sizeof *j);
 	j->sim = s;
 	j->job = job;
+	j->took_us = between(s, s->config.job_us_min, s->config.job_us_max) + job->cost_us;
 	j->timer = (struct env_timer){.fn = on_job, .ctx = j};
 	list_add_tail(&s->jobs, &j->link);
-	arm(s, &j->timer, *free_us);
+	job->pool = (uint8_t)pool;
+	job->waits = true;
+	fair_queue_add(&s->pools[pool].queue, job);
+	start_jobs(s, pool);
 	return 0;
+}
+
+/* One that has begun looks at the flag now and then. */
+static void op_job_cancel(struct env *e, struct env_job *job)
+{
+	struct sim *s = sim_of(e);
+	struct sim_job *j = sim_job_of(s, job);
+	uint64_t soon_us = s->now_us + between(s, s->config.job_us_min, s->config.job_us_max);
+
+	atomic_store(&job->cancelled, true);
+	if (!job->waits) {
+		if (j->timer.at_us > soon_us) {
+			j->took_us -= j->timer.at_us - soon_us;
+			arm(s, &j->timer, soon_us);
+		}
+		return;
+	}
+	job->waits = false;
+	fair_queue_remove(&s->pools[job->pool].queue, job);
+	arm(s, &j->timer, s->now_us);
+}
+
+static void pool_init(struct sim_pool *p, uint32_t threads, bool has_lane)
+{
+	fair_queue_init(&p->queue);
+	p->has_lane = has_lane && threads;
+	p->threads = threads + p->has_lane;
+	p->busy = must_alloc(sizeof *p->busy * (p->threads + 1));
 }
 
 static const struct env_ops sim_ops = {
@@ -88,6 +171,7 @@ static const struct env_ops sim_ops = {
 	.conn_finish = sim_conn_finish,
 	.conn_close = sim_conn_close,
 	.offload = op_offload,
+	.job_cancel = op_job_cancel,
 };
 
 void sim_config_default(struct sim_config *ret, uint64_t seed)
@@ -115,7 +199,8 @@ int sim_create(struct sim **ret, const struct sim_config *config, struct err *er
 	rng_init(&s->owner_rng, config->seed ^ 0x9e3779b97f4a7c15ull);
 	s->now_us = 1000000; /* not 0, so that a time that was never set does not look like now */
 	s->next_port = 40000;
-	s->text_free_us = must_alloc(sizeof *s->text_free_us * (config->text_threads + 1));
+	pool_init(&s->pools[ENV_POOL_TEXT], config->text_threads, true);
+	pool_init(&s->pools[ENV_POOL_ENGINE], 1, false);
 	list_init(&s->conns);
 	list_init(&s->listeners);
 	list_init(&s->dials);
@@ -145,7 +230,8 @@ void sim_destroy(struct sim *s)
 	}
 	list_foreach_safe(r, &s->refused) free(list_entry(r, struct refused, link));
 	timer_heap_done(&s->heap);
-	free(s->text_free_us);
+	for (uint32_t i = 0; i < ENV_POOL_COUNT; i++)
+		free(s->pools[i].busy);
 	free(s);
 }
 

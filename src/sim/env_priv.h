@@ -3,6 +3,7 @@
 #define STATOR_SIM_ENV_PRIV_H
 
 #include "base/buf.h"
+#include "base/fair_queue.h"
 #include "base/rng.h"
 #include "sim/env.h"
 
@@ -63,7 +64,16 @@ struct sim_job {
 	struct list link; /* in sim.jobs */
 	struct sim *sim;
 	struct env_job *job;
+	uint64_t took_us; /* what it will have taken */
+	bool *thread; /* which one has it; NULL: it waits, or was cancelled */
 	struct env_timer timer;
+};
+
+struct sim_pool {
+	struct fair_queue queue;
+	bool *busy; /* each thread */
+	uint32_t threads;
+	bool has_lane; /* the last thread takes small jobs alone */
 };
 
 struct refused {
@@ -79,8 +89,7 @@ struct sim {
 	struct timer_heap heap;
 	uint32_t internal_timers; /* in the heap, ours */
 	struct list conns, listeners, dials, jobs, refused;
-	uint64_t *text_free_us; /* when each text thread is free */
-	uint64_t engine_free_us;
+	struct sim_pool pools[ENV_POOL_COUNT];
 	uint32_t next_port;
 	bool jobs_stopped;
 };

@@ -314,6 +314,12 @@ static int op_offload(struct env *e, enum env_pool pool, struct env_job *job)
 	return r;
 }
 
+static void op_job_cancel(struct env *e, struct env_job *job)
+{
+	(void)e;
+	INSIDE(env_job_cancel(the_env.inner, job));
+}
+
 static const struct env_ops ops = {
 	.now_us = op_now_us,
 	.wall_us = op_wall_us,
@@ -333,6 +339,7 @@ static const struct env_ops ops = {
 	.conn_finish = op_conn_finish,
 	.conn_close = op_conn_close,
 	.offload = op_offload,
+	.job_cancel = op_job_cancel,
 };
 
 struct env *fail_env(struct env *inner)

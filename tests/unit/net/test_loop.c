@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* One end of a stream, and what it was told. */
@@ -782,6 +783,99 @@ static void jobs_of_the_text_pool_all_come_back(void **state)
 	tear_down(&f);
 }
 
+/* Long jobs that end when the test says so, or when they are cancelled. */
+struct held {
+	struct env_job job; /* first */
+	atomic_bool *go;
+	atomic_bool saw_cancel;
+	uint32_t dones;
+	bool worked;
+};
+
+static void held_work(struct env_job *job)
+{
+	struct held *h = (struct held *)job;
+	const struct timespec tick = {.tv_nsec = 100000};
+
+	while (!atomic_load(h->go) && !atomic_load(&job->cancelled))
+		nanosleep(&tick, NULL);
+	atomic_store(&h->saw_cancel, atomic_load(&job->cancelled));
+}
+static void held_done(struct env_job *job)
+{
+	((struct held *)job)->dones++;
+	((struct held *)job)->worked = job->worked;
+}
+static bool held_begun(void *ctx)
+{
+	return atomic_load(&((struct held *)ctx)->job.begun);
+}
+static bool held_is_done(void *ctx)
+{
+	return ((struct held *)ctx)->dones;
+}
+static void hold(struct fixture *f, struct held *h, atomic_bool *go, uint64_t cost_us)
+{
+	*h = (struct held){.job = {.work = held_work, .done = held_done, .cost_us = cost_us}, .go = go};
+	assert_int_equal(env_offload(f->env, ENV_POOL_TEXT, &h->job), 0);
+}
+
+static void small_jobs_do_not_wait_for_long_ones(void **state)
+{
+	(void)state;
+	static struct held giants[20];
+	static struct work w[WORKS];
+	atomic_bool go = false;
+	uint32_t counter = 0;
+	pthread_t me = pthread_self();
+	struct fixture f;
+
+	set_up(&f, NULL);
+	for (uint32_t i = 0; i < 20; i++)
+		hold(&f, &giants[i], &go, 1000000);
+	assert_true(net_run_until(f.l, held_begun, &giants[0], NET_WAIT_MS));
+	for (uint32_t i = 0; i < WORKS; i++) {
+		w[i] = (struct work){
+			.job = {.work = do_work, .done = work_done}, .loop_thread = &me, .counter = &counter};
+		assert_int_equal(env_offload(f.env, ENV_POOL_TEXT, &w[i].job), 0);
+	}
+	assert_true(net_run_until(f.l, all_done, &counter, NET_WAIT_MS));
+	for (uint32_t i = 0; i < 20; i++)
+		assert_int_equal(giants[i].dones, 0);
+	atomic_store(&go, true);
+	for (uint32_t i = 0; i < 20; i++)
+		assert_true(net_run_until(f.l, held_is_done, &giants[i], NET_WAIT_MS));
+	tear_down(&f);
+}
+
+static void a_cancelled_job_leaves_the_queue_or_sees_it(void **state)
+{
+	(void)state;
+	static struct held giants[20];
+	atomic_bool go = false;
+	struct fixture f;
+	uint32_t begun = 0;
+
+	set_up(&f, NULL);
+	for (uint32_t i = 0; i < 20; i++)
+		hold(&f, &giants[i], &go, 1000000);
+	assert_true(net_run_until(f.l, held_begun, &giants[0], NET_WAIT_MS));
+	/* From the last: those that wait are gone before a thread is free. */
+	for (uint32_t i = 20; i-- > 0;) {
+		env_job_cancel(f.env, &giants[i].job);
+		assert_int_equal(giants[i].dones, 0);
+	}
+	for (uint32_t i = 0; i < 20; i++) {
+		assert_true(net_run_until(f.l, held_is_done, &giants[i], NET_WAIT_MS));
+		assert_int_equal(giants[i].dones, 1);
+		assert_int_equal(giants[i].worked, atomic_load(&giants[i].saw_cancel));
+		begun += giants[i].worked;
+	}
+	assert_in_range(begun, 1, 2); /* as many as there are threads for long ones */
+	assert_false(atomic_load(&go));
+	tear_down(&f);
+}
+
 static void without_threads_offload_refuses(void **state)
 {
 	(void)state;
@@ -1028,6 +1122,8 @@ int main(void)
 		cmocka_unit_test(a_timer_that_is_always_due_starves_nobody),
 		cmocka_unit_test(jobs_of_the_engine_pool_run_on_one_thread_in_order),
 		cmocka_unit_test(jobs_of_the_text_pool_all_come_back),
+		cmocka_unit_test(small_jobs_do_not_wait_for_long_ones),
+		cmocka_unit_test(a_cancelled_job_leaves_the_queue_or_sees_it),
 		cmocka_unit_test(without_threads_offload_refuses),
 		cmocka_unit_test(posts_of_many_threads_all_arrive),
 		cmocka_unit_test(stop_from_another_thread_ends_the_run),

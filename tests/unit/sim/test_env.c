@@ -337,6 +337,65 @@ static void jobs_are_done_once_and_take_time(void **state)
 	world_done(&w);
 }
 
+static uint32_t dones;
+static void count_done(struct env_job *job)
+{
+	struct work *w = (struct work *)job;
+	assert_int_equal(w->worked, job->worked);
+	w->done = ++dones;
+}
+
+static void small_jobs_do_not_wait_for_long_ones(void **state)
+{
+	(void)state;
+	struct world w;
+	struct work works[20] = {0};
+
+	world_init(&w, 8);
+	run_dry(&w);
+	uint64_t from_us = env_now_us(w.env);
+	dones = 0;
+	for (uint32_t i = 0; i < 20; i++) {
+		works[i].job = (struct env_job){.work = do_work, .done = count_done, .cost_us = i < 10 ? 3000000 : 0};
+		assert_int_equal(env_offload(w.env, ENV_POOL_TEXT, &works[i].job), 0);
+	}
+	run_dry(&w);
+	for (uint32_t i = 0; i < 20; i++)
+		assert_true(i < 10 ? works[i].done > 10 : works[i].done <= 10);
+	assert_true(env_now_us(w.env) - from_us >= 5 * 3000000ull); /* ten on two threads */
+	world_done(&w);
+}
+
+static void a_cancelled_job_leaves_the_queue_or_ends_soon(void **state)
+{
+	(void)state;
+	struct world w;
+	struct work works[10] = {0};
+	uint32_t worked = 0;
+
+	world_init(&w, 8);
+	run_dry(&w);
+	dones = 0;
+	for (uint32_t i = 0; i < 10; i++) {
+		works[i].job = (struct env_job){.work = do_work, .done = count_done, .cost_us = 3000000};
+		assert_int_equal(env_offload(w.env, ENV_POOL_TEXT, &works[i].job), 0);
+	}
+	sim_run_for(w.sim, 1000);
+	uint64_t from_us = env_now_us(w.env);
+	for (uint32_t i = 0; i < 10; i++) {
+		env_job_cancel(w.env, &works[i].job);
+		assert_int_equal(works[i].done, 0);
+	}
+	run_dry(&w);
+	assert_int_equal(dones, 10);
+	for (uint32_t i = 0; i < 10; i++)
+		worked += works[i].worked;
+	assert_int_equal(worked, 2);
+	assert_true(env_now_us(w.env) - from_us <= 1000);
+	assert_int_equal(sim_counts(w.sim).jobs, 0);
+	world_done(&w);
+}
+
 static uint64_t fingerprint(uint64_t seed)
 {
 	struct world w;
@@ -370,6 +429,8 @@ int main(void)
 		cmocka_unit_test(a_paused_listener_keeps_its_callers_waiting),
 		cmocka_unit_test(timers_come_in_time_order),
 		cmocka_unit_test(jobs_are_done_once_and_take_time),
+		cmocka_unit_test(small_jobs_do_not_wait_for_long_ones),
+		cmocka_unit_test(a_cancelled_job_leaves_the_queue_or_ends_soon),
 		cmocka_unit_test(one_seed_is_one_run),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

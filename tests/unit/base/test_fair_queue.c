@@ -1,0 +1,221 @@
+/* Which job starts next: the order of those that say nothing, shares of owners and sizes, and that nobody starves. */
+#include "base/fair_queue.h"
+#include "base/rng.h"
+
+#include "../lib/cmocka_all.h"
+
+#define SECOND_US 1000000u
+
+static struct fair_queue q;
+
+static void add(struct env_job *job, uint64_t owner, uint64_t cost_us)
+{
+	*job = (struct env_job){.owner = owner, .cost_us = cost_us};
+	fair_queue_add(&q, job);
+}
+
+static void end(struct env_job *job, uint64_t took_us)
+{
+	job->took_us = took_us;
+	const struct fair_cost cost = fair_queue_cost(&q, job);
+	fair_queue_ended(&q, &cost);
+}
+
+/* Take one, which takes as long as it said. */
+static struct env_job *run(bool small_only)
+{
+	struct env_job *job = fair_queue_take(&q, small_only);
+
+	if (job)
+		end(job, job->cost_us);
+	return job;
+}
+
+static void jobs_that_say_nothing_come_in_order(void **state)
+{
+	(void)state;
+	static struct env_job jobs[100];
+
+	fair_queue_init(&q);
+	for (uint32_t i = 0; i < 100; i++)
+		add(&jobs[i], 0, 0);
+	for (uint32_t i = 0; i < 100; i++)
+		assert_ptr_equal(fair_queue_take(&q, false), &jobs[i]);
+	assert_null(fair_queue_take(&q, false));
+	assert_int_equal(q.running, 100);
+}
+
+static void the_small_lane_never_gives_a_long_job(void **state)
+{
+	(void)state;
+	struct env_job giant, small;
+
+	fair_queue_init(&q);
+	add(&giant, 1, 30 * SECOND_US);
+	assert_null(fair_queue_take(&q, true));
+	add(&small, 1, ENV_JOB_SMALL_US);
+	assert_ptr_equal(fair_queue_take(&q, true), &small);
+	assert_null(fair_queue_take(&q, true));
+	assert_ptr_equal(fair_queue_take(&q, false), &giant);
+}
+
+static void a_small_job_overtakes_the_long_ones_of_its_owner(void **state)
+{
+	(void)state;
+	struct env_job giants[50], small, middle;
+
+	fair_queue_init(&q);
+	for (uint32_t i = 0; i < 50; i++)
+		add(&giants[i], 1, 20 * SECOND_US);
+	run(false);
+	add(&small, 1, 100);
+	add(&middle, 1, 30000);
+	assert_ptr_equal(run(false), &small);
+	assert_ptr_equal(run(false), &middle);
+	assert_ptr_equal(run(false), &giants[1]);
+}
+
+static void a_flood_of_small_jobs_does_not_starve_a_long_one(void **state)
+{
+	(void)state;
+	static struct env_job small[4000];
+	struct env_job giant;
+	uint64_t small_us = 0;
+
+	fair_queue_init(&q);
+	for (uint32_t i = 0; i < 100; i++)
+		add(&small[i], 1, 1000);
+	add(&giant, 2, 5 * SECOND_US);
+	for (uint32_t i = 100; i < 4000; i++) {
+		struct env_job *job = run(false);
+		if (job == &giant)
+			break;
+		small_us += job->cost_us;
+		add(&small[i], 1, 1000);
+	}
+	assert_true(small_us < 10000);
+}
+
+/* Who asks for a hundred times as much gets no more. */
+static void owners_share_evenly_whatever_they_ask_for(void **state)
+{
+	(void)state;
+	static struct env_job greedy[500], modest[20];
+	uint64_t got[3] = {0};
+
+	fair_queue_init(&q);
+	for (uint32_t i = 0; i < 500; i++)
+		add(&greedy[i], 1, (1 + i % 3) * 40000 + 100 * (i % 7)); /* two sizes: one part all the same */
+	for (uint32_t i = 0; i < 20; i++)
+		add(&modest[i], 2, SECOND_US);
+	while (got[2] < 20ull * SECOND_US) {
+		struct env_job *job = run(false);
+		assert_non_null(job);
+		got[job->owner] += job->cost_us;
+	}
+	assert_true(got[1] > 18ull * SECOND_US && got[1] < 22ull * SECOND_US);
+}
+
+static void an_owner_that_says_too_little_pays_when_its_jobs_end(void **state)
+{
+	(void)state;
+	static struct env_job liar[200], honest[200];
+	uint64_t took[3] = {0};
+
+	fair_queue_init(&q);
+	for (uint32_t i = 0; i < 200; i++) {
+		add(&liar[i], 1, 3000);
+		add(&honest[i], 2, 30000);
+	}
+	for (uint32_t i = 0; i < 100; i++) {
+		struct env_job *job = fair_queue_take(&q, false);
+		uint64_t us = job->owner == 1 ? 300000 : 30000;
+		end(job, us);
+		took[job->owner] += us;
+	}
+	assert_true(took[1] < 2 * took[2]);
+}
+
+static void threads_that_were_idle_cost_nobody_anything(void **state)
+{
+	(void)state;
+	struct env_job first[10], again, other;
+
+	fair_queue_init(&q);
+	for (uint32_t i = 0; i < 10; i++) {
+		add(&first[i], 1, 10 * SECOND_US);
+		run(false);
+	}
+	add(&again, 1, 10 * SECOND_US);
+	add(&other, 2, 10 * SECOND_US);
+	assert_ptr_equal(run(false), &again);
+	assert_ptr_equal(run(false), &other);
+}
+
+/* Random adds, takes, ends and removals: each job comes out once, the counts are right, small_only is obeyed, and within a
+ * flow (one owner, one cost) the order is that of adding. */
+static void random_operations_lose_and_double_nothing(void **state)
+{
+	(void)state;
+	enum { JOBS = 64, OPS = 100000 };
+	static const uint64_t costs[] = {0, 500, ENV_JOB_SMALL_US, ENV_JOB_SMALL_US + 1, 90000, 4000000, 900000000};
+	static struct env_job jobs[JOBS];
+	enum { OUT, WAITS, RUNS } where[JOBS] = {0};
+	uint64_t order[JOBS] = {0}, no = 0;
+	uint32_t waits[FAIR_LANES] = {0}, runs = 0;
+	struct rng r;
+
+	rng_init(&r, 9);
+	fair_queue_init(&q);
+	for (uint32_t op = 0; op < OPS; op++) {
+		uint32_t i = (uint32_t)rng_below(&r, JOBS);
+		struct env_job *job = &jobs[i];
+		if (where[i] == OUT) {
+			add(job, rng_below(&r, 5), costs[rng_below(&r, 7)]);
+			where[i] = WAITS;
+			order[i] = ++no;
+			waits[fair_queue_lane(job)]++;
+		} else if (where[i] == WAITS && !rng_below(&r, 4)) {
+			fair_queue_remove(&q, job);
+			where[i] = OUT;
+			waits[fair_queue_lane(job)]--;
+		} else if (where[i] == RUNS) {
+			end(job, rng_below(&r, 1000000));
+			where[i] = OUT;
+			runs--;
+		} else {
+			bool small_only = rng_below(&r, 2);
+			job = fair_queue_take(&q, small_only);
+			assert_int_equal(job != NULL, waits[FAIR_SMALL] || (!small_only && waits[FAIR_LONG]));
+			if (!job)
+				continue;
+			i = (uint32_t)(job - jobs);
+			assert_int_equal(where[i], WAITS);
+			assert_true(!small_only || fair_queue_lane(job) == FAIR_SMALL);
+			for (uint32_t k = 0; k < JOBS; k++)
+				assert_false(where[k] == WAITS && jobs[k].owner == job->owner &&
+					     jobs[k].cost_us == job->cost_us && order[k] < order[i]);
+			where[i] = RUNS;
+			waits[fair_queue_lane(job)]--;
+			runs++;
+		}
+		assert_int_equal(q.waiting[FAIR_SMALL], waits[FAIR_SMALL]);
+		assert_int_equal(q.waiting[FAIR_LONG], waits[FAIR_LONG]);
+		assert_int_equal(q.running, runs);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(jobs_that_say_nothing_come_in_order),
+		cmocka_unit_test(the_small_lane_never_gives_a_long_job),
+		cmocka_unit_test(a_small_job_overtakes_the_long_ones_of_its_owner),
+		cmocka_unit_test(a_flood_of_small_jobs_does_not_starve_a_long_one),
+		cmocka_unit_test(owners_share_evenly_whatever_they_ask_for),
+		cmocka_unit_test(an_owner_that_says_too_little_pays_when_its_jobs_end),
+		cmocka_unit_test(threads_that_were_idle_cost_nobody_anything),
+		cmocka_unit_test(random_operations_lose_and_double_nothing),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
