@@ -62,6 +62,41 @@ void json_out_cstr(struct buf *b, const char *s)
 	json_out_str(b, s, strlen(s));
 }
 
+static void add_unit(struct buf *b, uint32_t unit)
+{
+	const char esc[6] = {'\\', 'u', hex[unit >> 12 & 15], hex[unit >> 8 & 15], hex[unit >> 4 & 15], hex[unit & 15]};
+
+	buf_add(b, esc, sizeof esc);
+}
+
+static void add_hidden(struct buf *b, uint32_t code)
+{
+	if (code >= 0x10000) {
+		add_unit(b, 0xd800 | (code - 0x10000) >> 10);
+		code = 0xdc00 | ((code - 0x10000) & 0x3ff);
+	}
+	add_unit(b, code);
+}
+
+void json_out_cstr_shown(struct buf *b, const char *s)
+{
+	size_t len = strlen(s), from = 0, i = 0;
+
+	buf_add_byte(b, '"');
+	while (i < len) {
+		int n = utf8_step(s + i, len - i);
+		if (n <= 1 || utf8_shown(s + i, len - i)) {
+			i += n > 1 ? (size_t)n : 1;
+			continue;
+		}
+		json_out_str_inside(b, s + from, i - from);
+		add_hidden(b, utf8_code(s + i, (size_t)n));
+		from = i += (size_t)n;
+	}
+	json_out_str_inside(b, s + from, len - from);
+	buf_add_byte(b, '"');
+}
+
 void json_out_u64(struct buf *b, uint64_t v)
 {
 	char digits[20];

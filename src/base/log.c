@@ -66,7 +66,7 @@ static void add_value(struct buf *b, const struct log_value *v)
 	switch (v->kind) {
 	case LOG_KIND_STR:
 		if (state.json || needs_quotes(v->str))
-			json_out_cstr(b, v->str);
+			json_out_cstr_shown(b, v->str);
 		else
 			buf_add_str(b, v->str);
 		break;

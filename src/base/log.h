@@ -4,8 +4,8 @@
  *   2026-11-23T12:00:00.123Z info worker ready worker=w0 blocks=512
  * Only the program edge logs (frontend, worker, supervisor, cli); rooms below return errors. The same event text more than
  * LOG_REPEATS_MAX times a second is counted and reported once a second as repeated=N, unless it is for debugging.
- * Any thread (one lock, one write a line). Text values are quoted when needed; control characters are escaped, so that
- * a user cannot forge a line. */
+ * Any thread (one lock, one write a line). Text values are quoted when needed; what may not be shown
+ * (base/utf8.h) is escaped, so that a stranger can neither forge a line nor command a terminal. */
 #ifndef STATOR_BASE_LOG_H
 #define STATOR_BASE_LOG_H
 

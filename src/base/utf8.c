@@ -1,4 +1,7 @@
 #include "base/utf8.h"
+#include "base/compiler.h"
+
+#include <string.h>
 
 static bool is_tail(unsigned char c)
 {
@@ -53,4 +56,92 @@ size_t utf8_check(const char *s, size_t len)
 		i += (size_t)n;
 	}
 	return len;
+}
+
+/* ---- what may be shown ---- */
+
+uint32_t utf8_code(const char *s, size_t n)
+{
+	uint32_t code = (unsigned char)s[0] & (n == 1 ? 0x7fu : 0xffu >> (n + 1));
+
+	for (size_t i = 1; i < n; i++)
+		code = code << 6 | ((unsigned char)s[i] & 0x3f);
+	return code;
+}
+
+static bool is_hidden(uint32_t code)
+{
+	static const struct {
+		uint32_t first, last;
+	} ranges[] = {
+		{0x0000, 0x001f}, {0x007f, 0x009f}, /* DEL, C1 */
+		{0x061c, 0x061c}, /* Arabic letter mark */
+		{0x200e, 0x200f}, /* left-to-right and right-to-left marks */
+		{0x2028, 0x202e}, /* separators; bidi embeddings and overrides */
+		{0x2066, 0x206f}, /* bidi isolates; deprecated format characters */
+		{0xfff9, 0xfffb}, /* interlinear annotation */
+		{0xe0000, 0xe007f}, /* tags */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(ranges); i++)
+		if (code >= ranges[i].first && code <= ranges[i].last)
+			return true;
+	return false;
+}
+
+size_t utf8_shown(const char *s, size_t len)
+{
+	int n = utf8_step(s, len);
+
+	return n > 0 && !is_hidden(utf8_code(s, (size_t)n)) ? (size_t)n : 0;
+}
+
+bool utf8_is_plain(const char *s, size_t len)
+{
+	for (size_t i = 0, n; i < len; i += n)
+		if (!(n = utf8_shown(s + i, len - i)))
+			return false;
+	return true;
+}
+
+/* s and ret may be one: nothing grows. */
+static size_t plain(char *ret, size_t cap, const char *s, size_t len, bool keep_lines)
+{
+	size_t out = 0;
+
+	for (size_t i = 0; i < len && out < cap;) {
+		int step = utf8_step(s + i, len - i);
+		size_t n = step > 0 ? (size_t)step : 1, shown = utf8_shown(s + i, len - i);
+		bool kept = shown || (keep_lines && (s[i] == '\n' || s[i] == '\t'));
+		if (kept && out + n > cap)
+			break;
+		if (kept)
+			memmove(ret + out, s + i, n);
+		else
+			ret[out] = s[i] == '\t' ? ' ' : '?';
+		out += kept ? n : 1;
+		i += n;
+	}
+	return out;
+}
+
+char *utf8_plain(char *s)
+{
+	size_t len = strlen(s);
+
+	s[plain(s, len, s, len, false)] = '\0';
+	return s;
+}
+
+size_t utf8_plain_text(char *s, size_t len)
+{
+	return plain(s, len, s, len, true);
+}
+
+size_t utf8_plain_copy(char *ret, size_t cap, const char *s, size_t len)
+{
+	size_t n = plain(ret, cap - 1, s, len, false);
+
+	ret[n] = '\0';
+	return n;
 }

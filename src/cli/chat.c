@@ -137,13 +137,7 @@ static void on_text(void *ctx, const char *text, size_t len)
 	struct chat *c = ctx;
 
 	buf_add(&c->answer, text, len);
-	for (size_t i = 0; i < len; i++) {
-		bool control = ((unsigned char)text[i] < ' ' && !strchr("\n\t", text[i])) || text[i] == 0x7f;
-
-		if (text[i] && !(control && c->interactive))
-			putchar(text[i]);
-	}
-	fflush(stdout);
+	command_text_shown(stdout, text, len);
 }
 
 static void problem_show(const struct chat *c, const struct err *err)

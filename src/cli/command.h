@@ -6,6 +6,8 @@
 
 #include "config/flags.h"
 
+#include <stdio.h>
+
 /* What the process returns; printed in the man page and the reference. */
 enum exit_status {
 	EXIT_OK = 0,
@@ -31,7 +33,10 @@ const struct flags_command *const *commands_specs(size_t *ret_count);
 /* By name; NULL with err (and a suggestion) when there is none. */
 const struct command *command_find(const char *name, struct err *err);
 
-/* "stator serve: TEXT" and a line feed to stderr. */
+/* Text of a model or of somebody else, piece by piece, each of whole characters; on a terminal without what may not be
+ * shown there (base/utf8.h). */
+void command_text_shown(FILE *out, const char *text, size_t len);
+/* "stator serve: TEXT" and a line feed to stderr, without what may not be shown. */
 void command_complain(const char *command, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Write all of out to stdout; EXIT_FAILED with a message when it cannot be written (disk full, pipe closed). */
 enum exit_status command_print(const char *command, const struct buf *out);

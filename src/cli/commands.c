@@ -1,9 +1,13 @@
 /* commands.c - the list of subcommands; see command.h. */
 #include "cli/command.h"
+#include "base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
+
+enum { COMPLAINT_BYTES_MAX = 64 * 1024 };
 
 static const struct command *const commands[] = {
 	&command_serve,
@@ -52,13 +56,29 @@ const struct command *command_find(const char *name, struct err *err)
 
 void command_complain(const char *command, const char *fmt, ...)
 {
+	char text[COMPLAINT_BYTES_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);
-	fprintf(stderr, "stator%s%s: ", *command ? " " : "", command);
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
+	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
+	/* It may quote a file, a server or another program. */
+	text[utf8_plain_text(text, strlen(text))] = '\0';
+	fprintf(stderr, "stator%s%s: %s\n", *command ? " " : "", command, text);
+}
+
+void command_text_shown(FILE *out, const char *text, size_t len)
+{
+	bool terminal = isatty(fileno(out));
+
+	for (size_t i = 0, n; i < len; i += n) {
+		n = utf8_shown(text + i, len - i);
+		if (n || !terminal || text[i] == '\n' || text[i] == '\t')
+			fwrite(text + i, 1, n = MAX(n, (size_t)1), out);
+		else
+			n = (size_t)MAX(utf8_step(text + i, len - i), 1);
+	}
+	fflush(out);
 }
 
 enum exit_status command_print(const char *command, const struct buf *out)

@@ -1,4 +1,5 @@
 /* explain.c - stator explain and stator debug: why a request went where it went, and whether the router's picture is true. */
+#include "base/utf8.h"
 #include "cli/chat_client.h"
 #include "cli/command.h"
 #include "config/json_parse.h"
@@ -153,6 +154,8 @@ static enum exit_status explain_run(const struct flags *flags)
 		out_one(&out, root);
 	else if (root)
 		out_list(&out, root);
+	/* Any server may have said it. */
+	out.len = utf8_plain_text(out.data, out.len);
 	enum exit_status status = root ? command_print("explain", &out) : EXIT_FAILED;
 	json_decref(root);
 	buf_done(&text);
@@ -215,6 +218,7 @@ static enum exit_status debug_run(const struct flags *flags)
 		buf_printf(&out, "%s\n", buf_str(&text));
 	else if (root)
 		out_check(&out, root);
+	out.len = utf8_plain_text(out.data, out.len);
 	enum exit_status status = root ? command_print("debug", &out) : EXIT_FAILED;
 	json_decref(root);
 	buf_done(&text);

@@ -2,6 +2,7 @@
 #include "cli/command.h"
 #include "launch/log_file.h"
 #include "launch/runtime_dir.h"
+#include "plan/diagnose_log.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -91,10 +92,13 @@ static int sources_list(struct logs *l, struct err *err)
 	return 0;
 }
 
+/* A worker's log may quote strangers, or be another program's. */
 static void line_print(struct logs *l, const struct source *s)
 {
-	int r = l->only ? printf("%s\n", buf_str(&s->line))
-			: printf("%*s | %s\n", (int)l->width, s->name, buf_str(&s->line));
+	char text[LINE_BYTES_MAX + 2];
+
+	log_line_clean(s->line.data, s->line.len, text, sizeof text);
+	int r = l->only ? printf("%s\n", text) : printf("%*s | %s\n", (int)l->width, s->name, text);
 
 	l->failed = l->failed || r < 0;
 }

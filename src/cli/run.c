@@ -119,6 +119,11 @@ static bool on_text(void *ctx, const char *text, size_t len)
 	struct run *r = ctx;
 
 	progress_clear(r);
+	r->last = text[len - 1];
+	if (isatty(STDOUT_FILENO)) {
+		command_text_shown(stdout, text, len);
+		return true;
+	}
 	for (size_t at = 0; at < len;) {
 		ssize_t n = write(STDOUT_FILENO, text + at, len - at);
 
@@ -131,7 +136,6 @@ static bool on_text(void *ctx, const char *text, size_t len)
 		}
 		at += (size_t)n;
 	}
-	r->last = text[len - 1];
 	return true;
 }
 

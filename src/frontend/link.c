@@ -1,5 +1,6 @@
 #include "frontend/link.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "cluster/retry.h"
 #include "wire/hello.h"
 
@@ -217,20 +218,12 @@ static int take_hello(struct link *l, const struct frame *f, struct err *err)
 	return r < 0 ? r : 0;
 }
 
-static bool is_name(const struct msg_str *s)
-{
-	for (uint32_t i = 0; i < s->len; i++)
-		if ((unsigned char)s->data[i] < ' ' || s->data[i] == 0x7f)
-			return false;
-	return true;
-}
-
 static int check_card(const struct msg_card *c, struct err *err)
 {
 	if (!c->worker.len || !c->model.len || !c->tokenizer.len)
 		return err_set(err, -EPROTO, "its card lacks a name, a model or a tokenizer");
-	if (!is_name(&c->worker) || !is_name(&c->model))
-		return err_set(err, -EPROTO, "its card has a name with control characters");
+	if (!utf8_is_plain(c->worker.data, c->worker.len) || !utf8_is_plain(c->model.data, c->model.len))
+		return err_set(err, -EPROTO, "its card has a name with characters that cannot be shown");
 	if (!c->block_size || c->block_size > BLOCK_TOKENS_MAX)
 		return err_set(err, -EPROTO, "its card says blocks of %u tokens; from 1 to %u are taken", c->block_size,
 			BLOCK_TOKENS_MAX);

@@ -1,5 +1,6 @@
 /* screen.c - the start-up table; see screen.h. */
 #include "launch/screen.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -43,13 +44,7 @@ static void write_all(int fd, const struct buf *b)
 
 char *screen_clean(char *s)
 {
-	for (char *c = s; *c; c++) {
-		if (*c == '\t')
-			*c = ' ';
-		else if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	}
-	return s;
+	return utf8_plain(s);
 }
 
 static void state_print(struct buf *out, const struct screen_row *row, bool color)

@@ -57,8 +57,7 @@ void screen_close(struct screen *s);
 
 /* One row as text without a line feed, cut to columns (0: not cut). Pure. */
 void screen_row_print(struct buf *out, const struct screen_row *row, uint32_t name_width, uint32_t columns, bool color);
-/* Text of others on our terminal: control characters become '?', so that a log line cannot move the cursor. Changes s,
- * returns it. Tabs become blanks. */
+/* Text of others on our terminal: utf8_plain of base/utf8.h, so that a log line cannot move the cursor. */
 char *screen_clean(char *s);
 
 #endif

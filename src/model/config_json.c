@@ -2,6 +2,7 @@
 #include "model/shape.h"
 
 #include "base/compiler.h"
+#include "base/utf8.h"
 #include "config/json_parse.h"
 #include <stdio.h>
 #include <string.h>
@@ -176,11 +177,7 @@ static uint32_t linear_layers(const json_t *c)
 
 static void copy(char *ret, size_t cap, const char *from)
 {
-	size_t n = 0;
-
-	for (; n < cap - 1 && from[n]; n++)
-		ret[n] = (unsigned char)from[n] < ' ' || from[n] == 127 ? '?' : from[n];
-	ret[n] = '\0';
+	utf8_plain_copy(ret, cap, from, strlen(from));
 }
 
 /* compressed-tensors and ModelOpt say bits and type of their groups; the first group stands for all. */

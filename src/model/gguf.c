@@ -3,6 +3,7 @@
 #include "model/gguf.h"
 
 #include "base/compiler.h"
+#include "base/utf8.h"
 #include "model/gguf_reader.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -191,11 +192,7 @@ static void note_shape(
 
 static void copy_text(char *ret, size_t cap, const struct gguf_text *t)
 {
-	size_t n = MIN(t->len, cap - 1);
-
-	for (size_t i = 0; i < n; i++) /* what a stranger's file says ends on a terminal */
-		ret[i] = (unsigned char)t->data[i] < ' ' || t->data[i] == 127 ? '?' : t->data[i];
-	ret[n] = '\0';
+	utf8_plain_copy(ret, cap, t->data, t->len); /* what a stranger's file says ends on a terminal */
 }
 
 static void note_pair(const struct gguf_reader *r, const struct gguf_text *key, const struct gguf_value *v,

@@ -4,6 +4,7 @@
  * word that was found is the line looked at: its bounds, its number (line feeds since the last one are counted), its full
  * pattern. A line that is cut by the end of the data waits in carry. */
 #include "plan/diagnose_log.h"
+#include "base/utf8.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -79,7 +80,7 @@ size_t log_line_clean(const char *line, size_t len, char *ret, size_t cap)
 		while (n > 0 && ((unsigned char)ret[n - 1] & 0xc0) == 0x80)
 			n--;
 	ret[n] = '\0';
-	return n;
+	return strlen(utf8_plain(ret));
 }
 
 static char *line_copy(const char *line, size_t len)

@@ -3,6 +3,7 @@
  * {name} captures split a pattern into runs of text and typed captures. A run matches at a place or not, without a choice;
  * so taking the leftmost place for each run finds a match whenever there is one, as with file name patterns. */
 #include "plan/diagnose_pattern.h"
+#include "base/utf8.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -219,11 +220,7 @@ struct filler {
 
 static void put(struct filler *f, const char *text, size_t len)
 {
-	for (size_t i = 0; i < len && f->len + 1 < f->cap; i++) {
-		unsigned char c = (unsigned char)text[i];
-
-		f->ret[f->len++] = c < 0x20 || c == 0x7f ? ' ' : (char)c;
-	}
+	f->len += utf8_plain_copy(f->ret + f->len, f->cap - f->len, text, len);
 }
 
 /* One {name} at s. Returns its end; notes in known whether there was such a capture. */

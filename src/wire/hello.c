@@ -1,5 +1,6 @@
 #include "wire/hello.h"
 #include "base/rng.h"
+#include "base/utf8.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -168,11 +169,8 @@ static int take_hello(struct hello *h, const struct msg_hello *m, struct buf *ou
 static int take_refusal(struct hello *h, const struct msg_refuse *m, struct err *err)
 {
 	char why[512];
-	uint32_t len = MIN(m->why.len, (uint32_t)sizeof why - 1);
 
-	for (uint32_t i = 0; i < len; i++)
-		why[i] = (uint8_t)m->why.data[i] < ' ' || m->why.data[i] == 0x7f ? '?' : m->why.data[i];
-	why[len] = '\0';
+	utf8_plain_copy(why, sizeof why, m->why.data ? m->why.data : "", m->why.len);
 	h->state = HELLO_REFUSED;
 	return err_set(err, -ECONNREFUSED, "the %s refused: %s", h->config.peer_role, why);
 }

@@ -251,6 +251,28 @@ static void a_card_without_sense_is_refused_once_and_tried_again(void **state)
 	fake_done(&f);
 }
 
+static void a_name_that_commands_a_terminal_is_refused(void **state)
+{
+	static const char *const names[] = {"w\x1b[2J",
+		"w\xc2\x9b"
+		"2J",
+		"w\xe2\x80\xae", "w\xe2\x80\xa8", "\xff"};
+	struct fake f;
+
+	(void)state;
+	for (uint32_t i = 0; i < 2 * ARRAY_LEN(names); i++) {
+		struct msg_str *name = i % 2 ? &f.card.worker : &f.card.model;
+		fake_init(&f, 1);
+		*name = msg_str(names[i / 2]);
+		sim_run_for(f.sim, 1000000);
+		assert_int_equal(f.ups, 0);
+		assert_non_null(strstr(f.why, "a name with characters that cannot be shown"));
+		*name = msg_str("\xe4\xb8\xad \xc3\xa9");
+		wait_up(&f);
+		fake_done(&f);
+	}
+}
+
 static void a_refusal_is_told_in_the_worker_s_words(void **state)
 {
 	(void)state;
@@ -377,6 +399,7 @@ int main(void)
 		cmocka_unit_test(a_link_comes_up_with_the_card_and_again_after_a_cut),
 		cmocka_unit_test(a_worker_that_never_says_hello_is_given_up_after_the_deadline),
 		cmocka_unit_test(a_card_without_sense_is_refused_once_and_tried_again),
+		cmocka_unit_test(a_name_that_commands_a_terminal_is_refused),
 		cmocka_unit_test(a_refusal_is_told_in_the_worker_s_words),
 		cmocka_unit_test(another_major_version_is_refused),
 		cmocka_unit_test(reports_of_prefixes_are_passed_on_and_asked_for_again),
