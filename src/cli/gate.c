@@ -67,9 +67,9 @@ int gate_check(const struct graph *graph, bool force, struct err *err)
 	if (r == 0)
 		r = gather_inventory(&gather, graph, NULL, NULL, err);
 	if (r == 0) {
-		/* A file that is not there is the launcher's to say, and a port that is taken the listener's. */
+		/* A file that is not there, or no model, is the launcher's to say, and a port that is taken the listener's. */
 		for (uint32_t i = 0; i < graph->len; i++)
-			gather.models[i].missing = false;
+			gather.models[i].missing = gather.models[i].refused = false;
 		input.models = gather.models;
 		input.inventory = &gather.inventory;
 		r = plan_make(&plan, &input, err);

@@ -1,6 +1,7 @@
 /* gather.c - looking things up for the planner; see gather.h. */
 #include "cli/gather.h"
 #include "cli/demo.h"
+#include "model/refusal.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -51,7 +52,9 @@ static int model_of(
 		ret->why = "the graph names no model";
 		return 0;
 	}
-	if (model_facts_find(facts, text, &cause) == 0) {
+	if (s->engine == GRAPH_ENGINE_LLAMA && refusal_check(text, &cause) < 0) {
+		ret->refused = true;
+	} else if (model_facts_find(facts, text, &cause) == 0) {
 		ret->facts = facts;
 		return 0;
 	}

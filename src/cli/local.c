@@ -2,6 +2,7 @@
 #include "cli/local.h"
 #include "base/limits.h"
 #include "engine/llama.h"
+#include "model/refusal.h"
 #include "text/detok.h"
 #include "text/template.h"
 #include "worker/sched.h"
@@ -62,9 +63,9 @@ static int prompt_chat(struct local *l, struct err *err)
 
 static int prompt_make(struct local *l, struct err *err)
 {
-	int r = tokenizer_load(&l->tokenizer, l->in->model, err);
+	int r = refusal_check(l->in->model, err);
 
-	if (r < 0)
+	if (r < 0 || (r = tokenizer_load(&l->tokenizer, l->in->model, err)) < 0)
 		return r;
 	if (!l->in->raw) {
 		r = prompt_chat(l, err);

@@ -5,6 +5,7 @@
 #include "base/vec.h"
 #include "llama/draws.h"
 #include "llama/vocab.h"
+#include "model/refusal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -300,8 +301,8 @@ int llama_engine_create(struct engine **ret, const struct llama_config *config, 
 		.progress = config->progress,
 		.progress_ctx = config->progress_ctx,
 	};
-	int r = ll_model_load(&l->model, config->path, &params, err);
-	if (r < 0)
+	int r = refusal_check(config->path, err);
+	if (r < 0 || (r = ll_model_load(&l->model, config->path, &params, err)) < 0)
 		return r;
 	l->vocab = ll_model_vocab(l->model);
 	const struct ll_model_facts *facts = ll_model_facts(l->model);

@@ -4,6 +4,7 @@
 #include "base/vec.h"
 #include "launch/devices.h"
 #include "llama/model.h"
+#include "model/refusal.h"
 
 #include <ctype.h>
 #include <stdarg.h>
@@ -396,7 +397,7 @@ static int model_check(const struct builder *b, const struct graph_service *s, s
 	if (r < 0 || !b->config->look_into_models)
 		return r;
 	struct ll_file_facts facts;
-	if (ll_file_check(path, true, &facts, err) == 0)
+	if (refusal_check(path, err) == 0 && ll_file_check(path, true, &facts, err) == 0)
 		return 0;
 	err_wrap(err, "could not load the model of %s", s->name);
 	if (err)

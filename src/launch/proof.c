@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A model that keeps nothing of what came before computes the first token as well as any, and fails at the second. */
+enum { PROOF_TOKENS = 2 };
 /* The prompt: a token every vocabulary has. What it answers is of no interest, that it does is. */
 static const uint32_t prompt[] = {1, 2, 3};
 
@@ -54,7 +56,7 @@ static void on_up(void *ctx, struct link *l)
 		.model = link_card(l)->model,
 		.tokens = {prompt, ARRAY_LEN(prompt)},
 		.prompt_len = ARRAY_LEN(prompt),
-		.max_tokens = 1,
+		.max_tokens = PROOF_TOKENS,
 		.ignore_eos = true};
 
 	if (link_request(l, &request) < 0)

@@ -365,6 +365,12 @@ int create(struct ll_context **ret, struct ll_model *m, const struct ll_context_
 		std::string cause = edge::last_errors();
 		return err_set(err, -EIO, "%s", cause.empty() ? "llama.cpp gave no reason" : cause.c_str());
 	}
+	/* Encoders and the like: each call would stand alone, and the second token fail. */
+	if (!llama_get_memory(c->handle))
+		return err_set(err, -ENOTSUP,
+			"llama.cpp keeps no memory of earlier tokens for the architecture \"%s\", so it cannot "
+			"generate text",
+			m->facts.file.arch);
 	c->pool = make_pool(p);
 	if (!c->pool)
 		return err_set(err, -EAGAIN, "could not start %u compute threads", p.threads);

@@ -336,7 +336,7 @@ int ll_file_check(const char *path, bool want_weights, struct ll_file_facts *ret
 				h.arch.c_str(), llama_version());
 			return -ENOTSUP;
 		}
-		if (want_weights && h.tensors == 0)
+		if (want_weights && h.tensors == 0 && h.splits <= 1) /* the first part may hold the metadata alone */
 			return err_set(err, -EINVAL, "\"%s\" holds a vocabulary only, no weights", path);
 		struct ll_file_facts facts = {};
 		edge::copy_text(facts.arch, h.arch.c_str());

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct refusal; /* model/refusal.h */
+
 enum { MODEL_LAYERS_MAX = 1024 }; /* more are refused */
 
 enum model_from { MODEL_FROM_CATALOGUE, MODEL_FROM_GGUF, MODEL_FROM_HF };
@@ -43,6 +45,7 @@ struct model_facts {
 	bool weight_exact; /* weight_bytes is the files' tensor tables added up */
 	uint64_t file_bytes; /* of the files on disk; 0 from the catalogue */
 	uint32_t files;
+	const struct refusal *refusal; /* why a GGUF file cannot generate text, constant; NULL: it can, or is none */
 	enum model_from from;
 	char source[256]; /* where the figures are from, in words */
 };

@@ -99,6 +99,10 @@ struct meta {
 	uint64_t kv_layers, sliding_layers; /* of lists */
 	bool kv_listed, pattern_listed;
 	uint64_t pattern;
+	/* What decides whether it generates text (model/refusal.h). */
+	char type[32];
+	uint64_t pooling, nextn;
+	bool adapter, bidirectional, labels;
 };
 
 /* Heads of each layer: the most, and how many layers have any. */
@@ -157,7 +161,8 @@ static const struct {
 	{"expert_used_count", offsetof(struct meta, used)},
 	{"expert_feed_forward_length", offsetof(struct meta, expert_inter)},
 	{"leading_dense_block_count", offsetof(struct meta, dense)},
-	{"full_attention_interval", offsetof(struct meta, interval)}};
+	{"full_attention_interval", offsetof(struct meta, interval)}, {"pooling_type", offsetof(struct meta, pooling)},
+	{"nextn_predict_layers", offsetof(struct meta, nextn)}};
 
 static bool has_items(const struct gguf_value *v)
 {
@@ -171,6 +176,10 @@ static void note_shape(
 
 	if (!scalar && !has_items(v))
 		return;
+	if (ends(key, "attention.causal")) {
+		m->bidirectional = scalar && v->number == 0;
+		return;
+	}
 	if (ends(key, "attention.head_count_kv")) {
 		if (scalar)
 			m->kv = v->number;
@@ -202,6 +211,12 @@ static void note_pair(const struct gguf_reader *r, const struct gguf_text *key, 
 		copy_text(m->arch, sizeof m->arch, &v->text);
 	else if (gguf_text_is(key, "general.name") && v->type == GGUF_STRING)
 		copy_text(f->name, sizeof f->name, &v->text);
+	else if (gguf_text_is(key, "general.type") && v->type == GGUF_STRING)
+		copy_text(m->type, sizeof m->type, &v->text);
+	else if (key->len > 8 && !memcmp(key->data, "adapter.", 8))
+		m->adapter = true;
+	else if (ends(key, "classifier.output_labels"))
+		m->labels = true;
 	else if (gguf_text_is(key, "general.alignment"))
 		m->alignment = v->number;
 	else if (gguf_text_is(key, "general.file_type") && v->type == GGUF_U32) {
@@ -275,6 +290,7 @@ static bool holds(const struct gguf_text *t, const char *word)
 static void count_tensor(const struct tensor *t, struct gguf_sums *s)
 {
 	s->tensors++;
+	s->first_layer |= t->name.len > 6 && !memcmp(t->name.data, "blk.0.", 6);
 	s->params += t->elements;
 	s->bytes += t->bytes;
 	if (gguf_text_is(&t->name, "token_embd.weight")) {
@@ -388,6 +404,23 @@ static void fill(struct model_facts *f, const struct meta *m)
 		snprintf(f->quant, sizeof f->quant, "gguf");
 }
 
+enum { POOLING_RANK = 4, POOLING_UNSPECIFIED = 0xffffffff }; /* llama.h's */
+
+/* Parts behind the first of a split file say nothing of what they are, so they are not asked. */
+static const struct refusal *refusal_of(const struct meta *m, const struct gguf_sums *s)
+{
+	const struct refusal_marks marks = {.arch = m->arch,
+		.type = m->type,
+		.adapter = m->adapter,
+		.bidirectional = m->bidirectional,
+		.pooled = m->pooling != 0 && m->pooling != (uint32_t)POOLING_UNSPECIFIED,
+		.ranks = m->pooling == POOLING_RANK || m->labels,
+		.no_weights = s->tensors == 0 && m->splits <= 1,
+		.head_only = m->nextn > 0 && m->splits <= 1 && !s->first_layer};
+
+	return m->arch[0] || m->type[0] ? refusal_find(&marks) : NULL;
+}
+
 static int refuse_magic(const char *path, const uint8_t *data, uint64_t len, struct err *err)
 {
 	err_set(err, -EINVAL, "\"%s\" is not a GGUF file", path);
@@ -424,6 +457,11 @@ int gguf_read_header(struct model_facts *ret, struct gguf_sums *sums, const char
 	}
 	/* Parts behind the first of a split file have tensors and hardly any metadata. */
 	sums->splits = m.splits;
+	if (code == 0 && (sums->refusal = refusal_of(&m, sums))) {
+		snprintf(ret->architecture, sizeof ret->architecture, "%s", m.arch);
+		if (sums->refusal->no_model)
+			return refusal_say(sums->refusal, path, m.arch, err);
+	}
 	if (code == 0 && (m.arch[0] || !ret->architecture[0])) {
 		code = check(&m, path, err);
 		if (code == 0)

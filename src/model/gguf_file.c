@@ -54,6 +54,14 @@ static int read_part(struct model_facts *f, struct gguf_sums *s, const char *pat
 	return code;
 }
 
+const struct refusal *gguf_refusal(struct model_facts *facts, const char *path)
+{
+	struct gguf_sums s = {0};
+
+	read_part(facts, &s, path, NULL);
+	return s.refusal;
+}
+
 /* "m-00001-of-00003.gguf" and the parts behind it. */
 static int read_parts(struct model_facts *f, struct gguf_sums *s, const char *path, uint64_t count, struct err *err)
 {
@@ -87,6 +95,7 @@ int model_facts_from_gguf(struct model_facts *ret, const char *path, struct err 
 	struct model_facts f = {.from = MODEL_FROM_GGUF};
 	struct gguf_sums s = {0};
 	int code = read_part(&f, &s, path, err);
+	const struct refusal *refusal = s.refusal;
 
 	if (code == 0 && s.splits > 1)
 		code = read_parts(&f, &s, path, s.splits, err);
@@ -102,6 +111,7 @@ int model_facts_from_gguf(struct model_facts *ret, const char *path, struct err 
 	f.weight_bytes = s.bytes;
 	f.weight_bytes_input = s.output ? s.embed_bytes : 0;
 	f.weight_exact = true;
+	f.refusal = refusal;
 	snprintf(f.source, sizeof f.source, "the tensor table of %.200s", path);
 	*ret = f;
 	return 0;

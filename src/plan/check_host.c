@@ -215,7 +215,10 @@ static void check_files(struct plan *p)
 		const struct model_facts *m = s->model->facts;
 		if (!s->workers || s->engine == GRAPH_ENGINE_MOCK)
 			continue;
-		if (s->model->missing) {
+		if (s->model->refused) {
+			findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "model-refused",
+				&s->pos[PLAN_MODEL], "%s: %s", s->name, s->model->why);
+		} else if (s->model->missing) {
 			findings_add(&p->findings, FINDING_FATAL, FINDING_ENVIRONMENT, "model-missing",
 				&s->pos[PLAN_MODEL], "%s: %s", s->name, s->model->why);
 			findings_remedy(&p->findings, s->engine == GRAPH_ENGINE_LLAMA

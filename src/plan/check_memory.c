@@ -201,7 +201,7 @@ static void check_total(struct plan *p)
 
 static void unknown_model(struct plan *p, const struct plan_service *s)
 {
-	if (s->engine == GRAPH_ENGINE_MOCK || s->model->facts || s->model->missing)
+	if (s->engine == GRAPH_ENGINE_MOCK || s->model->facts || s->model->missing || s->model->refused)
 		return;
 	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "model-unknown", &s->pos[PLAN_MODEL],
 		"%s: memory is not checked: %s", s->name, s->model->why);

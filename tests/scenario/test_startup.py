@@ -10,6 +10,7 @@ import stat
 import textwrap
 import urllib.request
 
+import gguf_file
 import pytest
 from deployment import Deployment, Process, mock_graph, until
 from rawhttp import Wire, call, post
@@ -103,6 +104,32 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
     said = refused(path, "--port", "0", "--workers", "1")
     assert "text.gguf" in said
     assert "GGUF" in said, said
+
+
+UNSERVABLE = [
+    ("embeds.gguf", {"general.architecture": "nomic-bert", "nomic-bert.block_count": 2}, "(nomic-bert) is an embedding model"),
+    ("ranks.gguf", {"general.architecture": "qwen3", "qwen3.block_count": 2, "qwen3.pooling_type": 4}, "ranking model"),
+    ("lora.gguf", {"general.type": "adapter", "general.architecture": "llama", "adapter.type": "lora"}, "is a LoRA adapter"),
+    ("mmproj.gguf", {"general.type": "mmproj", "general.architecture": "clip"}, "vision or audio projector"),
+]
+
+
+@pytest.mark.parametrize("name, pairs, words", UNSERVABLE, ids=[case[0] for case in UNSERVABLE])
+def test_a_file_that_cannot_generate_is_refused_by_every_command(tmp_path, name, pairs, words):
+    path = gguf_file.write(tmp_path / name, pairs)
+    graph = tmp_path / "deploy.yaml"
+    graph.write_text(f"Frontend:\n  port: 0\nLlamaWorker:\n  model: {path}\n  ServiceArgs:\n    workers: 1\n")
+    for command in (["serve", "--check", path], ["serve", "--port", "0", path], ["serve", graph], ["plan", graph],
+                    ["worker", "--listen", f"unix:{tmp_path}/w.sock", "--model", path], ["run", path, "-p", "Hello"],
+                    ["run", path, "--raw", "-p", "Hello"]):
+        process = Process(*command)
+        try:
+            assert process.wait_exit() in (1, 2), command
+        finally:
+            process.kill_all()
+        said = process.output
+        assert words in said and "; serve" in said or "merge it" in said, f"{command}: {said}"
+        assert name in said and "ready" not in said, f"{command}: {said}"
 
 
 def test_a_context_larger_than_the_models_is_refused_with_both_numbers(tmp_path, demo_model):

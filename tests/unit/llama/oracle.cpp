@@ -1,6 +1,10 @@
 /* oracle.cpp - llama.cpp's own way from messages to a prompt, from logits to probabilities, and its classes of characters. */
 #include "oracle.h"
 
+#include "src/llama-arch.h"
+#include "src/llama-cparams.h"
+#include "src/llama-memory.h"
+#include "src/llama-model.h"
 #include "src/unicode.h"
 
 #include <chat.h>
@@ -9,6 +13,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <csignal>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <vector>
 
 char *oracle_apply(const char *source, const struct ll_message *messages, uint32_t count, bool thinking)
@@ -71,4 +79,43 @@ uint8_t oracle_char_class(uint32_t code_point)
 	unicode_cpt_flags f = unicode_cpt_flags_from_cpt(code_point);
 	return (uint8_t)(LL_CHAR_OTHER | (f.is_letter ? LL_CHAR_LETTER : 0) | (f.is_number ? LL_CHAR_NUMBER : 0) |
 			 (f.is_whitespace ? LL_CHAR_SPACE : 0));
+}
+
+const char *oracle_arch_at(uint32_t i)
+{
+	return i < (uint32_t)LLM_ARCH_UNKNOWN ? llm_arch_name((llm_arch)i) : nullptr;
+}
+
+/* Exit status of the child: the answer, or how it ended otherwise. */
+enum { ARCH_DECODES = 10, ARCH_DOES_NOT = 11 };
+
+[[noreturn]] static void arch_ask(llm_arch arch)
+{
+	const struct rlimit none = {0, 0};
+	setrlimit(RLIMIT_CORE, &none);
+	setenv("GGML_NO_BACKTRACE", "1", 1);
+	alarm(20);
+	int status = ARCH_DECODES;
+	try {
+		llama_model *m = llama_model_create(arch, llama_model_default_params());
+		if (llama_model_has_encoder(m) || !llama_model_has_decoder(m) || llm_arch_is_diffusion(arch))
+			_exit(ARCH_DOES_NOT);
+		signal(SIGSEGV, SIG_DFL);
+		if (!m->create_memory(llama_memory_params{}, llama_cparams{}))
+			status = ARCH_DOES_NOT;
+	} catch (const std::exception &) {
+	}
+	_exit(status);
+}
+
+bool oracle_arch_decodes(uint32_t i)
+{
+	pid_t pid = fork();
+	if (pid == 0)
+		arch_ask((llm_arch)i);
+	int status = 0;
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		abort();
+	/* A memory that was begun and met sizes that are not there is one all the same. */
+	return !(WIFEXITED(status) && WEXITSTATUS(status) == ARCH_DOES_NOT);
 }

@@ -17,6 +17,11 @@ void oracle_probabilities(const float *logits, uint32_t n, const struct ll_sampl
 	uint32_t history_len, float *ret);
 /* LL_CHAR_* bits of a character, from the table its splitters use. */
 uint8_t oracle_char_class(uint32_t code_point);
+/* The i-th architecture llama.cpp knows; NULL past the end. */
+const char *oracle_arch_at(uint32_t i);
+/* Does the i-th decode text by itself? Asked of llama.cpp in a child process, for a model without sizes can abort: it has
+ * no encoder, is no diffusion model, and a memory is created for it (or its creation fails for want of sizes). */
+bool oracle_arch_decodes(uint32_t i);
 
 #ifdef __cplusplus
 }

@@ -4,6 +4,8 @@
 #include "base/rng.h"
 #include "llama/model.h"
 #include "llama/vocab.h"
+#include "model/refusal.h"
+#include "oracle.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -194,6 +196,47 @@ static void llama_cpps_own_words_reach_the_error(void **state)
 	assert_non_null(strstr(err.msg, "key not found"));
 }
 
+static bool table_refuses(const char *arch)
+{
+	const struct refusal_marks marks = {.arch = arch, .type = "model"};
+
+	return refusal_find(&marks) != NULL;
+}
+
+static void the_table_of_refusals_is_llama_cpps_own(void **state)
+{
+	/* It loads these, but their tokens are not text, or they go with another model, or it never loads them. */
+	static const char *const ours[] = {"qwen3tts", "pockettts", "llama-embed", "gemma4-assistant", "clip"};
+	uint32_t refused = 0;
+	(void)state;
+
+	for (uint32_t i = 0; oracle_arch_at(i); i++) {
+		const char *arch = oracle_arch_at(i);
+		bool by_us = false;
+
+		for (size_t k = 0; k < ARRAY_LEN(ours); k++)
+			by_us |= strcmp(ours[k], arch) == 0;
+		if (!by_us && oracle_arch_decodes(i) == table_refuses(arch))
+			fail_msg("%s: the table says %s", arch, table_refuses(arch) ? "refuse" : "serve");
+		refused += table_refuses(arch);
+	}
+	assert_true(refused > 15);
+}
+
+static void every_name_of_an_engine_of_text_in_the_table_is_known_to_llama_cpp(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; refusal_arch_at(i); i++) {
+		const struct refusal_marks marks = {.arch = refusal_arch_at(i), .type = ""};
+		bool known = false;
+
+		for (uint32_t k = 0; oracle_arch_at(k) && !known; k++)
+			known = strcmp(oracle_arch_at(k), refusal_arch_at(i)) == 0;
+		if (!known && !refusal_find(&marks)->no_model)
+			fail_msg("llama.cpp knows no \"%s\": a slip of the pen?", refusal_arch_at(i));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -204,6 +247,8 @@ int main(void)
 		cmocka_unit_test(hashes_tell_files_and_vocabularies),
 		cmocka_unit_test(a_load_can_be_stopped),
 		cmocka_unit_test(llama_cpps_own_words_reach_the_error),
+		cmocka_unit_test(the_table_of_refusals_is_llama_cpps_own),
+		cmocka_unit_test(every_name_of_an_engine_of_text_in_the_table_is_known_to_llama_cpp),
 	};
 	int fd = mkstemp(scratch);
 	if (fd < 0)
