@@ -56,6 +56,7 @@ struct chat {
 	char *system; /* owned; NULL: none */
 	VEC(struct message) messages;
 	struct buf answer; /* the one that is coming */
+	bool waiting; /* a line that says so is on the screen */
 	bool failed; /* the last request was not answered */
 	bool interrupted; /* and no terminal to go on at */
 };
@@ -131,11 +132,28 @@ static void request_print(const struct chat *c, struct buf *out)
 
 /* Asking. */
 
+/* A long prompt takes its time: show that it is worked on, on a line that the answer takes back. */
+static void on_wait(void *ctx, uint32_t seconds)
+{
+	struct chat *c = ctx;
+
+	fprintf(stderr, "\rwaiting for the first word, %u s (Ctrl-C stops)", seconds);
+	c->waiting = true;
+}
+
+static void wait_clear(struct chat *c)
+{
+	if (c->waiting)
+		fprintf(stderr, "\r\033[K");
+	c->waiting = false;
+}
+
 /* Print the answer as it comes. On a terminal no byte of it may be a command to the terminal. */
 static void on_text(void *ctx, const char *text, size_t len)
 {
 	struct chat *c = ctx;
 
+	wait_clear(c);
 	buf_add(&c->answer, text, len);
 	command_text_shown(stdout, text, len);
 }
@@ -167,6 +185,7 @@ static int model_find(struct chat *c, struct err *err)
  * got none is taken out, so that it can be asked again. */
 static void ask(struct chat *c, const char *text)
 {
+	const struct chat_client_ops ops = {.on_text = on_text, .on_wait = c->interactive ? on_wait : NULL};
 	struct err err = {0};
 	struct buf body;
 	int r = model_find(c, &err);
@@ -182,8 +201,9 @@ static void ask(struct chat *c, const char *text)
 	buf_reset(&c->answer);
 	request_print(c, &body);
 	r = body.failed ? err_set(&err, -E2BIG, "the conversation is too long; /reset starts a new one")
-			: chat_client_ask(c->client, &body, on_text, c, &err);
+			: chat_client_ask(c->client, &body, &ops, c, &err);
 	buf_done(&body);
+	wait_clear(c);
 	if (c->answer.len > 0 && c->answer.data[c->answer.len - 1] != '\n')
 		putchar('\n');
 	fflush(stdout);
@@ -196,6 +216,8 @@ static void ask(struct chat *c, const char *text)
 		fprintf(stderr, "(stopped)\n");
 	else if (r < 0)
 		problem_show(c, &err);
+	else if (strcmp(chat_client_finish(c->client), "length") == 0)
+		fprintf(stderr, "(cut: the answer has all the tokens it may have; -n gives it more)\n");
 	c->failed = r < 0 && r != -ECANCELED;
 }
 

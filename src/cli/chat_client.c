@@ -8,7 +8,12 @@
 #include <signal.h>
 #include <stdio.h>
 
-enum { EVENT_BYTES_MAX = 1024 * 1024, BODY_BYTES_MAX = 16 * 1024 * 1024, HEADERS_BYTES_MAX = 8192 };
+enum {
+	EVENT_BYTES_MAX = 1024 * 1024,
+	BODY_BYTES_MAX = 16 * 1024 * 1024,
+	HEADERS_BYTES_MAX = 8192,
+	WAIT_TICK_US = 1000 * 1000,
+};
 
 struct chat_client {
 	struct loop *loop;
@@ -23,8 +28,11 @@ struct chat_client {
 	bool ended; /* [DONE] was seen */
 	struct sse_parser events;
 	struct buf body; /* an answer that is no stream */
-	void (*on_text)(void *ctx, const char *text, size_t len);
+	const struct chat_client_ops *ops;
 	void *ctx;
+	char finish[32];
+	struct env_timer wait_timer; /* until the first text */
+	uint32_t waited_s;
 	struct err err;
 };
 
@@ -47,6 +55,27 @@ static bool error_take(struct chat_client *c, const json_t *root)
 	return true;
 }
 
+static void on_wait_timer(void *ctx)
+{
+	struct chat_client *c = ctx;
+
+	c->ops->on_wait(c->ctx, ++c->waited_s);
+	env_timer_set_in(loop_env(c->loop), &c->wait_timer, WAIT_TICK_US);
+}
+
+static void choice_take(struct chat_client *c, const json_t *choice)
+{
+	const json_t *content = json_object_get(json_object_get(choice, "delta"), "content");
+	const char *finish = json_string_value(json_object_get(choice, "finish_reason"));
+
+	if (json_is_string(content) && json_string_length(content) > 0) {
+		env_timer_cancel(loop_env(c->loop), &c->wait_timer);
+		c->ops->on_text(c->ctx, json_string_value(content), json_string_length(content));
+	}
+	if (finish)
+		snprintf(c->finish, sizeof c->finish, "%s", finish);
+}
+
 static void on_event(void *ctx, const char *event, const char *data, size_t len)
 {
 	struct chat_client *c = ctx;
@@ -62,13 +91,8 @@ static void on_event(void *ctx, const char *event, const char *data, size_t len)
 			data);
 		return;
 	}
-	if (!error_take(c, root)) {
-		const json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
-		const json_t *content = json_object_get(json_object_get(choice, "delta"), "content");
-
-		if (json_is_string(content) && json_string_length(content) > 0)
-			c->on_text(c->ctx, json_string_value(content), json_string_length(content));
-	}
+	if (!error_take(c, root))
+		choice_take(c, json_array_get(json_object_get(root, "choices"), 0));
 	json_decref(root);
 }
 
@@ -192,12 +216,24 @@ int chat_client_models(struct chat_client *c, struct buf *ret, struct err *err)
 	return 0;
 }
 
-int chat_client_ask(struct chat_client *c, const struct buf *body,
-	void (*on_text)(void *ctx, const char *text, size_t len), void *ctx, struct err *err)
+int chat_client_ask(
+	struct chat_client *c, const struct buf *body, const struct chat_client_ops *ops, void *ctx, struct err *err)
 {
-	c->on_text = on_text;
+	c->ops = ops;
 	c->ctx = ctx;
-	return request(c, "POST", "/chat/completions", body->data, body->len, err);
+	c->waited_s = 0;
+	c->finish[0] = '\0';
+	c->wait_timer = (struct env_timer){.fn = on_wait_timer, .ctx = c};
+	if (ops->on_wait)
+		env_timer_set_in(loop_env(c->loop), &c->wait_timer, WAIT_TICK_US);
+	int r = request(c, "POST", "/chat/completions", body->data, body->len, err);
+	env_timer_cancel(loop_env(c->loop), &c->wait_timer);
+	return r;
+}
+
+const char *chat_client_finish(const struct chat_client *c)
+{
+	return c->finish;
 }
 
 void chat_client_interrupt(struct chat_client *c)

@@ -15,10 +15,18 @@ void chat_client_destroy(struct chat_client *c);
 int chat_client_models(struct chat_client *c, struct buf *ret, struct err *err);
 /* The body of GET path (as it is, "/stator/requests") into ret, or what the server says of its refusal. */
 int chat_client_get(struct chat_client *c, const char *path, struct buf *ret, struct err *err);
-/* Send body (a chat request with "stream": true); on_text gets the answer as it comes. 0; -ECANCELED after an interrupt;
+struct chat_client_ops {
+	/* More of the answer. Borrows. */
+	void (*on_text)(void *ctx, const char *text, size_t len);
+	/* Each second until the first of it; may be NULL. */
+	void (*on_wait)(void *ctx, uint32_t seconds);
+};
+/* Send body (a chat request with "stream": true); ops get the answer as it comes. 0; -ECANCELED after an interrupt;
  * else negative with a sentence: the server's own when it refused, or what happened to the connection. */
-int chat_client_ask(struct chat_client *c, const struct buf *body,
-	void (*on_text)(void *ctx, const char *text, size_t len), void *ctx, struct err *err);
+int chat_client_ask(
+	struct chat_client *c, const struct buf *body, const struct chat_client_ops *ops, void *ctx, struct err *err);
+/* Why the last answer ended, in the server's word ("stop", "length"); "" when it did not say. */
+const char *chat_client_finish(const struct chat_client *c);
 /* Stop the request under way; harmless when there is none. */
 void chat_client_interrupt(struct chat_client *c);
 

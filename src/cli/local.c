@@ -69,6 +69,10 @@ static int prompt_make(struct local *l, struct err *err)
 		return r;
 	if (!l->in->raw) {
 		r = prompt_chat(l, err);
+		if (r == -ENOENT && l->in->system)
+			return err_set(err, -ENOTSUP,
+				"the model has no chat template, so a system message has no place; put its text before "
+				"the prompt");
 		if (r != -ENOENT)
 			return r;
 		err_clear(err);

@@ -1,5 +1,6 @@
 /* run.c - stator run: one answer of one model, in this process. */
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "cli/command.h"
 #include "cli/demo.h"
 #include "cli/local.h"
@@ -43,10 +44,11 @@ static const struct flag flags_table[] = {
 	SAMPLING("min-p", "0", 0, 1, "leave out tokens less likely than this share of the likeliest"),
 	SAMPLING("repetition-penalty", "1", 0.01, 100, "above 1 makes tokens that were there less likely"),
 	{.key = {.name = "top-k",
-		 .type = CONFIG_UINT,
+		 .type = CONFIG_INT,
 		 .def = "0",
-		 .max = 1000000,
-		 .help = "draw from so many of the likeliest tokens; 0: all"},
+		 .min = -1,
+		 .max = INT32_MAX,
+		 .help = "draw from so many of the likeliest tokens; 0 or -1: all"},
 		.arg = "N"},
 	{.key = {.name = "seed",
 		 .type = CONFIG_UINT,
@@ -169,6 +171,21 @@ static int prompt_read(struct run *r)
 	return 0;
 }
 
+/* What cannot be a question. */
+static int prompt_check(const struct run *r, struct err *err)
+{
+	const char *text = buf_str(&r->prompt);
+	size_t blank = strspn(text, " \t\r\n"), valid = utf8_check(text, r->prompt.len);
+
+	if (blank == r->prompt.len && !flags_bool(r->flags, "raw"))
+		return err_set(err, -EINVAL, "the prompt is empty; give one with -p \"TEXT\" or on standard input");
+	if (valid != r->prompt.len)
+		return err_set(err, -EINVAL,
+			"the prompt is not UTF-8: byte 0x%02x at offset %zu; iconv -t utf-8 converts a file",
+			(unsigned char)text[valid], valid);
+	return 0;
+}
+
 static uint32_t threads_get(const struct flags *flags)
 {
 	static struct cores cores;
@@ -208,7 +225,7 @@ static void *answer(void *arg)
 			.top_p = (float)flags_float(f, "top-p"),
 			.min_p = (float)flags_float(f, "min-p"),
 			.repetition_penalty = (float)flags_float(f, "repetition-penalty"),
-			.top_k = (uint32_t)flags_uint(f, "top-k"),
+			.top_k = (uint32_t)MAX(flags_int(f, "top-k"), 0),
 			.seed = seed_get(f)}};
 
 	r->code = local_answer(&r->result, &request, &ops, r, &r->err);
@@ -255,6 +272,10 @@ static enum exit_status run_prepared(struct run *r)
 		command_complain("run", "could not read the prompt: %s", strerror(-code));
 		return EXIT_FAILED;
 	}
+	if (!interrupted && prompt_check(r, &r->err) < 0) {
+		command_complain("run", "%s", r->err.msg);
+		return EXIT_USAGE;
+	}
 	code = interrupted ? 0 : answer_on_thread(r);
 	progress_clear(r);
 	if (r->last && r->last != '\n' && !r->output_failed)
@@ -270,6 +291,9 @@ static enum exit_status run_prepared(struct run *r)
 	}
 	if (flags_bool(r->flags, "verbose"))
 		stats_print(&r->result);
+	else if (r->tty && r->result.reason == MSG_REASON_LENGTH)
+		fprintf(stderr, "(cut after %u tokens; --max-tokens and --context-length set how many)\n",
+			r->result.tokens);
 	return EXIT_OK;
 }
 

@@ -21,7 +21,7 @@ int tokenizer_load(struct tokenizer **ret, const char *spec, struct err *err)
 	struct tokenizer *t = NULL;
 	int code = create(&t, spec, err);
 	if (code < 0)
-		return err_wrap(err, "could not load tokenizer \"%s\"", spec);
+		return code; /* each kind names the file */
 	t->spec = strdup(spec);
 	code = t->spec ? 0 : err_set(err, -ENOMEM, "out of memory");
 	if (code == 0 && !t->table.at)

@@ -316,7 +316,7 @@ def test_chat_without_a_terminal_answers_each_line(slow):
     done = stator("chat", slow.url, "--max-tokens", "4", input="hello\nagain\n")
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) >= 2
-    assert not done.stderr
+    assert [line[:5] for line in done.stderr.splitlines()] == ["(cut:"] * 2
 
 
 @pytest.mark.parametrize("more", ["", "a second question\n"], ids=["last", "more"])
@@ -349,7 +349,7 @@ def test_chat_without_a_server_says_so():
     assert "Connection refused" in done.stderr and "stator serve" in done.stderr
 
 
-@pytest.mark.parametrize("url, said", [("ftp://x", "ftp"), ("https://x", "https"), ("http://x:99999", "99999")])
+@pytest.mark.parametrize("url, said", [("ftp://x", "ftp"), ("https://127.0.0.1:1", "127.0.0.1:1"), ("http://x:99999", "99999")])
 def test_chat_refuses_what_is_no_url(url, said):
     done = stator("chat", url, input="")
     assert done.returncode != 0
@@ -462,6 +462,18 @@ def test_the_table_is_redrawn_on_a_terminal_and_ctrl_c_works_there():
         assert terminal.wait_exit() == 0
 
 
+def test_chat_shows_on_a_terminal_that_it_waits_and_why_an_answer_ended():
+    with Deployment(graph=mock_graph(worker={"prefill-us-per-token": 100000})) as slow:
+        with Terminal("chat", slow.url, "-n", "3") as terminal:
+            terminal.expect("> ")
+            terminal.press("a prompt of a few words\r")
+            terminal.expect("waiting for the first word, 2 s")
+            terminal.expect("\x1b[K")
+            terminal.expect("(cut: ")
+            terminal.press("\x04")
+            assert terminal.wait_exit() == 0
+
+
 def test_run_answers_on_standard_output_and_nothing_else(demo_model):
     args = ("run", demo_model, "-p", "Say hello.", "-n", "8", "--seed", "1")
     first, second = stator(*args), stator(*args, "--verbose")
@@ -488,6 +500,31 @@ def test_run_explains_a_model_that_is_none(tmp_path):
         done = stator("run", path, "-p", "x")
         assert done.returncode == 1
         assert word in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize("args, given, said", [
+    ((), "", "the prompt is empty"), ((), " \n\t", "the prompt is empty"), (("-p", ""), None, "the prompt is empty"),
+    ((), b"caf\xe9", "not UTF-8: byte 0xe9 at offset 3"),
+])
+def test_run_refuses_what_is_no_prompt(demo_model, args, given, said):
+    done = subprocess.run([stator_bin(), "run", demo_model, *args], input=given if isinstance(given, bytes) else (given or "").encode(),
+                          capture_output=True, timeout=60)
+    assert done.returncode == 2 and not done.stdout
+    assert said in done.stderr.decode() and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_run_takes_minus_one_as_no_top_k(demo_model):
+    args = ("run", demo_model, "-p", "Say hello.", "-n", "6", "--seed", "3", "--temperature", "1")
+    first, second = stator(*args, "--top-k", "-1"), stator(*args)
+    assert first.returncode == 0 and first.stdout == second.stdout, first.stderr
+
+
+def test_run_drops_no_system_message_and_says_a_cause_once(vocabularies):
+    path = vocabularies / "ggml-vocab-gpt-2.gguf"
+    done = stator("run", path, "-p", "x", "--system", "Be brief.")
+    assert done.returncode == 1 and "a system message has no place" in done.stderr, done.stderr
+    done = stator("run", path, "-p", "x")
+    assert done.returncode == 1 and done.stderr.count("could not load") <= 1, done.stderr
 
 
 def test_install_puts_everything_below_destdir(tmp_path):
