@@ -145,6 +145,13 @@ static const struct flag flags_table[] = {
 	FLAG_TIMEOUT("body-timeout", 3600, "from the end of the headers to the end of the body"),
 	FLAG_TIMEOUT("idle-timeout", 86400, "a kept connection without a request is closed after this"),
 	FLAG_TIMEOUT("stall-timeout", 86400, "a client that reads nothing for so long is closed"),
+	{.key = {.name = "sse-ping-interval",
+		 .type = CONFIG_DURATION,
+		 .unit = "s",
+		 .def = "5s",
+		 .max = 3600,
+		 .help = "a stream that has no text to send sends a comment after this long at most; 0: never"},
+		.arg = "TIME"},
 	FLAG_DRAIN("how long running answers may go on after SIGTERM"),
 	FLAG_STATUS_FD,
 	FLAG_LOG_LEVEL,
@@ -252,6 +259,7 @@ static void options_get(const struct flags *f, struct frontend_main_options *o)
 		o->config.index_bytes_max = flags_bytes(f, "index-bytes-max");
 	o->kv_secret_file = flags_str(f, "kv-secret-file");
 	take_u32(f, "queue-len-max", &o->config.waiting_max);
+	take_ms(f, "sse-ping-interval", &o->config.ping_ms);
 	o->config.preload = flags_is_set(f, "preload") ? flags_str(f, "preload") : NULL;
 	o->config.user_specials = flags_bool(f, "allow-control-tokens");
 	o->api_keys_file = flags_str(f, "api-keys-file");

@@ -47,6 +47,7 @@ static void completion_end(struct completion *c, int status)
 	uint64_t now_us = env_now_us(c->fe->env);
 
 	ASSERT(!c->x);
+	list_del(&c->ping_link);
 	if (c->model) {
 		metric_observe(c->model->e2e, now_us - c->arrived_us);
 		metric_add(c->model->prompt_tokens, c->prompt_tokens);
@@ -58,6 +59,15 @@ static void completion_end(struct completion *c, int status)
 	frontend_request_ended(c->fe, c->model ? c->model->name : "", completion_endpoint(c), status);
 	if (!c->in_job)
 		completion_free(c);
+}
+
+/* Who answers, and why that one. */
+static void add_route(struct completion *c)
+{
+	if (c->worker)
+		http_add_header(c->x, "x-stator-worker", c->worker);
+	if (c->route)
+		http_add_header(c->x, "x-stator-route", c->route);
 }
 
 static const char no_memory[] = "data: " API_ERROR_NO_MEMORY "\n\n";
@@ -78,6 +88,8 @@ void completion_fail(struct completion *c, const struct api_error *e)
 		http_end(x);
 		completion_end(c, 599);
 	} else {
+		if (x)
+			add_route(c);
 		c->x = NULL;
 		if (x)
 			api_error_reply(x, e);
@@ -182,6 +194,7 @@ static void after_parse(struct completion *c)
 		return;
 	}
 	c->model->users++;
+	ping_watch(c);
 	c->context_max = c->model->context_max;
 	c->block_size = c->model->block_size;
 	c->state = COMPLETION_TEXT;
@@ -240,7 +253,7 @@ static void on_shed(struct pool_ticket *t, enum pool_shed why)
 	completion_fail(r->completion, &e);
 }
 
-/* Keep why, and say it on the answer. */
+/* Keep why, also for the headers of the answer. */
 static void explain(struct completion *c, struct run *r)
 {
 	char header[256];
@@ -260,9 +273,9 @@ static void explain(struct completion *c, struct run *r)
 	r->explained = explain_note(c->fe->explain, &d);
 	if (r->index)
 		return;
-	http_add_header(c->x, "x-stator-worker", r->backend->name);
 	explain_header(header, sizeof header, &d);
-	http_add_header(c->x, "x-stator-route", header);
+	c->worker = arena_strdup(&c->arena, r->backend->name);
+	c->route = arena_strdup(&c->arena, header);
 }
 
 static int dispatch(struct run *r)
@@ -271,9 +284,12 @@ static int dispatch(struct run *r)
 
 	metric_observe(c->model->queue, r->ticket.ready_us - r->ticket.submitted_us);
 	int err = run_dispatch(r);
-	if (err == 0)
-		explain(c, r);
-	return err;
+	if (err < 0)
+		return err;
+	explain(c, r);
+	if (!r->index)
+		c->dispatched_us = env_now_us(c->fe->env);
+	return 0;
 }
 
 static void on_ready(struct pool_ticket *t)
@@ -392,6 +408,7 @@ void completion_start(struct frontend *fe, struct http_exchange *x, enum api_kin
 	c->arrived_us = env_now_us(fe->env);
 	bufs_init(c);
 	list_init(&c->dirty_link);
+	list_init(&c->ping_link);
 	list_add_tail(&fe->completions, &c->link);
 	frontend_request_begun(fe);
 	http_set_ops(x, &exchange_ops, c);
@@ -450,16 +467,24 @@ static void render(struct completion *c, struct choice *ch)
 	c->waits |= ch->state == CHOICE_DONE || ch->in.taken < ch->in.len;
 }
 
+void completion_begin(struct completion *c)
+{
+	c->begun = true;
+	add_route(c);
+	http_add_header(c->x, "cache-control", "no-cache");
+	http_add_header(c->x, "x-accel-buffering", "no");
+	http_begin(c->x, 200, "text/event-stream");
+	ping_begun(c);
+}
+
 static void write_out(struct completion *c)
 {
 	if (!out_of(c)->len)
 		return;
-	if (!c->begun) {
-		c->begun = true;
-		http_add_header(c->x, "cache-control", "no-cache");
-		http_add_header(c->x, "x-accel-buffering", "no");
-		http_begin(c->x, 200, "text/event-stream");
-	}
+	if (!c->begun)
+		completion_begin(c);
+	c->said = true;
+	c->sent_us = env_now_us(c->fe->env);
 	http_write(c->x, out_of(c)->data, out_of(c)->len);
 	buf_reset(out_of(c));
 }
@@ -475,6 +500,8 @@ static void answer(struct completion *c)
 {
 	struct http_exchange *x = c->x;
 
+	if (!c->req.stream)
+		add_route(c);
 	c->x = NULL;
 	if (c->req.stream)
 		http_end(x);

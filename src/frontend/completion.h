@@ -4,6 +4,7 @@
  *
  * completion.c  the life cycle: exactly one end, whatever happens     prompt.c   body and prompt, on a text thread
  * flight.c      what runs at workers, and may outlive the request     respond.c  tokens to JSON and SSE
+ * ping.c        signs of life of streams that have nothing to say
  *
  * Tokens wait as ids in their choice and become text only when the client has room for it; a slow client costs four
  * bytes a token, at most max_tokens of them, and never pauses a worker. */
@@ -88,11 +89,13 @@ struct choice {
 };
 
 struct completion {
-	struct list link, dirty_link;
+	struct list link, dirty_link, ping_link;
 	struct frontend *fe;
 	struct http_exchange *x; /* NULL: the client left */
 	enum completion_state state;
-	bool in_job, begun, dirty;
+	bool in_job, dirty;
+	bool begun; /* the headers of its stream are sent, and maybe comments */
+	bool said; /* and some of the answer */
 	struct model *model;
 	struct arena arena; /* what lives as long as the request */
 	struct arena parse_arena; /* the JSON tree, until the prompt is tokens */
@@ -102,6 +105,9 @@ struct completion {
 	struct api_error error; /* of the job */
 	struct env_job job;
 	uint64_t arrived_us, text_us, first_us;
+	uint64_t dispatched_us; /* its first prompt; 0: not yet */
+	uint64_t sent_us, looked_us; /* of its stream: by write_out or ping.c last, by ping.c last */
+	const char *worker, *route; /* headers of the answer; NULL before dispatch */
 	char request_id[REQUEST_ID_BYTES_MAX + 1], id[40], traceparent[64];
 	struct run **runs;
 	uint32_t runs_len;
@@ -152,7 +158,15 @@ void completion_dirty(struct completion *c);
 /* End it with an error: as the answer, or as the last event of a stream that has begun. c is gone. */
 void completion_fail(struct completion *c, const struct api_error *e);
 void completion_flush(struct completion *c);
+/* Send the headers of a stream. */
+void completion_begin(struct completion *c);
 const char *completion_endpoint(const struct completion *c);
+
+/* ping.c */
+/* Headers and comments are sent for c when its tokens are long in coming, if it is a stream. */
+void ping_watch(struct completion *c);
+/* Its headers are sent. */
+void ping_begun(struct completion *c);
 
 /* respond.c */
 /* Prepare head. */

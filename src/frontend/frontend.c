@@ -11,6 +11,7 @@ enum {
 	SERIES_MAX = 20000,
 	WAITING_MAX = 1024,
 	WAIT_MS_MAX = 30 * 1000,
+	PING_MS = 5000,
 	DRAIN_LOOK_US = 5000,
 	WATCH_US = 1000 * 1000,
 	TRIM_AFTER_BYTES = 4 * 1024 * 1024, /* of bodies */
@@ -29,6 +30,7 @@ void frontend_config_default(struct frontend_config *ret)
 		.policy = "kv",
 		.waiting_max = WAITING_MAX,
 		.wait_ms_max = WAIT_MS_MAX,
+		.ping_ms = PING_MS,
 		.software = "stator " STATOR_VERSION,
 	};
 	http_limits_default(&ret->http);
@@ -127,6 +129,9 @@ int frontend_create(struct frontend **ret, struct env *env, const struct fronten
 	list_init(&fe->dirty);
 	fe->drain_timer = (struct env_timer){.fn = on_drain_timer, .ctx = fe};
 	fe->ready_timer = (struct env_timer){.fn = on_ready_timer, .ctx = fe};
+	list_init(&fe->unbegun);
+	list_init(&fe->begun);
+	fe->ping_timer = (struct env_timer){.fn = ping_look, .ctx = fe};
 	fe->watch_timer = (struct env_timer){.fn = on_watch_timer, .ctx = fe};
 	int r = start(fe, err);
 	if (r < 0) {
@@ -152,6 +157,7 @@ void frontend_destroy(struct frontend *fe)
 	env_timer_cancel(fe->env, &fe->drain_timer);
 	env_timer_cancel(fe->env, &fe->ready_timer);
 	env_timer_cancel(fe->env, &fe->watch_timer);
+	env_timer_cancel(fe->env, &fe->ping_timer);
 	fe->on_drained = NULL;
 	index_check_destroy(fe);
 	completion_destroy_all(fe);

@@ -100,6 +100,9 @@ struct frontend {
 	void *drain_ctx;
 	struct env_timer watch_timer; /* looks for workers that have gone silent */
 	uint64_t watched_us; /* when it did so last */
+	/* Streams without headers; streams with headers, the one that was looked at first in front. */
+	struct list unbegun, begun;
+	struct env_timer ping_timer;
 	struct env_timer ready_timer;
 	uint32_t ready_workers;
 	void (*on_ready)(void *ctx);
@@ -165,6 +168,10 @@ void completion_start(struct frontend *fe, struct http_exchange *x, enum api_kin
 /* Write what came for the dirty ones. */
 void completions_flush(struct frontend *fe);
 void completion_destroy_all(struct frontend *fe);
+
+/* ping.c */
+/* The timer's turn; ctx is the frontend. */
+void ping_look(void *ctx);
 
 /* flight.c */
 struct flight;

@@ -83,7 +83,7 @@ const char *world_header(const struct world_client *c, const char *name);
 struct world_stream {
 	struct buf text[16];
 	char finish[16][16];
-	uint32_t events, finishes[16], errors, dones, usages;
+	uint32_t comments, events, finishes[16], errors, dones, usages;
 	char error[512];
 	uint64_t prompt_tokens, completion_tokens, cached_tokens;
 };
