@@ -2,6 +2,8 @@
 #ifndef STATOR_BASE_LIMITS_H
 #define STATOR_BASE_LIMITS_H
 
+#include <assert.h>
+
 enum {
 	/* HTTP, client side. Past these: 431, 413, 400 with the position, 503, close. */
 	HTTP_HEADER_BYTES_MAX = 64 * 1024, /* request line and headers; browsers stay under 16 KiB */
@@ -16,7 +18,11 @@ enum {
 		75 * 1000, /* keep-alive without a request; the usual proxies use 60 s and must close first */
 	HTTP_STALL_TIMEOUT_MS = 60 * 1000, /* a reader that takes nothing for so long is closed */
 	FDS_RESERVED = 64, /* kept free of HTTP connections: workers, logs, event loop, and the fd to refuse with */
-	JSON_DEPTH_MAX = 64, /* nesting in a request body */
+	JSON_DEPTH_MAX = 64, /* nesting in a request body, and in any text in it that is parsed again */
+	/* What a body may hold. jansson needs some 50 bytes for a number and 160 for an empty list, so that bytes alone
+	 * bound its tree badly: 32 MiB of "[],[]," would be 1.6 GB. */
+	JSON_VALUES_MAX = 3 * 1024 * 1024, /* TOKENS_MAX token ids, and as much again for the rest */
+	JSON_CONTAINERS_MAX = 128 * 1024, /* lists and objects */
 
 	/* Frames between frontend and worker. Past these the connection is closed with a logged reason. */
 	FRAME_BYTES_MAX = 16 * 1024 * 1024, /* the largest prompt: 2 M tokens of 4 bytes, and room */
@@ -39,6 +45,10 @@ enum {
 	TEXT_STACK_BYTES = 64 * 1024 * 1024, /* of each thread of the text pool; only touched pages cost memory */
 	TEXT_RUN_MAX =
 		16 * 1024, /* characters of one class in a row before a cut; 320 bytes of stack each, worst known */
+	/* What a chat template is given besides the messages' texts, all of one request together (tool calls, their
+	 * arguments, tools, keyword arguments). A value of the template engine is some 300 bytes. Past it: 400. */
+	TEMPLATE_VALUES_MAX = 256 * 1024,
+	TEMPLATE_KWARGS_BYTES_MAX = 64 * 1024, /* chat_template_kwargs; switches and a few texts. Past it: 400 */
 	TEXT_CACHE_BYTES_MAX =
 		8 * 1024 * 1024, /* tokenized segments of chat prompts, the default; the least recently used goes */
 
@@ -56,8 +66,8 @@ enum {
 	SEQS_MAX = 256, /* sequences of one llama worker: libllama's own limit */
 };
 
-_Static_assert(WORKER_STEP_MS_MAX < WORKER_SILENT_MS, "a worker that can speak says what is wrong first");
-_Static_assert(WORKER_HANG_MS < WORKER_IDLE_MS, "likewise");
-_Static_assert(TOKENS_MAX * 4 < FRAME_BYTES_MAX, "a prompt must fit a frame");
+static_assert(WORKER_STEP_MS_MAX < WORKER_SILENT_MS, "a worker that can speak says what is wrong first");
+static_assert(WORKER_HANG_MS < WORKER_IDLE_MS, "likewise");
+static_assert(TOKENS_MAX * 4 < FRAME_BYTES_MAX, "a prompt must fit a frame");
 
 #endif

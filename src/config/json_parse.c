@@ -1,10 +1,58 @@
 #include "config/json_parse.h"
+#include "base/limits.h"
 #include "base/list.h"
 
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* --- Bounds ----------------------------------------------------------------------------------------------------- */
+
+/* Skip a string; i is at its opening quote. Returns the closing quote's place, or len. */
+static size_t skip_string(const char *text, size_t len, size_t i)
+{
+	for (i++; i < len && text[i] != '"'; i++)
+		i += text[i] == '\\';
+	return i;
+}
+
+const struct json_bounds json_body_bounds = {JSON_DEPTH_MAX, JSON_CONTAINERS_MAX, JSON_VALUES_MAX};
+
+int json_bounds_check(struct json_bounds *left, const struct json_bounds *max, const char *text, size_t len,
+	size_t *ret_offset, struct err *err)
+{
+	uint32_t depth = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		*ret_offset = i;
+		switch (text[i]) {
+		case '"':
+			i = skip_string(text, len, i);
+			break;
+		case '[':
+		case '{':
+			if (++depth > max->depth)
+				return err_set(err, -E2BIG, "nested more than %u levels deep", max->depth);
+			if (!left->containers)
+				return err_set(err, -E2BIG, "more than %u lists and objects", max->containers);
+			left->containers--;
+			break;
+		case ']':
+		case '}':
+			depth -= depth > 0;
+			break;
+		case ',':
+			if (!left->values)
+				return err_set(err, -E2BIG, "more than %u values", max->values);
+			left->values--;
+			break;
+		}
+	}
+	return 0;
+}
+
+/* --- Parse ------------------------------------------------------------------------------------------------------ */
 
 /* In front of each block. While a parse runs, its blocks are in a ring with the parse; afterwards with each other. */
 struct block {

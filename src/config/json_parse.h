@@ -9,8 +9,26 @@
 #define STATOR_CONFIG_JSON_PARSE_H
 
 #include "base/compiler.h"
+#include "base/err.h"
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* How much JSON text of a stranger may hold. It is counted before anything parses it: parsers recurse a level and allocate a
+ * value. containers are lists and objects; values are the others, a comma each. */
+struct json_bounds {
+	uint32_t depth, containers, values;
+};
+extern const struct json_bounds json_body_bounds; /* of a request's body */
+/* Look text over. 0, having taken what it holds from *left (depth stays), so that several texts can share one allowance; or
+ * -E2BIG with err saying what is too much ("nested more than 64 levels deep"; max is what *left began as) and *ret_offset
+ * its place. The text need not be JSON: whatever a parser makes of it is no more than was counted. O(len), no memory. */
+int json_bounds_check(struct json_bounds *left, const struct json_bounds *max, const char *text, size_t len,
+	size_t *ret_offset, struct err *err) MUST_USE;
 
 /* As json_loadb. Returns owned, or NULL with ret_error (may be NULL) filled: json_is_no_memory tells want of memory. */
 json_t *json_parse(const char *text, size_t len, size_t flags, json_error_t *ret_error) MUST_USE;
@@ -19,4 +37,7 @@ bool json_is_no_memory(const json_error_t *error);
 /* What json_dumps returned. NULL is fine. */
 void json_text_free(char *text);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -6,13 +6,6 @@
 
 #include <math.h>
 
-enum {
-	/* What a body may hold. jansson needs some 50 bytes for a number and 160 for an empty list, so that bytes alone
-	 * bound its tree badly: 32 MiB of "[],[]," would be 1.6 GB. */
-	VALUES_MAX = TOKENS_MAX + 1024 * 1024,
-	CONTAINERS_MAX = 128 * 1024,
-};
-
 struct place {
 	unsigned long line, column;
 };
@@ -38,45 +31,6 @@ static int refuse_at(struct api_error *e, const char *body, size_t offset, const
 		p.column, why);
 }
 
-/* Skip a string; i is at its opening quote. Returns the closing quote's place, or len. */
-static size_t skip_string(const char *body, size_t len, size_t i)
-{
-	for (i++; i < len && body[i] != '"'; i++)
-		i += body[i] == '\\';
-	return i;
-}
-
-/* Bound nesting and counts before jansson, which recurses and allocates, sees the text. */
-static int check_bounds(const char *body, size_t len, struct api_error *e)
-{
-	uint32_t depth = 0, containers = 0, values = 0;
-
-	for (size_t i = 0; i < len; i++) {
-		switch (body[i]) {
-		case '"':
-			i = skip_string(body, len, i);
-			break;
-		case '[':
-		case '{':
-			if (++depth > JSON_DEPTH_MAX)
-				return refuse_at(e, body, i, "nested more than 64 levels deep");
-			if (++containers > CONTAINERS_MAX)
-				return refuse_at(e, body, i, "more than 131072 lists and objects");
-			break;
-		case ']':
-		case '}':
-			depth -= depth > 0;
-			break;
-		case ',':
-			if (++values > VALUES_MAX)
-				return refuse_at(e, body, i, "more than 3145728 values");
-			break;
-		}
-	}
-	return 0;
-}
-_Static_assert(JSON_DEPTH_MAX == 64 && VALUES_MAX == 3145728 && CONTAINERS_MAX == 131072, "as the messages say");
-
 static void decref(void *arg)
 {
 	json_decref(arg);
@@ -85,7 +39,7 @@ static void decref(void *arg)
 int api_json_parse(json_t **ret, const char *body, size_t len, struct arena *arena, struct api_error *e)
 {
 	json_error_t error;
-	size_t valid = utf8_check(body, len);
+	size_t valid = utf8_check(body, len), offset;
 
 	if (valid != len)
 		return api_error_set(e, 400, NULL, NULL,
@@ -93,8 +47,10 @@ int api_json_parse(json_t **ret, const char *body, size_t len, struct arena *are
 			(unsigned char)body[valid]);
 	if (!len)
 		return api_error_set(e, 400, NULL, NULL, "the request has no body; send a JSON object");
-	if (check_bounds(body, len, e) < 0)
-		return -EINVAL;
+	struct json_bounds left = json_body_bounds;
+	struct err err = {0};
+	if (json_bounds_check(&left, &json_body_bounds, body, len, &offset, &err) < 0)
+		return refuse_at(e, body, offset, err.msg);
 	json_t *root = json_parse(body, len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
 	if (!root && json_is_no_memory(&error))
 		return api_error_set(e, 500, NULL, NULL, "out of memory");

@@ -136,6 +136,29 @@ static int read_messages(struct api_request *r, const json_t *root, struct arena
 	return 0;
 }
 
+static int read_kwargs(struct api_request *r, const json_t *kwargs, struct arena *arena, struct api_error *e)
+{
+	json_t *object = (json_t *)(uintptr_t)kwargs; /* jansson's iterators take no constant one */
+
+	if (!json_is_object(kwargs))
+		return json_in_wrong_type(e, "chat_template_kwargs", "an object", kwargs);
+	for (void *it = json_object_iter(object); it; it = json_object_iter_next(object, it)) {
+		const char *key = json_object_iter_key(it);
+		if (ll_template_sets(key))
+			return api_error_set(e, 400, NULL, "chat_template_kwargs",
+				"\"chat_template_kwargs\" has \"%.64s\", which the server sets itself; leave it out",
+				key);
+	}
+	r->kwargs_json = keep_json(kwargs, arena);
+	if (!r->kwargs_json)
+		return out_of_memory(e);
+	if (strlen(r->kwargs_json) > TEMPLATE_KWARGS_BYTES_MAX)
+		return api_error_set(e, 400, NULL, "chat_template_kwargs",
+			"\"chat_template_kwargs\" has %zu bytes; at most %d are taken", strlen(r->kwargs_json),
+			TEMPLATE_KWARGS_BYTES_MAX);
+	return 0;
+}
+
 static int read_template_options(struct api_request *r, const json_t *root, struct arena *arena, struct api_error *e)
 {
 	const json_t *kwargs = json_in_get(root, "chat_template_kwargs");
@@ -144,12 +167,7 @@ static int read_template_options(struct api_request *r, const json_t *root, stru
 	if (prompt && !json_is_boolean(prompt))
 		return json_in_wrong_type(e, "add_generation_prompt", "true or false", prompt);
 	r->no_generation_prompt = json_is_false(prompt);
-	if (!kwargs)
-		return 0;
-	if (!json_is_object(kwargs))
-		return json_in_wrong_type(e, "chat_template_kwargs", "an object", kwargs);
-	r->kwargs_json = keep_json(kwargs, arena);
-	return r->kwargs_json ? 0 : out_of_memory(e);
+	return kwargs ? read_kwargs(r, kwargs, arena, e) : 0;
 }
 
 int request_read_chat(struct api_request *r, const json_t *root, struct arena *arena, struct api_error *e)

@@ -3,13 +3,14 @@
  * The values a template sees are built straight from the caller's arrays. What llama.cpp's own entry does to messages
  * first (its "workarounds", common/chat.cpp) is done here too, so that the text is the same; a test compares them. */
 #include "llama/template.h"
+#include "base/limits.h"
+#include "config/json_parse.h"
 #include "llama/edge.hpp"
 
 #include <jinja/caps.h>
 #include <jinja/lexer.h>
 #include <jinja/parser.h>
 #include <jinja/runtime.h>
-#include <json.h>
 
 #include <cstring>
 #include <ctime>
@@ -143,6 +144,17 @@ const struct ll_template_caps *ll_template_caps(const struct ll_template *t)
 	return &t->facts;
 }
 
+bool ll_template_sets(const char *name)
+{
+	/* What put_globals sets, the engine's own functions and constants, and "loop", which loops set. */
+	static const char *const names[] = {"messages", "tools", "bos_token", "eos_token", "add_generation_prompt",
+		"date_string", "datetime", "loop", "true", "True", "false", "False", "none", "None"};
+	for (const char *own : names)
+		if (strcmp(name, own) == 0)
+			return true;
+	return jinja::global_builtins().count(name) > 0;
+}
+
 /* --- Values ----------------------------------------------------------------------------------------------------- */
 
 namespace
@@ -151,9 +163,27 @@ struct refused : std::runtime_error {
 	using std::runtime_error::runtime_error;
 };
 
-/* Makes the values of one request; every string that came from the caller passes guard and is marked. */
+/* A JSON tree that is gone with its holder. */
+struct tree {
+	json_t *root;
+	explicit tree(json_t *root) : root(root)
+	{
+	}
+	tree(const tree &) = delete;
+	tree &operator=(const tree &) = delete;
+	~tree()
+	{
+		json_decref(root);
+	}
+};
+
+constexpr struct json_bounds BOUNDS = {JSON_DEPTH_MAX, JSON_CONTAINERS_MAX, TEMPLATE_VALUES_MAX};
+
+/* Makes the values of one request; every string that came from the caller passes guard and is marked. left bounds all JSON
+ * text of the request together, also what lies as text inside other JSON. */
 struct maker {
 	const struct ll_render *in;
+	struct json_bounds left = BOUNDS;
 
 	jinja::value input(const char *text, size_t len) const
 	{
@@ -172,48 +202,57 @@ struct maker {
 		value->mark_input();
 		return value;
 	}
-	std::string guarded(const std::string &key) const
+	std::string guarded(const char *key) const
 	{
-		return input(key.data(), key.size())->as_string().str();
+		return input(key, strlen(key))->as_string().str();
 	}
-	jinja::value from_json(const common_json &j) const
+	/* Returns owned. what is for messages: "the list of tools". */
+	json_t *parse(const char *text, size_t len, const char *what)
 	{
-		if (j.is_string()) {
-			auto s = j.get<std::string>();
-			return input(s.data(), s.size());
-		}
-		if (j.is_array()) {
+		struct err err = {};
+		size_t offset = 0;
+		if (json_bounds_check(&left, &BOUNDS, text, len, &offset, &err) < 0)
+			throw refused(std::string(what) + ": " + err.msg);
+		json_error_t error;
+		json_t *root = json_parse(text, len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
+		if (!root && json_is_no_memory(&error))
+			throw std::bad_alloc();
+		if (!root)
+			throw refused(std::string(what) + " is not valid JSON");
+		return root;
+	}
+	/* Recurses a level of nesting: parse has bounded it. */
+	jinja::value from_json(const json_t *j) const
+	{
+		switch (json_typeof(j)) {
+		case JSON_STRING:
+			return input(json_string_value(j), json_string_length(j));
+		case JSON_ARRAY: {
 			auto list = jinja::mk_val<jinja::value_array>();
-			for (const auto &item : j)
-				list->push_back(from_json(item));
+			for (size_t i = 0; i < json_array_size(j); i++)
+				list->push_back(from_json(json_array_get(j, i)));
 			return list;
 		}
-		if (j.is_object()) {
+		case JSON_OBJECT: {
 			auto object = jinja::mk_val<jinja::value_object>();
-			for (auto it = j.begin(); it != j.end(); ++it) {
-				std::string key = it.key();
-				object->insert(guarded(key), from_json(it.value()));
-			}
+			const char *key;
+			json_t *item;
+			json_object_foreach(const_cast<json_t *>(j), key, item)
+				object->insert(guarded(key), from_json(item));
 			return object;
 		}
-		if (j.is_boolean())
-			return jinja::mk_val<jinja::value_bool>(j.get<bool>());
-		if (j.is_number_integer())
-			return jinja::mk_val<jinja::value_int>(j.get<int64_t>());
-		if (j.is_number_float())
-			return jinja::mk_val<jinja::value_float>(j.get<double>());
-		return jinja::mk_val<jinja::value_none>();
+		case JSON_TRUE:
+		case JSON_FALSE:
+			return jinja::mk_val<jinja::value_bool>(json_is_true(j));
+		case JSON_INTEGER:
+			return jinja::mk_val<jinja::value_int>(json_integer_value(j));
+		case JSON_REAL:
+			return jinja::mk_val<jinja::value_float>(json_real_value(j));
+		default:
+			return jinja::mk_val<jinja::value_none>();
+		}
 	}
 };
-
-common_json parse_json(const char *text, const char *what)
-{
-	try {
-		return common_json::parse(text);
-	} catch (const common_json_error &) {
-		throw refused(std::string(what) + " is not valid JSON");
-	}
-}
 
 std::string trimmed(const char *text, size_t len)
 {
@@ -223,17 +262,17 @@ std::string trimmed(const char *text, size_t len)
 }
 
 /* Arguments of tool calls come as JSON text; some templates want the object. */
-void parse_arguments(common_json &message)
+void parse_arguments(maker &make, json_t *calls)
 {
-	if (!message.contains("tool_calls") || !message["tool_calls"].is_array())
-		return;
-	for (auto &call : message["tool_calls"]) {
-		if (!call.is_object() || !call.contains("function") || !call["function"].is_object() ||
-			!call["function"].contains("arguments"))
+	for (size_t i = 0; i < json_array_size(calls); i++) {
+		json_t *function = json_object_get(json_array_get(calls, i), "function");
+		json_t *arguments = json_object_get(function, "arguments");
+		if (!json_is_string(arguments))
 			continue;
-		auto &arguments = call["function"]["arguments"];
-		if (arguments.is_string())
-			arguments = parse_json(arguments.get<std::string>().c_str(), "the arguments of a tool call");
+		json_t *parsed = make.parse(
+			json_string_value(arguments), json_string_length(arguments), "the arguments of a tool call");
+		if (json_object_set_new(function, "arguments", parsed) < 0)
+			throw std::bad_alloc();
 	}
 }
 
@@ -252,33 +291,36 @@ jinja::value content_value(const struct ll_template *t, const maker &make, const
 
 /* before: text put in front of the content (a system message the template has no place for). */
 jinja::value message_value(
-	const struct ll_template *t, const maker &make, const struct ll_message &m, const std::string &before)
+	const struct ll_template *t, maker &make, const struct ll_message &m, const std::string &before)
 {
 	auto object = jinja::mk_val<jinja::value_object>();
 	bool developer = strcmp(m.role, "developer") == 0 && !t->knows_developer;
 	const char *role = developer ? "system" : m.role;
 	object->insert("role", make.input(role, strlen(role)));
-	common_json extra = m.extra_json ? parse_json(m.extra_json, "a message's extra fields") : common_json::object();
-	if (!extra.is_object())
+	const char *json = m.extra_json ? m.extra_json : "{}";
+	tree extra(make.parse(json, strlen(json), "a message's extra fields"));
+	if (!json_is_object(extra.root))
 		throw refused("a message's extra fields are not an object");
+	json_t *calls = json_object_get(extra.root, "tool_calls");
 	if (t->caps.supports_object_arguments)
-		parse_arguments(extra);
+		parse_arguments(make, calls);
 	if (m.content || !before.empty()) {
 		std::string text = m.content ? std::string(m.content, m.content_len) : "";
 		text = t->trims_content ? trimmed(text.data(), text.size()) : text;
 		object->insert("content", content_value(t, make, before + text));
-	} else if (t->caps.supports_tool_calls && extra.contains("tool_calls")) {
+	} else if (t->caps.supports_tool_calls && calls) {
 		object->insert("content", make.input("", 0)); /* templates that add to it would fail on null */
 	} else {
 		object->insert("content", jinja::mk_val<jinja::value_none>());
 	}
-	for (auto it = extra.begin(); it != extra.end(); ++it)
-		if (it.key() != "role" && it.key() != "content")
-			object->insert(make.guarded(it.key()), make.from_json(it.value()));
+	const char *key;
+	json_t *item;
+	json_object_foreach(extra.root, key, item) if (strcmp(key, "role") != 0 && strcmp(key, "content") != 0)
+		object->insert(make.guarded(key), make.from_json(item));
 	return object;
 }
 
-jinja::value messages_value(const struct ll_template *t, const maker &make)
+jinja::value messages_value(const struct ll_template *t, maker &make)
 {
 	const struct ll_render *in = make.in;
 	auto list = jinja::mk_val<jinja::value_array>();
@@ -318,7 +360,23 @@ void put_dates(jinja::context &ctx, const struct ll_render *in)
 	put_text(ctx, "datetime", month_first);
 }
 
-void put_globals(jinja::context &ctx, const struct ll_template *t, const maker &make)
+void put_kwargs(jinja::context &ctx, maker &make)
+{
+	const char *json = make.in->kwargs_json;
+	tree kwargs(make.parse(json, strlen(json), "chat_template_kwargs"));
+	if (!json_is_object(kwargs.root))
+		throw refused("chat_template_kwargs is not an object");
+	const char *key;
+	json_t *item;
+	json_object_foreach(kwargs.root, key, item)
+	{
+		if (ll_template_sets(key))
+			throw refused("chat_template_kwargs cannot replace \"" + std::string(key) + "\"");
+		ctx.set_val(key, make.from_json(item));
+	}
+}
+
+void put_globals(jinja::context &ctx, const struct ll_template *t, maker &make)
 {
 	const struct ll_render *in = make.in;
 	put_dates(ctx, in);
@@ -329,18 +387,13 @@ void put_globals(jinja::context &ctx, const struct ll_template *t, const maker &
 	if (in->add_generation_prompt)
 		ctx.set_val("add_generation_prompt", jinja::mk_val<jinja::value_bool>(true));
 	if (in->tools_json) {
-		common_json tools = parse_json(in->tools_json, "the list of tools");
-		if (!tools.is_array())
+		tree tools(make.parse(in->tools_json, strlen(in->tools_json), "the list of tools"));
+		if (!json_is_array(tools.root))
 			throw refused("the list of tools is not an array");
-		ctx.set_val("tools", make.from_json(tools));
+		ctx.set_val("tools", make.from_json(tools.root));
 	}
-	if (in->kwargs_json) {
-		common_json kwargs = parse_json(in->kwargs_json, "chat_template_kwargs");
-		if (!kwargs.is_object())
-			throw refused("chat_template_kwargs is not an object");
-		for (auto it = kwargs.begin(); it != kwargs.end(); ++it)
-			ctx.set_val(it.key(), make.from_json(it.value()));
-	}
+	if (in->kwargs_json)
+		put_kwargs(ctx, make);
 }
 
 struct result {

@@ -32,6 +32,11 @@ int ll_template_create(struct ll_template **ret, const char *source, size_t len,
 void ll_template_destroy(struct ll_template *t);
 const struct ll_template_caps *ll_template_caps(const struct ll_template *t);
 
+/* Is name one of the variables and functions that the server or the engine sets (messages, bos_token, raise_exception...)?
+ * A request's keyword arguments must not replace them: who checks messages before they come here would be passed by, and a
+ * bos_token of a megabyte is written once a message. */
+bool ll_template_sets(const char *name);
+
 struct ll_message {
 	const char *role; /* "system", "user", "assistant", "tool" or whatever the template knows */
 	const char *content; /* may be NULL: null in the template (an assistant's message with tool calls only) */

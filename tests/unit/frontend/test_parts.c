@@ -111,6 +111,55 @@ static int parse_once(const char *body, size_t arena_bytes, struct api_error *e)
 	return result;
 }
 
+static void keyword_arguments_cannot_take_the_place_of_what_the_server_sets(void **state)
+{
+	(void)state;
+	static const char *const refused[] = {"messages", "tools", "bos_token", "eos_token", "add_generation_prompt",
+		"date_string", "datetime", "strftime_now", "raise_exception", "namespace", "range", "loop", "true"};
+	static const char *const taken[] = {
+		"enable_thinking", "reasoning_effort", "documents", "messages2", "Messages"};
+	char body[256], named[64];
+	struct api_error e;
+
+	for (uint32_t i = 0; i < ARRAY_LEN(refused); i++) {
+		snprintf(body, sizeof body,
+			"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"chat_template_kwargs\":{\"x\":1,\"%"
+			"s\":\"y\"}}",
+			refused[i]);
+		snprintf(named, sizeof named, "has \"%s\"", refused[i]);
+		assert_int_equal(parse_once(body, 1 << 20, &e), -EINVAL);
+		assert_int_equal(e.status, 400);
+		assert_string_equal(e.param, "chat_template_kwargs");
+		assert_non_null(strstr(e.message, named));
+	}
+	for (uint32_t i = 0; i < ARRAY_LEN(taken); i++) {
+		snprintf(body, sizeof body,
+			"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"chat_template_kwargs\":{\"%s\":\"y\"}"
+			"}",
+			taken[i]);
+		assert_int_equal(parse_once(body, 1 << 20, &e), 0);
+	}
+}
+
+static void keyword_arguments_are_small(void **state)
+{
+	(void)state;
+	char *body = malloc(70000);
+	struct api_error e;
+
+	assert_non_null(body);
+	for (int bytes = 65000; bytes <= 66000; bytes += 1000) {
+		sprintf(body,
+			"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"chat_template_kwargs\":{\"x\":\"%0*"
+			"d\"}}",
+			bytes, 1);
+		assert_int_equal(parse_once(body, 1 << 20, &e), bytes < 65536 ? 0 : -EINVAL);
+	}
+	assert_string_equal(e.param, "chat_template_kwargs");
+	assert_non_null(strstr(e.message, "66008 bytes; at most 65536"));
+	free(body);
+}
+
 static void the_end_of_the_arena_is_met_at_every_allocation(void **state)
 {
 	(void)state;
@@ -190,6 +239,8 @@ int main(void)
 		cmocka_unit_test(a_key_file_without_keys_opens_no_door),
 		cmocka_unit_test(the_metrics_page_is_what_the_table_prints),
 		cmocka_unit_test(a_request_with_everything_is_read_whole),
+		cmocka_unit_test(keyword_arguments_cannot_take_the_place_of_what_the_server_sets),
+		cmocka_unit_test(keyword_arguments_are_small),
 		cmocka_unit_test(the_end_of_the_arena_is_met_at_every_allocation),
 		cmocka_unit_test(a_request_without_anything_has_openai_s_defaults),
 		cmocka_unit_test(every_cut_of_a_body_is_an_error_and_nothing_worse),

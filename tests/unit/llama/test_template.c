@@ -2,6 +2,7 @@
 #include "../lib/llama_data.h"
 #include "oracle.h"
 #include "base/buf.h"
+#include "base/limits.h"
 
 #include <glob.h>
 #include <string.h>
@@ -172,6 +173,150 @@ static void tool_calls_reach_the_template_as_objects(void **state)
 	ll_template_destroy(t);
 }
 
+/* --- JSON of the caller is bounded before it is parsed ------------------------------------------------------------- */
+
+/* A template that takes arguments as an object and prints them. */
+static const char tool_source[] =
+	"{% for m in messages %}{{ m.content }}{% if m.tool_calls %}{% for c in m.tool_calls %}{{ c.function.name }}"
+	"{% for k, v in c.function.arguments.items() %}{{ k ~ '=' ~ v | tojson }}{% endfor %}{% endfor %}{% endif %}"
+	"{% endfor %}";
+
+/* What rendering a tool call with these arguments gives; the text of arguments stands in JSON as it is. */
+static int render_call(const char *arguments, struct buf *ret, struct err *err)
+{
+	struct buf extra;
+	struct ll_message turns[] = {message("user", "x"), {.role = "assistant"}};
+	struct ll_template *t = template_of(tool_source);
+	buf_init(&extra, 64 << 20);
+	buf_add_str(&extra, "{\"tool_calls\": [{\"id\": \"1\", \"type\": \"function\", \"function\": {\"name\": \"f\", "
+			    "\"arguments\": \"");
+	buf_add_str(&extra, arguments);
+	buf_add_str(&extra, "\"}}]}");
+	turns[1].extra_json = buf_str(&extra);
+	struct ll_render in = request(turns, 2);
+	int code = render(t, &in, ret, NULL, err);
+	buf_done(&extra);
+	ll_template_destroy(t);
+	return code;
+}
+
+static void expect_call_refused(const struct buf *arguments, const char *words)
+{
+	struct buf text;
+	struct err err = {0};
+	buf_init(&text, 1 << 20);
+	assert_int_equal(render_call(buf_str(arguments), &text, &err), -EINVAL);
+	if (!strstr(err.msg, words))
+		fail_msg("\"%s\" does not say \"%s\"", err.msg, words);
+	buf_done(&text);
+}
+
+static void nest(struct buf *ret, const char *open, const char *close, int levels)
+{
+	buf_reset(ret);
+	buf_add_str(ret, "{\\\"a\\\":");
+	for (int i = 1; i < levels; i++)
+		buf_add_str(ret, open);
+	buf_add_str(ret, "1");
+	for (int i = 1; i < levels; i++)
+		buf_add_str(ret, close);
+	buf_add_str(ret, "}");
+}
+
+static void arguments_of_a_tool_call_nest_as_deep_as_a_body_and_no_deeper(void **state)
+{
+	(void)state;
+	struct buf arguments, text;
+	buf_init(&arguments, 16 << 20);
+	buf_init(&text, 1 << 20);
+	nest(&arguments, "[", "]", 64);
+	assert_int_equal(render_call(buf_str(&arguments), &text, NULL), 0);
+	assert_non_null(strstr(buf_str(&text), "fa=[[[["));
+	for (int levels = 65; levels < 600000; levels *= 9) {
+		nest(&arguments, "[", "]", levels);
+		expect_call_refused(&arguments, "the arguments of a tool call: nested more than 64 levels deep");
+		nest(&arguments, "{\\\"b\\\":", "}", levels);
+		expect_call_refused(&arguments, "nested more than 64 levels deep");
+	}
+	buf_done(&text);
+	buf_done(&arguments);
+}
+
+static void the_values_of_one_request_are_counted_together(void **state)
+{
+	(void)state;
+	enum { CALLS = 8 };
+	struct buf extra, text;
+	struct err err = {0};
+	struct ll_message turns[] = {message("user", "x"), {.role = "assistant"}};
+	struct ll_template *t = template_of(tool_source);
+	buf_init(&extra, 64 << 20);
+	buf_init(&text, 1 << 20);
+	buf_add_str(&extra, "{\"tool_calls\": [");
+	for (int call = 0; call < CALLS; call++) {
+		buf_printf(
+			&extra, "%s{\"function\": {\"name\": \"f\", \"arguments\": \"{\\\"a\\\":[1", call ? "," : "");
+		for (int i = 0; i < TEMPLATE_VALUES_MAX / CALLS; i++)
+			buf_add_str(&extra, ",1");
+		buf_add_str(&extra, "]}\"}}");
+	}
+	buf_add_str(&extra, "]}");
+	turns[1].extra_json = buf_str(&extra);
+	struct ll_render in = request(turns, 2);
+	assert_int_equal(render(t, &in, &text, NULL, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "more than 262144 values"));
+	buf_done(&text);
+	buf_done(&extra);
+	ll_template_destroy(t);
+}
+
+static void every_json_text_of_a_request_is_bounded(void **state)
+{
+	(void)state;
+	struct buf deep, extra;
+	struct ll_message turns[] = {message("user", "x")};
+	struct ll_template *t = template_of("{{ messages | tojson }}{{ tools | tojson }}{{ k | tojson }}");
+	buf_init(&deep, 1 << 20);
+	buf_init(&extra, 1 << 20);
+	for (int i = 0; i < 100000; i++)
+		buf_add_str(&deep, "[");
+	buf_printf(&extra, "{\"k\":%s", buf_str(&deep));
+	for (int which = 0; which < 3; which++) {
+		struct ll_render in = request(turns, 1);
+		struct buf text;
+		struct err err = {0};
+		turns[0].extra_json = which == 0 ? buf_str(&extra) : NULL;
+		in.tools_json = which == 1 ? buf_str(&deep) : NULL;
+		in.kwargs_json = which == 2 ? buf_str(&extra) : NULL;
+		buf_init(&text, 1 << 20);
+		assert_int_equal(render(t, &in, &text, NULL, &err), -EINVAL);
+		assert_non_null(strstr(err.msg, "nested more than 64 levels deep"));
+		buf_done(&text);
+	}
+	buf_done(&deep);
+	buf_done(&extra);
+	ll_template_destroy(t);
+}
+
+static void keyword_arguments_replace_nothing_of_ours(void **state)
+{
+	(void)state;
+	struct ll_message turns[] = {message("user", "x")};
+	struct ll_template *t = template_of("{{ bos_token }}{{ messages[0].content }}{{ own }}");
+	struct ll_render in = request(turns, 1);
+	struct err err = {0};
+	struct buf text;
+	buf_init(&text, 1000);
+	in.kwargs_json = "{\"own\": \"o\", \"bos_token\": \"y\"}";
+	assert_int_equal(render(t, &in, &text, NULL, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "chat_template_kwargs cannot replace \"bos_token\""));
+	in.kwargs_json = "{\"own\": \"o\"}";
+	assert_int_equal(render(t, &in, &text, NULL, &err), 0);
+	assert_string_equal(buf_str(&text), "xo");
+	buf_done(&text);
+	ll_template_destroy(t);
+}
+
 static void a_given_date_is_the_templates_today(void **state)
 {
 	(void)state;
@@ -267,6 +412,10 @@ int main(void)
 		cmocka_unit_test(parts_tell_the_callers_text_apart),
 		cmocka_unit_test(the_guard_sees_every_text_of_the_caller),
 		cmocka_unit_test(tool_calls_reach_the_template_as_objects),
+		cmocka_unit_test(arguments_of_a_tool_call_nest_as_deep_as_a_body_and_no_deeper),
+		cmocka_unit_test(the_values_of_one_request_are_counted_together),
+		cmocka_unit_test(every_json_text_of_a_request_is_bounded),
+		cmocka_unit_test(keyword_arguments_replace_nothing_of_ours),
 		cmocka_unit_test(a_given_date_is_the_templates_today),
 		cmocka_unit_test(broken_and_hostile_templates_are_refused),
 		cmocka_unit_test(a_templates_own_refusal_is_told),
