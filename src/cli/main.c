@@ -2,6 +2,7 @@
 #include "cli/command.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { HELP_BYTES_MAX = 1024 * 1024 };
@@ -47,6 +48,9 @@ int main(int argc, char **argv)
 {
 	struct err err = {0};
 
+	/* A failed assertion in ggml starts a debugger on its own process, which then is neither alive nor dead. For us and all we
+	 * start; whoever sets it decides. */
+	setenv("GGML_NO_BACKTRACE", "1", 0);
 	if (argc < 2) {
 		command_complain(
 			"", "which command? \"stator serve\" starts a deployment, \"stator help\" lists them all");

@@ -304,6 +304,7 @@ static enum exit_status supervise(struct serve *s)
 		.processes = s->deployment.processes,
 		.count = s->deployment.count,
 		.drain_ms = drain_ms(s),
+		.join_ms = s->deployment.waits_for_others ? UINT32_MAX : 0,
 		.one_wish_ms = SUPERVISOR_ONE_WISH_MS,
 		.log_dir = s->dir.path,
 		.keep_going = flags_bool(s->flags, "keep-going"),

@@ -166,15 +166,70 @@ int child_start(struct child *ret, const struct child_spec *spec, struct err *er
 	}
 	if (pid == 0)
 		child_become(spec, parent, &p, environment);
+	/* The child does the same: whoever comes first, its group is there before we may have to end it. */
+	setpgid(pid, pid);
 	*ret = (struct child){.pid = pid, .status_fd = p.status[0], .log_fd = p.log[0]};
 	p.status[0] = p.log[0] = -1;
 	pipes_close(&p);
 	return 0;
 }
 
+int child_reap(pid_t pid, int *ret_status)
+{
+	siginfo_t info = {0};
+
+	/* Look first: until it is reaped its number, and so its group's, is nobody else's. */
+	if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid != pid)
+		return -EAGAIN;
+	kill(-pid, SIGKILL); /* what it started and left behind */
+	return waitpid(pid, ret_status, 0) == pid ? 0 : -EAGAIN;
+}
+
+/* The rest of the line "KEY:\tVALUE" of /proc/PID/status. */
+static bool status_value(const char *text, const char *key, char *ret, size_t cap)
+{
+	size_t len = strlen(key);
+
+	for (const char *line = text; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL)
+		if (strncmp(line, key, len) == 0 && line[len] == ':') {
+			line += len + 1;
+			line += strspn(line, " \t");
+			snprintf(ret, cap, "%.*s", (int)strcspn(line, "\n"), line);
+			return true;
+		}
+	return false;
+}
+
+const char *child_state_text(pid_t pid, char *ret, size_t cap)
+{
+	char path[64], text[4096], state[64] = "", tracer[16] = "0";
+	size_t len = 0;
+
+	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	if (fd >= 0)
+		close(fd);
+	len = n > 0 ? (size_t)n : 0;
+	text[len] = '\0';
+	status_value(text, "State", state, sizeof state);
+	status_value(text, "TracerPid", tracer, sizeof tracer);
+	if (strcmp(tracer, "0") != 0)
+		snprintf(ret, cap, "process %s is tracing it, as a debugger does", tracer);
+	else if (*state == 'D')
+		snprintf(ret, cap, "it waits in the kernel for a disk, a network file system or a device");
+	else if (*state == 'T')
+		snprintf(ret, cap, "it is stopped (SIGSTOP)");
+	else
+		*ret = '\0';
+	return ret;
+}
+
 const char *child_end_text(int wait_status, char *ret, size_t cap)
 {
-	if (WIFSIGNALED(wait_status))
+	if (wait_status == CHILD_LEFT)
+		snprintf(ret, cap, "could not be ended");
+	else if (WIFSIGNALED(wait_status))
 		snprintf(ret, cap, "killed by signal %d (%s)%s", WTERMSIG(wait_status),
 			strsignal(WTERMSIG(wait_status)), WCOREDUMP(wait_status) ? ", core dumped" : "");
 	else

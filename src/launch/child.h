@@ -30,6 +30,14 @@ struct child {
 
 /* Start it. Borrows spec. An exec that fails shows as "error ..." on the status pipe and exit status 127. */
 int child_start(struct child *ret, const struct child_spec *spec, struct err *err);
+/* Has it ended? Then what it had started is ended too (its process group), and it is reaped: 0. -EAGAIN: not yet. */
+int child_reap(pid_t pid, int *ret_status);
+/* What keeps a process from going on, from /proc: "it is stopped (SIGSTOP)", "process 12 is tracing it, as a debugger does",
+ * "it waits in the kernel for a disk, ..."; "" nothing that can be seen. Returns ret. */
+const char *child_state_text(pid_t pid, char *ret, size_t cap);
+
+/* In place of a status of waitpid: it was killed, and did not end (traced by another, or inside the kernel). */
+enum { CHILD_LEFT = -1 };
 /* "exit status 1", "killed by signal 9 (Killed)" for a status of waitpid. Returns ret. */
 const char *child_end_text(int wait_status, char *ret, size_t cap);
 

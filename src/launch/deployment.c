@@ -195,6 +195,15 @@ static int vocabulary_note(struct builder *b, const struct graph_service *s)
 	return b->vocabularies ? 0 : -ENOMEM;
 }
 
+/* How long it may be silent while it loads: the slowest disk worth serving from reads some 20 MB a second. */
+static uint32_t silence_ms(const char *model)
+{
+	struct stat st;
+	uint64_t bytes = *model && stat(model, &st) == 0 ? (uint64_t)st.st_size : 0;
+
+	return PROCESS_SILENCE_MS + (uint32_t)MIN(bytes / 20000, 24ull * 3600 * 1000);
+}
+
 static int worker_add(struct builder *b, const struct graph_service *s)
 {
 	static const char *const decided[] = {"engine", "role", "model", "served-model-name", NULL};
@@ -228,6 +237,7 @@ static int worker_add(struct builder *b, const struct graph_service *s)
 		snprintf(number, sizeof number, "%.4f", s->gpus > 0 ? MIN(s->gpus, 1.0) : 1.0 / b->llama_workers);
 		word_flag(&w, spec, "memory-share", number);
 	}
+	p->process.start_silence_ms = silence_ms(*s->model ? model_path(b, s) : "");
 	p->process.spec.listen_fd = -1;
 	p->process.spec.argv = words_take(&w);
 	p->process.spec.envs = envs_of(&b->d->arena, s);
@@ -335,7 +345,9 @@ static int frontend_fill(struct builder *b)
 		word_flag(&w, spec, "preload", b->vocabularies);
 	/* Ready means that requests can go to every worker, unless the user is content with less. */
 	snprintf(number, sizeof number, "%u", b->config->keep_going ? 1 : b->d->workers);
-	if (!config_is_set(&router->settings, "min-workers"))
+	if (config_is_set(&router->settings, "min-workers"))
+		b->d->waits_for_others = config_uint(&router->settings, "min-workers") > b->d->workers;
+	else
 		word_flag(&w, spec, "min-workers", number);
 	word_flag(&w, spec, "router", graph_router_mode(b->config->graph));
 	word_flag(&w, spec, "kv-secret-file", arena_printf(&b->d->arena, "%s/secret", b->config->dir));

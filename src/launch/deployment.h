@@ -36,6 +36,7 @@ struct deployment {
 	struct arena arena;
 	struct supervised *processes; /* the frontend first */
 	uint32_t count, workers;
+	bool waits_for_others; /* the graph's min-workers is more than it starts itself */
 	const char *model; /* what clients call the (first) model */
 	const char *title; /* "demo on 2 llama workers, 2 CPUs" */
 };

@@ -6,6 +6,64 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* ---- a start without a word, a kill without an end ---- */
+
+static uint32_t silence_max_ms(const struct process *p)
+{
+	return p->start_silence_ms ? p->start_silence_ms : PROCESS_SILENCE_MS;
+}
+
+static void watch_in(struct process *p, void (*fn)(void *ctx), uint64_t ms)
+{
+	p->watch_timer.fn = fn;
+	p->watch_timer.ctx = p;
+	env_timer_set_in(loop_env(p->loop), &p->watch_timer, ms * 1000);
+}
+
+static void on_silence(void *ctx)
+{
+	struct process *p = ctx;
+	uint32_t max = silence_max_ms(p);
+	char why[128];
+
+	child_state_text(p->child.pid, why, sizeof why);
+	if (!p->silence_told) {
+		p->silence_told = true;
+		if (p->ops->on_silence)
+			p->ops->on_silence(p->ctx, p, max / 4, why);
+		watch_in(p, on_silence, max - max / 4);
+		return;
+	}
+	if (!*p->error)
+		snprintf(p->error, sizeof p->error, "it said nothing for %.*f s while it started%s%s",
+			max < 10000 ? 1 : 0, max / 1000.0, *why ? ": " : "", why);
+	process_signal(p, SIGKILL);
+}
+
+/* It said something: the time begins anew. */
+static void silence_watch(struct process *p)
+{
+	p->silence_told = false;
+	if (!p->is_frontend) /* it waits for the workers, however long they take */
+		watch_in(p, on_silence, silence_max_ms(p) / 4);
+}
+
+static void process_end(struct process *p, int wait_status);
+
+static void on_kill_late(void *ctx)
+{
+	struct process *p = ctx;
+	char why[128];
+
+	child_state_text(p->child.pid, why, sizeof why);
+	if (!*p->error)
+		snprintf(p->error, sizeof p->error, "process %d does not end though it was killed%s%s",
+			(int)p->child.pid, *why ? ": " : "", why);
+	process_end(p, CHILD_LEFT);
+}
+
+/* ---- what it says ---- */
+
 static void on_status_line(void *ctx, char *line)
 {
 	struct process *p = ctx;
@@ -17,7 +75,10 @@ static void on_status_line(void *ctx, char *line)
 	if (status.kind == STATUS_READY && p->state == PROCESS_STARTING) {
 		p->state = PROCESS_READY;
 		p->ever_ready = true;
+		env_timer_cancel(loop_env(p->loop), &p->watch_timer);
 	}
+	if (p->state == PROCESS_STARTING)
+		silence_watch(p);
 	if (status.kind != STATUS_UNKNOWN)
 		p->ops->on_status(p->ctx, p, &status);
 }
@@ -90,6 +151,7 @@ void process_start(struct process *p)
 
 	ASSERT(p->state == PROCESS_DOWN && p->child.pid == 0);
 	p->error[0] = '\0';
+	p->killed = false;
 	p->status_lines.len = p->log_lines.len = 0;
 	tail_reset(&p->tail);
 	if (child_start(&p->child, &p->spec, &err) < 0) {
@@ -102,8 +164,10 @@ void process_start(struct process *p)
 	if (pipes_watch(p, &err) < 0) {
 		/* Without its pipes we would not know how it is: end it; on_exit follows and tells this. */
 		snprintf(p->error, sizeof p->error, "%s", err.msg);
-		kill(p->child.pid, SIGKILL);
+		process_signal(p, SIGKILL);
+		return;
 	}
+	silence_watch(p);
 }
 
 static void on_restart_timer(void *ctx)
@@ -124,16 +188,21 @@ void process_signal(struct process *p, int signo)
 	if (p->child.pid == 0)
 		return;
 	p->state = PROCESS_STOPPING;
+	env_timer_cancel(loop_env(p->loop), &p->watch_timer);
 	kill(p->child.pid, signo);
+	if (signo != SIGKILL)
+		return;
+	/* A crash handler may have started a debugger, which holds it. */
+	kill(-p->child.pid, SIGKILL);
+	p->killed = true;
+	watch_in(p, on_kill_late, p->kill_ms ? p->kill_ms : PROCESS_KILL_MS);
 }
 
-void process_reap(struct process *p)
+static void process_end(struct process *p, int wait_status)
 {
 	enum process_state was = p->state;
-	int wait_status;
 
-	if (p->child.pid == 0 || waitpid(p->child.pid, &wait_status, WNOHANG) != p->child.pid)
-		return;
+	env_timer_cancel(loop_env(p->loop), &p->watch_timer);
 	/* What it wrote before it ended is in the pipes. Bounded: somebody else may hold the other end, and write on. */
 	if (p->child.status_fd >= 0)
 		pipe_read(p, p->child.status_fd, 16);
@@ -143,6 +212,7 @@ void process_reap(struct process *p)
 	line_cutter_finish(&p->log_lines, on_log_line, p);
 	pipe_close(p, &p->child.status_fd);
 	pipe_close(p, &p->child.log_fd);
+	env_timer_cancel(loop_env(p->loop), &p->watch_timer);
 	p->child.pid = 0;
 	if (p->state == PROCESS_READY && was == PROCESS_STARTING)
 		was = PROCESS_READY;
@@ -150,11 +220,30 @@ void process_reap(struct process *p)
 	p->ops->on_exit(p->ctx, p, was, wait_status);
 }
 
+void process_reap(struct process *p)
+{
+	int wait_status;
+
+	if (p->child.pid != 0 && child_reap(p->child.pid, &wait_status) == 0)
+		process_end(p, wait_status);
+}
+
 void process_read_log(struct process *p)
 {
 	/* An end that is met here is met again by on_readable, which closes the pipe. */
 	if (p->child.log_fd >= 0)
 		pipe_read(p, p->child.log_fd, 4);
+}
+
+void process_forget(struct process *p)
+{
+	env_timer_cancel(loop_env(p->loop), &p->restart_timer);
+	env_timer_cancel(loop_env(p->loop), &p->watch_timer);
+	if (p->child.pid == 0)
+		return;
+	pipe_close(p, &p->child.status_fd);
+	pipe_close(p, &p->child.log_fd);
+	p->child.pid = 0;
 }
 
 bool process_is_alive(const struct process *p)

@@ -1,140 +1,17 @@
-/* supervisor.c - what to do about the processes of a deployment; see supervisor.h. */
-#include "launch/supervisor.h"
-#include "base/log.h"
-#include "launch/causes.h"
+/* supervisor.c - what to do about the processes of a deployment; see supervisor.h. What is shown of it: supervisor_show.c. */
 #include "launch/proof.h"
+#include "launch/supervisor_priv.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-enum phase {
-	PHASE_STARTING, /* some process has never been ready */
-	PHASE_RUNNING,
-	PHASE_DRAINING, /* the frontend finishes its streams */
-	PHASE_STOPPING, /* the workers end */
-};
-
-struct supervisor {
-	const struct supervisor_config *config;
-	struct screen screen;
-	struct screen_row *rows;
-	enum phase phase;
-	enum supervisor_end end;
-	uint64_t started_us, stop_asked_us;
-	struct causes *causes; /* NULL: no memory for it */
-	struct env_timer deadline; /* of PHASE_DRAINING and PHASE_STOPPING */
-};
-
-static uint32_t index_of(const struct supervisor *s, const struct process *p)
-{
-	const struct supervised *at = CONTAINER_OF(p, struct supervised, process);
-
-	return (uint32_t)(at - s->config->processes);
-}
-
-static struct process *process_at(const struct supervisor *s, uint32_t i)
-{
-	return &s->config->processes[i].process;
-}
-
-/* Speaking. */
-
-static void row_show(struct supervisor *s, const struct process *p, enum screen_state state, const char *text)
-{
-	struct screen_row *row = &s->rows[index_of(s, p)];
-
-	row->state = state;
-	snprintf(row->text, sizeof row->text, "%s", text);
-	screen_clean(row->text);
-	if (!s->config->json)
-		screen_changed(&s->screen, index_of(s, p));
-}
-
-/* A line of a process's log, on stderr unless the table is drawn on the same terminal. */
-static void log_line_show(struct supervisor *s, const struct process *p, char *line)
-{
-	if (s->config->json) {
-		fprintf(stderr, "%s\n", line); /* it is JSON of its own, and names its worker */
-	} else if (s->screen.live && isatty(STDERR_FILENO)) {
-		screen_line(&s->screen, "%*s | %s", (int)s->screen.name_width, p->name, screen_clean(line));
-	} else {
-		fprintf(stderr, "%*s | %s\n", (int)s->screen.name_width, p->name, screen_clean(line));
-	}
-}
-
-static void tail_show(struct supervisor *s, const struct process *p)
-{
-	for (uint32_t i = 0; i < p->tail.count; i++) {
-		char line[TAIL_LINE_BYTES];
-
-		snprintf(line, sizeof line, "%s", tail_line(&p->tail, i));
-		if (s->config->json)
-			log_info("last line", LOG_F("process", log_str(p->name)), LOG_F("line", log_str(line)));
-		else
-			screen_line(&s->screen, "    | %s", screen_clean(line));
-	}
-}
-
-/* Why, when its log says so: then that is shown instead of its last lines. */
-static bool cause_show(struct supervisor *s, const struct process *p)
-{
-	const struct finding *f = causes_find(s->causes, index_of(s, p));
-
-	if (!f)
-		return false;
-	if (s->config->json) {
-		log_error("root cause", LOG_F("process", log_str(p->name)),
-			LOG_F("class", log_str(finding_class_name(f->kind))), LOG_F("cause", log_str(f->what)),
-			LOG_F("remedy", log_str(f->remedy)));
-		return true;
-	}
-	screen_line(&s->screen, "    | %s", f->evidence ? f->evidence : "");
-	screen_line(&s->screen, "  root cause (%s): %s", finding_class_name(f->kind), f->what);
-	if (f->remedy)
-		screen_line(&s->screen, "  remedy: %s", f->remedy);
-	return true;
-}
-
-static void death_show(struct supervisor *s, const struct process *p, const char *how, uint64_t up_us, const char *next)
-{
-	bool known = causes_find(s->causes, index_of(s, p)) != NULL;
-	char note[TAIL_LINE_BYTES];
-	int len = snprintf(note, sizeof note, "stator: %s%s%s; %s\n", p->error, *p->error ? "; " : "", how, next);
-
-	/* For who reads its log later. */
-	log_file_write(&s->config->processes[index_of(s, p)].process.log, note, MIN((size_t)len, sizeof note - 1));
-	const char *lines = known ? "; its log says why:" : p->tail.count > 0 ? "; its last lines:" : NULL;
-
-	if (s->config->json)
-		log_error("process died", LOG_F("process", log_str(p->name)), LOG_F("how", log_str(how)),
-			LOG_F("error", log_str(p->error)), LOG_F("up_us", log_u64(up_us)),
-			LOG_F("next", log_str(next)));
-	else if (*p->error)
-		screen_line(&s->screen, "%s%s: %s (%s after %.1f s); %s%s", p->is_frontend ? "the " : "worker ",
-			p->name, p->error, how, (double)up_us / 1e6, next, lines ? lines : "");
-	else
-		screen_line(&s->screen, "%s%s died after %.1f s: %s; %s%s", p->is_frontend ? "the " : "worker ",
-			p->name, (double)up_us / 1e6, how, next, lines ? lines : "; it had logged nothing");
-	if (!cause_show(s, p))
-		tail_show(s, p);
-}
-
-static void event_show(struct supervisor *s, const char *text)
-{
-	if (s->config->json)
-		log_info("deployment", LOG_F("state", log_str(text)));
-	else
-		screen_line(&s->screen, "%s", text);
-}
 
 /* Stopping. */
 
 static bool any_alive(const struct supervisor *s)
 {
 	for (uint32_t i = 0; i < s->config->count; i++)
-		if (process_is_alive(process_at(s, i)))
+		if (process_is_alive(supervisor_process(s, i)))
 			return true;
 	return false;
 }
@@ -146,7 +23,7 @@ static uint32_t signal_some(struct supervisor *s, bool frontends, int signo)
 	uint32_t alive = 0;
 
 	for (uint32_t i = 0; i < s->config->count; i++) {
-		struct process *p = process_at(s, i);
+		struct process *p = supervisor_process(s, i);
 
 		if (p->is_frontend != frontends)
 			continue;
@@ -165,12 +42,18 @@ static void stop_if_done(struct supervisor *s)
 static void kill_all(struct supervisor *s)
 {
 	s->phase = PHASE_STOPPING;
+	s->killing = true;
 	signal_some(s, true, SIGKILL);
 	signal_some(s, false, SIGKILL);
 	stop_if_done(s);
 }
 
 static void on_deadline(void *ctx);
+
+static uint32_t stop_ms(const struct supervisor *s)
+{
+	return s->config->stop_ms ? s->config->stop_ms : SUPERVISOR_STOP_MS;
+}
 
 static void deadline_set(struct supervisor *s, uint64_t in_ms)
 {
@@ -183,7 +66,7 @@ static void workers_stop(struct supervisor *s)
 {
 	s->phase = PHASE_STOPPING;
 	signal_some(s, false, SIGTERM);
-	deadline_set(s, SUPERVISOR_STOP_MS);
+	deadline_set(s, stop_ms(s));
 	stop_if_done(s);
 }
 
@@ -192,10 +75,10 @@ static void on_deadline(void *ctx)
 	struct supervisor *s = ctx;
 
 	if (s->phase == PHASE_DRAINING) {
-		event_show(s, "the frontend did not end within its drain time; it is killed");
+		supervisor_show_event(s, NULL, "the frontend did not end within its drain time; it is killed");
 		signal_some(s, true, SIGKILL);
 	} else {
-		event_show(s, "not every worker ended in time; the rest is killed");
+		supervisor_show_event(s, NULL, "not every worker ended in time; the rest is killed");
 		kill_all(s);
 	}
 }
@@ -208,7 +91,21 @@ static void drain(struct supervisor *s)
 	if (signal_some(s, true, SIGTERM) == 0)
 		workers_stop(s);
 	else
-		deadline_set(s, s->config->drain_ms + SUPERVISOR_STOP_MS);
+		deadline_set(s, s->config->drain_ms + (uint64_t)stop_ms(s));
+}
+
+/* The third wish: not even to wait for what SIGKILL does. */
+static void leave_all(struct supervisor *s)
+{
+	for (uint32_t i = 0; i < s->config->count; i++) {
+		const struct process *p = supervisor_process(s, i);
+
+		if (p->child.pid)
+			supervisor_show_event(s, p, "%s (process %d) has not ended yet; it is left behind", p->name,
+				(int)p->child.pid);
+	}
+	s->end = SUPERVISOR_FAILED;
+	loop_stop(s->config->loop);
 }
 
 static void give_up(struct supervisor *s)
@@ -227,16 +124,23 @@ static void on_stop_signal(void *ctx, int signo)
 
 	if (s->phase >= PHASE_DRAINING && now_us - s->stop_asked_us < s->config->one_wish_ms * 1000ull)
 		return;
+	if (s->killing && s->stop_again) {
+		leave_all(s);
+		return;
+	}
 	if (s->phase >= PHASE_DRAINING) {
+		s->stop_again = true;
+		s->stop_asked_us = now_us;
 		s->end = s->end == SUPERVISOR_FAILED ? s->end : SUPERVISOR_KILLED;
-		event_show(s, "stopping at once");
+		supervisor_show_event(s, NULL, "stopping at once");
 		kill_all(s);
 		return;
 	}
 	bool was_running = s->phase == PHASE_RUNNING;
 	s->stop_asked_us = now_us;
 	screen_close(&s->screen);
-	event_show(s, was_running ? "draining: running streams may finish; Ctrl-C again stops at once" : "stopping");
+	supervisor_show_event(
+		s, NULL, was_running ? "draining: running streams may finish; Ctrl-C again stops at once" : "stopping");
 	drain(s);
 }
 
@@ -244,19 +148,66 @@ static void on_stop_signal(void *ctx, int signo)
 
 static const struct process_ops process_ops;
 
+static uint32_t join_ms(const struct supervisor *s)
+{
+	return s->config->join_ms ? s->config->join_ms : SUPERVISOR_JOIN_MS;
+}
+
 static bool is_settled(const struct supervised *w)
 {
 	return w->failed || (w->process.ever_ready && (!w->prove || w->proven));
 }
 
+/* All workers are ready, and the frontend is not: it cannot reach them, or does not take them. Its log says which. */
+static void on_join_late(void *ctx);
+
+static void join_watch(struct supervisor *s)
+{
+	if (env_timer_is_set(&s->join_deadline))
+		return;
+	s->join_deadline.fn = on_join_late;
+	s->join_deadline.ctx = s;
+	env_timer_set_in(loop_env(s->config->loop), &s->join_deadline, join_ms(s) * 1000ull);
+}
+
+static void on_join_late(void *ctx)
+{
+	struct supervisor *s = ctx;
+
+	for (uint32_t i = 0; i < s->config->count && s->phase == PHASE_STARTING; i++) {
+		struct supervised *f = &s->config->processes[i];
+
+		if (!f->process.is_frontend || is_settled(f) || f->process.state != PROCESS_STARTING)
+			continue;
+		snprintf(f->process.error, sizeof f->process.error,
+			"it is not ready %.*f s after all workers are; it could not connect to them, or does not take one",
+			join_ms(s) < 10000 ? 1 : 0, join_ms(s) / 1000.0);
+		process_signal(&f->process, SIGKILL);
+	}
+	if (s->phase == PHASE_STARTING) /* it may be between two lives */
+		join_watch(s);
+}
+
 static void ready_check(struct supervisor *s)
 {
-	for (uint32_t i = 0; i < s->config->count; i++)
-		if (!is_settled(&s->config->processes[i]))
-			return;
+	bool workers = true, all = true;
+
+	for (uint32_t i = 0; i < s->config->count; i++) {
+		bool settled = is_settled(&s->config->processes[i]);
+
+		all &= settled;
+		workers &= settled || supervisor_process(s, i)->is_frontend;
+	}
+	if (!workers)
+		env_timer_cancel(loop_env(s->config->loop), &s->join_deadline);
+	else if (!all)
+		join_watch(s);
+	if (!all)
+		return;
+	env_timer_cancel(loop_env(s->config->loop), &s->join_deadline);
 	/* What was logged before all was ready belongs to the start, though the pipes are read in any order. */
 	for (uint32_t i = 0; i < s->config->count; i++)
-		process_read_log(process_at(s, i));
+		process_read_log(supervisor_process(s, i));
 	s->phase = PHASE_RUNNING;
 	screen_close(&s->screen);
 	if (s->config->on_ready)
@@ -331,36 +282,24 @@ static void proof_begin(struct supervisor *s, struct supervised *w, const char *
 		on_proof(w, err.msg);
 }
 
-static void ready_show(struct supervisor *s, struct process *p, const char *where)
-{
-	const struct supervised *of = CONTAINER_OF(p, struct supervised, process);
-	char text[sizeof of->info + sizeof of->facts + 4];
-
-	if (s->config->json)
-		log_info("process ready", LOG_F("process", log_str(p->name)), LOG_F("addr", log_str(where)),
-			LOG_F("info", log_str(of->info)));
-	snprintf(text, sizeof text, "%s%s%s", of->info, *of->info && *of->facts ? "; " : "", of->facts);
-	row_show(s, p, SCREEN_READY, text);
-}
-
 static void on_status(void *ctx, struct process *p, const struct status *status)
 {
 	struct supervisor *s = ctx;
-	struct screen_row *row = &s->rows[index_of(s, p)];
+	struct screen_row *row = &s->rows[supervisor_index(s, p)];
 
 	switch (status->kind) {
 	case STATUS_PROGRESS:
 		if (p->state != PROCESS_STARTING)
 			return;
 		row->progress = status->progress;
-		row_show(s, p, SCREEN_PROGRESS, status->text);
+		supervisor_show_row(s, p, SCREEN_PROGRESS, status->text);
 		return;
 	case STATUS_INFO:
-		snprintf(CONTAINER_OF(p, struct supervised, process)->info, SCREEN_TEXT_BYTES, "%s", status->text);
+		snprintf(supervised_of(p)->info, SCREEN_TEXT_BYTES, "%s", status->text);
 		return; /* shown with "ready", which is not far */
 	case STATUS_READY:
-		ready_show(s, p, status->text);
-		proof_begin(s, CONTAINER_OF(p, struct supervised, process), status->text);
+		supervisor_show_ready(s, p, status->text);
+		proof_begin(s, supervised_of(p), status->text);
 		if (s->phase == PHASE_STARTING) {
 			next_step(s);
 			ready_check(s);
@@ -376,10 +315,10 @@ static void on_line(void *ctx, struct process *p, char *line)
 {
 	struct supervisor *s = ctx;
 
-	causes_line(s->causes, index_of(s, p), p->name, line);
+	causes_line(s->causes, supervisor_index(s, p), p->name, line);
 	/* While the deployment starts and stops we tell what information lines do, and better. */
 	if (!s->config->quiet && (s->phase == PHASE_RUNNING || s->config->json || !causes_is_chatter(line)))
-		log_line_show(s, p, line);
+		supervisor_show_line(s, p, line);
 }
 
 /* Those that wait for the first of their kind would fail as it did. */
@@ -394,7 +333,7 @@ static void leave_out_followers(struct supervisor *s, const struct supervised *f
 		if (w->begun || w->kind != first->kind)
 			continue;
 		w->begun = w->failed = true;
-		row_show(s, &w->process, SCREEN_FAILED, text);
+		supervisor_show_row(s, &w->process, SCREEN_FAILED, text);
 	}
 }
 
@@ -403,20 +342,28 @@ static void leave_out(struct supervisor *s, struct process *p, const char *how, 
 {
 	uint32_t left = 0;
 
-	row_show(s, p, SCREEN_FAILED, how);
-	CONTAINER_OF(p, struct supervised, process)->failed = true;
-	leave_out_followers(s, CONTAINER_OF(p, struct supervised, process));
+	supervisor_show_row(s, p, SCREEN_FAILED, how);
+	supervised_of(p)->failed = true;
+	leave_out_followers(s, supervised_of(p));
 	for (uint32_t i = 0; i < s->config->count; i++)
-		left += !process_at(s, i)->is_frontend && !s->config->processes[i].failed;
+		left += !supervisor_process(s, i)->is_frontend && !s->config->processes[i].failed;
 	if (s->config->keep_going && !p->is_frontend && left > 0) {
-		death_show(s, p, how, up_us, "the deployment goes on without it");
+		supervisor_show_death(s, p, how, up_us, "the deployment goes on without it");
 		next_step(s);
 		ready_check(s);
 		return;
 	}
 	screen_close(&s->screen);
-	death_show(s, p, how, up_us, "the deployment cannot start");
+	supervisor_show_death(s, p, how, up_us, "the deployment cannot start");
 	give_up(s);
+}
+
+/* It ended while the deployment starts, and said no error: is another try worth it? */
+static bool is_hopeless(struct supervised *w, const char *how)
+{
+	w->same_ends = strcmp(w->last_end, how) == 0 ? w->same_ends + 1 : 1;
+	snprintf(w->last_end, sizeof w->last_end, "%s", how);
+	return ++w->start_ends >= SUPERVISOR_START_TRIES || w->same_ends >= SUPERVISOR_SAME_TRIES;
 }
 
 static void restart(struct supervisor *s, struct process *p, const char *how)
@@ -425,14 +372,14 @@ static void restart(struct supervisor *s, struct process *p, const char *how)
 	uint32_t wait_ms = backoff_next_ms(&p->backoff, up_us / 1000);
 	char next[64];
 
-	if (s->phase == PHASE_STARTING && (*p->error || p->backoff.deaths >= SUPERVISOR_START_TRIES)) {
+	if (s->phase == PHASE_STARTING && (*p->error || is_hopeless(supervised_of(p), how))) {
 		leave_out(s, p, how, up_us);
 		return;
 	}
 	snprintf(next, sizeof next, "starting it again in %.1f s", wait_ms / 1000.0);
-	row_show(s, p, SCREEN_WAITING, how);
-	death_show(s, p, how, up_us, next);
-	causes_reset(s->causes, index_of(s, p));
+	supervisor_show_row(s, p, SCREEN_WAITING, how);
+	supervisor_show_death(s, p, how, up_us, next);
+	causes_reset(s->causes, supervisor_index(s, p));
 	process_start_in(p, wait_ms);
 }
 
@@ -441,15 +388,18 @@ static void on_exit_(void *ctx, struct process *p, enum process_state was, int w
 	struct supervisor *s = ctx;
 	char how[128];
 
-	proof_stop(CONTAINER_OF(p, struct supervised, process));
+	proof_stop(supervised_of(p));
 	child_end_text(wait_status, how, sizeof how);
 	if (s->phase < PHASE_DRAINING) {
 		restart(s, p, how);
 		return;
 	}
-	if (was != PROCESS_STOPPING && s->end == SUPERVISOR_STOPPED && !s->config->json)
+	if (wait_status == CHILD_LEFT) {
+		s->end = SUPERVISOR_FAILED;
+		supervisor_show_event(s, p, "%s: %s; it is left behind", p->name, p->error);
+	} else if (was != PROCESS_STOPPING && s->end == SUPERVISOR_STOPPED && !s->config->json)
 		screen_line(&s->screen, "%s: %s while stopping", p->name, how);
-	s->rows[index_of(s, p)].state = SCREEN_STOPPED;
+	s->rows[supervisor_index(s, p)].state = SCREEN_STOPPED;
 	if (s->phase == PHASE_DRAINING && p->is_frontend)
 		workers_stop(s);
 	else
@@ -469,7 +419,16 @@ static void on_start_failed(void *ctx, struct process *p, const struct err *err)
 		stop_if_done(s);
 }
 
+static void on_silence(void *ctx, struct process *p, uint32_t silent_ms, const char *why)
+{
+	struct supervisor *s = ctx;
+
+	supervisor_show_event(s, p, "worker %s has said nothing for %.*f s while it starts%s%s", p->name,
+		silent_ms < 10000 ? 1 : 0, silent_ms / 1000.0, *why ? ": " : "", why);
+}
+
 static const struct process_ops process_ops = {
+	.on_silence = on_silence,
 	.on_status = on_status,
 	.on_line = on_line,
 	.on_exit = on_exit_,
@@ -483,7 +442,7 @@ static void on_sigchld(void *ctx, int signo)
 
 	/* Signals do not queue: one may stand for several children. Each is asked by its pid, so nobody else's is reaped. */
 	for (uint32_t i = 0; i < s->config->count; i++)
-		process_reap(process_at(s, i));
+		process_reap(supervisor_process(s, i));
 }
 
 static int signals_watch(struct supervisor *s, struct err *err)
@@ -526,7 +485,7 @@ static void processes_prepare(struct supervisor *s)
 static void rows_name(struct supervisor *s)
 {
 	for (uint32_t i = 0; i < s->config->count; i++)
-		snprintf(s->rows[i].name, sizeof s->rows[i].name, "%s", process_at(s, i)->name);
+		snprintf(s->rows[i].name, sizeof s->rows[i].name, "%s", supervisor_process(s, i)->name);
 }
 
 int supervisor_run(const struct supervisor_config *config, struct err *err)
@@ -549,9 +508,11 @@ int supervisor_run(const struct supervisor_config *config, struct err *err)
 	if (any_alive(&s))
 		loop_run(config->loop);
 	env_timer_cancel(loop_env(config->loop), &s.deadline);
+	env_timer_cancel(loop_env(config->loop), &s.join_deadline);
 	for (uint32_t i = 0; i < config->count; i++) {
 		proof_stop(&config->processes[i]);
-		log_file_close(&process_at(&s, i)->log);
+		process_forget(supervisor_process(&s, i));
+		log_file_close(&supervisor_process(&s, i)->log);
 	}
 	causes_destroy(s.causes);
 	return (int)s.end;

@@ -5,9 +5,13 @@
  * others start only then, in steps: what cannot run fails once, with one cause, and not in all workers at once.
  *
  * The first SIGINT, SIGTERM or SIGHUP drains: the frontend accepts no more and lets streams finish within its drain time,
- * then the workers stop. The second one kills everything at once. A process that says "error" at its first start, or dies
- * three times without ever being ready, ends the deployment: starting it again would not help. Later deaths are repaired
- * for ever, with back-off.
+ * then the workers stop. The second one kills everything at once; a third leaves what does not end. Stopping takes a
+ * bounded time whatever the processes do: one that does not end though it was killed (a debugger holds it, or the kernel)
+ * is named and left behind.
+ *
+ * While the deployment starts, a process that says "error", ends twice in the same way, or three times in any, ends the
+ * deployment: starting it again would not help. So does one that says nothing for long (launch/process.h), and a frontend
+ * that is not ready some time after all workers are. Later deaths are repaired for ever, with back-off.
  *
  * Thread: the loop's. Memory: as given by the caller, fixed. */
 #ifndef STATOR_LAUNCH_SUPERVISOR_H
@@ -17,7 +21,9 @@
 #include "launch/screen.h"
 
 enum {
-	SUPERVISOR_START_TRIES = 3, /* lives without being ready before the deployment gives up */
+	SUPERVISOR_START_TRIES = 3, /* ends while the deployment starts, before it gives up */
+	SUPERVISOR_SAME_TRIES = 2, /* the same, of one process in the same way: "exit status 1", or the same error */
+	SUPERVISOR_JOIN_MS = 60 * 1000, /* from the last worker that is ready to a ready frontend */
 	SUPERVISOR_ONE_WISH_MS =
 		50, /* signals this close are one wish: timeout(1) signals a process and then its group */
 	SUPERVISOR_STOP_MS = 5000, /* from SIGTERM to SIGKILL for a worker; above the drain time for the frontend */
@@ -38,6 +44,8 @@ struct supervised {
 	char info[SCREEN_TEXT_BYTES]; /* what it said of itself (from here on the supervisor's) */
 	bool proven, failed; /* failed: it does not start, and the deployment goes on without it */
 	bool begun; /* its first start was tried */
+	uint32_t start_ends, same_ends; /* while the deployment starts: how often it ended; in a row as the last time */
+	char last_end[128];
 	struct proof *proof;
 	struct supervisor *supervisor;
 };
@@ -47,6 +55,8 @@ struct supervisor_config {
 	struct supervised *processes; /* borrowed; the frontend is one of them */
 	uint32_t count;
 	uint32_t drain_ms; /* what the frontend was told */
+	uint32_t stop_ms; /* 0: SUPERVISOR_STOP_MS; tests are less patient */
+	uint32_t join_ms; /* 0: SUPERVISOR_JOIN_MS */
 	uint32_t one_wish_ms; /* a stop signal this close to the one before is the same wish (SUPERVISOR_ONE_WISH_MS) */
 	const char *log_dir; /* where each process's log is kept, NAME.log; NULL: nowhere */
 	bool keep_going; /* a worker that cannot start is left out, as long as another came up */
@@ -64,8 +74,8 @@ struct supervisor_config {
 };
 enum supervisor_end { SUPERVISOR_STOPPED, SUPERVISOR_FAILED, SUPERVISOR_KILLED };
 
-/* Run until everything has stopped; no child is left then. SUPERVISOR_STOPPED: asked to, and drained; _FAILED: it could
- * not start, explained already; _KILLED: by a second signal. Negative with err: the loop could not be prepared. */
+/* Run until everything has stopped; no child is left then, but those that cannot be ended. SUPERVISOR_STOPPED: asked to,
+ * and drained; _FAILED: it could not start, or left a process behind, explained already; _KILLED: by a second signal. Negative with err: the loop could not be prepared. */
 int supervisor_run(const struct supervisor_config *config, struct err *err);
 
 #endif

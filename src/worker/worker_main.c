@@ -35,6 +35,7 @@ struct process {
 	struct worker *worker;
 	struct secret secret, kv_secret;
 	FILE *steps; /* of --record-steps */
+	int steps_errno; /* of the first line that could not be written; 0 none */
 	struct env_job load;
 	int load_code;
 	atomic_bool stop; /* asked to end; the loading thread looks at it */
@@ -219,7 +220,7 @@ static void on_step(void *ctx, const struct msg_step *m, uint64_t began_us)
 {
 	struct process *p = ctx;
 
-	fprintf(p->steps,
+	int n = fprintf(p->steps,
 		"{\"step\":%llu,\"began_us\":%llu,\"duration_us\":%llu,\"prefill_tokens\":%u,\"decode_tokens\":%u,"
 		"\"context_tokens\":%llu,\"cells_used\":%u,\"cells_active\":%u,\"cells\":%u,\"running\":%u,\"waiting\":"
 		"%u,"
@@ -227,6 +228,8 @@ static void on_step(void *ctx, const struct msg_step *m, uint64_t began_us)
 		(unsigned long long)m->step, (unsigned long long)began_us, (unsigned long long)m->duration_us,
 		m->prefill_tokens, m->decode_tokens, (unsigned long long)m->context_tokens, m->cells_used,
 		m->cells_active, m->cells, m->running, m->waiting, (unsigned long long)m->waiting_tokens);
+	if (n < 0 && !p->steps_errno)
+		p->steps_errno = errno;
 }
 
 static int open_steps(struct process *p, struct err *err)
@@ -246,11 +249,11 @@ static int close_steps(struct process *p, struct err *err)
 	p->steps = NULL;
 	if (!f)
 		return 0;
-	bool failed = ferror(f);
-	failed |= fclose(f) != 0;
-	return failed ? err_set_errno(err, errno ? -errno : -EIO, "could not write step reports to \"%s\"",
-				p->o->record_steps)
-		      : 0;
+	if (fclose(f) != 0 && !p->steps_errno)
+		p->steps_errno = errno;
+	return p->steps_errno ? err_set_errno(err, -p->steps_errno, "could not write step reports to \"%s\"",
+					p->o->record_steps)
+			      : 0;
 }
 
 static int serve(struct process *p, struct err *err)

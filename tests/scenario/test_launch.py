@@ -254,6 +254,21 @@ def test_a_child_between_fork_and_exec_does_not_outlive_its_supervisor():
             process.kill_all()
 
 
+def environment_of(pid):
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        return file.read().split(b"\0")
+
+
+def test_no_process_starts_a_debugger_on_itself_unless_it_is_told_to():
+    with Deployment(graph=mock_graph()) as deployment:
+        for pid in [deployment.frontend(), *deployment.workers()]:
+            assert b"GGML_NO_BACKTRACE=1" in environment_of(pid)
+    graph = mock_graph()
+    graph["MockWorker"]["ServiceArgs"]["envs"] = [{"name": "GGML_NO_BACKTRACE", "value": "mine"}]
+    with Deployment(graph=graph) as deployment:
+        assert b"GGML_NO_BACKTRACE=mine" in environment_of(deployment.workers()[0])
+
+
 # The commands beside serve.
 
 @pytest.mark.smoke

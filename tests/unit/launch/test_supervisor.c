@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -125,6 +127,61 @@ static void one_wish(void)
 	_exit(0);
 }
 
+/* Ends another way each time: 10, 11, 12. */
+static void crash_differently(const char *file)
+{
+	FILE *f = fopen(file, "a");
+	struct stat st;
+
+	fputc('x', f);
+	fclose(f);
+	stat(file, &st);
+	_exit(9 + (int)st.st_size);
+}
+
+/* Starts a process of its own, whose number it leaves in FILE, and ends. */
+static void leave_one(const char *file)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		wait_for_ever();
+	FILE *f = fopen(file, "w");
+	fprintf(f, "%d", (int)pid);
+	fclose(f);
+	_exit(7);
+}
+
+/* What a crash handler that starts a debugger does, gone wrong: the debugger is out of our group, stops us, and looks away.
+ * Its number is in FILE; 0 when that is not allowed here. */
+static void traced(const char *file)
+{
+	int ready[2];
+	char byte = 0;
+
+	if (pipe(ready) < 0)
+		_exit(96);
+	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+	pid_t pid = fork();
+	if (pid == 0) {
+		setsid();
+		byte = ptrace(PTRACE_SEIZE, getppid(), NULL, NULL) == 0;
+		signal(SIGTERM, SIG_IGN);
+		if (write(ready[1], &byte, 1) < 0)
+			_exit(96);
+		for (;;)
+			pause();
+	}
+	if (read(ready[0], &byte, 1) != 1)
+		_exit(96);
+	FILE *f = fopen(file, "w");
+	fprintf(f, "%d", byte ? (int)pid : 0);
+	fclose(f);
+	say("ready here\n");
+	kill(getppid(), SIGINT);
+	wait_for_ever();
+}
+
 /* What the child was given, to FILE, then it asks for a stop. */
 static void inspect(const char *file)
 {
@@ -160,6 +217,16 @@ static int child_main(const char *behaviour, const char *file)
 		one_wish();
 	else if (!strcmp(behaviour, "inspect"))
 		inspect(file);
+	else if (!strcmp(behaviour, "crash-differently"))
+		crash_differently(file);
+	else if (!strcmp(behaviour, "leave-one"))
+		leave_one(file);
+	else if (!strcmp(behaviour, "traced"))
+		traced(file);
+	else if (!strcmp(behaviour, "silent"))
+		wait_for_ever();
+	else if (!strcmp(behaviour, "stopped"))
+		raise(SIGSTOP);
 	return 98;
 }
 
@@ -174,7 +241,8 @@ struct fixture {
 	int end;
 	bool json;
 	const char *log_dir;
-	uint32_t one_wish_ms;
+	uint32_t one_wish_ms, stop_ms, join_ms, silence_ms, kill_ms;
+	bool leaves; /* a child is left behind */
 };
 
 static int setup(void **state)
@@ -215,6 +283,8 @@ static void run(struct fixture *f, const char *frontend, const char *worker)
 		.count = 2,
 		.drain_ms = 100,
 		.one_wish_ms = f->one_wish_ms,
+		.stop_ms = f->stop_ms,
+		.join_ms = f->join_ms,
 		.quiet = true,
 		.on_ready = on_ready,
 		.ctx = f,
@@ -232,6 +302,8 @@ static void run(struct fixture *f, const char *frontend, const char *worker)
 		memcpy(f->argv[i], argv, sizeof argv);
 		p->name = i == 0 ? "frontend" : "mock-0";
 		p->is_frontend = i == 0;
+		p->start_silence_ms = f->silence_ms;
+		p->kill_ms = f->kill_ms;
 		p->spec.argv = f->argv[i];
 		if (p->spec.listen_fd == 0)
 			p->spec.listen_fd = -1;
@@ -245,6 +317,8 @@ static void run(struct fixture *f, const char *frontend, const char *worker)
 	ssize_t n = read(out[0], f->output, sizeof f->output - 1);
 	f->output[n > 0 ? n : 0] = '\0';
 	close(out[0]);
+	if (f->leaves)
+		return;
 	/* No child is left, alive or dead. */
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(errno, ECHILD);
@@ -281,16 +355,119 @@ static void a_bad_start_is_explained_and_ends_the_deployment(void **state)
 	assert_true(said(f, "    | a last word"));
 }
 
-static void three_deaths_before_ready_end_the_deployment(void **state)
+static void two_ends_in_the_same_way_end_the_deployment(void **state)
 {
 	struct fixture *f = *state;
 
 	run(f, "polite", "crash");
 	assert_int_equal(f->end, SUPERVISOR_FAILED);
-	assert_true(said(f, "starting it again in 0.1 s"));
-	assert_true(said(f, "starting it again in 0.2 s"));
+	assert_true(said(f, "exit status 7; starting it again in 0.1 s"));
+	assert_null(strstr(f->output, "in 0.2 s"));
 	assert_true(said(f, "the deployment cannot start"));
 	assert_true(said(f, "    | about to crash"));
+}
+
+static void three_ends_in_any_way_end_the_deployment(void **state)
+{
+	struct fixture *f = *state;
+
+	run(f, "polite", "crash-differently");
+	assert_int_equal(f->end, SUPERVISOR_FAILED);
+	assert_true(said(f, "exit status 10; starting it again in 0.1 s"));
+	assert_true(said(f, "exit status 11; starting it again in 0.2 s"));
+	assert_true(said(f, "exit status 12; the deployment cannot start"));
+}
+
+static void a_worker_that_says_nothing_is_shown_and_then_ended(void **state)
+{
+	struct fixture *f = *state;
+
+	f->silence_ms = 400;
+	run(f, "polite", "silent");
+	assert_int_equal(f->end, SUPERVISOR_FAILED);
+	assert_true(said(f, "worker mock-0 has said nothing for 0.1 s while it starts"));
+	assert_true(said(f, "worker mock-0: it said nothing for 0.4 s while it started (killed by signal 9"));
+	assert_true(said(f, "the deployment cannot start"));
+}
+
+static void a_worker_that_is_stopped_while_it_starts_is_told_so(void **state)
+{
+	struct fixture *f = *state;
+
+	f->silence_ms = 400;
+	run(f, "polite", "stopped");
+	assert_int_equal(f->end, SUPERVISOR_FAILED);
+	assert_true(said(f, "while it starts: it is stopped (SIGSTOP)"));
+	assert_true(said(f, "while it started: it is stopped (SIGSTOP)"));
+}
+
+static void a_frontend_that_does_not_take_the_workers_ends_the_deployment(void **state)
+{
+	struct fixture *f = *state;
+
+	f->join_ms = 300;
+	run(f, "silent", "polite");
+	assert_int_equal(f->end, SUPERVISOR_FAILED);
+	assert_true(said(f, "the frontend: it is not ready 0.3 s after all workers are"));
+}
+
+static int number_in(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	int n = -1;
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%d", &n), 1);
+	fclose(file);
+	return n;
+}
+
+/* True when it runs: a zombie that waits for init does not. */
+static bool is_running(int pid)
+{
+	char path[64], state = 'Z';
+	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	FILE *file = fopen(path, "r");
+
+	if (!file)
+		return false;
+	if (fscanf(file, "%*d %*s %c", &state) != 1)
+		state = 'Z';
+	fclose(file);
+	return state != 'Z' && state != 'X';
+}
+
+static void what_a_worker_started_ends_with_it(void **state)
+{
+	struct fixture *f = *state;
+
+	run(f, "polite", "leave-one");
+	assert_int_equal(f->end, SUPERVISOR_FAILED);
+	int pid = number_in(f->file);
+	/* SIGKILL is sent; the kernel ends it in its own time. */
+	for (int i = 0; i < 1000 && is_running(pid); i++)
+		usleep(5000);
+	assert_false(is_running(pid));
+}
+
+static void a_worker_that_a_debugger_holds_is_left_behind_in_bounded_time(void **state)
+{
+	struct fixture *f = *state;
+
+	f->stop_ms = f->kill_ms = 200;
+	f->leaves = true;
+	run(f, "polite", "traced");
+	int tracer = number_in(f->file);
+	if (tracer > 0) {
+		assert_int_equal(f->end, SUPERVISOR_FAILED);
+		assert_true(said(f, "does not end though it was killed: process"));
+		assert_true(said(f, "is tracing it, as a debugger does; it is left behind"));
+		kill(tracer, SIGKILL);
+	}
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	if (tracer == 0)
+		skip();
 }
 
 static void a_death_is_explained_by_the_cause_in_the_middle_of_its_log(void **state)
@@ -343,6 +520,7 @@ static void a_frontend_that_is_deaf_is_killed_after_its_drain_time(void **state)
 	struct fixture *f = *state;
 
 	f->stop_on_ready = SIGTERM;
+	f->stop_ms = 200;
 	run(f, "deaf", "polite");
 	assert_int_equal(f->end, SUPERVISOR_STOPPED);
 	assert_true(said(f, "did not end within its drain time"));
@@ -407,7 +585,13 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(a_signal_drains_and_nothing_is_left),
 		TEST(a_bad_start_is_explained_and_ends_the_deployment),
-		TEST(three_deaths_before_ready_end_the_deployment),
+		TEST(two_ends_in_the_same_way_end_the_deployment),
+		TEST(three_ends_in_any_way_end_the_deployment),
+		TEST(a_worker_that_says_nothing_is_shown_and_then_ended),
+		TEST(a_worker_that_is_stopped_while_it_starts_is_told_so),
+		TEST(a_frontend_that_does_not_take_the_workers_ends_the_deployment),
+		TEST(what_a_worker_started_ends_with_it),
+		TEST(a_worker_that_a_debugger_holds_is_left_behind_in_bounded_time),
 		TEST(a_death_is_explained_by_the_cause_in_the_middle_of_its_log),
 		TEST(a_worker_that_dies_is_started_again_and_its_last_lines_are_shown),
 		TEST(a_frontend_that_dies_is_started_again),
