@@ -66,12 +66,11 @@ struct env_job {
 	/* Set for done: was work called (it is not when the job was cancelled before), and how long was it under way. */
 	bool worked;
 	uint64_t took_us;
-	/* A thread has it. Any thread, relaxed: for people. */
-	atomic_bool begun;
+	/* When a thread took it; 0: not yet. Any thread, relaxed. */
+	_Atomic uint64_t begun_us;
 	/* Private. */
 	struct env_job *next;
 	struct list link;
-	uint64_t at_us;
 	uint32_t parts;
 	uint8_t pool;
 	bool waits;

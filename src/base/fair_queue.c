@@ -23,11 +23,16 @@ enum fair_lane fair_queue_lane(const struct env_job *job)
 	return job->cost_us > ENV_JOB_SMALL_US ? FAIR_LONG : FAIR_SMALL;
 }
 
-static uint32_t owner_of(const struct env_job *job)
+uint32_t fair_queue_owner(uint64_t owner)
 {
-	return (uint32_t)(job->owner * 0x9e3779b97f4a7c15ull >> 58);
+	return (uint32_t)(owner * 0x9e3779b97f4a7c15ull >> 58);
 }
 _Static_assert(FAIR_OWNERS == 64, "six bits of the hash");
+
+static uint32_t owner_of(const struct env_job *job)
+{
+	return fair_queue_owner(job->owner);
+}
 
 static uint32_t size_of(const struct env_job *job)
 {

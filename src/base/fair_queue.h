@@ -37,6 +37,8 @@ struct fair_queue {
 
 void fair_queue_init(struct fair_queue *q);
 enum fair_lane fair_queue_lane(const struct env_job *job);
+/* Which of the FAIR_OWNERS an owner is. */
+uint32_t fair_queue_owner(uint64_t owner);
 void fair_queue_add(struct fair_queue *q, struct env_job *job);
 /* The next one, of the small lane alone or of both. NULL: none waits there. */
 struct env_job *fair_queue_take(struct fair_queue *q, bool small_only);

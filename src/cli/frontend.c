@@ -107,6 +107,15 @@ static const struct flag flags_table[] = {
 		 .max = 256,
 		 .help = "threads that render templates and tokenize; 0 picks by the number of cores"},
 		.arg = "N"},
+	{.key = {.name = "text-timeout",
+		 .type = CONFIG_DURATION,
+		 .unit = "s",
+		 .def = "30s",
+		 .min = 0.1,
+		 .max = 86400,
+		 .help = "how long a request's text may wait for a thread (503), and then take (400); more ahead of "
+			 "it: 429"},
+		.arg = "TIME"},
 	{.key = {.name = "text-cache-bytes",
 		 .type = CONFIG_BYTES,
 		 .def = "8MiB",
@@ -267,6 +276,7 @@ static void options_get(const struct flags *f, struct frontend_main_options *o)
 	o->chat_template_file = flags_str(f, "chat-template-file");
 	o->text_threads = (uint32_t)flags_uint(f, "text-threads");
 	o->config.text_cache_bytes_max = flags_bytes(f, "text-cache-bytes");
+	o->config.text_ms_max = (uint32_t)(flags_duration_us(f, "text-timeout") / 1000);
 	o->drain_us = flags_duration_us(f, "drain-timeout");
 	o->min_workers = (uint32_t)flags_uint(f, "min-workers");
 	o->status_fd = (int)flags_int(f, "status-fd");

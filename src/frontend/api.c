@@ -152,6 +152,17 @@ static void serve_health(struct frontend *fe, struct http_exchange *x)
 	reply_json(x, ready ? 200 : 503, &b);
 }
 
+static void text_metrics_refresh(struct frontend *fe)
+{
+	struct text_counts counts;
+
+	text_work_count(fe, &counts);
+	metric_set(metrics_get(fe->metrics, FM_TEXT_WAITING, NULL), counts.waiting);
+	metric_set(metrics_get(fe->metrics, FM_TEXT_RUNNING, NULL), counts.running);
+	metric_set(metrics_get(fe->metrics, FM_TEXT_OLDEST, NULL), (int64_t)counts.oldest_us);
+	metric_set(metrics_get(fe->metrics, FM_TEXT_AHEAD, NULL), (int64_t)counts.ahead_us);
+}
+
 static void serve_metrics(struct frontend *fe, struct http_exchange *x)
 {
 	struct buf b;
@@ -163,6 +174,7 @@ static void serve_metrics(struct frontend *fe, struct http_exchange *x)
 		metric_set(metrics_get(fe->metrics, FM_REQUESTS_WAITING, labels), pool_waiting(m->pool));
 		route_metrics_refresh(m);
 	}
+	text_metrics_refresh(fe);
 	metric_set(fe->m_running, fe->requests);
 	metric_set(fe->m_conns, http_server_conns(fe->http));
 	buf_init(&b, REPLY_BYTES_MAX);

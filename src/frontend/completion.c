@@ -41,6 +41,30 @@ static void completion_free(struct completion *c)
 	free(c);
 }
 
+static void on_free(struct env_job *job)
+{
+	arena_done(&CONTAINER_OF(job, struct completion, free_job)->parse_arena);
+}
+
+static void on_freed(struct env_job *job)
+{
+	struct completion *c = CONTAINER_OF(job, struct completion, free_job);
+
+	c->fe->jobs--;
+	completion_free(c);
+}
+
+/* Hundreds of thousands of values take many milliseconds to free: not on the loop. */
+static void completion_release(struct completion *c)
+{
+	c->free_job = (struct env_job){
+		.work = on_free, .done = on_freed, .cost_us = ENV_JOB_SMALL_US + 1, .owner = c->demands.owner};
+	if (c->tree_is_large && c->parse_arena.head && env_offload(c->fe->env, ENV_POOL_TEXT, &c->free_job) == 0)
+		c->fe->jobs++;
+	else
+		completion_free(c);
+}
+
 /* The one end of every request. The exchange has been answered or is gone; a job may still hold the memory. */
 static void completion_end(struct completion *c, int status)
 {
@@ -58,7 +82,9 @@ static void completion_end(struct completion *c, int status)
 		LOG_F("ms", log_u64((now_us - c->arrived_us) / 1000)));
 	frontend_request_ended(c->fe, c->model ? c->model->name : "", completion_endpoint(c), status);
 	if (!c->in_job)
-		completion_free(c);
+		completion_release(c);
+	else if (!c->job_cancelled)
+		text_task_cancel(&c->task, TEXT_END_CLIENT);
 }
 
 /* Who answers, and why that one. */
@@ -135,9 +161,14 @@ void completion_destroy_all(struct frontend *fe)
 static void after_parse(struct completion *c);
 static void after_text(struct completion *c);
 
-static void on_work(struct env_job *job)
+static struct completion *completion_of(struct text_task *t)
 {
-	struct completion *c = CONTAINER_OF(job, struct completion, job);
+	return CONTAINER_OF(t, struct completion, task);
+}
+
+static void on_work(struct text_task *t)
+{
+	struct completion *c = completion_of(t);
 
 	if (c->state == COMPLETION_PARSE)
 		prompt_parse(c);
@@ -145,40 +176,51 @@ static void on_work(struct env_job *job)
 		prompt_tokenize(c);
 }
 
-static void on_worked(struct env_job *job)
+static void on_worked(struct text_task *t)
 {
-	struct completion *c = CONTAINER_OF(job, struct completion, job);
+	struct completion *c = completion_of(t);
 
 	c->in_job = false;
-	c->fe->jobs--;
 	if (!c->x)
-		completion_free(c); /* it ended while the job ran */
+		completion_release(c); /* it ended while the job ran */
 	else if (c->state == COMPLETION_PARSE)
 		after_parse(c);
 	else
 		after_text(c);
 }
 
-static void start_job(struct completion *c)
+/* Too late for the client; the job ends when it sees it. */
+static void on_late(struct text_task *t, const struct api_error *e)
+{
+	text_task_cancel(t, e->status == 504 ? TEXT_END_DEADLINE : TEXT_END_WAIT);
+	completion_of(t)->job_cancelled = true;
+	completion_fail(completion_of(t), e);
+}
+
+static void start_job(struct completion *c, struct text_size size)
 {
 	struct api_error e = {0};
 
-	c->job = (struct env_job){.work = on_work, .done = on_worked};
-	if (env_offload(c->fe->env, ENV_POOL_TEXT, &c->job) == 0) {
-		c->in_job = true;
-		c->fe->jobs++;
-		return;
-	}
-	api_error_set(&e, 503, "stopping", NULL, "the server is stopping");
-	e.retry_after_s = 5;
-	completion_fail(c, &e);
+	c->task = (struct text_task){
+		.size = size,
+		.rates = c->model ? &c->model->rates : &c->fe->text.parse,
+		.metric = c->model ? c->model->text_work : NULL,
+		.owner = c->demands.owner,
+		.deadline_us = c->demands.deadline_us,
+		.arrived_us = c->arrived_us,
+		.work = on_work,
+		.done = on_worked,
+		.late = on_late,
+	};
+	c->in_job = text_task_start(&c->task, c->fe, &e) == 0;
+	if (!c->in_job)
+		completion_fail(c, &e);
 }
 
 static void after_parse(struct completion *c)
 {
 	struct api_error e = {0};
 
-	buf_done(&c->body); /* what is needed of it has been copied */
 	if (c->error.status) {
 		completion_fail(c, &c->error);
 		return;
@@ -199,7 +241,7 @@ static void after_parse(struct completion *c)
 	c->block_size = c->model->block_size;
 	c->state = COMPLETION_TEXT;
 	c->text_us = env_now_us(c->fe->env);
-	start_job(c);
+	start_job(c, prompt_size(c));
 }
 
 static int choices_init(struct completion *c)
@@ -358,7 +400,6 @@ static void after_text(struct completion *c)
 		completion_fail(c, &c->error);
 		return;
 	}
-	arena_done(&c->parse_arena);
 	c->req.model = c->model->name;
 	c->req.prompts = NULL;
 	c->req.messages = NULL;
@@ -419,11 +460,13 @@ void completion_start(struct frontend *fe, struct http_exchange *x, enum api_kin
 		(unsigned long long)env_rand(fe->env), (unsigned)(env_rand(fe->env) >> 32));
 	/* A text thread may still read it when the client and its exchange are gone. */
 	http_body_take(x, &c->body);
+	c->body_len = c->body.len;
 	fe->body_bytes += c->body.len;
 	if (demands_read(&c->demands, fe, x, &c->arena, &e) < 0) {
 		completion_fail(c, &e);
 	} else if (c->body.len > COMPLETION_INLINE_BYTES) {
-		start_job(c);
+		c->tree_is_large = true;
+		start_job(c, (struct text_size){.kind = TEXT_PARSE, .bytes = c->body.len});
 	} else {
 		prompt_parse(c);
 		after_parse(c);

@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "frontend/demands.h"
 #include "frontend/request.h"
+#include "frontend/text_work.h"
 #include "text/detok.h"
 #include "text/stops.h"
 
@@ -93,9 +94,10 @@ struct completion {
 	struct frontend *fe;
 	struct http_exchange *x; /* NULL: the client left */
 	enum completion_state state;
-	bool in_job, dirty;
+	bool in_job, job_cancelled, dirty;
 	bool begun; /* the headers of its stream are sent, and maybe comments */
 	bool said; /* and some of the answer */
+	bool tree_is_large; /* the JSON tree, while there is one, is freed on a text thread only */
 	struct model *model;
 	struct arena arena; /* what lives as long as the request */
 	struct arena parse_arena; /* the JSON tree, until the prompt is tokens */
@@ -103,7 +105,9 @@ struct completion {
 	struct api_request req;
 	struct demands demands;
 	struct api_error error; /* of the job */
-	struct env_job job;
+	struct text_task task;
+	struct env_job free_job;
+	size_t body_len;
 	uint64_t arrived_us, text_us, first_us;
 	uint64_t dispatched_us; /* its first prompt; 0: not yet */
 	uint64_t sent_us, looked_us; /* of its stream: by write_out or ping.c last, by ping.c last */
@@ -138,10 +142,12 @@ static inline struct buf *clean_of(const struct completion *c)
 	return &c->fe->scratch.clean;
 }
 
-/* prompt.c: jobs. Fill error on failure. */
+/* prompt.c: jobs. Fill error on failure; what only they needed is freed in them. */
 void prompt_parse(struct completion *c);
 /* Make runs with their tokens. */
 void prompt_tokenize(struct completion *c);
+/* How much prompt_tokenize has to do. */
+struct text_size prompt_size(const struct completion *c);
 
 /* flight.c */
 struct run *run_create(struct completion *c, uint32_t flights);

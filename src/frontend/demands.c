@@ -76,12 +76,22 @@ static int read_direct(
 	return d->direct ? 0 : api_error_set(e, 500, NULL, NULL, "out of memory");
 }
 
+static uint64_t peer_hash(struct http_exchange *x)
+{
+	char host[128];
+	const char *peer = http_peer(x), *port = strrchr(peer, ':');
+
+	snprintf(host, sizeof host, "%.*s", port ? (int)(port - peer) : (int)strlen(peer), peer);
+	return route_name_hash(host);
+}
+
 int demands_read(
 	struct demands *ret, struct frontend *fe, struct http_exchange *x, struct arena *arena, struct api_error *e)
 {
 	*ret = (struct demands){.session = hash_of(http_header(x, "x-session-id"))};
 	if (read_deadline(ret, fe, x, e) < 0 || read_tenant(ret, fe, x, e) < 0)
 		return -EINVAL;
+	ret->owner = ret->tenant ? ret->tenant : peer_hash(x);
 	return read_direct(ret, fe, x, arena, e);
 }
 

@@ -15,6 +15,7 @@
 
 struct demands {
 	uint64_t session, tenant; /* hashes; 0: none */
+	uint64_t owner; /* the tenant, else the host the request came from: who shares text threads with whom */
 	uint64_t deadline_us; /* by the env's clock; 0: none */
 	int32_t priority;
 	const char *direct; /* in the arena; NULL: none */

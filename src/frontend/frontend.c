@@ -12,6 +12,7 @@ enum {
 	WAITING_MAX = 1024,
 	WAIT_MS_MAX = 30 * 1000,
 	PING_MS = 5000,
+	TEXT_MS_MAX = 30 * 1000,
 	DRAIN_LOOK_US = 5000,
 	WATCH_US = 1000 * 1000,
 	TRIM_AFTER_BYTES = 4 * 1024 * 1024, /* of bodies */
@@ -31,6 +32,7 @@ void frontend_config_default(struct frontend_config *ret)
 		.waiting_max = WAITING_MAX,
 		.wait_ms_max = WAIT_MS_MAX,
 		.ping_ms = PING_MS,
+		.text_ms_max = TEXT_MS_MAX,
 		.software = "stator " STATOR_VERSION,
 	};
 	http_limits_default(&ret->http);
@@ -123,6 +125,7 @@ int frontend_create(struct frontend **ret, struct env *env, const struct fronten
 	list_init(&fe->backends);
 	list_init(&fe->preloads);
 	list_init(&fe->completions);
+	text_work_init(&fe->text, config->text_threads);
 	buf_init(&fe->scratch.out, COMPLETION_TEXT_BYTES_MAX);
 	buf_init(&fe->scratch.piece, PIECE_BYTES_MAX);
 	buf_init(&fe->scratch.clean, PIECE_BYTES_MAX);
@@ -197,7 +200,7 @@ static void give_memory_back(struct frontend *fe)
 {
 	if (fe->trimming || fe->body_bytes < TRIM_AFTER_BYTES)
 		return;
-	fe->trim_job = (struct env_job){.work = trim_work, .done = trim_done};
+	fe->trim_job = (struct env_job){.work = trim_work, .done = trim_done, .cost_us = ENV_JOB_SMALL_US + 1};
 	if (env_offload(fe->env, ENV_POOL_TEXT, &fe->trim_job) < 0)
 		return;
 	fe->body_bytes = 0;

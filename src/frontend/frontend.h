@@ -31,6 +31,9 @@ struct frontend_config {
 	uint32_t waiting_max; /* prompts that wait for a worker, each model; past it: 429 or 503 */
 	uint32_t wait_ms_max; /* of one; past it: 503 */
 	uint32_t ping_ms; /* a stream with nothing to say says so after so long at most; 0: never */
+	uint32_t
+		text_ms_max; /* that a request waits for a text thread (503), and its text then takes (400); more ahead: 429 */
+	uint32_t text_threads; /* that the env has; 0: taken as 1 */
 	bool user_specials; /* text of users may become control tokens */
 	uint64_t text_cache_bytes_max; /* of each model: tokenized pieces of chat prompts; 0: TEXT_CACHE_BYTES_MAX */
 	const char *preload; /* vocabularies that workers are going to name, comma between: read at once; NULL: none */

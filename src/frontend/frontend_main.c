@@ -167,6 +167,7 @@ static int start(struct process *p, struct err *err)
 
 	if (o->die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return err_set_errno(err, -errno, "could not ask to end with the supervisor");
+	p->config.text_threads = loop.text_threads;
 	tune_memory();
 	fit_conns(&p->config.http);
 	int r = read_files(p, err);

@@ -16,6 +16,7 @@
 #include "frontend/link.h"
 #include "frontend/metrics.h"
 #include "frontend/request.h"
+#include "frontend/text_work.h"
 #include "kv/reuse.h"
 #include "route/pool.h"
 #include "text/template.h"
@@ -25,6 +26,7 @@ enum {
 	COMPLETION_TEXT_BYTES_MAX = 64 * 1024 * 1024, /* of a whole answer's JSON */
 	PIECE_BYTES_MAX = 64 * 1024, /* of one token */
 	SCRATCH_BYTES_KEPT = 64 * 1024, /* a larger answer's memory is given back at once */
+	TEXT_LOAD_US = 200 * 1000, /* to read a vocabulary, about: never among small jobs */
 };
 
 enum model_state { MODEL_LOADING, MODEL_READY, MODEL_FAILED };
@@ -51,7 +53,8 @@ struct model {
 	uint64_t created_s;
 	struct env_job job; /* of loading */
 	uint32_t users; /* requests and backends that point here */
-	struct metric *ttft, *inter_token, *e2e, *queue, *text;
+	struct text_rates rates; /* what its text costs */
+	struct metric *ttft, *inter_token, *e2e, *queue, *text, *text_work;
 	struct metric *prompt_tokens, *cached_tokens, *generated_tokens;
 };
 
@@ -90,6 +93,7 @@ struct frontend {
 	struct discovery *discovery;
 	struct metrics *metrics;
 	struct list models, backends, completions, dirty, preloads;
+	struct text_work text;
 	uint32_t requests, flights, jobs;
 	uint64_t accepted, ended, next_id;
 	struct metric *m_running, *m_conns;

@@ -16,6 +16,10 @@ static const uint64_t short_borders[] = {
 	{                                                                                                              \
 		.name = metric, .help = text, .kind = METRIC_GAUGE, .labels = { __VA_ARGS__ }                          \
 	}
+#define GAUGE_TIME(metric, text, ...)                                                                                  \
+	{                                                                                                              \
+		.name = metric, .help = text, .kind = METRIC_GAUGE, .scale = US, .labels = { __VA_ARGS__ }             \
+	}
 #define TIME(metric, text, edges, ...)                                                                                 \
 	{                                                                                                              \
 		.name = metric, .help = text, .kind = METRIC_HISTOGRAM, .scale = US, .borders = edges, .labels = {     \
@@ -40,6 +44,17 @@ const struct metric_def frontend_metric_defs[FM_COUNT] = {
 		TIME("stator_queue_seconds", "What a prompt waited at the router for a worker", long_borders, "model"),
 	[FM_TEXT] = TIME(
 		"stator_text_seconds", "Rendering and tokenizing a request, waiting included", short_borders, "model"),
+	[FM_TEXT_WORK] = TIME("stator_text_work_seconds", "Rendering and tokenizing a request on a text thread",
+		short_borders, "model"),
+	[FM_TEXT_WAITING] = GAUGE("stator_text_waiting", "Requests whose text waits for a thread", NULL),
+	[FM_TEXT_RUNNING] = GAUGE("stator_text_running", "Requests whose text is being worked on", NULL),
+	[FM_TEXT_OLDEST] = GAUGE_TIME("stator_text_oldest_seconds",
+		"Age of the oldest request whose text waits for a thread; 0: none waits", NULL),
+	[FM_TEXT_AHEAD] = GAUGE_TIME("stator_text_ahead_seconds",
+		"What a long text would wait for those before it, by the times learned; past text-timeout: 429", NULL),
+	[FM_TEXT_CANCELLED] = COUNTER("stator_text_cancelled_total",
+		"Requests whose text was given up: the client left, its deadline passed, or it waited or took too long",
+		"why"),
 	[FM_PROMPT_TOKENS] = COUNTER("stator_prompt_tokens_total", "Prompt tokens of requests that ended", "model"),
 	[FM_CACHED_TOKENS] =
 		COUNTER("stator_cached_tokens_total", "Prompt tokens whose KV a worker had already", "model"),

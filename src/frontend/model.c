@@ -81,6 +81,7 @@ static void add_metrics(struct model *m)
 	m->e2e = metrics_get(all, FM_E2E, labels);
 	m->queue = metrics_get(all, FM_QUEUE, labels);
 	m->text = metrics_get(all, FM_TEXT, labels);
+	m->text_work = metrics_get(all, FM_TEXT_WORK, labels);
 	m->prompt_tokens = metrics_get(all, FM_PROMPT_TOKENS, labels);
 	m->cached_tokens = metrics_get(all, FM_CACHED_TOKENS, labels);
 	m->generated_tokens = metrics_get(all, FM_GENERATED_TOKENS, labels);
@@ -201,7 +202,7 @@ static void on_loaded(struct env_job *job)
 
 static int load(struct model *m)
 {
-	m->job = (struct env_job){.work = on_load, .done = on_loaded};
+	m->job = (struct env_job){.work = on_load, .done = on_loaded, .cost_us = TEXT_LOAD_US};
 	int r = env_offload(m->fe->env, ENV_POOL_TEXT, &m->job);
 	if (r == 0)
 		m->fe->jobs++;

@@ -8,6 +8,19 @@
 void prompt_parse(struct completion *c)
 {
 	api_request_parse(&c->req, c->req.kind, buf_str(&c->body), c->body.len, &c->parse_arena, &c->error);
+	buf_done(&c->body); /* the tree has copies */
+	if (c->error.status)
+		arena_done(&c->parse_arena);
+}
+
+struct text_size prompt_size(const struct completion *c)
+{
+	bool is_tokens = c->req.prompts_len && c->req.prompts[0].is_tokens;
+
+	if (c->req.kind == API_CHAT)
+		return (struct text_size){.kind = TEXT_CHAT, .bytes = c->body_len, .items = c->req.messages_len};
+	return (struct text_size){
+		.kind = is_tokens ? TEXT_IDS : TEXT_PROMPT, .bytes = c->body_len, .items = c->req.prompts_len};
 }
 
 static void out_of_memory(struct completion *c)
@@ -210,7 +223,12 @@ static bool make_run(struct completion *c, uint32_t i)
 	return !c->req.echo || keep_echo(c, &c->req.prompts[i], &c->echo[i]);
 }
 
-void prompt_tokenize(struct completion *c)
+static bool is_cancelled(struct completion *c)
+{
+	return atomic_load_explicit(&c->task.job.cancelled, memory_order_relaxed);
+}
+
+static void make_runs(struct completion *c)
 {
 	uint32_t count = c->req.kind == API_CHAT ? 1 : c->req.prompts_len;
 
@@ -223,7 +241,13 @@ void prompt_tokenize(struct completion *c)
 	c->runs_len = count;
 	if (!make_stops(c) || !keep_stop_tokens(c) || !keep_bias(c))
 		return;
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count && !is_cancelled(c); i++)
 		if (!make_run(c, i))
 			return;
+}
+
+void prompt_tokenize(struct completion *c)
+{
+	make_runs(c);
+	arena_done(&c->parse_arena); /* what outlives it has been copied */
 }

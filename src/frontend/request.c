@@ -340,16 +340,25 @@ static int read_completion(struct api_request *r, const json_t *root, struct are
 	return 0;
 }
 
-int api_request_parse(struct api_request *ret, enum api_kind kind, const char *body, size_t len, struct arena *arena,
-	struct api_error *e)
+int api_request_read(
+	struct api_request *ret, enum api_kind kind, json_t *root, struct arena *arena, struct api_error *e)
 {
 	struct api_request r = {.kind = kind, .model = ""};
-	json_t *root;
 
-	if (api_json_parse(&root, body, len, arena, e) < 0 || read_common(&r, root, arena, e) < 0)
-		return -EINVAL;
-	if ((kind == API_CHAT ? request_read_chat : read_completion)(&r, root, arena, e) < 0 || check_limits(&r, e) < 0)
+	if (read_common(&r, root, arena, e) < 0 ||
+		(kind == API_CHAT ? request_read_chat : read_completion)(&r, root, arena, e) < 0 ||
+		check_limits(&r, e) < 0)
 		return -EINVAL;
 	*ret = r;
 	return 0;
+}
+
+int api_request_parse(struct api_request *ret, enum api_kind kind, const char *body, size_t len, struct arena *arena,
+	struct api_error *e)
+{
+	json_t *root;
+
+	if (api_json_parse(&root, body, len, arena, e) < 0)
+		return -EINVAL;
+	return api_request_read(ret, kind, root, arena, e);
 }

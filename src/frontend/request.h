@@ -61,6 +61,9 @@ int api_request_parse(struct api_request *ret, enum api_kind kind, const char *b
 	struct api_error *e);
 
 struct json_t;
+/* The same from a tree that api_json_parse made. */
+int api_request_read(
+	struct api_request *ret, enum api_kind kind, struct json_t *root, struct arena *arena, struct api_error *e);
 /* Parse any body under the same bounds, for the small endpoints. The tree lives in arena. */
 int api_json_parse(struct json_t **ret, const char *body, size_t len, struct arena *arena, struct api_error *e);
 

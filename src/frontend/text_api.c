@@ -3,21 +3,37 @@
  *   {"prompt": "text"} or {"content": "text"} or {"messages": [...]}, "add_special_tokens": true   ->
  *       {"tokens": [1, 2], "count": 2, "max_model_len": 4096}      and "token_strs": [...] with "return_token_strs": true
  *   {"tokens": [1, 2]}   ->   {"prompt": "text", "content": "text"}
- * The body is read on the loop, the text is worked on a text thread. */
+ * Large bodies are read, and all text is worked, on a text thread. */
 #include "base/json_out.h"
 #include "base/limits.h"
-#include "frontend/internal.h"
+#include "frontend/demands.h"
 #include "frontend/json_in.h"
+#include "frontend/text_work.h"
 #include "text/detok.h"
+
+enum {
+	INLINE_BYTES = 8 * 1024, /* larger bodies are parsed on a text thread */
+	LOOK_TOKENS = 1024, /* detokenized between two looks at whether anybody waits */
+};
+
+enum call_state { CALL_PARSE, CALL_TEXT };
 
 struct text_call {
 	struct frontend *fe;
-	struct http_exchange *x; /* NULL: the client left */
+	struct http_exchange *x; /* NULL: the client left, or has its answer */
 	struct model *model;
 	uint32_t context_max; /* the model's, copied for the text thread */
-	struct arena arena;
-	struct env_job job;
+	enum call_state state;
+	bool in_job, job_cancelled;
+	struct arena arena; /* the tree, and what was read of it */
+	struct buf body; /* until it is parsed */
+	size_t body_len;
+	struct text_task task;
+	struct env_job free_job;
+	struct demands demands;
+	uint64_t arrived_us;
 	struct api_error error;
+	const char *model_name;
 	bool detokenize, no_specials, want_strings;
 	struct api_request chat; /* with messages */
 	const char *text;
@@ -31,42 +47,83 @@ static void call_free(struct text_call *t)
 {
 	if (t->model)
 		model_unuse(t->model);
+	buf_done(&t->body);
 	vec_done(&t->tokens);
 	buf_done(&t->out);
 	arena_done(&t->arena);
 	free(t);
 }
 
-static void call_end(struct text_call *t)
+static void on_free(struct env_job *job)
 {
-	int status = t->error.status ? t->error.status : 200;
+	arena_done(&CONTAINER_OF(job, struct text_call, free_job)->arena);
+}
 
-	if (!t->x)
-		status = 499;
-	else if (t->error.status)
-		api_error_reply(t->x, &t->error);
+static void on_freed(struct env_job *job)
+{
+	struct text_call *t = CONTAINER_OF(job, struct text_call, free_job);
+
+	t->fe->jobs--;
+	call_free(t);
+}
+
+/* A large tree is not freed on the loop. */
+static void call_release(struct text_call *t)
+{
+	t->free_job = (struct env_job){
+		.work = on_free, .done = on_freed, .cost_us = ENV_JOB_SMALL_US + 1, .owner = t->demands.owner};
+	if (t->body_len > INLINE_BYTES && t->arena.head && env_offload(t->fe->env, ENV_POOL_TEXT, &t->free_job) == 0)
+		t->fe->jobs++;
 	else
-		http_reply(t->x, 200, "application/json", buf_str(&t->out), t->out.len);
+		call_free(t);
+}
+
+/* The one end: the client has its answer, or has left. A job may still hold the memory. */
+static void call_end(struct text_call *t, const struct api_error *e)
+{
+	int status = e->status ? e->status : 200;
+	struct http_exchange *x = t->x;
+
+	t->x = NULL;
+	if (!x)
+		status = 499;
+	else if (e->status)
+		api_error_reply(x, e);
+	else
+		http_reply(x, 200, "application/json", buf_str(&t->out), t->out.len);
 	frontend_request_ended(
 		t->fe, t->model ? t->model->name : "", t->detokenize ? "detokenize" : "tokenize", status);
-	call_free(t);
+	if (!t->in_job)
+		call_release(t);
+	else if (!t->job_cancelled)
+		text_task_cancel(&t->task, TEXT_END_CLIENT);
 }
 
 static void on_gone(void *user)
 {
-	((struct text_call *)user)->x = NULL;
+	struct text_call *t = user;
+
+	const struct api_error none = {0};
+
+	t->x = NULL;
+	call_end(t, &none);
 }
 
 static const struct http_exchange_ops ops = {.on_gone = on_gone};
 
 /* on a text thread */
 
+static bool is_cancelled(const struct text_call *t)
+{
+	return atomic_load_explicit(&t->task.job.cancelled, memory_order_relaxed);
+}
+
 static void out_token_strings(struct text_call *t)
 {
 	struct buf piece;
 
 	buf_init(&piece, PIECE_BYTES_MAX);
-	for (uint32_t i = 0; i < t->tokens.len; i++) {
+	for (uint32_t i = 0; i < t->tokens.len && !(i % LOOK_TOKENS == 0 && is_cancelled(t)); i++) {
 		buf_reset(&piece);
 		t->out.failed |= tokenizer_piece(t->model->loaded.tokenizer, t->tokens.v[i], true, &piece) < 0;
 		buf_add_str(&t->out, i ? "," : ",\"token_strs\":[");
@@ -132,8 +189,8 @@ static void detokenize(struct text_call *t)
 	buf_init(&text, t->out.len_max / 2);
 	buf_init(&piece, PIECE_BYTES_MAX);
 	detok_init(&d, t->model->loaded.tokenizer, true);
-	for (uint32_t i = 0; i < t->ids.len; i++)
-		code = code < 0 ? code : push_token(t, &d, t->ids.v[i], &text, &piece);
+	for (uint32_t i = 0; i < t->ids.len && code == 0 && !(i % LOOK_TOKENS == 0 && is_cancelled(t)); i++)
+		code = push_token(t, &d, t->ids.v[i], &text, &piece);
 	t->out.failed |= code < 0 || detok_finish(&d, &text) < 0;
 	detok_done(&d);
 	buf_add_str(&t->out, "{\"prompt\":");
@@ -146,9 +203,8 @@ static void detokenize(struct text_call *t)
 	buf_done(&text);
 }
 
-static void on_work(struct env_job *job)
+static void work_text(struct text_call *t)
 {
-	struct text_call *t = CONTAINER_OF(job, struct text_call, job);
 	struct err err = {0};
 
 	if (t->detokenize)
@@ -160,25 +216,16 @@ static void on_work(struct env_job *job)
 		out_tokens(t);
 	if (t->out.failed)
 		api_error_set(&t->error, 500, NULL, NULL, "out of memory");
+	arena_done(&t->arena);
 }
 
-static void on_done(struct env_job *job)
-{
-	struct text_call *t = CONTAINER_OF(job, struct text_call, job);
-
-	t->fe->jobs--;
-	call_end(t);
-}
-
-/* on the loop */
-
-static int read_tokenize(struct text_call *t, const char *body, size_t len, json_t *root)
+static int read_tokenize(struct text_call *t, json_t *root)
 {
 	const json_t *text = json_in_get(root, "prompt"), *specials = json_in_get(root, "add_special_tokens");
 
 	t->want_strings = json_is_true(json_in_get(root, "return_token_strs"));
 	if (json_in_get(root, "messages"))
-		return api_request_parse(&t->chat, API_CHAT, body, len, &t->arena, &t->error);
+		return api_request_read(&t->chat, API_CHAT, root, &t->arena, &t->error);
 	if (!text)
 		text = json_in_get(root, "content");
 	if (!text)
@@ -205,25 +252,99 @@ static int read_detokenize(struct text_call *t, json_t *root)
 	return json_in_tokens(ids, "tokens", &t->arena, &t->ids, &t->error);
 }
 
-static int read_call(struct text_call *t)
+static int read_body(struct text_call *t)
 {
-	size_t len;
-	const char *body = http_body(t->x, &len);
-	json_t *root, *model;
+	json_t *root;
 
-	if (api_json_parse(&root, body, len, &t->arena, &t->error) < 0)
+	if (api_json_parse(&root, buf_str(&t->body), t->body.len, &t->arena, &t->error) < 0)
 		return -EINVAL;
-	model = json_in_get(root, "model");
+	const json_t *model = json_in_get(root, "model");
 	if (model && !json_is_string(model))
 		return json_in_wrong_type(&t->error, "model", "a string", model);
-	if ((t->detokenize ? read_detokenize(t, root) : read_tokenize(t, body, len, root)) < 0)
-		return -EINVAL;
-	t->model = model_find(t->fe, model ? json_string_value(model) : "", &t->error);
-	if (!t->model)
-		return -EINVAL;
+	t->model_name = model ? json_string_value(model) : "";
+	return t->detokenize ? read_detokenize(t, root) : read_tokenize(t, root);
+}
+
+static void work_parse(struct text_call *t)
+{
+	if (read_body(t) < 0)
+		arena_done(&t->arena);
+	buf_done(&t->body);
+}
+
+static struct text_call *call_of(struct text_task *task)
+{
+	return CONTAINER_OF(task, struct text_call, task);
+}
+
+static void on_work(struct text_task *task)
+{
+	struct text_call *t = call_of(task);
+
+	(t->state == CALL_PARSE ? work_parse : work_text)(t);
+}
+
+/* on the loop */
+
+static void start_text(struct text_call *t);
+
+static void on_done(struct text_task *task)
+{
+	struct text_call *t = call_of(task);
+
+	t->in_job = false;
+	if (!t->x)
+		call_release(t);
+	else if (t->state == CALL_PARSE)
+		start_text(t);
+	else
+		call_end(t, &t->error);
+}
+
+static void on_late(struct text_task *task, const struct api_error *e)
+{
+	struct text_call *t = call_of(task);
+
+	text_task_cancel(task, e->status == 504 ? TEXT_END_DEADLINE : TEXT_END_WAIT);
+	t->job_cancelled = true;
+	call_end(t, e); /* error is the job's until that has ended */
+}
+
+static void start_job(struct text_call *t, struct text_size size)
+{
+	struct api_error e = {0};
+
+	t->task = (struct text_task){
+		.size = size,
+		.rates = t->model ? &t->model->rates : &t->fe->text.parse,
+		.metric = t->model ? t->model->text_work : NULL,
+		.owner = t->demands.owner,
+		.deadline_us = t->demands.deadline_us,
+		.arrived_us = t->arrived_us,
+		.work = on_work,
+		.done = on_done,
+		.late = on_late,
+	};
+	t->in_job = text_task_start(&t->task, t->fe, &e) == 0;
+	if (!t->in_job)
+		call_end(t, &e);
+}
+
+static void start_text(struct text_call *t)
+{
+	struct text_size size = {.kind = TEXT_PROMPT, .bytes = t->body_len, .items = t->chat.messages_len};
+
+	if (!t->error.status)
+		t->model = model_find(t->fe, t->model_name, &t->error);
+	if (!t->model) {
+		call_end(t, &t->error);
+		return;
+	}
 	t->model->users++;
 	t->context_max = t->model->context_max;
-	return 0;
+	t->state = CALL_TEXT;
+	size.kind = t->detokenize ? TEXT_IDS : t->chat.messages ? TEXT_CHAT : TEXT_PROMPT;
+	start_job(t, size);
 }
 
 static void start(struct frontend *fe, struct http_exchange *x, bool detokenize)
@@ -237,23 +358,23 @@ static void start(struct frontend *fe, struct http_exchange *x, bool detokenize)
 		api_error_reply(x, &e);
 		return;
 	}
-	*t = (struct text_call){.fe = fe, .x = x, .detokenize = detokenize};
-	t->job = (struct env_job){.work = on_work, .done = on_done};
+	*t = (struct text_call){.fe = fe, .x = x, .detokenize = detokenize, .arrived_us = env_now_us(fe->env)};
 	arena_init(&t->arena, REQUEST_ARENA_BYTES_MAX);
 	buf_init(&t->out, REQUEST_ARENA_BYTES_MAX);
 	frontend_request_begun(fe);
-	api_request_id(fe, x, id, sizeof id);
-	if (read_call(t) < 0) {
-		call_end(t);
-		return;
-	}
-	if (env_offload(fe->env, ENV_POOL_TEXT, &t->job) < 0) {
-		api_error_set(&t->error, 503, "stopping", NULL, "the server is stopping");
-		call_end(t);
-		return;
-	}
-	fe->jobs++;
 	http_set_ops(x, &ops, t);
+	api_request_id(fe, x, id, sizeof id);
+	http_body_take(x, &t->body);
+	t->body_len = t->body.len;
+	fe->body_bytes += t->body.len;
+	if (demands_read(&t->demands, fe, x, &t->arena, &t->error) < 0) {
+		call_end(t, &t->error);
+	} else if (t->body_len > INLINE_BYTES) {
+		start_job(t, (struct text_size){.kind = TEXT_PARSE, .bytes = t->body_len});
+	} else {
+		work_parse(t);
+		start_text(t);
+	}
 }
 
 void text_api_tokenize(struct frontend *fe, struct http_exchange *x)

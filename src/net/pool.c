@@ -86,7 +86,7 @@ static void work_on(struct env_job *job)
 {
 	uint64_t from_us = now_us();
 
-	atomic_store_explicit(&job->begun, true, memory_order_relaxed);
+	atomic_store_explicit(&job->begun_us, from_us, memory_order_relaxed);
 	job->worked = true;
 	job->work(job);
 	job->took_us = now_us() - from_us;

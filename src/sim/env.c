@@ -100,7 +100,7 @@ static void start_jobs(struct sim *s, enum env_pool pool)
 		*thread = true;
 		job->waits = false;
 		j->thread = thread;
-		atomic_store(&job->begun, true);
+		atomic_store(&job->begun_us, s->now_us);
 		arm(s, &j->timer, s->now_us + j->took_us);
 	}
 }

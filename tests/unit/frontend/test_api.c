@@ -816,6 +816,7 @@ static void two_models_are_two_pools(void **state)
 	world_init(&w, &config);
 	world_wait_workers(&w, 2);
 	world_worker_kill(&w, 1);
+	world_wait_workers(&w, 1);
 	w.model = "other";
 	world_worker_start(&w, 1);
 	world_wait_workers(&w, 2);

@@ -808,7 +808,7 @@ static void held_done(struct env_job *job)
 }
 static bool held_begun(void *ctx)
 {
-	return atomic_load(&((struct held *)ctx)->job.begun);
+	return atomic_load(&((struct held *)ctx)->job.begun_us) != 0;
 }
 static bool held_is_done(void *ctx)
 {
