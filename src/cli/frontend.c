@@ -77,6 +77,11 @@ static const struct flag flags_table[] = {
 		 .max = 1024,
 		 .help = "say that it is ready when so many workers are up"},
 		.arg = "N"},
+	{.key = {.name = "expect",
+		 .type = CONFIG_LIST,
+		 .help = "a model that is to come and how many workers it needs before the server is ready; until it "
+			 "comes requests for it get 503. May be given several times"},
+		.arg = "NAME=COUNT"},
 	{.key = {.name = "api-keys-file",
 		 .type = CONFIG_STRING,
 		 .help = "file with one API key a line; without it no key is asked for"},
@@ -279,6 +284,8 @@ static void options_get(const struct flags *f, struct frontend_main_options *o)
 	o->config.text_ms_max = (uint32_t)(flags_duration_us(f, "text-timeout") / 1000);
 	o->drain_us = flags_duration_us(f, "drain-timeout");
 	o->min_workers = (uint32_t)flags_uint(f, "min-workers");
+	if (flags_is_set(f, "expect"))
+		o->config.expect = flags_list(f, "expect", &o->config.expect_len);
 	o->status_fd = (int)flags_int(f, "status-fd");
 }
 

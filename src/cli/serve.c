@@ -250,9 +250,10 @@ static void curl_print(struct buf *out, const struct serve *s)
 
 static void on_ready(void *ctx, struct screen *screen, uint64_t took_us)
 {
-	const struct serve *s = ctx;
+	struct serve *s = ctx;
 	struct buf curl;
 
+	s->deployment.processes[0].process.spec.argv = s->deployment.frontend_again;
 	if (s->json) {
 		log_info("deployment ready", LOG_F("url", log_str(s->url)),
 			LOG_F("model", log_str(s->deployment.model)), LOG_F("workers", log_u64(s->deployment.workers)),

@@ -3,6 +3,7 @@
 
 #include "config/suggest.h"
 #include <string.h>
+#include <sys/stat.h>
 
 static bool is_listed(const struct yaml_node *service, const char *key)
 {
@@ -175,6 +176,38 @@ static int name_models(struct graph_reader *r)
 	return 0;
 }
 
+static bool is_same_file(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+static const struct config_pos *pos_of_name(const struct graph_service *s)
+{
+	const struct config_item *item = config_section_find(&s->settings, "served-model-name");
+
+	if (!item || !item->value.set)
+		item = config_section_find(&s->settings, "model");
+	return item && item->value.set ? &item->value.pos : &s->pos;
+}
+
+/* Workers of one name answer the same requests, so they must be of one model: one of another vocabulary would not be used, and
+ * the deployment would wait for it. */
+static void check_names(struct graph_reader *r, const struct graph_service *s)
+{
+	for (const struct graph_service *other = r->graph->services; other < s; other++) {
+		if (other->kind != GRAPH_WORKER || !other->workers || strcmp(other->served_name, s->served_name) ||
+			!strcmp(other->model, s->model) || is_same_file(other->model, s->model))
+			continue;
+		diags_add(r->diags, DIAG_ERROR, pos_of_name(s),
+			"%s and %s both serve \"%s\", but their models differ: \"%s\" and \"%s\"", s->name, other->name,
+			s->served_name, s->model, other->model);
+		diags_hint(r->diags, "give each a served-model-name of its own");
+		return;
+	}
+}
+
 int graph_check_whole(struct graph_reader *r)
 {
 	struct config_pos start = {.file = r->graph->file, .line = 1, .column = 1};
@@ -194,5 +227,9 @@ int graph_check_whole(struct graph_reader *r)
 	if (!workers && !r->diags->errors)
 		diags_add(r->diags, DIAG_ERROR, &start,
 			"there is no worker; add a section such as \"LlamaWorker:\" with \"model: PATH.gguf\"");
-	return name_models(r);
+	int code = name_models(r);
+	for (uint32_t i = 0; i < r->graph->len && code == 0; i++)
+		if (r->graph->services[i].kind == GRAPH_WORKER && r->graph->services[i].workers)
+			check_names(r, &r->graph->services[i]);
+	return code;
 }

@@ -113,42 +113,68 @@ static void serve_live(struct frontend *fe, struct http_exchange *x)
 	http_reply(x, 200, "application/json", "{\"status\":\"ok\"}", 15);
 }
 
-static bool is_ready(struct frontend *fe)
+static void out_health(struct frontend *fe, struct buf *b, const char *name, const struct model *m)
 {
-	bool up = false;
+	static const char *const states[] = {"loading", "ready", "failed"};
+	const struct expected *expected = expect_find(&fe->expect, name);
 
-	list_foreach(it, &fe->models)
-	{
-		const struct model *m = list_entry(it, struct model, link);
-		up |= m->state == MODEL_READY && pool_workers_up(m->pool);
-	}
-	return up && !fe->draining;
+	buf_add_str(b, "{\"id\":");
+	json_out_cstr(b, name);
+	buf_printf(b, ",\"state\":\"%s\",\"workers\":%u,", m ? states[m->state] : "expected",
+		frontend_workers_of(fe, name));
+	if (expected)
+		buf_printf(b, "\"expected\":%u,", expected->workers);
+	buf_printf(
+		b, "\"running\":%u,\"waiting\":%u}", m ? pool_outstanding(m->pool) : 0, m ? pool_waiting(m->pool) : 0);
 }
 
-/* Healthy is: a request would be served now. What is missing stands beside it. */
+/* Expected models that lack workers; their names alone, for scripts and people in a hurry. */
+static void out_missing(struct frontend *fe, struct buf *b)
+{
+	const char *comma = "";
+
+	for (uint32_t i = 0; i < fe->expect.len; i++) {
+		const struct expected *e = &fe->expect.v[i];
+		if (frontend_workers_of(fe, e->name) >= e->workers)
+			continue;
+		buf_add_str(b, comma);
+		json_out_cstr(b, e->name);
+		comma = ",";
+	}
+}
+
+/* Healthy is: a request would be served now, whichever model it names. What is missing stands beside it. */
 static void serve_health(struct frontend *fe, struct http_exchange *x)
 {
-	bool ready = is_ready(fe);
+	bool ready = frontend_is_ready(fe);
 	const char *comma = "";
 	struct buf b;
 
 	buf_init(&b, REPLY_BYTES_MAX);
-	buf_printf(&b, "{\"status\":\"%s\",\"requests\":%u,\"models\":[",
+	buf_printf(&b, "{\"status\":\"%s\",\"requests\":%u,\"missing\":[",
 		ready          ? "ok"
 		: fe->draining ? "draining"
 			       : "waiting for workers",
 		fe->requests);
+	out_missing(fe, &b);
+	buf_add_str(&b, "],\"models\":[");
 	list_foreach(it, &fe->models)
 	{
 		const struct model *m = list_entry(it, struct model, link);
-		static const char *const states[] = {"loading", "ready", "failed"};
-		buf_printf(&b, "%s{\"id\":", comma);
-		json_out_cstr(&b, m->name);
-		buf_printf(&b, ",\"state\":\"%s\",\"workers\":%u,\"running\":%u,\"waiting\":%u}", states[m->state],
-			pool_workers_up(m->pool), pool_outstanding(m->pool), pool_waiting(m->pool));
+		buf_add_str(&b, comma);
+		out_health(fe, &b, m->name, m);
+		comma = ",";
+	}
+	for (uint32_t i = 0; i < fe->expect.len; i++) {
+		if (model_known(fe, fe->expect.v[i].name))
+			continue;
+		buf_add_str(&b, comma);
+		out_health(fe, &b, fe->expect.v[i].name, NULL);
 		comma = ",";
 	}
 	buf_add_str(&b, "]}");
+	if (!ready && !fe->draining)
+		http_add_header(x, "retry-after", "1");
 	reply_json(x, ready ? 200 : 503, &b);
 }
 

@@ -137,6 +137,7 @@ static void on_up(void *ctx, struct link *l)
 	if (!b->model) {
 		b->starved = err.code == -ENOMEM;
 		log_error("worker not used", LOG_F("worker", log_str(b->name)), LOG_F("why", log_str(err.msg)));
+		frontend_note_hopeless(b->fe, link_card(l)->model.data, b->name, &err);
 		return;
 	}
 	b->model->users++;

@@ -98,6 +98,9 @@ static int start(struct frontend *fe, struct err *err)
 	int r = find_policy(fe, err);
 	if (r < 0)
 		return r;
+	r = expect_init(&fe->expect, c->expect, c->expect_len, err);
+	if (r < 0)
+		return err_wrap(err, "could not read the expected models");
 	if (explain_create(&fe->explain) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
 	/* Without a secret of the deployment, one that no worker has. */
@@ -172,6 +175,7 @@ void frontend_destroy(struct frontend *fe)
 		http_server_destroy(fe->http);
 	metrics_destroy(fe->metrics);
 	explain_destroy(fe->explain);
+	expect_done(&fe->expect);
 	buf_done(&fe->scratch.out);
 	buf_done(&fe->scratch.piece);
 	buf_done(&fe->scratch.clean);
@@ -221,23 +225,78 @@ static void on_watch_timer(void *ctx)
 
 /* ready */
 
-static void on_ready_timer(void *ctx)
+uint32_t frontend_workers_of(struct frontend *fe, const char *name)
 {
-	struct frontend *fe = ctx;
-	void (*fn)(void *) = fe->on_ready;
+	const struct model *m = model_known(fe, name);
+
+	return m && m->state == MODEL_READY ? pool_workers_up(m->pool) : 0;
+}
+
+/* least: of each model as many as that, or as it needs when that is less. */
+static bool has_expected(struct frontend *fe, uint32_t least)
+{
+	for (uint32_t i = 0; i < fe->expect.len; i++)
+		if (frontend_workers_of(fe, fe->expect.v[i].name) < MIN(least, fe->expect.v[i].workers))
+			return false;
+	return true;
+}
+
+static bool has_all(struct frontend *fe)
+{
 	struct frontend_counts counts;
 
 	frontend_counts(fe, &counts);
-	if (!fn || counts.workers_up < fe->ready_workers)
-		return;
-	fe->on_ready = NULL;
-	fn(fe->ready_ctx);
+	fe->was_ready |= counts.workers_up >= fe->ready_workers && has_expected(fe, UINT32_MAX);
+	return fe->was_ready;
+}
+
+bool frontend_is_ready(struct frontend *fe)
+{
+	struct frontend_counts counts;
+
+	frontend_counts(fe, &counts);
+	return has_all(fe) && counts.workers_up && has_expected(fe, 1) && !fe->draining;
+}
+
+static void on_ready_timer(void *ctx)
+{
+	struct frontend *fe = ctx;
+	void (*ready)(void *) = fe->on_ready, (*hopeless)(void *, const char *) = fe->on_hopeless;
+
+	if (has_all(fe) && ready) {
+		fe->on_ready = NULL;
+		ready(fe->ready_ctx);
+	} else if (!fe->was_ready && fe->hopeless.code && hopeless) {
+		fe->on_hopeless = NULL;
+		hopeless(fe->hopeless_ctx, fe->hopeless.msg);
+	}
 }
 
 void frontend_worker_up(struct frontend *fe)
 {
-	if (fe->on_ready)
+	if (!fe->was_ready)
 		env_timer_set_in(fe->env, &fe->ready_timer, 0);
+}
+
+void frontend_note_hopeless(struct frontend *fe, const char *model, const char *worker, const struct err *why)
+{
+	const struct expected *e = expect_find(&fe->expect, model);
+
+	if (!e || !e->workers || why->code == -ENOMEM || fe->was_ready || fe->hopeless.code)
+		return;
+	fe->hopeless = *why;
+	if (worker)
+		err_wrap(&fe->hopeless, "the worker \"%s\" cannot be used", worker);
+	else
+		err_wrap(&fe->hopeless, "the model \"%s\" cannot be served", model);
+	env_timer_set_in(fe->env, &fe->ready_timer, 0);
+}
+
+void frontend_when_hopeless(struct frontend *fe, void (*on_hopeless)(void *ctx, const char *why), void *ctx)
+{
+	fe->on_hopeless = on_hopeless;
+	fe->hopeless_ctx = ctx;
+	env_timer_set_in(fe->env, &fe->ready_timer, 0);
 }
 
 void frontend_when_ready(struct frontend *fe, uint32_t workers, void (*on_ready)(void *ctx), void *ctx)

@@ -39,6 +39,9 @@ struct frontend_config {
 	const char *preload; /* vocabularies that workers are going to name, comma between: read at once; NULL: none */
 	const char *chat_template; /* source to use instead of the models'; NULL: theirs */
 	const char *software; /* "stator 0.1.0" */
+	/* Models that are to come: "NAME=COUNT" each, how many workers it needs (expect.h). NULL: whatever comes. */
+	const char *const *expect;
+	uint32_t expect_len;
 };
 /* Everything but addresses. */
 void frontend_config_default(struct frontend_config *ret);
@@ -48,8 +51,12 @@ int frontend_create(
 	struct frontend **ret, struct env *env, const struct frontend_config *config, struct err *err) MUST_USE;
 /* "127.0.0.1:8000" as bound. */
 const char *frontend_addr(const struct frontend *f);
-/* Call on_ready(ctx) once, in a turn of the loop, when so many workers are up with their models loaded (0: at once). */
+/* Call on_ready(ctx) once, in a turn of the loop, when so many workers are up with their models loaded (0: at once) and each
+ * expected model has what it needs. Before that /ready says no. */
 void frontend_when_ready(struct frontend *f, uint32_t workers, void (*on_ready)(void *ctx), void *ctx);
+/* Before it is ready: call on_hopeless(ctx, why) once, in a turn of the loop, when a worker that an expected model needs has come
+ * and can never be used: waiting longer would not help. */
+void frontend_when_hopeless(struct frontend *f, void (*on_hopeless)(void *ctx, const char *why), void *ctx);
 /* Accept nothing new and let what runs end; what still runs after deadline_us is broken off. on_drained(ctx) is called
  * once, when nothing runs any more, in the text pool neither. Calling again moves the deadline. */
 void frontend_drain(struct frontend *f, uint64_t deadline_us, void (*on_drained)(void *ctx), void *ctx);

@@ -28,7 +28,7 @@ struct process {
 	struct frontend *fe;
 	struct api_keys *keys;
 	struct buf secret, kv_secret, chat_template;
-	bool stopping;
+	bool stopping, failed;
 };
 
 void frontend_main_options_default(struct frontend_main_options *ret)
@@ -128,6 +128,17 @@ static void on_drained(void *ctx)
 	loop_stop(((struct process *)ctx)->loop);
 }
 
+/* Its supervisor tells why, with these words, and does not start it again. */
+static void on_hopeless(void *ctx, const char *why)
+{
+	struct process *p = ctx;
+
+	log_error("frontend cannot serve what it was started for", LOG_F("why", log_str(why)));
+	tell(p, "error", why);
+	p->failed = p->stopping = true;
+	frontend_drain(p->fe, 0, on_drained, p);
+}
+
 static void on_signal(void *ctx, int signo)
 {
 	struct process *p = ctx;
@@ -210,7 +221,9 @@ int frontend_main(const struct frontend_main_options *options)
 	}
 	log_info("listening", LOG_F("addr", log_str(frontend_addr(p.fe))));
 	frontend_when_ready(p.fe, options->min_workers, on_ready, &p);
+	if (options->status_fd >= 0)
+		frontend_when_hopeless(p.fe, on_hopeless, &p);
 	loop_run(p.loop);
 	stop(&p);
-	return 0;
+	return p.failed;
 }

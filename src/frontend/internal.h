@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "frontend/error.h"
+#include "frontend/expect.h"
 #include "frontend/explain.h"
 #include "frontend/frontend.h"
 #include "frontend/link.h"
@@ -107,10 +108,14 @@ struct frontend {
 	/* Streams without headers; streams with headers, the one that was looked at first in front. */
 	struct list unbegun, begun;
 	struct env_timer ping_timer;
+	struct expect expect;
 	struct env_timer ready_timer;
-	uint32_t ready_workers;
+	uint32_t ready_workers; /* needed before the first time */
+	bool was_ready; /* everything needed has been there at once */
 	void (*on_ready)(void *ctx);
-	void *ready_ctx;
+	void (*on_hopeless)(void *ctx, const char *why);
+	void *ready_ctx, *hopeless_ctx;
+	struct err hopeless; /* why; code 0 while there is hope */
 	uint64_t body_bytes; /* taken in since memory was last given back */
 	struct env_job trim_job;
 	bool trimming;
@@ -200,9 +205,18 @@ extern const struct http_handler api_handler;
 /* Put x-request-id (the client's, or a new one) on the answer; ret is it. */
 void api_request_id(struct frontend *fe, struct http_exchange *x, char *ret, size_t cap);
 
+/* The model of a name, loaded or not; NULL: no worker has brought it yet. */
+struct model *model_known(struct frontend *fe, const char *name);
+
 /* frontend.c */
 /* A worker takes requests now. */
 void frontend_worker_up(struct frontend *fe);
+/* A worker of the model is there that can never be used (worker NULL: none can): when it is needed, nobody need wait. */
+void frontend_note_hopeless(struct frontend *fe, const char *model, const char *worker, const struct err *why);
+/* Has it all that it needs: once all that was asked for, then one worker for each model? Not while draining. */
+bool frontend_is_ready(struct frontend *fe);
+/* Workers of a model that are up. */
+uint32_t frontend_workers_of(struct frontend *fe, const char *model);
 void frontend_request_begun(struct frontend *fe);
 void frontend_request_ended(struct frontend *fe, const char *model, const char *endpoint, int status);
 

@@ -6,7 +6,7 @@
 
 static int load(struct model *m);
 
-static struct model *find(struct frontend *fe, const char *name)
+struct model *model_known(struct frontend *fe, const char *name)
 {
 	list_foreach(it, &fe->models)
 	{
@@ -25,6 +25,17 @@ static void list_names(struct frontend *fe, struct buf *out)
 		if (m->state == MODEL_READY)
 			buf_printf(out, "%s\"%s\"", out->len ? ", " : "", m->name);
 	}
+	for (uint32_t i = 0; i < fe->expect.len; i++)
+		if (!model_known(fe, fe->expect.v[i].name))
+			buf_printf(out, "%s\"%s\"", out->len ? ", " : "", fe->expect.v[i].name);
+}
+
+/* It is to come: who asks again finds it. */
+static void not_yet(const char *name, struct api_error *e)
+{
+	api_error_set(
+		e, 503, "model_loading", "model", "no worker of model \"%.100s\" is up yet; try again soon", name);
+	e->retry_after_s = 2;
 }
 
 static void not_found(struct frontend *fe, const char *name, struct api_error *e)
@@ -33,7 +44,11 @@ static void not_found(struct frontend *fe, const char *name, struct api_error *e
 
 	buf_init(&names, 600);
 	list_names(fe, &names);
-	if (!names.len) {
+	if (expect_find(&fe->expect, name)) {
+		not_yet(name, e);
+	} else if (!*name && fe->expect.len == 1) {
+		not_yet(fe->expect.v[0].name, e);
+	} else if (!names.len) {
 		api_error_set(e, 503, "no_worker", NULL, "no worker has connected yet; try again soon");
 		e->retry_after_s = 1;
 	} else if (*name) {
@@ -47,6 +62,9 @@ static void not_found(struct frontend *fe, const char *name, struct api_error *e
 
 static struct model *only_one(struct frontend *fe)
 {
+	/* Another one that is still to come counts. */
+	if (fe->expect.len > 1)
+		return NULL;
 	if (list_empty(&fe->models) || fe->models.next->next != &fe->models)
 		return NULL;
 	return list_first(&fe->models, struct model, link);
@@ -54,7 +72,7 @@ static struct model *only_one(struct frontend *fe)
 
 struct model *model_find(struct frontend *fe, const char *name, struct api_error *e)
 {
-	struct model *m = *name ? find(fe, name) : only_one(fe);
+	struct model *m = *name ? model_known(fe, name) : only_one(fe);
 
 	if (!m) {
 		not_found(fe, name, e);
@@ -176,12 +194,14 @@ static void on_load(struct env_job *job)
 static void finish_load(struct model *m)
 {
 	m->state = m->loaded.tokenizer ? MODEL_READY : MODEL_FAILED;
-	if (m->state == MODEL_FAILED)
+	if (m->state == MODEL_FAILED) {
 		log_error("model cannot be served", LOG_F("model", log_str(m->name)),
 			LOG_F("why", log_str(m->loaded.load_err.msg)));
-	else if (!m->loaded.template)
+		frontend_note_hopeless(m->fe, m->name, NULL, &m->loaded.load_err);
+	} else if (!m->loaded.template) {
 		log_warn("model has no chat template", LOG_F("model", log_str(m->name)),
 			LOG_F("why", log_str(m->loaded.template_err.msg)));
+	}
 	list_foreach_safe(it, &m->fe->backends)
 	{
 		struct backend *b = list_entry(it, struct backend, link);
@@ -256,7 +276,7 @@ void model_fit_context(struct model *m)
 
 struct model *model_of_card(struct frontend *fe, const struct msg_card *card, struct err *err)
 {
-	struct model *m = find(fe, card->model.data);
+	struct model *m = model_known(fe, card->model.data);
 
 	if (m && m->tokenizer_hash != card->tokenizer_hash && !m->users && m->state == MODEL_READY) {
 		model_destroy(m); /* served anew from another file */

@@ -324,14 +324,31 @@ static void steps_plan(struct builder *b, const struct graph_service *s, uint32_
 
 /* The frontend. */
 
-static int frontend_fill(struct builder *b)
+/* What the graph has, for the frontend: each model and how many workers it needs before the deployment is ready. */
+static void models_expect(const struct builder *b, struct words *w, bool again)
+{
+	const struct graph *g = b->config->graph;
+	bool one_is_enough = again || config_is_set(&graph_find(g, GRAPH_ROUTER)->settings, "min-workers");
+
+	for (uint32_t i = 0; i < g->len; i++) {
+		const struct graph_service *s = &g->services[i];
+		uint32_t needs = b->config->keep_going ? 0 : one_is_enough ? 1 : s->workers;
+
+		if (s->kind == GRAPH_WORKER && s->workers)
+			word_flag(w, b->config->frontend, "expect",
+				arena_printf(w->arena, "%s=%u", s->served_name, needs));
+	}
+}
+
+/* again: a frontend that is started anew in a deployment that was ready. One worker that is down then must not keep it from
+ * saying that it is. */
+static const char *const *frontend_words(struct builder *b, bool again)
 {
 	static const char *const decided[] = {"host", "port", "reuse-port", "drain-timeout", NULL};
 	const struct flags_command *spec = b->config->frontend;
 	const struct graph_service *front = graph_find(b->config->graph, GRAPH_FRONTEND),
 				   *processor = graph_find(b->config->graph, GRAPH_PROCESSOR),
 				   *router = graph_find(b->config->graph, GRAPH_ROUTER);
-	struct supervised *p = &b->d->processes[0];
 	struct words w = {.arena = &b->d->arena};
 	char number[24];
 
@@ -344,11 +361,12 @@ static int frontend_fill(struct builder *b)
 	if (b->vocabularies)
 		word_flag(&w, spec, "preload", b->vocabularies);
 	/* Ready means that requests can go to every worker, unless the user is content with less. */
-	snprintf(number, sizeof number, "%u", b->config->keep_going ? 1 : b->d->workers);
+	snprintf(number, sizeof number, "%u", b->config->keep_going || again ? 1 : b->d->workers);
 	if (config_is_set(&router->settings, "min-workers"))
 		b->d->waits_for_others = config_uint(&router->settings, "min-workers") > b->d->workers;
 	else
 		word_flag(&w, spec, "min-workers", number);
+	models_expect(b, &w, again);
 	word_flag(&w, spec, "router", graph_router_mode(b->config->graph));
 	word_flag(&w, spec, "kv-secret-file", arena_printf(&b->d->arena, "%s/secret", b->config->dir));
 	word_flag(&w, spec, "drain-timeout", arena_printf(&b->d->arena, "%ums", b->config->drain_ms));
@@ -356,11 +374,19 @@ static int frontend_fill(struct builder *b)
 	word_settings(&w, spec, &processor->settings, (const char *const[]){"router", "model", NULL});
 	word_settings(
 		&w, spec, &router->settings, (const char *const[]){"router", "mode", "model", "block-size", NULL});
+	return words_take(&w);
+}
+
+static int frontend_fill(struct builder *b)
+{
+	struct supervised *p = &b->d->processes[0];
+
 	snprintf(p->facts, sizeof p->facts, "%s", b->config->url);
 	p->process.spec.listen_fd = b->config->listen_fd;
-	p->process.spec.argv = words_take(&w);
-	p->process.spec.envs = envs_of(&b->d->arena, front);
-	if (!p->process.spec.argv || !p->process.spec.envs)
+	p->process.spec.argv = frontend_words(b, false);
+	b->d->frontend_again = frontend_words(b, true);
+	p->process.spec.envs = envs_of(&b->d->arena, graph_find(b->config->graph, GRAPH_FRONTEND));
+	if (!p->process.spec.argv || !b->d->frontend_again || !p->process.spec.envs)
 		return -ENOMEM;
 	/* It computes nothing, yet llama.cpp, asked for a vocabulary, would take half a GiB of every GPU it sees. */
 	return env_lead(b, p, "CUDA_VISIBLE_DEVICES=");

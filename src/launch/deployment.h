@@ -37,6 +37,9 @@ struct deployment {
 	struct supervised *processes; /* the frontend first */
 	uint32_t count, workers;
 	bool waits_for_others; /* the graph's min-workers is more than it starts itself */
+	/* The frontend's command line once the deployment has been ready: started anew it asks for one worker of each model, no
+	 * longer for all. */
+	const char *const *frontend_again;
 	const char *model; /* what clients call the (first) model */
 	const char *title; /* "demo on 2 llama workers, 2 CPUs" */
 };

@@ -51,6 +51,16 @@ def test_a_graph_with_three_mistakes_names_all_three_places(tmp_path):
     assert re.search(r"graph\.yaml:7:\d+: .*-1", said), said
 
 
+@pytest.mark.parametrize("flags", [(), ("--check",)])
+def test_two_models_of_one_name_are_refused_with_the_place(tmp_path, flags):
+    file = tmp_path / "graph.yaml"
+    file.write_text("Small:\n  engine: mock\n  model: one.gguf\n  served-model-name: us\n"
+                    "Large:\n  engine: mock\n  model: two.gguf\n  served-model-name: us\n")
+    said = refused(file, *flags)
+    assert re.search(r'graph\.yaml:8:\d+: error: Large and Small both serve "us".*one\.gguf', said), said
+    assert "served-model-name of its own" in said
+
+
 def test_a_graph_that_lost_its_indentation_is_explained(tmp_path):
     said = refused(tmp_path=tmp_path, graph="""\
         Frontend:

@@ -3,8 +3,10 @@
 import json
 import os
 import random
+import re
 import signal
 import time
+import urllib.error
 import urllib.request
 
 import frames
@@ -289,6 +291,56 @@ def test_the_same_request_gives_the_same_answer_from_any_worker(pair):
     answers = {json.dumps(post(pair, "/v1/completions", {**SHORT, "seed": 5, "temperature": 1}).json()["choices"])
                for _ in range(6)}
     assert len(answers) == 1
+
+
+def mock_worker(tmp_path, name, *args):
+    return Process("worker", "--engine", "mock", "--name", name, "--listen", f"unix:{tmp_path}/{name}.sock", *args)
+
+
+def test_ready_waits_for_every_model_that_is_expected(tmp_path):
+    sockets = ",".join(f"unix:{tmp_path}/{name}.sock" for name in ("small-0", "large-0"))
+    frontend = Process("frontend", "--listen", "127.0.0.1:0", "--workers", sockets, "--expect", "small=1",
+                       "--expect=large=1")
+    workers = [mock_worker(tmp_path, "small-0", "--served-model-name", "small")]
+    try:
+        url = "http://" + frontend.wait_line(LISTENS).group(1)
+
+        def status(path, body=None):
+            request = urllib.request.Request(url + path, body and json.dumps(body).encode(),
+                                             {"content-type": "application/json"})
+            try:
+                with urllib.request.urlopen(request, timeout=20) as reply:
+                    return reply.status, reply.read().decode(), reply.headers
+            except urllib.error.HTTPError as e:
+                return e.code, e.read().decode(), e.headers
+
+        until("the small one to be served", lambda: status("/v1/completions", {**SHORT, "model": "small"})[0] == 200, 20)
+        code, body, _ = status("/ready")
+        assert code == 503 and json.loads(body)["missing"] == ["large"], body
+        code, body, headers = status("/v1/completions", {**SHORT, "model": "large"})
+        assert code == 503 and "large" in body and headers["retry-after"], body
+        assert not any("event=ready" in line or " ready url=" in line for line in frontend.lines)
+        workers.append(mock_worker(tmp_path, "large-0", "--served-model-name", "large"))
+        until("all to be ready", lambda: status("/ready")[0] == 200, 20)
+        assert status("/v1/completions", {**SHORT, "model": "large"})[0] == 200
+    finally:
+        for process in [frontend, *workers]:
+            process.kill_all()
+
+
+def test_a_frontend_that_waits_for_what_cannot_come_ends_and_says_why(tmp_path, demo_model):
+    sockets = ",".join(f"unix:{tmp_path}/{name}.sock" for name in ("a", "b"))
+    workers = [mock_worker(tmp_path, "a", "--served-model-name", "one")]
+    workers[0].wait_line("worker ready")
+    workers.append(mock_worker(tmp_path, "b", "--served-model-name", "one", "--model", demo_model))
+    workers[1].wait_line("worker ready")
+    frontend = Process("frontend", "--listen", "127.0.0.1:0", "--workers", sockets, "--expect", "one=2", "--status-fd", 2)
+    try:
+        assert frontend.wait_exit(20) == 1
+        assert re.search(r'^error the worker "[ab]" cannot be used: its tokenizer differs', frontend.output, re.M)
+    finally:
+        for process in [frontend, *workers]:
+            process.kill_all()
 
 
 def test_a_worker_records_what_each_step_held_and_took(tmp_path):

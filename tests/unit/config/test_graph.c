@@ -455,6 +455,29 @@ static void mistakes_in_overrides_show_the_option(void **state UNUSED)
 	done(&r);
 }
 
+static void services_of_one_name_have_one_model(void **state UNUSED)
+{
+	struct reading r;
+
+	read_text(&r, "A: {engine: llama, model: /m/a.gguf}\n"
+		      "B: {engine: llama, model: /n/a.gguf}\n");
+	assert_string_equal(buf_str(&r.said), "g.yaml:2:27: error: B and A both serve \"a\", but their models differ: "
+					      "\"/n/a.gguf\" and \"/m/a.gguf\"; "
+					      "give each a served-model-name of its own\n");
+	done(&r);
+	read_text(&r,
+		"A: {engine: mock, served-model-name: x}\nB: {engine: mock, served-model-name: x, role: prefill}\n"
+		"C: {engine: mock, model: m.gguf, served-model-name: y}\nD: {engine: mock, model: m.gguf}\n");
+	assert_string_equal(buf_str(&r.said), "");
+	done(&r);
+	/* The same file by another path; and one that nobody starts. */
+	read_text(&r, "A: {engine: llama, model: examples/demo.yaml, served-model-name: x}\n"
+		      "B: {engine: llama, model: ./examples/../examples/demo.yaml, served-model-name: x}\n"
+		      "C: {engine: llama, model: other.gguf, served-model-name: x, ServiceArgs: {workers: 0}}\n");
+	assert_string_equal(buf_str(&r.said), "");
+	done(&r);
+}
+
 static void overrides_alone_are_a_graph(void **state UNUSED)
 {
 	static const char *const list[] = {"--LlamaWorker.model=/m/x.gguf", "--LlamaWorker.ServiceArgs.workers=3"};
@@ -567,6 +590,7 @@ int main(void)
 		cmocka_unit_test(overrides_merge_deeply_and_win),
 		cmocka_unit_test(mistakes_in_overrides_show_the_option),
 		cmocka_unit_test(overrides_alone_are_a_graph),
+		cmocka_unit_test(services_of_one_name_have_one_model),
 		cmocka_unit_test(another_engine_takes_the_keys_that_mean_the_same),
 		cmocka_unit_test(a_graph_needs_a_worker_and_must_be_a_map),
 		cmocka_unit_test(a_file_that_is_not_there_is_a_system_error),

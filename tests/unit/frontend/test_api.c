@@ -1,5 +1,6 @@
 /* What clients read, byte by byte where it matters, over HTTP on a fake clock. */
 #include "base/rng.h"
+#include "frontend/expect.h"
 #include "frontend/keys.h"
 #include "text/template.h"
 #include "wire/msg.h"
@@ -615,6 +616,79 @@ static void text_goes_to_tokens_and_back(void **state)
 		"{\"prompt\":\"H\xef\xbf\xbd<|eos|>\xef\xbf\xbd\",\"content\":\"H\xef\xbf\xbd<|eos|>\xef\xbf\xbd\"}");
 }
 
+/* A worker that shakes hands and then says nothing, as one whose process was stopped; or no more than that it is there. */
+static struct mute {
+	struct env_listener *listener;
+	struct env_conn *conn;
+	bool pongs, answers;
+	uint32_t pings;
+	const char *model; /* NULL: "mock" */
+	uint64_t tokenizer_hash; /* 0: that of the tokenizer it names */
+} mute;
+
+static void mute_closed(void *ctx, int code)
+{
+	(void)ctx, (void)code;
+	mute.conn = NULL;
+}
+
+static void mute_data(void *ctx, const uint8_t *data, size_t len)
+{
+	const struct msg_pong pong = {0};
+	struct frame f;
+	struct buf out;
+
+	(void)ctx;
+	/* Frames come whole here, but for a request that does not matter. */
+	if (frame_next(data, len, &f, NULL) <= 0 || f.type != MSG_PING)
+		return;
+	mute.pings++;
+	buf_init(&out, 64);
+	assert_int_equal(msg_encode(&out, MSG_PONG, &pong), 0);
+	if (mute.answers)
+		env_conn_write(w.env, mute.conn, out.data, out.len);
+	buf_done(&out);
+}
+
+static void mute_accept(void *ctx, struct env_conn *conn)
+{
+	static const struct env_conn_ops ops = {.on_data = mute_data, .on_closed = mute_closed};
+	const struct msg_hello hello = {
+		.major = WIRE_MAJOR, .minor = WIRE_MINOR, .software = msg_str("mute"), .role = msg_str("worker")};
+	const struct msg_card card = {.worker = msg_str("mute"),
+		.model = msg_str(mute.model ? mute.model : "mock"),
+		.tokenizer = msg_str("byte"),
+		.tokenizer_hash = mute.tokenizer_hash ? mute.tokenizer_hash : 0x62797465,
+		.block_size = 16,
+		.blocks = 100,
+		.seqs_max = 8,
+		.context_max = 2048,
+		.pongs = mute.pongs};
+	struct buf out;
+
+	(void)ctx;
+	mute.conn = conn;
+	env_conn_attach(w.env, conn, &ops, NULL);
+	buf_init(&out, 4096);
+	assert_int_equal(msg_encode(&out, MSG_HELLO, &hello) | msg_encode(&out, MSG_CARD, &card), 0);
+	env_conn_write(w.env, conn, out.data, out.len);
+	buf_done(&out);
+}
+
+static void mute_listen(const char *addr)
+{
+	static const struct env_listener_ops ops = {.on_accept = mute_accept};
+
+	assert_int_equal(env_listen(w.env, addr, &ops, NULL, &mute.listener, NULL), 0);
+}
+
+static void mute_done(void)
+{
+	env_listener_close(w.env, mute.listener);
+	if (mute.conn)
+		env_conn_close(w.env, mute.conn);
+}
+
 static void health_says_what_is_missing(void **state)
 {
 	(void)state;
@@ -630,6 +704,143 @@ static void health_says_what_is_missing(void **state)
 	world_wait_workers(&w, 1);
 	get("/health");
 	assert_int_equal(c.status, 200);
+}
+
+static void count_ready(void *ctx)
+{
+	(*(int *)ctx)++;
+}
+
+static char hopeless_why[512];
+static void note_hopeless(void *ctx, const char *why)
+{
+	(*(int *)ctx)++;
+	snprintf(hopeless_why, sizeof hopeless_why, "%s", why);
+}
+
+/* The first worker is up, others are to come: small needs two, large one. */
+static void expect_start(const char *const *expect, uint32_t len)
+{
+	world_config_default(&config, 7);
+	config.workers = 4;
+	config.frontend.expect = expect;
+	config.frontend.expect_len = len;
+	world_init(&w, &config);
+	for (uint32_t i = 0; i < 4; i++)
+		world_worker_kill(&w, i);
+	w.model = "small";
+	world_worker_start(&w, 0);
+	world_wait_workers(&w, 1);
+}
+
+static void ready_means_every_model_that_is_expected(void **state)
+{
+	static const char *const expect[] = {"small=1", "large=1", "small=1", "spare=0"};
+	int ready = 0;
+
+	(void)state;
+	expect_start(expect, 4);
+	frontend_when_ready(w.fe, 1, count_ready, &ready);
+	assert_non_null(strstr(get("/ready"), "\"missing\":[\"small\",\"large\"]"));
+	assert_int_equal(c.status, 503);
+	assert_non_null(world_header(&c, "retry-after"));
+	/* Not 404: it is to come, and clients that are told so come again. */
+	assert_non_null(strstr(post("/v1/completions", "{\"model\":\"large\",\"prompt\":\"x\"}"), "up yet"));
+	assert_int_equal(c.status, 503);
+	assert_non_null(world_header(&c, "retry-after"));
+	post("/tokenize", "{\"model\":\"large\",\"prompt\":\"x\"}");
+	assert_int_equal(c.status, 503);
+	get("/v1/models/large");
+	assert_int_equal(c.status, 503);
+	post("/v1/completions", "{\"model\":\"spare\",\"prompt\":\"x\"}");
+	assert_int_equal(c.status, 503);
+	post("/v1/completions", "{\"model\":\"tiny\",\"prompt\":\"x\"}");
+	assert_int_equal(c.status, 404);
+	/* The one that is there is not meant by a request without a name. */
+	assert_non_null(strstr(post("/v1/completions", "{\"prompt\":\"x\"}"), "\\\"large\\\""));
+	assert_int_equal(c.status, 400);
+	post("/v1/completions", "{\"model\":\"small\",\"prompt\":\"x\"}");
+	assert_int_equal(c.status, 200);
+	w.model = "large";
+	world_worker_start(&w, 1);
+	world_wait_workers(&w, 2);
+	assert_non_null(strstr(get("/health"), "\"missing\":[\"small\"]"));
+	assert_int_equal(c.status, 503);
+	assert_int_equal(ready, 0);
+	w.model = "small";
+	world_worker_start(&w, 2);
+	world_wait_workers(&w, 3);
+	assert_non_null(strstr(get("/ready"), "\"status\":\"ok\",\"requests\":0,\"missing\":[]"));
+	assert_int_equal(c.status, 200);
+	assert_int_equal(ready, 1);
+	/* Once ready it takes a model's last worker to make it say no. */
+	world_worker_kill(&w, 0);
+	world_wait_workers(&w, 2);
+	assert_non_null(strstr(get("/ready"), "\"missing\":[\"small\"]"));
+	assert_int_equal(c.status, 200);
+	world_worker_kill(&w, 1);
+	world_wait_workers(&w, 1);
+	get("/ready");
+	assert_int_equal(c.status, 503);
+	w.model = "large";
+	world_worker_start(&w, 1);
+	world_wait_workers(&w, 2);
+	get("/ready");
+	assert_int_equal(c.status, 200);
+	assert_int_equal(ready, 1);
+}
+
+static void a_worker_that_can_never_be_used_is_told_before_it_is_waited_for(void **state)
+{
+	static const char *const expect[] = {"small=2"}, *const anyone[] = {"small=0"};
+	int hopeless = 0;
+
+	(void)state;
+	expect_start(expect, 1);
+	frontend_when_hopeless(w.fe, note_hopeless, &hopeless);
+	sim_run_for(w.sim, 1000000);
+	assert_int_equal(hopeless, 0);
+	mute = (struct mute){.model = "small", .tokenizer_hash = 4711};
+	mute_listen(w.workers[1].addr);
+	sim_run_for(w.sim, 5000000);
+	assert_int_equal(hopeless, 1);
+	assert_non_null(strstr(hopeless_why, "the worker \"mute\" cannot be used: its tokenizer differs"));
+	mute_done();
+	world_done(&w);
+	/* Where others are to be served without it, nobody is told to give up. */
+	expect_start(anyone, 1);
+	frontend_when_hopeless(w.fe, note_hopeless, &hopeless);
+	mute = (struct mute){.model = "small", .tokenizer_hash = 4711};
+	mute_listen(w.workers[1].addr);
+	sim_run_for(w.sim, 5000000);
+	assert_int_equal(hopeless, 1);
+	mute_done();
+}
+
+static void expectations_that_are_none_are_refused(void **state)
+{
+	static const char *const wrong[] = {
+		"", "small", "=2", "small=", "small=-1", "small=1025", "small=two", "a=1 ", "a= 1"};
+	static const char *const right[] = {"a=b=2", "a,b=0", "x=1024"};
+	struct expect e;
+	struct err err;
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		assert_int_equal(expect_init(&e, &wrong[i], 1, &err), -EINVAL);
+		assert_non_null(strstr(err.msg, "NAME=COUNT"));
+	}
+	assert_int_equal(expect_init(&e, right, ARRAY_LEN(right), &err), 0);
+	assert_int_equal(expect_find(&e, "a=b")->workers, 2);
+	assert_int_equal(expect_find(&e, "a,b")->workers, 0);
+	assert_null(expect_find(&e, "a"));
+	expect_done(&e);
+	world_config_default(&config, 7);
+	config.frontend.expect = wrong;
+	config.frontend.expect_len = 2;
+	assert_true(world_try_init(&w, &config, &err) < 0);
+	assert_non_null(strstr(err.msg, "could not read the expected models"));
+	start_with(NULL);
 }
 
 static void metrics_count_what_happened(void **state)
@@ -829,75 +1040,16 @@ static void two_models_are_two_pools(void **state)
 	assert_non_null(strstr(post("/v1/completions", "{\"prompt\":\"x\"}"), "\\\"model\\\" is missing"));
 }
 
-/* A worker that shakes hands and then says nothing, as one whose process was stopped; or no more than that it is there. */
-static struct mute {
-	struct env_listener *listener;
-	struct env_conn *conn;
-	bool pongs, answers;
-	uint32_t pings;
-} mute;
-
-static void mute_closed(void *ctx, int code)
-{
-	(void)ctx, (void)code;
-	mute.conn = NULL;
-}
-
-static void mute_data(void *ctx, const uint8_t *data, size_t len)
-{
-	const struct msg_pong pong = {0};
-	struct frame f;
-	struct buf out;
-
-	(void)ctx;
-	/* Frames come whole here, but for a request that does not matter. */
-	if (frame_next(data, len, &f, NULL) <= 0 || f.type != MSG_PING)
-		return;
-	mute.pings++;
-	buf_init(&out, 64);
-	assert_int_equal(msg_encode(&out, MSG_PONG, &pong), 0);
-	if (mute.answers)
-		env_conn_write(w.env, mute.conn, out.data, out.len);
-	buf_done(&out);
-}
-
-static void mute_accept(void *ctx, struct env_conn *conn)
-{
-	static const struct env_conn_ops ops = {.on_data = mute_data, .on_closed = mute_closed};
-	const struct msg_hello hello = {
-		.major = WIRE_MAJOR, .minor = WIRE_MINOR, .software = msg_str("mute"), .role = msg_str("worker")};
-	const struct msg_card card = {.worker = msg_str("mute"),
-		.model = msg_str("mock"),
-		.tokenizer = msg_str("byte"),
-		.tokenizer_hash = 0x62797465,
-		.block_size = 16,
-		.blocks = 100,
-		.seqs_max = 8,
-		.context_max = 2048,
-		.pongs = mute.pongs};
-	struct buf out;
-
-	(void)ctx;
-	mute.conn = conn;
-	env_conn_attach(w.env, conn, &ops, NULL);
-	buf_init(&out, 4096);
-	assert_int_equal(msg_encode(&out, MSG_HELLO, &hello) | msg_encode(&out, MSG_CARD, &card), 0);
-	env_conn_write(w.env, conn, out.data, out.len);
-	buf_done(&out);
-}
-
 /* It is the only worker, and has been idle for so long when it is asked. */
 static void mute_start(bool pongs, bool answers, uint64_t idle_s)
 {
-	static const struct env_listener_ops ops = {.on_accept = mute_accept};
-
 	mute = (struct mute){.pongs = pongs, .answers = answers};
 	world_config_default(&config, 1);
 	config.sim.segment_bytes_max = 0;
 	config.workers = 1;
 	world_init(&w, &config);
 	world_worker_kill(&w, 0);
-	assert_int_equal(env_listen(w.env, w.workers[0].addr, &ops, NULL, &mute.listener, NULL), 0);
+	mute_listen(w.workers[0].addr);
 	world_wait_workers(&w, 1);
 	sim_run_for(w.sim, idle_s * 1000000);
 	world_post(&w, &c, "/v1/completions", "{\"prompt\":\"x\"}");
@@ -914,9 +1066,7 @@ static void mute_is_given_up_after(uint64_t least_s, const char *why)
 	assert_int_equal(c.status, 503);
 	assert_non_null(strstr(buf_str(&c.body), why));
 	world_wait_workers(&w, 1); /* and is tried again */
-	env_listener_close(w.env, mute.listener);
-	if (mute.conn)
-		env_conn_close(w.env, mute.conn);
+	mute_done();
 }
 
 static void a_worker_that_falls_silent_is_given_up(void **state)
@@ -1097,6 +1247,9 @@ int main(void)
 		ALONE(pages_of_other_origins_read_answers_only_where_that_is_allowed),
 		ALONE(two_models_are_two_pools),
 		ALONE(the_context_is_that_of_the_smallest_worker_there_is),
+		ALONE(ready_means_every_model_that_is_expected),
+		ALONE(a_worker_that_can_never_be_used_is_told_before_it_is_waited_for),
+		ALONE(expectations_that_are_none_are_refused),
 		ALONE(a_worker_that_falls_silent_is_given_up),
 		ALONE(idle_hours_are_not_silence),
 		ALONE(a_worker_that_does_not_answer_is_given_up_soon),

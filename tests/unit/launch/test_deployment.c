@@ -14,7 +14,8 @@ static const struct flag worker_flags[] = {TEXT("name"), TEXT("engine"), TEXT("r
 	TEXT("status-fd"), TEXT("kv-secret-file"), TEXT("model"), TEXT("served-model-name"), TEXT("threads"),
 	TEXT("block-size"), TEXT("memory-share")};
 static const struct flag frontend_flags[] = {TEXT("listen"), TEXT("status-fd"), TEXT("workers"), TEXT("router"),
-	TEXT("kv-secret-file"), TEXT("drain-timeout"), TEXT("min-workers"), TEXT("max-conns"), TEXT("api-keys-file")};
+	TEXT("kv-secret-file"), TEXT("drain-timeout"), TEXT("min-workers"), TEXT("max-conns"), TEXT("api-keys-file"),
+	TEXT("expect")};
 static const struct flags_command worker = {
 	.name = "worker", .args = "", .summary = "x", .flags = worker_flags, .count = ARRAY_LEN(worker_flags)};
 static const struct flags_command frontend = {
@@ -107,7 +108,8 @@ static void mock_workers_get_names_sockets_and_their_settings(void **state)
 	assert_true(f->d.processes[0].process.is_frontend);
 	assert_string_equal(command(f, 0),
 		"stator frontend --listen=fd:4 --status-fd=3 --workers=unix:/run/d/mock-0.sock,unix:/run/d/mock-1.sock "
-		"--min-workers=2 --router=random --kv-secret-file=/run/d/secret --drain-timeout=30000ms --max-conns=7");
+		"--min-workers=2 --expect=mock=2 --router=random --kv-secret-file=/run/d/secret "
+		"--drain-timeout=30000ms --max-conns=7");
 	assert_string_equal(f->d.processes[2].process.name, "mock-1");
 	assert_string_equal(command(f, 2),
 		"stator worker --name=mock-1 --engine=mock --role=both --listen=unix:/run/d/mock-1.sock --status-fd=3 "
@@ -264,7 +266,28 @@ static void to_keep_going_the_frontend_waits_for_one_worker(void **state)
 
 	f->keep_going = true;
 	assert_int_equal(build(f, "MockWorker: {ServiceArgs: {workers: 3}}\n", NULL), 0);
-	assert_non_null(strstr(command(f, 0), "--min-workers=1"));
+	assert_non_null(strstr(command(f, 0), "--min-workers=1 --expect=mock=0 "));
+}
+
+static void the_frontend_is_told_what_the_graph_has(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(build(f,
+				 "Small: {engine: mock, served-model-name: small, ServiceArgs: {workers: 3}}\n"
+				 "Large: {engine: mock, served-model-name: la rge}\n"
+				 "Off: {engine: mock, served-model-name: off, ServiceArgs: {workers: 0}}\n",
+				 NULL),
+		0);
+	assert_non_null(strstr(command(f, 0), "--min-workers=4 --expect=small=3 --expect=la rge=1 --router"));
+	/* Started again later, one of each is enough. */
+	f->d.processes[0].process.spec.argv = f->d.frontend_again;
+	assert_non_null(strstr(command(f, 0), "--min-workers=1 --expect=small=1 --expect=la rge=1 --router"));
+	deployment_done(&f->d);
+	graph_destroy(f->graph);
+	assert_int_equal(build(f, "Router: {min-workers: 2}\nMockWorker: {ServiceArgs: {workers: 3}}\n", NULL), 0);
+	assert_non_null(strstr(command(f, 0), "--expect=mock=1 "));
+	assert_non_null(strstr(command(f, 0), "--min-workers=2"));
 }
 
 static void gpus_are_bound_by_uuid_and_never_twice(void **state)
@@ -329,6 +352,7 @@ int main(void)
 		TEST(the_first_of_each_kind_is_proven_and_mocks_start_at_once),
 		TEST(workers_wait_for_the_first_when_memory_is_not_sure_to_hold_all),
 		TEST(with_room_for_all_they_start_together_unless_steps_are_asked_for),
+		TEST(the_frontend_is_told_what_the_graph_has),
 		TEST(to_keep_going_the_frontend_waits_for_one_worker),
 		TEST(gpus_are_bound_by_uuid_and_never_twice),
 		TEST(workers_that_take_a_part_of_a_gpu_share_it),
