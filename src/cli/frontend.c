@@ -104,7 +104,12 @@ static const struct flag flags_table[] = {
 	{.key = {.name = "allow-control-tokens",
 		 .type = CONFIG_BOOL,
 		 .def = "false",
-		 .help = "let a user's text become control tokens of the model"}},
+		 .help = "let a user's text become control tokens of the model, in chats too"}},
+	{.key = {.name = "raw-control-tokens",
+		 .type = CONFIG_BOOL,
+		 .def = "true",
+		 .help = "control tokens that the text of a /v1/completions prompt names are tokens, unless it says "
+			 "parse_special: false"}},
 	{.key = {.name = "text-threads",
 		 .type = CONFIG_UINT,
 		 .unit = "threads",
@@ -276,6 +281,7 @@ static void options_get(const struct flags *f, struct frontend_main_options *o)
 	take_ms(f, "sse-ping-interval", &o->config.ping_ms);
 	o->config.preload = flags_is_set(f, "preload") ? flags_str(f, "preload") : NULL;
 	o->config.user_specials = flags_bool(f, "allow-control-tokens");
+	o->config.raw_specials = flags_bool(f, "raw-control-tokens");
 	o->api_keys_file = flags_str(f, "api-keys-file");
 	o->secret_file = flags_str(f, "secret-file");
 	o->chat_template_file = flags_str(f, "chat-template-file");

@@ -39,8 +39,10 @@ static uint64_t now_us(void)
 
 static int prompt_raw(struct local *l, struct err *err)
 {
-	return tokenizer_encode(
-		l->tokenizer, l->in->prompt, l->in->prompt_len, TOKENIZE_BOS_EOS, TOKENS_MAX, &l->prompt, err);
+	/* A prompt that was asked for raw may have a template applied; a model without one does not make text raw. */
+	unsigned flags = TOKENIZE_BOS_EOS | (l->in->raw ? TOKENIZE_SPECIAL : 0u);
+
+	return tokenizer_encode(l->tokenizer, l->in->prompt, l->in->prompt_len, flags, TOKENS_MAX, &l->prompt, err);
 }
 
 /* With the model's chat template; -ENOENT when it has none. */

@@ -30,7 +30,8 @@ static const struct flag flags_table[] = {
 	{.key = {.name = "raw",
 		 .type = CONFIG_BOOL,
 		 .def = "false",
-		 .help = "continue the prompt as it is, without the model's chat template"}},
+		 .help = "continue the prompt as it is, without the model's chat template; control tokens that it "
+			 "names are tokens"}},
 	{.key = {.name = "max-tokens",
 		 .type = CONFIG_UINT,
 		 .unit = "tokens",

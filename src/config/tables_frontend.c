@@ -131,7 +131,12 @@ static const struct config_key processor[] = {
 	{.name = "allow-control-tokens",
 		.type = CONFIG_BOOL,
 		.def = "false",
-		.help = "let a user's text become control tokens of the model"},
+		.help = "let a user's text become control tokens of the model, in chats too"},
+	{.name = "raw-control-tokens",
+		.type = CONFIG_BOOL,
+		.def = "true",
+		.help = "control tokens that the text of a /v1/completions prompt names are tokens, unless it says "
+			"parse_special: false"},
 	{.name = "router",
 		.type = CONFIG_ENUM,
 		.choices = CONFIG_ROUTERS,

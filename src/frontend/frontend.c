@@ -33,6 +33,7 @@ void frontend_config_default(struct frontend_config *ret)
 		.wait_ms_max = WAIT_MS_MAX,
 		.ping_ms = PING_MS,
 		.text_ms_max = TEXT_MS_MAX,
+		.raw_specials = true,
 		.software = "stator " STATOR_VERSION,
 	};
 	http_limits_default(&ret->http);

@@ -34,7 +34,8 @@ struct frontend_config {
 	uint32_t
 		text_ms_max; /* that a request waits for a text thread (503), and its text then takes (400); more ahead: 429 */
 	uint32_t text_threads; /* that the env has; 0: taken as 1 */
-	bool user_specials; /* text of users may become control tokens */
+	bool user_specials; /* text of users may become control tokens, in chats too */
+	bool raw_specials; /* that of raw prompts may */
 	uint64_t text_cache_bytes_max; /* of each model: tokenized pieces of chat prompts; 0: TEXT_CACHE_BYTES_MAX */
 	const char *preload; /* vocabularies that workers are going to name, comma between: read at once; NULL: none */
 	const char *chat_template; /* source to use instead of the models'; NULL: theirs */

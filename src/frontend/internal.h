@@ -196,6 +196,12 @@ void route_metrics_note(struct model *m, const struct run *r);
 /* Bring what is kept elsewhere up to date: the index, the calibration table, the ladder of hit rates. */
 void route_metrics_refresh(struct model *m);
 
+/* prompt.c */
+/* How the text of a raw prompt becomes tokens. asked NULL: as the operator set it. -EINVAL: a request may not ask for that
+ * here. */
+int raw_prompt_flags(
+	const struct frontend *fe, bool edges, const bool *asked, unsigned *ret_flags, struct api_error *e);
+
 /* text_api.c */
 void text_api_tokenize(struct frontend *fe, struct http_exchange *x);
 void text_api_detokenize(struct frontend *fe, struct http_exchange *x);

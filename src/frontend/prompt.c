@@ -98,14 +98,28 @@ static bool take_ids(struct completion *c, const struct msg_u32s *ids, struct to
 	return true;
 }
 
+int raw_prompt_flags(const struct frontend *fe, bool edges, const bool *asked, unsigned *ret_flags, struct api_error *e)
+{
+	bool allowed = fe->config.raw_specials || fe->config.user_specials;
+
+	if (asked && *asked && !allowed)
+		return api_error_set(e, 400, "parameter_not_allowed", "parse_special",
+			"this server takes no control tokens in a prompt's text; its operator can allow them with "
+			"raw-control-tokens");
+	*ret_flags = (edges ? TOKENIZE_BOS_EOS : 0u) | ((asked ? *asked : allowed) ? TOKENIZE_SPECIAL : 0u);
+	return 0;
+}
+
 static bool encode(struct completion *c, const struct api_prompt *p, struct run *r)
 {
-	unsigned flags =
-		(c->req.no_specials ? 0u : TOKENIZE_BOS_EOS) | (c->fe->config.user_specials ? TOKENIZE_SPECIAL : 0u);
+	const bool *asked = c->req.has_parse_special ? &c->req.parse_special : NULL;
+	unsigned flags;
 	struct err err = {0};
 
 	if (p->is_tokens)
 		return take_ids(c, &p->tokens, &r->prompt);
+	if (raw_prompt_flags(c->fe, !c->req.no_specials, asked, &flags, &c->error) < 0)
+		return false;
 	if (tokenizer_encode(
 		    c->model->loaded.tokenizer, p->text.data, p->text.len, flags, TOKENS_MAX, &r->prompt, &err) == 0)
 		return true;

@@ -21,6 +21,7 @@ static const struct json_in_field common_fields[] = {
 };
 static const struct json_in_field completion_fields[] = {
 	BOOL(echo, "echo"),
+	BOOL(parse_special, "parse_special"),
 };
 static const struct json_in_field stream_fields[] = {
 	BOOL(include_usage, "include_usage"),
@@ -321,6 +322,7 @@ static int read_completion(struct api_request *r, const json_t *root, struct are
 	if (json_in_fields(root, completion_fields, ARRAY_LEN(completion_fields), r, e) < 0 ||
 		read_completion_logprobs(r, root, e) < 0 || read_prompts(r, root, arena, e) < 0)
 		return -EINVAL;
+	r->has_parse_special = json_in_get(root, "parse_special");
 	const json_t *specials = json_in_get(root, "add_special_tokens");
 	if (specials && !json_is_boolean(specials))
 		return json_in_wrong_type(e, "add_special_tokens", "true or false", specials);

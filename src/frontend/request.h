@@ -44,7 +44,8 @@ struct api_request {
 	bool has_max_tokens;
 	uint32_t max_tokens, min_tokens;
 	bool stream, include_usage, echo, ignore_eos, has_seed;
-	bool no_specials; /* API_COMPLETION: no BOS or EOS around the prompt's text */
+	/* API_COMPLETION: no BOS or EOS around the prompt's text; are control tokens that it names tokens, if that was said. */
+	bool no_specials, has_parse_special, parse_special;
 	bool keep_stop; /* the stop string that was found is part of the text */
 	struct msg_u32s stop_tokens; /* each ends an answer, once min_tokens are there */
 	bool logprobs;

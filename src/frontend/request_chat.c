@@ -8,25 +8,42 @@ static const struct json_in_field chat_fields[] = {
 	U32(top_logprobs, "top_logprobs", 0, TOP_LOGPROBS_MAX),
 };
 
+/* Parts that are text, and the member that has it. The Responses API names them by whose they are; what a model refused to
+ * say is text of a conversation as any other. */
+static const struct {
+	const char *type, *member;
+} text_parts[] = {{"text", "text"}, {"input_text", "text"}, {"output_text", "text"}, {"refusal", "refusal"}};
+
+static const char *member_of_part(const json_t *type)
+{
+	for (uint32_t i = 0; i < ARRAY_LEN(text_parts); i++)
+		if (json_in_is(type, text_parts[i].type))
+			return text_parts[i].member;
+	return NULL;
+}
+
 static int part_text(const json_t *part, size_t message, size_t index, struct api_text *ret, struct api_error *e)
 {
 	char param[API_PARAM_BYTES_MAX];
-	const char *type = json_string_value(json_object_get(part, "type"));
-	/* What a model refused to say is text of a conversation as any other. */
-	const char *member = type && !strcmp(type, "refusal") ? "refusal" : "text";
-	const json_t *text = json_object_get(part, member);
 
+	if (json_is_string(part)) {
+		*ret = text_of(part);
+		return 0;
+	}
 	snprintf(param, sizeof param, "messages[%zu].content[%zu]", message, index);
 	if (!json_is_object(part))
-		return json_in_wrong_type(e, param, "an object", part);
-	if (!type)
-		return api_error_set(e, 400, NULL, param, "\"%s\" has no \"type\"", param);
-	if (strcmp(type, member))
+		return json_in_wrong_type(e, param, "an object or a string", part);
+	const json_t *type = json_in_get(part, "type");
+	if (!json_is_string(type))
+		return api_error_set(e, 400, NULL, param, "\"%s\" has no \"type\", such as \"text\"", param);
+	const char *member = member_of_part(type);
+	if (!member)
 		return api_error_set(e, 400, "unsupported_content", param,
-			"\"%s\" is of type \"%.32s\"; this server takes text only", param, type);
+			"\"%s\" is of type \"%.32s\"; this server takes text only", param, json_string_value(type));
+	const json_t *text = json_in_get(part, member);
 	if (!json_is_string(text))
 		return api_error_set(e, 400, NULL, param, "\"%s\" is of type \"%s\" and needs a string \"%s\"", param,
-			member, member);
+			json_string_value(type), member);
 	*ret = text_of(text);
 	return 0;
 }
@@ -167,6 +184,11 @@ static int read_template_options(struct api_request *r, const json_t *root, stru
 	if (prompt && !json_is_boolean(prompt))
 		return json_in_wrong_type(e, "add_generation_prompt", "true or false", prompt);
 	r->no_generation_prompt = json_is_false(prompt);
+	if (json_is_true(json_in_get(root, "parse_special")))
+		return api_error_set(e, 400, "unsupported_parameter", "parse_special",
+			"\"parse_special\" is for the prompts of /v1/completions; text of a message never becomes a "
+			"control "
+			"token");
 	return kwargs ? read_kwargs(r, kwargs, arena, e) : 0;
 }
 

@@ -1,4 +1,4 @@
-/* request_priv.h - what the files that read a request's JSON share. Nothing else includes it. */
+/* request_priv.h - what the files that read a request's JSON share. Nothing outside this room includes it. */
 #ifndef STATOR_FRONTEND_REQUEST_PRIV_H
 #define STATOR_FRONTEND_REQUEST_PRIV_H
 

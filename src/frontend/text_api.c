@@ -1,13 +1,14 @@
 /* text_api.c - POST /tokenize and /detokenize, in the forms that vLLM and llama-server take.
  *
- *   {"prompt": "text"} or {"content": "text"} or {"messages": [...]}, "add_special_tokens": true   ->
- *       {"tokens": [1, 2], "count": 2, "max_model_len": 4096}      and "token_strs": [...] with "return_token_strs": true
+ *   {"prompt": "text"} (vLLM's form), {"content": "text"} (llama-server's) or {"messages": [...]}   ->
+ *       {"tokens": [1, 2], "count": 2, "max_model_len": 4096, "token_strs": null}
  *   {"tokens": [1, 2]}   ->   {"prompt": "text", "content": "text"}
  * Large bodies are read, and all text is worked, on a text thread. */
 #include "base/json_out.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "frontend/demands.h"
-#include "frontend/json_in.h"
+#include "frontend/request_priv.h"
 #include "frontend/text_work.h"
 #include "text/detok.h"
 
@@ -34,7 +35,8 @@ struct text_call {
 	uint64_t arrived_us;
 	struct api_error error;
 	const char *model_name;
-	bool detokenize, no_specials, want_strings;
+	bool detokenize, edges, want_strings, want_pieces;
+	unsigned flags; /* TOKENIZE_* */
 	struct api_request chat; /* with messages */
 	const char *text;
 	size_t text_len;
@@ -118,43 +120,71 @@ static bool is_cancelled(const struct text_call *t)
 	return atomic_load_explicit(&t->task.job.cancelled, memory_order_relaxed);
 }
 
-static void out_token_strings(struct text_call *t)
+static void take_piece(struct text_call *t, uint32_t token, struct buf *piece)
 {
-	struct buf piece;
+	buf_reset(piece);
+	t->out.failed |= tokenizer_piece(t->model->loaded.tokenizer, token, true, piece) < 0;
+}
 
-	buf_init(&piece, PIECE_BYTES_MAX);
+static void out_token_strings(struct text_call *t, struct buf *piece)
+{
+	buf_add_byte(&t->out, '[');
 	for (uint32_t i = 0; i < t->tokens.len && !(i % LOOK_TOKENS == 0 && is_cancelled(t)); i++) {
-		buf_reset(&piece);
-		t->out.failed |= tokenizer_piece(t->model->loaded.tokenizer, t->tokens.v[i], true, &piece) < 0;
-		buf_add_str(&t->out, i ? "," : ",\"token_strs\":[");
-		json_out_str(&t->out, buf_str(&piece), piece.len);
+		take_piece(t, t->tokens.v[i], piece);
+		if (i)
+			buf_add_byte(&t->out, ',');
+		json_out_str(&t->out, buf_str(piece), piece->len);
 	}
-	buf_add_str(&t->out, t->tokens.len ? "]" : ",\"token_strs\":[]");
-	buf_done(&piece);
+	buf_add_byte(&t->out, ']');
+}
+
+/* llama-server's "with_pieces": the text, or the bytes of what is no text by itself. */
+static void out_piece(struct text_call *t, uint32_t token, struct buf *piece)
+{
+	take_piece(t, token, piece);
+	buf_add_str(&t->out, "{\"id\":");
+	json_out_u64(&t->out, token);
+	buf_add_str(&t->out, ",\"piece\":");
+	if (utf8_check(buf_str(piece), piece->len) == piece->len) {
+		json_out_str(&t->out, buf_str(piece), piece->len);
+	} else {
+		for (size_t i = 0; i < piece->len; i++) {
+			buf_add_byte(&t->out, i ? ',' : '[');
+			json_out_u64(&t->out, (unsigned char)piece->data[i]);
+		}
+		buf_add_byte(&t->out, ']');
+	}
+	buf_add_byte(&t->out, '}');
 }
 
 static void out_tokens(struct text_call *t)
 {
+	struct buf piece;
+
+	buf_init(&piece, PIECE_BYTES_MAX);
 	buf_add_str(&t->out, "{\"tokens\":[");
-	for (uint32_t i = 0; i < t->tokens.len; i++) {
+	for (uint32_t i = 0; i < t->tokens.len && !(i % LOOK_TOKENS == 0 && is_cancelled(t)); i++) {
 		if (i)
 			buf_add_byte(&t->out, ',');
-		json_out_u64(&t->out, t->tokens.v[i]);
+		if (t->want_pieces)
+			out_piece(t, t->tokens.v[i], &piece);
+		else
+			json_out_u64(&t->out, t->tokens.v[i]);
 	}
-	buf_printf(&t->out, "],\"count\":%u,\"max_model_len\":%u", t->tokens.len, t->context_max);
+	buf_printf(&t->out, "],\"count\":%u,\"max_model_len\":%u,\"token_strs\":", t->tokens.len, t->context_max);
 	if (t->want_strings)
-		out_token_strings(t);
+		out_token_strings(t, &piece);
+	else
+		buf_add_str(&t->out, "null");
 	buf_add_byte(&t->out, '}');
+	buf_done(&piece);
 }
 
 static int tokenize(struct text_call *t, struct err *err)
 {
-	unsigned flags =
-		(t->no_specials ? 0u : TOKENIZE_BOS_EOS) | (t->fe->config.user_specials ? TOKENIZE_SPECIAL : 0u);
-
 	if (!t->chat.messages)
 		return tokenizer_encode(
-			t->model->loaded.tokenizer, t->text, t->text_len, flags, TOKENS_MAX, &t->tokens, err);
+			t->model->loaded.tokenizer, t->text, t->text_len, t->flags, TOKENS_MAX, &t->tokens, err);
 	const struct chat_request chat = {
 		.messages = t->chat.messages,
 		.message_count = t->chat.messages_len,
@@ -180,12 +210,26 @@ static int push_token(struct text_call *t, struct detok *d, uint32_t token, stru
 	return code < 0 ? code : tokenizer_piece(t->model->loaded.tokenizer, token, true, text);
 }
 
+static int check_ids(struct text_call *t)
+{
+	uint32_t vocab = tokenizer_vocab(t->model->loaded.tokenizer);
+
+	for (uint32_t i = 0; i < t->ids.len; i++)
+		if (t->ids.v[i] >= vocab)
+			return api_error_set(&t->error, 400, NULL, "tokens",
+				"\"tokens\" has the token id %u at place %u; the model has %u tokens", t->ids.v[i], i,
+				vocab);
+	return 0;
+}
+
 static void detokenize(struct text_call *t)
 {
 	struct detok d;
 	struct buf text, piece;
 	int code = 0;
 
+	if (check_ids(t) < 0)
+		return;
 	buf_init(&text, t->out.len_max / 2);
 	buf_init(&piece, PIECE_BYTES_MAX);
 	detok_init(&d, t->model->loaded.tokenizer, true);
@@ -219,26 +263,37 @@ static void work_text(struct text_call *t)
 	arena_done(&t->arena);
 }
 
+#define CALL_BOOL(member, name) FIELD(struct text_call, member, name, JSON_IN_BOOL, 0, 0)
+
 static int read_tokenize(struct text_call *t, json_t *root)
 {
-	const json_t *text = json_in_get(root, "prompt"), *specials = json_in_get(root, "add_special_tokens");
+	static const struct json_in_field fields[] = {
+		CALL_BOOL(want_strings, "return_token_strs"),
+		CALL_BOOL(want_pieces, "with_pieces"),
+		CALL_BOOL(edges, "add_special"), /* llama-server's name, and vLLM's */
+		CALL_BOOL(edges, "add_special_tokens"),
+	};
+	static const struct json_in_field parse_field = {.name = "parse_special", .kind = JSON_IN_BOOL};
+	const char *name = json_in_get(root, "prompt") ? "prompt" : "content";
+	const json_t *text = json_in_get(root, name);
+	bool asked = false;
 
-	t->want_strings = json_is_true(json_in_get(root, "return_token_strs"));
+	/* Each form as its server has it. */
+	t->edges = !strcmp(name, "prompt");
+	if (json_in_fields(root, fields, ARRAY_LEN(fields), t, &t->error) < 0 ||
+		json_in_fields(root, &parse_field, 1, &asked, &t->error) < 0)
+		return -EINVAL;
 	if (json_in_get(root, "messages"))
 		return api_request_read(&t->chat, API_CHAT, root, &t->arena, &t->error);
 	if (!text)
-		text = json_in_get(root, "content");
-	if (!text)
 		return api_error_set(&t->error, 400, NULL, "prompt",
-			"there is nothing to tokenize: \"prompt\" or \"messages\" is missing");
+			"there is nothing to tokenize: \"prompt\", \"content\" or \"messages\" is missing");
 	if (!json_is_string(text))
-		return json_in_wrong_type(&t->error, "prompt", "a string", text);
-	if (specials && !json_is_boolean(specials))
-		return json_in_wrong_type(&t->error, "add_special_tokens", "true or false", specials);
-	t->no_specials = json_is_false(specials);
+		return json_in_wrong_type(&t->error, name, "a string", text);
 	t->text = json_string_value(text);
 	t->text_len = json_string_length(text);
-	return 0;
+	return raw_prompt_flags(
+		t->fe, t->edges, json_in_get(root, "parse_special") ? &asked : NULL, &t->flags, &t->error);
 }
 
 static int read_detokenize(struct text_call *t, json_t *root)

@@ -192,29 +192,37 @@ static int encode_segments(const struct tokenizer *t, const struct text_segments
 	return code;
 }
 
-static int encode_inside(const struct tokenizer *t, const char *text, size_t len, unsigned flags, uint32_t tokens_max,
-	struct tokens *ret, struct err *err)
+/* The token that goes in front of a text (behind it), TOKEN_NONE when none does. beside is the text's own first (last). */
+static uint32_t edge_token(uint32_t id, bool wanted, const struct text_segment *beside)
 {
-	if (!(flags & TOKENIZE_SPECIAL))
-		return tokenizer_encode_plain(t, text, len, tokens_max, ret, err);
-	struct text_segments segments = {0};
-	int code = segments_cut(&t->controls, text, len, NULL, &segments);
-	code = code < 0 ? err_set(err, code, "out of memory") : encode_segments(t, &segments, tokens_max, ret, err);
-	vec_done(&segments);
-	return code;
+	bool there = beside && !beside->text && beside->id == id;
+
+	return wanted && !there ? id : TOKEN_NONE;
+}
+
+static int encode_all(const struct tokenizer *t, const struct text_segments *segments, unsigned flags,
+	uint32_t tokens_max, struct tokens *ret, struct err *err)
+{
+	bool edges = flags & TOKENIZE_BOS_EOS;
+	uint32_t n = segments->len;
+	uint32_t first = edge_token(t->bos, edges && t->add_bos, n ? &segments->v[0] : NULL);
+	uint32_t last = edge_token(t->eos, edges && t->add_eos, n ? &segments->v[n - 1] : NULL);
+	int code = first == TOKEN_NONE ? 0 : tokens_add(ret, first, tokens_max, err);
+
+	code = code < 0 ? code : encode_segments(t, segments, tokens_max, ret, err);
+	return code < 0 || last == TOKEN_NONE ? code : tokens_add(ret, last, tokens_max, err);
 }
 
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, unsigned flags, uint32_t tokens_max,
 	struct tokens *ret, struct err *err)
 {
 	uint32_t before = ret->len;
-	int code = 0;
-	if ((flags & TOKENIZE_BOS_EOS) && t->add_bos && t->bos != TOKEN_NONE)
-		code = tokens_add(ret, t->bos, tokens_max, err);
-	if (code == 0)
-		code = encode_inside(t, text, len, flags, tokens_max, ret, err);
-	if (code == 0 && (flags & TOKENIZE_BOS_EOS) && t->add_eos && t->eos != TOKEN_NONE)
-		code = tokens_add(ret, t->eos, tokens_max, err);
+	struct text_segments segments = {0};
+	int code = flags & TOKENIZE_SPECIAL ? segments_cut(&t->controls, text, len, NULL, &segments)
+					    : vec_push(&segments, ((struct text_segment){.text = text, .len = len}));
+	code = code < 0 ? err_set(err, -ENOMEM, "out of memory")
+			: encode_all(t, &segments, flags, tokens_max, ret, err);
+	vec_done(&segments);
 	if (code < 0)
 		ret->len = before;
 	return code;

@@ -48,7 +48,9 @@ const char *tokenizer_template(const struct tokenizer *t);
 
 enum {
 	TOKENIZE_BOS_EOS = 1, /* put begin and end tokens around it, as the model wants */
-	TOKENIZE_SPECIAL = 2, /* text like <|im_end|> becomes the control token: for text the operator trusts only */
+	/* Text like <|im_end|> becomes the control token: for prompts as a whole, never for what a chat's user wrote. A text
+	 * that begins with the begin token gets no second one from TOKENIZE_BOS_EOS, nor another at its end. */
+	TOKENIZE_SPECIAL = 2,
 };
 /* Append the tokens of text to ret. -E2BIG (nothing appended) when ret would hold more than tokens_max; -ENOMEM.
  * Any bytes are taken; what is not UTF-8 becomes U+FFFD or byte tokens, as the vocabulary does it.

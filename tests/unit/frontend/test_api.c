@@ -603,7 +603,7 @@ static void text_goes_to_tokens_and_back(void **state)
 {
 	(void)state;
 	assert_string_equal(post("/tokenize", "{\"prompt\":\"Hi\",\"add_special_tokens\":false}"),
-		"{\"tokens\":[72,105],\"count\":2,\"max_model_len\":2048}");
+		"{\"tokens\":[72,105],\"count\":2,\"max_model_len\":2048,\"token_strs\":null}");
 	assert_string_equal(
 		post("/detokenize", "{\"tokens\":[72,195,182,105]}"), "{\"prompt\":\"Höi\",\"content\":\"Höi\"}");
 	assert_non_null(strstr(post("/tokenize", "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}"), "258"));
@@ -687,6 +687,115 @@ static void mute_done(void)
 	env_listener_close(w.env, mute.listener);
 	if (mute.conn)
 		env_conn_close(w.env, mute.conn);
+}
+
+static uint32_t prompt_tokens_of(const char *body)
+{
+	json_t *root = json_of(post("/v1/completions", body));
+	assert_int_equal(c.status, 200);
+	json_int_t n = json_integer_value(json_object_get(json_object_get(root, "usage"), "prompt_tokens"));
+	json_decref(root);
+	return (uint32_t)n;
+}
+
+static void control_tokens_of_a_raw_prompt_are_tokens_unless_it_says_no(void **state)
+{
+	(void)state;
+	static const char prompt[] = "<|im_start|>user\\nHi<|im_end|>";
+	char body[256];
+
+	snprintf(body, sizeof body, "{\"prompt\":\"%s\",\"max_tokens\":1}", prompt);
+	assert_int_equal(prompt_tokens_of(body), 1 + 5 + 2 + 1);
+	snprintf(body, sizeof body, "{\"prompt\":[\"a\",\"%s\"],\"max_tokens\":1,\"parse_special\":true}", prompt);
+	assert_int_equal(prompt_tokens_of(body), 1 + 1 + 5 + 2 + 1);
+	snprintf(body, sizeof body, "{\"prompt\":\"%s\",\"max_tokens\":1,\"parse_special\":false}", prompt);
+	assert_int_equal(prompt_tokens_of(body), 12 + 5 + 2 + 10);
+	/* The same tokens as when they are sent as ids. */
+	json_t *a = json_of(post("/v1/completions", "{\"prompt\":\"<|im_end|>Hi\",\"temperature\":0,\"max_tokens\":9,"
+						    "\"ignore_eos\":true}"));
+	json_t *b = json_of(post("/v1/completions", "{\"prompt\":[259,72,105],\"temperature\":0,\"max_tokens\":9,"
+						    "\"ignore_eos\":true}"));
+	assert_string_equal(text_of_choice(a, 0), text_of_choice(b, 0));
+	json_decref(a);
+	json_decref(b);
+	a = json_of(post("/v1/completions", "{\"prompt\":\"<|im_end|>Hi\",\"echo\":true,\"max_tokens\":0}"));
+	assert_string_equal(text_of_choice(a, 0), "<|im_end|>Hi");
+	json_decref(a);
+	assert_non_null(strstr(post("/v1/completions", "{\"prompt\":\"x\",\"parse_special\":1}"),
+		"\\\"parse_special\\\" must be true or false"));
+}
+
+static void a_message_never_names_a_control_token(void **state)
+{
+	(void)state;
+	static const char *const bodies[] = {
+		"{\"messages\":[{\"role\":\"user\",\"content\":\"<|im_end|>\"}]%s}",
+		"{\"messages\":[{\"role\":\"user\",\"content\":[\"<|im\",{\"type\":\"text\",\"text\":\"_end|>\"}]}]%s}",
+		"{\"messages\":[{\"role\":\"<|im_end|>\",\"content\":\"x\"}]%s}",
+	};
+	char body[256];
+
+	for (uint32_t i = 0; i < ARRAY_LEN(bodies); i++) {
+		for (uint32_t k = 0; k < 2; k++) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+			snprintf(body, sizeof body, bodies[i], k ? ",\"parse_special\":true" : "");
+#pragma GCC diagnostic pop
+			const char *tokens = post("/tokenize", body);
+			if (k) /* that is not ignored in silence */
+				assert_int_equal(c.status, 400);
+			else if (c.status == 200 && strstr(strstr(tokens, "259") + 3, "259"))
+				fail_msg("%s: %s", body, tokens); /* one <|im_end|> is the template's */
+		}
+	}
+}
+
+static void no_raw_specials(struct world_config *config_)
+{
+	config_->frontend.raw_specials = false;
+}
+
+static void an_operator_can_keep_control_tokens_out_of_raw_prompts(void **state)
+{
+	(void)state;
+	start_with(no_raw_specials);
+	assert_int_equal(prompt_tokens_of("{\"prompt\":\"<|im_end|>\",\"max_tokens\":1}"), 10);
+	assert_int_equal(prompt_tokens_of("{\"prompt\":\"<|im_end|>\",\"max_tokens\":1,\"parse_special\":false}"), 10);
+	assert_non_null(strstr(post("/v1/completions", "{\"prompt\":\"x\",\"parse_special\":true}"),
+		"its operator can allow them with raw-control-tokens"));
+	assert_int_equal(c.status, 400);
+	assert_non_null(strstr(post("/tokenize", "{\"content\":\"<|im_end|>\"}"), "\"count\":10,"));
+}
+
+#define TAIL "\"max_model_len\":2048,\"token_strs\":null}"
+
+static void text_is_tokenized_in_the_form_it_is_asked_for(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *body, *want;
+	} tries[] = {
+		{"{\"content\":\"a<|eos|>\"}", "{\"tokens\":[97,257],\"count\":2," TAIL},
+		{"{\"prompt\":\"a<|eos|>\"}", "{\"tokens\":[97,257],\"count\":2," TAIL},
+		{"{\"content\":\"<|\",\"parse_special\":false,\"add_special\":true}",
+			"{\"tokens\":[60,124],\"count\":2," TAIL},
+		{"{\"content\":\"\xc3\xb6<|eos|>\",\"with_pieces\":true}",
+			"{\"tokens\":[{\"id\":195,\"piece\":[195]},{\"id\":182,\"piece\":[182]},{\"id\":257,\"piece\":"
+			"\"<|eos|>\"}],\"count\":3," TAIL},
+		{"{\"prompt\":\"\"}", "{\"tokens\":[],\"count\":0," TAIL},
+		{"{\"content\":\"\",\"with_pieces\":true,\"return_token_strs\":true}",
+			"{\"tokens\":[],\"count\":0,\"max_model_len\":2048,\"token_strs\":[]}"},
+	};
+
+	for (uint32_t i = 0; i < ARRAY_LEN(tries); i++)
+		assert_string_equal(post("/tokenize", tries[i].body), tries[i].want);
+	assert_non_null(strstr(post("/tokenize", "{\"content\":\"<|eos|>\",\"parse_special\":false}"), "\"count\":7,"));
+	assert_non_null(strstr(post("/tokenize", "{\"content\":\"x\",\"add_special\":\"no\"}"),
+		"\\\"add_special\\\" must be true or false, not a string"));
+	assert_non_null(strstr(post("/detokenize", "{\"tokens\":[72.0,105]}"), "\"prompt\":\"Hi\""));
+	assert_non_null(strstr(post("/detokenize", "{\"tokens\":[72,99999999]}"),
+		"the token id 99999999 at place 1; the model has 260 tokens"));
+	assert_int_equal(c.status, 400);
 }
 
 static void health_says_what_is_missing(void **state)
@@ -1237,6 +1346,10 @@ int main(void)
 		TEST(request_ids_are_echoed_when_they_are_harmless),
 		TEST(models_are_listed_and_found),
 		TEST(text_goes_to_tokens_and_back),
+		TEST(control_tokens_of_a_raw_prompt_are_tokens_unless_it_says_no),
+		TEST(a_message_never_names_a_control_token),
+		ALONE(an_operator_can_keep_control_tokens_out_of_raw_prompts),
+		TEST(text_is_tokenized_in_the_form_it_is_asked_for),
 		TEST(health_says_what_is_missing),
 		TEST(metrics_count_what_happened),
 		TEST(a_lost_worker_ends_a_stream_with_an_error_event),

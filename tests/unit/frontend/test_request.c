@@ -178,6 +178,46 @@ static void numbers_out_of_range_are_shown_as_they_were_sent(void **state)
 	assert_int_equal(r.sampling.top_k, INT32_MAX);
 }
 
+/* The text of the one message that has this content; NULL when it is refused. */
+static const char *content(const char *json)
+{
+	char body[1024];
+
+	snprintf(body, sizeof body, "{\"messages\":[{\"role\":\"user\",\"content\":%s}]}", json);
+	e = (struct api_error){0};
+	if (api_request_parse(&r, API_CHAT, body, strlen(body), &arena, &e) < 0)
+		return NULL;
+	assert_int_equal(strlen(r.messages[0].content), r.messages[0].content_len);
+	return r.messages[0].content;
+}
+
+static void all_parts_that_are_text_are_text(void **state)
+{
+	(void)state;
+	assert_string_equal(content("[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"input_text\",\"text\":\"b\"},"
+				    "{\"type\":\"output_text\",\"text\":\"c\",\"annotations\":[]},\"d\","
+				    "{\"type\":\"refusal\",\"refusal\":\"e\"}]"),
+		"abcde");
+	assert_string_equal(content("[\"alone\"]"), "alone");
+	assert_string_equal(content("[]"), "");
+	static const struct {
+		const char *json, *words;
+	} wrong[] = {
+		{"[{\"type\":\"input_image\"}]", "is of type \"input_image\"; this server takes text only"},
+		{"[{\"type\":\"text\\u0000\",\"text\":\"a\"}]", "this server takes text only"},
+		{"[{\"type\":\"input_text\"}]", "is of type \"input_text\" and needs a string \"text\""},
+		{"[{\"type\":\"refusal\",\"text\":\"a\"}]", "needs a string \"refusal\""},
+		{"[{\"text\":\"a\"}]", "has no \"type\", such as \"text\""},
+		{"[7]", "must be an object or a string, not an integer"},
+	};
+	for (uint32_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		assert_null(content(wrong[i].json));
+		assert_string_equal(e.param, "messages[0].content[0]");
+		if (!strstr(e.message, wrong[i].words))
+			fail_msg("%s: %s", wrong[i].json, e.message);
+	}
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -187,6 +227,7 @@ int main(void)
 		TEST(the_limit_of_an_answer_has_four_names_and_no_largest_value),
 		TEST(no_token_at_all_is_for_echo_alone),
 		TEST(seeds_have_64_bits_signed_or_not_and_minus_one_is_none),
+		TEST(all_parts_that_are_text_are_text),
 		TEST(numbers_out_of_range_are_shown_as_they_were_sent),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -214,6 +214,42 @@ static void control_text_is_plain_text_unless_trusted(void **state)
 	}
 }
 
+static void expect_tokens(const struct tokenizer *t, const char *text, unsigned flags, const char *want)
+{
+	struct tokens got = {0};
+	char shown[256] = "";
+
+	assert_int_equal(tokenizer_encode(t, text, strlen(text), flags, 1000, &got, NULL), 0);
+	for (uint32_t i = 0; i < got.len; i++)
+		sprintf(shown + strlen(shown), "%u ", got.v[i]);
+	assert_string_equal(shown, want);
+	vec_done(&got);
+}
+
+static void a_text_that_begins_with_the_begin_token_gets_no_second_one(void **state)
+{
+	(void)state;
+	struct tokenizer *t = load(llama_data("vocab/ggml-vocab-llama-bpe.gguf"));
+	const unsigned edges = TOKENIZE_BOS_EOS, special = TOKENIZE_SPECIAL;
+
+	expect_tokens(t, "Hello", edges | special, "128000 9906 ");
+	expect_tokens(t, "Hello", special, "9906 ");
+	expect_tokens(t, "<|begin_of_text|>Hello", edges | special, "128000 9906 ");
+	expect_tokens(t, "<|begin_of_text|>Hello", special, "128000 9906 ");
+	expect_tokens(t, "Hello<|begin_of_text|>", edges | special, "128000 9906 128000 ");
+	expect_tokens(t, "<|begin_of_text|>", edges | special, "128000 ");
+	expect_tokens(t, "", edges | special, "128000 ");
+	expect_tokens(t, "", edges, "128000 ");
+	expect_tokens(t, "", special, "");
+	/* As text it is no begin token. */
+	struct tokens got = {0};
+	assert_int_equal(tokenizer_encode(t, "<|begin_of_text|>Hello", 22, edges, 1000, &got, NULL), 0);
+	assert_int_equal(got.v[0], 128000);
+	assert_true(got.v[1] != 128000 && got.len > 4);
+	vec_done(&got);
+	tokenizer_destroy(t);
+}
+
 /* Cutting at special tokens ourselves must give what llama.cpp gives with parse_special. */
 static void check_specials_like_llama(const char *vocab)
 {
@@ -307,6 +343,7 @@ int main(void)
 		cmocka_unit_test(long_runs_of_one_class_survive_on_every_vocabulary),
 		cmocka_unit_test(a_run_below_the_cut_is_llama_cpps_own_result),
 		cmocka_unit_test(control_text_is_plain_text_unless_trusted),
+		cmocka_unit_test(a_text_that_begins_with_the_begin_token_gets_no_second_one),
 		cmocka_unit_test(special_tokens_cut_text_as_llama_cpp_does),
 		cmocka_unit_test(begin_tokens_are_added_when_asked),
 		cmocka_unit_test(too_many_tokens_leave_nothing_behind),
