@@ -32,13 +32,16 @@ uint32_t suggest_distance(const char *a, const char *b, uint32_t limit)
 	for (uint32_t j = 0; j <= blen; j++)
 		one[j] = j;
 	for (size_t i = 1; i <= alen; i++) {
-		row[0] = (uint32_t)i;
+		uint32_t least = row[0] = (uint32_t)i;
 		for (size_t j = 1; j <= blen; j++) {
 			uint32_t replace = one[j - 1] + (fold(a[i - 1]) != fold(b[j - 1]));
 			row[j] = MIN(replace, MIN(one[j], row[j - 1]) + 1);
 			if (i > 1 && j > 1 && fold(a[i - 1]) == fold(b[j - 2]) && fold(a[i - 2]) == fold(b[j - 1]))
 				row[j] = MIN(row[j], two[j - 2] + 1);
+			least = MIN(least, row[j]);
 		}
+		if (least > limit + 1) /* a swap may come from the row above: one more than what this one shows */
+			return limit + 1;
 		uint32_t *spare = two;
 		two = one;
 		one = row;

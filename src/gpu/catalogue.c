@@ -1,5 +1,6 @@
 #include "gpu/catalogue.h"
 
+#include "base/buf.h"
 #include "base/embed.h"
 #include "config/records.h"
 #include "config/suggest.h"
@@ -55,6 +56,47 @@ static bool sound(const struct gpu_spec *s, const struct record *r, struct diags
 	return true;
 }
 
+/* Letters and digits in lower case, what vendors put in front or behind left out: "NVIDIA A100-SXM4-80GB MIG 3g.40gb",
+ * "nvidia a100 sxm4 80gb" -> "a100sxm480gb". */
+static void normalize(const char *name, size_t len, char ret[KEY_BYTES_MAX])
+{
+	static const char *const fronts[] = {"nvidia", "tesla", "geforce", "quadro"};
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < len && n < KEY_BYTES_MAX - 1; i++) {
+		if (len - i > 5 && !strncasecmp(name + i, " MIG ", 5))
+			break;
+		if (isalnum((unsigned char)name[i]))
+			ret[n++] = (char)tolower((unsigned char)name[i]);
+	}
+	ret[n] = '\0';
+	for (uint32_t f = 0; f < ARRAY_LEN(fronts); f++) {
+		size_t front = strlen(fronts[f]);
+		if (!strncmp(ret, fronts[f], front) && ret[front])
+			memmove(ret, ret + front, strlen(ret + front) + 1);
+	}
+}
+
+static bool keys_make(struct gpu_spec *s)
+{
+	char key[KEY_BYTES_MAX];
+	struct buf keys;
+
+	buf_init(&keys, 64 * 1024);
+	for (const char *p = s->nvml; *p;) {
+		size_t len = strcspn(p, "|");
+		normalize(p, len, key);
+		buf_printf(&keys, "%s|", key);
+		p += len + (p[len] == '|');
+	}
+	s->nvml_keys_len = (uint32_t)keys.len;
+	normalize(s->name, strlen(s->name), key);
+	buf_printf(&keys, "%s|", key);
+	s->keys = keys.failed ? NULL : arena_strdup(&catalogue.arena, buf_str(&keys));
+	buf_done(&keys);
+	return s->keys != NULL;
+}
+
 static int add(void *ctx, const struct record *r)
 {
 	struct diags *d = ctx;
@@ -64,6 +106,8 @@ static int add(void *ctx, const struct record *r)
 		return 0;
 	if (!s.usable_bytes)
 		s.usable_bytes = s.memory_bytes / 100 * 97;
+	if (!keys_make(&s))
+		return -ENOMEM;
 	record_rows_put(&catalogue, (struct gpu_spec *)exact(r->name), &s, r, d);
 	return 0;
 }
@@ -98,35 +142,6 @@ const struct gpu_spec *gpu_spec_at(uint32_t i)
 	return i < catalogue.len ? &specs[i] : NULL;
 }
 
-/* Letters and digits in lower case, what vendors put in front or behind left out: "NVIDIA A100-SXM4-80GB MIG 3g.40gb",
- * "nvidia a100 sxm4 80gb" -> "a100sxm480gb". */
-static void normalize(const char *name, size_t len, char ret[KEY_BYTES_MAX])
-{
-	static const char *const fronts[] = {"nvidia", "tesla", "geforce", "quadro"};
-	uint32_t n = 0;
-
-	for (size_t i = 0; i < len && n < KEY_BYTES_MAX - 1; i++) {
-		if (len - i > 5 && !strncasecmp(name + i, " MIG ", 5))
-			break;
-		if (isalnum((unsigned char)name[i]))
-			ret[n++] = (char)tolower((unsigned char)name[i]);
-	}
-	ret[n] = '\0';
-	for (uint32_t f = 0; f < ARRAY_LEN(fronts); f++) {
-		size_t front = strlen(fronts[f]);
-		if (!strncmp(ret, fronts[f], front) && ret[front])
-			memmove(ret, ret + front, strlen(ret + front) + 1);
-	}
-}
-
-static bool same(const char *key, const char *name, size_t len)
-{
-	char other[KEY_BYTES_MAX];
-
-	normalize(name, len, other);
-	return !strcmp(key, other);
-}
-
 static const struct gpu_spec *exact(const char *name)
 {
 	for (uint32_t i = 0; i < catalogue.len; i++)
@@ -135,15 +150,26 @@ static const struct gpu_spec *exact(const char *name)
 	return NULL;
 }
 
+/* Is key one of the first len bytes of keys? */
+static bool has_key(const char *keys, uint32_t len, const char *key)
+{
+	size_t n = strlen(key);
+
+	for (const char *p = keys; p < keys + len; p += strcspn(p, "|") + 1)
+		if (!strncmp(p, key, n) && p[n] == '|')
+			return true;
+	return false;
+}
+
 static bool has_nvml_name(const struct gpu_spec *s, const char *key)
 {
-	for (const char *p = s->nvml; *p;) {
-		size_t len = strcspn(p, "|");
-		if (same(key, p, len))
-			return true;
-		p += len + (p[len] == '|');
-	}
-	return false;
+	return has_key(s->keys, s->nvml_keys_len, key);
+}
+
+static bool is_name(const struct gpu_spec *s, const char *key)
+{
+	const char *own = s->keys + s->nvml_keys_len;
+	return has_key(own, (uint32_t)strlen(own), key);
 }
 
 /* NVML's names first: "Quadro RTX 5000" and "RTX 5000 Ada" are other cards, and a name given in full is never a guess. */
@@ -159,7 +185,7 @@ const struct gpu_spec *gpu_spec_find(const char *name)
 		if (has_nvml_name(&specs[i], key))
 			return &specs[i];
 	for (uint32_t i = 0; *key && i < catalogue.len; i++)
-		if (same(key, specs[i].name, strlen(specs[i].name)))
+		if (is_name(&specs[i], key))
 			return &specs[i];
 	return NULL;
 }

@@ -27,6 +27,8 @@ struct gpu_spec {
 	uint32_t watts;
 	bool mig;
 	const char *source; /* where the figures come from, in words */
+	const char *keys; /* private: its names as they are compared, NVML's first: "teslat4|t4|" */
+	uint32_t nvml_keys_len; /* of NVML's in keys */
 };
 
 /* The card of that name, or of that NVML name: "T4", "a100-80gb", "Tesla T4", "NVIDIA A100-SXM4-80GB",

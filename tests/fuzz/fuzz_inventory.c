@@ -24,28 +24,55 @@ static void again(const struct gpu_inventory *inv)
 	buf_done(&two);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void json(const char *text, size_t size)
 {
 	struct gpu_inventory inv;
 	struct err err;
-	char *text = strndup((const char *)data, size);
 
-	ASSERT(text);
-	if (gpu_inventory_from_json(&inv, "fuzz", (const char *)data, size, &err) == 0) {
+	if (gpu_inventory_from_json(&inv, "fuzz", text, size, &err) < 0)
+		return;
+	again(&inv);
+	gpu_inventory_done(&inv);
+}
+
+static void spec(const char *text)
+{
+	struct gpu_inventory inv;
+	struct err err;
+
+	if (gpu_inventory_from_spec(&inv, text, &err) < 0)
+		return;
+	for (uint32_t i = 0; i < inv.count; i++)
+		ASSERT(inv.devices[i].spec && inv.devices[i].memory_total > 0);
+	if (inv.count <= 64)
 		again(&inv);
-		gpu_inventory_done(&inv);
-	}
-	if (gpu_inventory_from_spec(&inv, text, &err) == 0) {
-		for (uint32_t i = 0; i < inv.count; i++)
-			ASSERT(inv.devices[i].spec && inv.devices[i].memory_total > 0);
-		if (inv.count <= 64)
-			again(&inv);
-		gpu_inventory_done(&inv);
-	}
+	gpu_inventory_done(&inv);
+}
+
+static void visible(const char *text)
+{
+	struct gpu_inventory inv;
+	struct err err;
+
 	ASSERT(gpu_inventory_from_spec(&inv, "8xT4", &err) == 0);
 	ASSERT(gpu_inventory_show_only(&inv, text, &err) == 0);
 	ASSERT(inv.count + inv.hidden == 8);
 	gpu_inventory_done(&inv);
+}
+
+/* What begins with a brace is tried as JSON, what begins with "=" as CUDA_VISIBLE_DEVICES, all else as a list: one reader a
+ * run, so that many runs fit into a second. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *text = strndup((const char *)data, size);
+
+	ASSERT(text);
+	if (size && (data[0] == '{' || data[0] == '['))
+		json((const char *)data, size);
+	else if (*text == '=')
+		visible(text + 1);
+	else
+		spec(text);
 	free(text);
 	return 0;
 }

@@ -4,40 +4,47 @@
 
 #include <stdio.h>
 
+/* Made once: they are forgotten between two runs, as the supervisor does between two lives of a process. */
 static struct catalogue *catalogue;
+static struct diagnosis *d;
+static struct diagnosed_log *subject;
+
+static void set_up(void)
+{
+	struct diags diags;
+
+	diags_init(&diags);
+	ASSERT(catalogue_create(&catalogue, NULL, &diags, NULL) == 0);
+	diags_done(&diags);
+	ASSERT(diagnosis_create(&d, catalogue, NULL) == 0);
+	subject = diagnosis_log(d, "fuzz.log");
+	ASSERT(subject != NULL);
+}
 
 static void print(struct buf *out, const char *text, size_t len, size_t piece)
 {
-	struct diagnosis *d = NULL;
 	struct findings f;
 
-	ASSERT(diagnosis_create(&d, catalogue, NULL) == 0);
-	struct diagnosed_log *log = diagnosis_log(d, "fuzz.log");
-	ASSERT(log != NULL);
+	diagnosed_log_reset(subject);
 	for (size_t at = 0; at < len; at += piece)
-		diagnosed_log_feed(log, text + at, MIN(piece, len - at));
-	diagnosed_log_end(log);
+		diagnosed_log_feed(subject, text + at, MIN(piece, len - at));
+	diagnosed_log_end(subject);
 	findings_init(&f);
 	diagnosis_conclude(d, NULL, NULL, &f);
 	for (uint32_t i = 0; i < f.len; i++)
-		ASSERT(f.items[i].line >= 1 && f.items[i].line <= diagnosed_log_lines(log));
+		ASSERT(f.items[i].line >= 1 && f.items[i].line <= diagnosed_log_lines(subject));
 	diagnosis_json(&f, out);
 	diagnosis_telling(d, NULL, 100, out);
 	findings_done(&f);
-	diagnosis_destroy(d);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	struct diags diags;
 	struct buf whole, cut;
 
-	if (!catalogue) {
-		diags_init(&diags);
-		ASSERT(catalogue_create(&catalogue, NULL, &diags, NULL) == 0);
-		diags_done(&diags);
-	}
+	if (!catalogue)
+		set_up();
 	if (len < 1)
 		return 0;
 	buf_init(&whole, 1 << 22);
