@@ -43,8 +43,10 @@ def until(what, check, deadline_s=DEADLINE_S):
 class Process:
     """A child with its output, line by line, as it comes."""
 
-    def __init__(self, *args, env=None, fd_limit=None, address_space=None, cwd=None):
+    def __init__(self, *args, env=None, fd_limit=None, address_space=None, cwd=None, enter=None):
         def limits():
+            if enter:
+                enter()
             if fd_limit:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (fd_limit, fd_limit))
             if address_space:
@@ -56,7 +58,7 @@ class Process:
         self.popen = subprocess.Popen(
             [stator_bin(), *map(str, args)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={**os.environ, **(env or {})}, cwd=cwd, start_new_session=True,
-            preexec_fn=limits if fd_limit or address_space else None, encoding="utf-8", errors="replace")
+            preexec_fn=limits if fd_limit or address_space or enter else None, encoding="utf-8", errors="replace")
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 

@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "host/limits.h"
 #include "frontend/keys.h"
 #include "net/loop.h"
 
@@ -53,8 +54,10 @@ static void tell(const struct process *p, const char *word, const char *text)
 
 static uint32_t core_count(void)
 {
-	cpu_set_t set;
-	return sched_getaffinity(0, sizeof set, &set) == 0 ? (uint32_t)MAX(CPU_COUNT(&set), 1) : 1;
+	struct host_cpus cpus;
+
+	host_cpus_read(&cpus, "");
+	return cpus.usable;
 }
 
 static int read_file(const char *path, const char *what, struct buf *ret, struct err *err)

@@ -1,10 +1,10 @@
 #include "gpu/host.h"
 
 #include "base/compiler.h"
+#include "host/file.h"
+#include "host/limits.h"
 #include <ctype.h>
 #include <dirent.h>
-#include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,58 +15,14 @@
 
 enum { TEXT_BYTES_MAX = 64 * 1024 }; /* of one file: cpuinfo is longer, its first processor is not */
 
-/* The start of a file under root; false when there is none. */
-static bool read_text(const char *root, const char *path, char *ret, size_t cap)
+static void read_memory(struct host_facts *f, const char *root)
 {
-	char full[512];
-	size_t len = 0;
+	struct host_memory m;
 
-	snprintf(full, sizeof full, "%s%s", root, path);
-	int fd = open(full, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	for (ssize_t n; len < cap - 1 && (n = read(fd, ret + len, cap - 1 - len)) > 0;)
-		len += (size_t)n;
-	close(fd);
-	ret[len] = '\0';
-	return true;
-}
-
-static uint64_t read_number(const char *root, const char *path)
-{
-	char text[64];
-	char *end;
-
-	if (!read_text(root, path, text, sizeof text))
-		return 0;
-	uint64_t n = strtoull(text, &end, 10);
-	return end == text ? 0 : n; /* "max" is no number */
-}
-
-/* The bytes of "MemTotal:   16 kB" in meminfo. */
-static uint64_t kib_line(const char *text, const char *key)
-{
-	const char *p = strstr(text, key);
-	return p ? strtoull(p + strlen(key), NULL, 10) * 1024 : 0;
-}
-
-static void read_memory(struct host_facts *f, const char *root, char *text)
-{
-	if (read_text(root, "/proc/meminfo", text, TEXT_BYTES_MAX)) {
-		f->ram_total = kib_line(text, "MemTotal:");
-		f->ram_available = kib_line(text, "MemAvailable:");
-	}
-	uint64_t limit = read_number(root, "/sys/fs/cgroup/memory.max");
-	uint64_t used = read_number(root, "/sys/fs/cgroup/memory.current");
-	if (!limit) {
-		limit = read_number(root, "/sys/fs/cgroup/memory/memory.limit_in_bytes");
-		used = read_number(root, "/sys/fs/cgroup/memory/memory.usage_in_bytes");
-	}
-	if (!limit || (f->ram_total && limit >= f->ram_total))
-		return;
-	f->ram_cgroup = f->ram_total = limit;
-	/* Page cache counts as used and can be dropped: the machine's own figure bounds it from above. */
-	f->ram_available = MIN(f->ram_available, limit - MIN(used, limit));
+	host_memory_read(&m, root);
+	f->ram_total = m.total;
+	f->ram_available = m.available;
+	f->ram_cgroup = m.group.limit;
 }
 
 /* Is word one of the blank-separated words of line? */
@@ -94,7 +50,7 @@ static void read_cpu(struct host_facts *f, const char *root, char *text)
 {
 	char flags[8192] = "";
 
-	if (!read_text(root, "/proc/cpuinfo", text, TEXT_BYTES_MAX))
+	if (!host_file_text(root, "/proc/cpuinfo", text, TEXT_BYTES_MAX))
 		return;
 	copy_value(text, "model name", f->cpu, sizeof f->cpu);
 	copy_value(text, "flags", flags, sizeof flags);
@@ -108,32 +64,13 @@ static void read_cpu(struct host_facts *f, const char *root, char *text)
 	f->amx = has_word(flags, "amx_tile");
 }
 
-/* Whole cores that a quota allows, rounded up; 0: no quota. */
-static uint32_t quota_cores(const char *root)
-{
-	char text[64];
-	unsigned long long quota, period;
-
-	if (read_text(root, "/sys/fs/cgroup/cpu.max", text, sizeof text) &&
-		sscanf(text, "%llu %llu", &quota, &period) == 2 && period)
-		return (uint32_t)MIN((quota + period - 1) / period, 1u << 20);
-	uint64_t old_quota = read_number(root, "/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
-	uint64_t old_period = read_number(root, "/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-	if (!old_period || !old_quota || old_quota > 1ull << 40) /* -1: none */
-		return 0;
-	return (uint32_t)((old_quota + old_period - 1) / old_period);
-}
-
 static void read_cores(struct host_facts *f, const char *root)
 {
-	cpu_set_t set;
-	long all = sysconf(_SC_NPROCESSORS_ONLN);
+	struct host_cpus c;
 
-	f->cores_all = all > 0 ? (uint32_t)all : 1;
-	f->cores = sched_getaffinity(0, sizeof set, &set) == 0 ? (uint32_t)CPU_COUNT(&set) : f->cores_all;
-	uint32_t quota = quota_cores(root);
-	if (quota)
-		f->cores = MIN(f->cores, quota);
+	host_cpus_read(&c, root);
+	f->cores_all = c.machine;
+	f->cores = c.usable;
 }
 
 static uint32_t numa_nodes(const char *root)
@@ -182,7 +119,7 @@ static bool in_container(const char *root)
 		if (access(full, F_OK) == 0)
 			return true;
 	}
-	return read_text(root, "/proc/1/cgroup", text, sizeof text) &&
+	return host_file_text(root, "/proc/1/cgroup", text, sizeof text) &&
 	       (strstr(text, "docker") || strstr(text, "kubepods") || strstr(text, "containerd"));
 }
 
@@ -192,10 +129,9 @@ void host_facts_read_at(struct host_facts *ret, const char *root)
 	uint64_t total = 0;
 	char *text = malloc(TEXT_BYTES_MAX);
 
-	if (text) {
-		read_memory(&f, root, text);
+	read_memory(&f, root);
+	if (text)
 		read_cpu(&f, root, text);
-	}
 	free(text);
 	read_cores(&f, root);
 	f.numa_nodes = numa_nodes(root);

@@ -8,13 +8,13 @@
 #include <stdint.h>
 
 struct host_facts {
-	uint32_t cores; /* that this process may use (affinity and cgroup quota, rounded up) */
+	uint32_t cores; /* that this process may use (host/limits.h) */
 	uint32_t cores_all; /* of the machine */
 	char cpu[96]; /* "Intel(R) Xeon(R) ..." */
 	bool avx, avx2, f16c, fma, avx512, avx512_vnni, avx512_bf16,
 		amx; /* f16c and fma: what llama.cpp's x86 build asks for */
-	uint64_t ram_total, ram_available; /* the smaller of the machine's and the cgroup's */
-	uint64_t ram_cgroup; /* the cgroup's limit; 0: none */
+	uint64_t ram_total, ram_available; /* the smaller of the machine's and the control groups' */
+	uint64_t ram_cgroup; /* the control groups' limit; 0: none */
 	uint32_t numa_nodes;
 	uint32_t memory_mb_s; /* 1e6 bytes a second, read by all cores at once; 0: not measured (host_memory_measure) */
 	uint64_t shm_total, shm_free; /* /dev/shm */

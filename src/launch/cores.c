@@ -1,5 +1,6 @@
 /* cores.c - affinity mask, cgroup quota and their division among workers; see cores.h. */
 #include "launch/cores.h"
+#include "host/limits.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -51,22 +52,10 @@ static void cores_order(struct cores *c)
 		c->cpus[i] = places[i].cpu;
 }
 
-static void file_read(const char *path, char *ret, size_t size)
-{
-	FILE *f = fopen(path, "re");
-	size_t len = 0;
-
-	if (f) {
-		len = fread(ret, 1, size - 1, f);
-		fclose(f);
-	}
-	ret[len] = '\0';
-}
-
 int cores_available(struct cores *ret, struct err *err)
 {
 	cpu_set_t set;
-	char membership[4096];
+	struct host_cpus host;
 
 	if (sched_getaffinity(0, sizeof set, &set) < 0)
 		return err_set_errno(err, -errno, "could not read which CPUs may be used");
@@ -75,111 +64,14 @@ int cores_available(struct cores *ret, struct err *err)
 		if (CPU_ISSET(cpu, &set))
 			ret->cpus[ret->count++] = (uint16_t)cpu;
 	cores_order(ret);
-	file_read("/proc/self/cgroup", membership, sizeof membership);
-	ret->quota = cores_quota("/sys/fs/cgroup", membership);
+	host_cpus_read(&host, "");
+	ret->quota = host.quota;
 	return 0;
 }
 
 static uint32_t quota_min(uint32_t a, uint32_t b)
 {
 	return a == 0 ? b : b == 0 ? a : MIN(a, b);
-}
-
-/* Whole CPUs of quota per period; -1 and "max" mean no limit. */
-static uint32_t quota_cpus(const char *quota, const char *period)
-{
-	long long q = strtoll(quota, NULL, 10), p = strtoll(period, NULL, 10);
-
-	if (q <= 0 || p <= 0)
-		return 0;
-	return (uint32_t)MIN(MAX(q / p, 1LL), (long long)CPUS_MAX);
-}
-
-static uint32_t quota_v2(const char *dir)
-{
-	char path[4352], text[128], quota[64], period[64];
-
-	snprintf(path, sizeof path, "%s/cpu.max", dir);
-	file_read(path, text, sizeof text);
-	return sscanf(text, "%63s %63s", quota, period) == 2 ? quota_cpus(quota, period) : 0;
-}
-
-static uint32_t quota_v1(const char *dir)
-{
-	char path[4352], quota[64], period[64];
-
-	snprintf(path, sizeof path, "%s/cpu.cfs_quota_us", dir);
-	file_read(path, quota, sizeof quota);
-	snprintf(path, sizeof path, "%s/cpu.cfs_period_us", dir);
-	file_read(path, period, sizeof period);
-	return quota_cpus(quota, period);
-}
-
-/* The smallest limit from root/path up to root. A container often sees a path that does not exist in its own mount:
- * the missing levels then simply have no limit. */
-static uint32_t quota_walk(const char *root, const char *path, uint32_t (*read_one)(const char *dir))
-{
-	char dir[4096];
-	size_t root_len = strlen(root);
-	uint32_t quota = 0;
-
-	if (snprintf(dir, sizeof dir, "%s%s", root, path) >= (int)sizeof dir)
-		return 0;
-	for (;;) {
-		char *slash;
-
-		quota = quota_min(quota, read_one(dir));
-		slash = strrchr(dir, '/');
-		if (!slash || (size_t)(slash - dir) < root_len)
-			return quota;
-		*slash = '\0';
-	}
-}
-
-/* True when "cpu" is one of the comma-separated controllers. */
-static bool has_cpu_controller(const char *controllers, size_t len)
-{
-	for (const char *at = controllers, *end = controllers + len; at < end;) {
-		const char *comma = memchr(at, ',', (size_t)(end - at));
-		size_t n = (size_t)((comma ? comma : end) - at);
-
-		if (n == 3 && memcmp(at, "cpu", 3) == 0)
-			return true;
-		at += n + 1;
-	}
-	return false;
-}
-
-/* One line "ID:CONTROLLERS:PATH" of /proc/PID/cgroup; no controllers: version 2. */
-static uint32_t quota_of_line(const char *root, const char *line)
-{
-	const char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
-	char v1_root[4096];
-
-	if (!path)
-		return 0;
-	controllers++;
-	path++;
-	if (path == controllers + 1)
-		return quota_walk(root, path, quota_v2);
-	if (!has_cpu_controller(controllers, (size_t)(path - 1 - controllers)))
-		return 0;
-	if (snprintf(v1_root, sizeof v1_root, "%s/cpu", root) >= (int)sizeof v1_root)
-		return 0;
-	return quota_walk(v1_root, path, quota_v1);
-}
-
-uint32_t cores_quota(const char *root, const char *membership)
-{
-	CLEANUP(free_p) char *copy = strdup(membership);
-	uint32_t quota = 0;
-	char *save = NULL;
-
-	if (!copy)
-		return 0;
-	for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		quota = quota_min(quota, quota_of_line(root, line));
-	return quota;
 }
 
 struct core_share cores_share(const struct cores *c, uint32_t workers, uint32_t i)

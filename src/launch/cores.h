@@ -16,17 +16,13 @@ enum { CPUS_MAX = 1024 };
 struct cores {
 	uint16_t cpus[CPUS_MAX]; /* ids, neighbours in the topology stand side by side */
 	uint32_t count;
-	uint32_t quota; /* whole CPUs of time a cgroup allows; 0: no limit. Less than count in many containers */
+	uint32_t
+		quota; /* whole CPUs of time that control groups allow (host/limits.h); 0: no limit. Less than count in many containers */
 };
 
 /* CPUs of the affinity mask, ordered by package, core, id, and the cgroup quota. Negative when the mask cannot be read.
  */
 int cores_available(struct cores *ret, struct err *err);
-/* The quota that the cgroup of a process has in a tree of cgroup files: the smallest on the way to the root, rounded
- * down but at least 1; 0 when there is none. membership is the content of /proc/PID/cgroup, root usually
- * "/sys/fs/cgroup". */
-uint32_t cores_quota(const char *root, const char *membership);
-
 /* What one worker gets. */
 struct core_share {
 	uint32_t first, count; /* cores.cpus[first .. first + count); count 0: not pinned */

@@ -161,7 +161,7 @@ static void cpus_give(struct builder *b, const struct graph_service *s, struct s
 		buf_add_str(&text, share.count == 1 ? "on CPU " : "on CPUs ");
 		cores_print(&text, c, share.first, share.count);
 	} else if (c->quota && c->quota < c->count) {
-		buf_printf(&text, "a cgroup allows %u of %u CPUs", c->quota, c->count);
+		buf_printf(&text, "control groups allow %u of %u CPUs", c->quota, c->count);
 	} else if (b->llama_workers > c->count) {
 		buf_printf(&text, "%u workers share %u CPU%s", b->llama_workers, c->count, c->count == 1 ? "" : "s");
 	}

@@ -152,6 +152,7 @@ void process_start(struct process *p)
 	ASSERT(p->state == PROCESS_DOWN && p->child.pid == 0);
 	p->error[0] = '\0';
 	p->killed = false;
+	host_oom_read(&p->oom, "");
 	p->status_lines.len = p->log_lines.len = 0;
 	tail_reset(&p->tail);
 	if (child_start(&p->child, &p->spec, &err) < 0) {

@@ -8,6 +8,7 @@
 #ifndef STATOR_LAUNCH_PROCESS_H
 #define STATOR_LAUNCH_PROCESS_H
 
+#include "host/limits.h"
 #include "launch/backoff.h"
 #include "launch/child.h"
 #include "launch/log_file.h"
@@ -51,6 +52,7 @@ struct process {
 	bool ever_ready;
 	bool killed; /* we sent it SIGKILL in this life */
 	bool silence_told;
+	struct host_oom oom; /* counts at the begin of this life */
 	char error[STATUS_LINE_BYTES_MAX]; /* what its "error" line of this life said; "" none */
 	struct backoff backoff;
 	struct env_timer restart_timer;

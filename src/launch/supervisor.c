@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 /* Stopping. */
 
@@ -390,6 +391,9 @@ static void on_exit_(void *ctx, struct process *p, enum process_state was, int w
 
 	proof_stop(supervised_of(p));
 	child_end_text(wait_status, how, sizeof how);
+	supervised_of(p)->note[0] = '\0';
+	if (wait_status != CHILD_LEFT && WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL && !p->killed)
+		host_oom_text(&p->oom, "", supervised_of(p)->note, sizeof supervised_of(p)->note);
 	if (s->phase < PHASE_DRAINING) {
 		restart(s, p, how);
 		return;
@@ -412,6 +416,7 @@ static void on_start_failed(void *ctx, struct process *p, const struct err *err)
 
 	/* No room for a process or a pipe: that may pass, so it counts as a death without a last word. */
 	snprintf(p->error, sizeof p->error, "%s", err->msg);
+	supervised_of(p)->note[0] = '\0';
 	p->started_us = env_now_us(loop_env(s->config->loop));
 	if (s->phase < PHASE_DRAINING)
 		restart(s, p, "not started");

@@ -46,6 +46,7 @@ struct supervised {
 	bool begun; /* its first start was tried */
 	uint32_t start_ends, same_ends; /* while the deployment starts: how often it ended; in a row as the last time */
 	char last_end[128];
+	char note[768]; /* on its last end: of the out-of-memory killer; "" nothing */
 	struct proof *proof;
 	struct supervisor *supervisor;
 };

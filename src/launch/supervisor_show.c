@@ -67,8 +67,10 @@ void supervisor_show_death(
 	struct supervisor *s, const struct process *p, const char *how, uint64_t up_us, const char *next)
 {
 	bool known = causes_find(s->causes, supervisor_index(s, p)) != NULL;
-	char note[TAIL_LINE_BYTES];
-	int len = snprintf(note, sizeof note, "stator: %s%s%s; %s\n", p->error, *p->error ? "; " : "", how, next);
+	const char *why = supervised_of(p)->note;
+	char note[TAIL_LINE_BYTES + sizeof supervised_of(p)->note];
+	int len = snprintf(note, sizeof note, "stator: %s%s%s; %s%s%s\n", p->error, *p->error ? "; " : "", how, next,
+		*why ? "; " : "", why);
 
 	/* For who reads its log later. */
 	log_file_write(
@@ -77,8 +79,8 @@ void supervisor_show_death(
 
 	if (s->config->json)
 		log_error("process died", LOG_F("process", log_str(p->name)), LOG_F("how", log_str(how)),
-			LOG_F("error", log_str(p->error)), LOG_F("up_us", log_u64(up_us)),
-			LOG_F("next", log_str(next)));
+			LOG_F("error", log_str(p->error)), LOG_F("up_us", log_u64(up_us)), LOG_F("next", log_str(next)),
+			LOG_F("note", log_str(why)));
 	else if (*p->error)
 		screen_line(&s->screen, "%s%s: %s (%s after %.1f s); %s%s", p->is_frontend ? "the " : "worker ",
 			p->name, p->error, how, (double)up_us / 1e6, next, lines ? lines : "");
@@ -87,6 +89,8 @@ void supervisor_show_death(
 			p->name, (double)up_us / 1e6, how, next, lines ? lines : "; it had logged nothing");
 	if (!cause_show(s, p))
 		tail_show(s, p);
+	if (*why && !s->config->json)
+		screen_line(&s->screen, "  %s", why);
 }
 
 void supervisor_show_event(struct supervisor *s, const struct process *p, const char *fmt, ...)

@@ -1,6 +1,7 @@
 /* context.cpp - one llama.cpp context: room for it checked first, every batch checked before it is computed, because
  * llama.cpp asserts on what it does not expect. */
 #include "llama/context.h"
+#include "host/limits.h"
 #include "llama/edge.hpp"
 
 #include "src/llama-model.h"
@@ -15,7 +16,6 @@
 #include <map>
 #include <memory>
 #include <sched.h>
-#include <unistd.h>
 
 namespace
 {
@@ -82,29 +82,19 @@ const char *ll_kv_type_name(enum ll_kv_type type)
 
 namespace
 {
-/* CPU time this process may use by its control group, in whole CPUs; 0: no limit known. */
-uint32_t cpu_quota()
-{
-	FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
-	if (!f)
-		return 0;
-	long quota = 0, period = 0;
-	int got = fscanf(f, "%ld %ld", &quota, &period);
-	fclose(f);
-	return got == 2 && quota > 0 && period > 0 ? (uint32_t)std::max(quota / period, 1l) : 0;
-}
-
 uint32_t cpus_usable(const struct ll_context_params *in)
 {
+	struct host_cpus host;
+	host_cpus_read(&host, "");
+	if (!in->cpus)
+		return host.usable;
 	cpu_set_t set;
 	CPU_ZERO(&set);
-	if (sched_getaffinity(0, sizeof set, &set) != 0)
-		return (uint32_t)std::max(sysconf(_SC_NPROCESSORS_ONLN), 1l);
 	uint32_t count = 0;
-	for (uint32_t i = 0; i < CPU_SETSIZE; i++)
-		count += CPU_ISSET(i, &set) && (!in->cpus || (i < in->cpus_count && in->cpus[i]));
-	uint32_t quota = cpu_quota();
-	return std::max(quota > 0 ? std::min(count, quota) : count, 1u);
+	if (sched_getaffinity(0, sizeof set, &set) == 0)
+		for (uint32_t i = 0; i < CPU_SETSIZE && i < in->cpus_count; i++)
+			count += CPU_ISSET(i, &set) && in->cpus[i];
+	return std::min(std::max(count, 1u), host.usable);
 }
 
 uint32_t round_up(uint64_t value, uint32_t step)
@@ -177,41 +167,14 @@ std::map<ggml_backend_dev_t, uint64_t> bytes_by_device(const struct ll_model *m,
 	return ret;
 }
 
-uint64_t number_in_file(const char *path)
+struct host_memory host_memory_now()
 {
-	FILE *f = fopen(path, "re");
-	if (!f)
-		return UINT64_MAX;
-	uint64_t value = UINT64_MAX;
-	if (fscanf(f, "%" SCNu64, &value) != 1)
-		value = UINT64_MAX; /* "max" */
-	fclose(f);
-	return value;
-}
-
-/* What the kernel could still give: MemAvailable, and what the control group leaves. */
-uint64_t host_bytes_available()
-{
-	uint64_t available = UINT64_MAX;
-	if (FILE *f = fopen("/proc/meminfo", "re")) {
-		char line[128];
-		uint64_t kib;
-		while (fgets(line, sizeof line, f))
-			if (sscanf(line, "MemAvailable: %" SCNu64 " kB", &kib) == 1)
-				available = kib << 10;
-		fclose(f);
-	}
-	uint64_t most = number_in_file("/sys/fs/cgroup/memory.max");
-	uint64_t used = number_in_file("/sys/fs/cgroup/memory.current");
-	if (most != UINT64_MAX && used != UINT64_MAX)
-		available = std::min(available, most > used ? most - used : 0);
-	return available;
-}
-
-uint64_t host_bytes_total()
-{
-	uint64_t pages = (uint64_t)std::max(sysconf(_SC_PHYS_PAGES), 0l);
-	return std::min(pages * (uint64_t)sysconf(_SC_PAGESIZE), number_in_file("/sys/fs/cgroup/memory.max"));
+	struct host_memory m;
+	host_memory_read(&m, "");
+	/* A host that does not say is believed to have enough. */
+	m.available = m.available ? m.available : UINT64_MAX;
+	m.total = m.total ? m.total : UINT64_MAX;
+	return m;
 }
 
 uint64_t less(uint64_t a, uint64_t b)
@@ -224,9 +187,9 @@ uint64_t less(uint64_t a, uint64_t b)
 uint64_t kv_room(const struct ll_model *m, ggml_backend_dev_t dev, double share, uint64_t reserve)
 {
 	if (!dev) {
-		uint64_t weights = m->facts.weight_bytes, mine = host_bytes_total();
+		uint64_t weights = m->facts.weight_bytes, mine = host_memory_now().total;
 		mine = (uint64_t)((double)less(mine, weights) * share);
-		return less(std::min(less(host_bytes_available(), weights), mine), reserve);
+		return less(std::min(less(host_memory_now().available, weights), mine), reserve);
 	}
 	size_t free_bytes = 0, total_bytes = 0;
 	ggml_backend_dev_memory(dev, &free_bytes, &total_bytes);
@@ -268,14 +231,21 @@ int check_memory(const struct ll_model *m, const struct ll_context_params &p, st
 		size_t free_bytes = 0, total_bytes = 0;
 		if (dev)
 			ggml_backend_dev_memory(dev, &free_bytes, &total_bytes);
-		uint64_t available = dev ? free_bytes : host_bytes_available();
+		struct host_memory host = host_memory_now();
+		uint64_t available = dev ? free_bytes : host.available;
 		if (bytes + p.memory_reserve_bytes <= available)
 			continue;
 		err_set(err, -ENOMEM,
 			"no room for the KV cache: %u cells of type %s/%s need %.0f MiB and %.0f MiB must stay free, "
 			"but %s has %.0f MiB available",
 			p.cells, ll_kv_type_name(p.type_k), ll_kv_type_name(p.type_v), mib(bytes),
-			mib(p.memory_reserve_bytes), dev ? ggml_backend_dev_name(dev) : "this host", mib(available));
+			mib(p.memory_reserve_bytes),
+			dev                ? ggml_backend_dev_name(dev)
+			: host.group.limit ? "the control group of this process"
+					   : "this host",
+			mib(available));
+		if (!dev && host.group.limit)
+			err_hint(err, "its limit is %.0f MiB (%s)", mib(host.group.limit), host.group.file);
 		return err_hint(err, "fewer cells, a smaller KV type or more memory help");
 	}
 	return 0;

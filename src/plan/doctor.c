@@ -49,8 +49,9 @@ static void add_cpu(const struct doctor_facts *f, struct findings *ret)
 		findings_add(ret, FINDING_WARNING, FINDING_CAPACITY, "memory-low", NULL,
 			"%.1f GiB of memory are available; the demo model on two workers wants %.0f GiB",
 			(double)h->ram_available / GIB, MEMORY_LEAST_MIB / 1024.0);
-		findings_remedy(ret, h->ram_cgroup ? "raise the memory limit of the container"
-						   : "stop other programs, or serve smaller models");
+		findings_remedy(
+			ret, h->ram_cgroup ? "raise the memory limit of the container or unit (memory.max, MemoryMax=)"
+					   : "stop other programs, or serve smaller models");
 	}
 	if (h->disk_free > 0 && h->disk_free < (uint64_t)DISK_LEAST_MIB << 20) {
 		findings_add(ret, FINDING_WARNING, FINDING_CAPACITY, "disk-low", NULL,
@@ -186,7 +187,7 @@ static void print_host(const struct doctor_facts *f, struct buf *out)
 	buf_printf(
 		out, "\nmemory   %.1f GiB, %.1f available", (double)h->ram_total / GIB, (double)h->ram_available / GIB);
 	if (h->ram_cgroup)
-		buf_printf(out, " (the container may have %.1f)", (double)h->ram_cgroup / GIB);
+		buf_printf(out, " (its control group may use %.1f)", (double)h->ram_cgroup / GIB);
 	buf_printf(out, "; /dev/shm %.1f GiB; disk here %.1f GiB free\n", (double)h->shm_total / GIB,
 		(double)h->disk_free / GIB);
 }

@@ -223,6 +223,8 @@ def test_a_killed_worker_is_started_again_and_its_last_lines_are_shown(slow):
     os.kill(victim, signal.SIGKILL)
     slow.wait_line(rf"worker {name} died .*killed by signal 9.*starting it again in 0\.1 s.*last lines", after=first)
     slow.wait_line(r"^    \| .*worker ready", after=first)
+    said = slow.wait_line(r"stator did not send that signal.*out-of-memory killer: (.*)", after=first).group(1)
+    assert re.search(r"\d+ MiB", said) and "dmesg" in said and "journalctl -k" in said
     slow.wait_line(rf"{name}\s+ready", after=first)
     assert len(slow.workers()) == 2
     assert post(slow, "/v1/completions", SHORT).status == 200

@@ -166,6 +166,73 @@ def test_no_memory_for_the_kv_cache_is_one_clear_sentence(tmp_path, demo_model):
 
 
 @pytest.fixture
+def group():
+    """make(controller, limit): a control group with that limit (memory: MiB, cpu: CPUs); gives a function that enters it."""
+    made = []
+
+    def write(path, controller, limit):
+        if controller == "memory":
+            (path / ("memory.limit_in_bytes" if path.parent.name == "memory" else "memory.max")).write_text(str(limit << 20))
+        elif path.parent.name == "cpu":
+            (path / "cpu.cfs_quota_us").write_text(str(int(limit * 100000)))
+        else:
+            (path / "cpu.max").write_text(f"{int(limit * 100000)} 100000")
+
+    def make(controller, limit):
+        v1 = pathlib.Path("/sys/fs/cgroup", controller)
+        path = (v1 if v1.is_dir() else v1.parent) / f"stator-test-{os.getpid()}-{len(made)}"
+        try:
+            path.mkdir()
+            made.append(path)
+            write(path, controller, limit)
+        except OSError as error:
+            pytest.skip(f"no control group can be made here: {error}")
+        return lambda: (path / "cgroup.procs").write_text("0")
+
+    yield make
+    for path in made:
+        until("the group to be empty", lambda path=path: not (path / "cgroup.procs").read_text(), 20)
+        path.rmdir()
+
+
+def test_a_quota_of_cpu_time_counts_for_every_command(group, demo_model, tmp_path):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one CPU is no less than a quota of 1.9")
+    enter = group("cpu", 1.9)
+    doctor = Process("doctor", enter=enter)
+    doctor.wait_exit()
+    assert re.search(r"\b1 of \d+ cores", doctor.output), doctor.output
+    worker = Process("worker", "--listen", f"unix:{tmp_path}/w.sock", "--model", demo_model, enter=enter)
+    try:
+        assert worker.wait_line(r"worker ready .*, (\d+) thread").group(1) == "1"
+    finally:
+        worker.kill_all()
+    check = Process("serve", demo_model, "--check", enter=enter)
+    assert check.wait_exit() == 0
+    assert "--threads=1" in check.output and "1 CPU" in check.output
+
+
+def test_the_memory_limit_of_its_own_control_group_is_the_memory_there_is(group):
+    process = Process("serve", "--port", "0", enter=group("memory", 300))
+    try:
+        assert process.wait_exit() == 1
+        assert "killed" not in process.output
+        assert re.search(r"control group of this process has \d+ MiB available.*its limit is 300 MiB \(/sys/fs/cgroup/",
+                         process.output), process.output
+    finally:
+        process.kill_all()
+    doctor = Process("doctor", enter=group("memory", 200))
+    doctor.wait_exit()
+    assert "its control group may use 0.2" in doctor.output
+
+
+def test_a_context_that_nobody_chose_is_what_the_control_group_leaves(group):
+    with Deployment("--port", "0", enter=group("memory", 700)) as deployment:
+        ready = deployment.wait_line(r"llama-0 .*KV \d+ MiB \((\d+) tokens, all that memory holds of (\d+)\)")
+        assert int(ready.group(1)) < int(ready.group(2))
+
+
+@pytest.fixture
 def sharers(tmp_path):
     """start(name, port): a worker that serves a model of that name, and a frontend of its own that shares the port."""
     processes = []

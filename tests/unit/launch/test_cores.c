@@ -1,10 +1,6 @@
 /* Division of CPUs among workers, and the quota of a container. */
 #include "launch/cores.h"
 
-#include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "../lib/cmocka_all.h"
 
 static struct cores cores_of(uint32_t count, uint32_t quota)
@@ -73,63 +69,6 @@ static void a_quota_above_the_cpus_changes_nothing(void **state)
 	assert_int_equal(s.count, 2);
 }
 
-static void file_make(const char *dir, const char *name, const char *text)
-{
-	char path[512];
-
-	snprintf(path, sizeof path, "%s/%s", dir, name);
-	FILE *f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-}
-
-static void the_smallest_quota_on_the_way_to_the_root_counts(void **state)
-{
-	(void)state;
-	char root[] = "/tmp/stator-cores-XXXXXX", a[64], b[64];
-
-	assert_non_null(mkdtemp(root));
-	snprintf(a, sizeof a, "%s/a", root);
-	snprintf(b, sizeof b, "%s/a/b", root);
-	mkdir(a, 0700);
-	mkdir(b, 0700);
-	assert_int_equal(cores_quota(root, "0::/a/b\n"), 0);
-	file_make(b, "cpu.max", "max 100000\n");
-	assert_int_equal(cores_quota(root, "0::/a/b\n"), 0);
-	file_make(a, "cpu.max", "350000 100000\n");
-	assert_int_equal(cores_quota(root, "0::/a/b\n"), 3);
-	file_make(b, "cpu.max", "50000 100000\n");
-	assert_int_equal(cores_quota(root, "0::/a/b\n"), 1);
-	file_make(root, "cpu.max", "200000 100000\n");
-	/* A container's own mount: the path of its membership is not there, the root of the mount is its group. */
-	assert_int_equal(cores_quota(root, "0::/no/such\n"), 2);
-	assert_int_equal(cores_quota(root, "nonsense\n\n::\n"), 2);
-	char command[128];
-	snprintf(command, sizeof command, "rm -r %s", root);
-	assert_int_equal(system(command), 0);
-}
-
-static void version_1_groups_are_read_too(void **state)
-{
-	(void)state;
-	char root[] = "/tmp/stator-cores-XXXXXX", cpu[64], job[64], command[128];
-
-	assert_non_null(mkdtemp(root));
-	snprintf(cpu, sizeof cpu, "%s/cpu", root);
-	snprintf(job, sizeof job, "%s/cpu/job", root);
-	mkdir(cpu, 0700);
-	mkdir(job, 0700);
-	file_make(cpu, "cpu.cfs_quota_us", "-1\n");
-	file_make(cpu, "cpu.cfs_period_us", "100000\n");
-	file_make(job, "cpu.cfs_quota_us", "400000\n");
-	file_make(job, "cpu.cfs_period_us", "100000\n");
-	assert_int_equal(cores_quota(root, "3:cpuset:/job\n2:cpu,cpuacct:/job\n"), 4);
-	assert_int_equal(cores_quota(root, "3:cpuset:/job\n2:cpuacct:/job\n"), 0);
-	snprintf(command, sizeof command, "rm -r %s", root);
-	assert_int_equal(system(command), 0);
-}
-
 static void lists_of_cpus_are_printed_as_ranges(void **state)
 {
 	(void)state;
@@ -162,8 +101,6 @@ int main(void)
 		cmocka_unit_test(more_workers_than_cpus_get_one_thread_each_and_are_not_pinned),
 		cmocka_unit_test(a_quota_limits_threads_and_pins_nobody),
 		cmocka_unit_test(a_quota_above_the_cpus_changes_nothing),
-		cmocka_unit_test(the_smallest_quota_on_the_way_to_the_root_counts),
-		cmocka_unit_test(version_1_groups_are_read_too),
 		cmocka_unit_test(lists_of_cpus_are_printed_as_ranges),
 		cmocka_unit_test(this_machine_has_cpus),
 	};
