@@ -19,9 +19,12 @@ enum {
 	HTTP_STALL_TIMEOUT_MS = 60 * 1000, /* a reader that takes nothing for so long is closed */
 	FDS_RESERVED = 64, /* kept free of HTTP connections: workers, logs, event loop, and the fd to refuse with */
 	JSON_DEPTH_MAX = 64, /* nesting in a request body, and in any text in it that is parsed again */
-	/* What a body may hold. jansson needs some 50 bytes for a number and 160 for an empty list, so that bytes alone
-	 * bound its tree badly: 32 MiB of "[],[]," would be 1.6 GB. */
-	JSON_VALUES_MAX = 3 * 1024 * 1024, /* TOKENS_MAX token ids, and as much again for the rest */
+	/* What a body may hold. jansson needs some 60 bytes for a number and 160 for an empty list, so that bytes alone
+	 * bound its tree badly: 32 MiB of "[],[]," would be 1.6 GB. Past these: 400 with the place. */
+	JSON_NUMBERS_MAX = 2 * 1024 * 1024 + 64 * 1024, /* that are items of lists: TOKENS_MAX token ids, and room */
+	JSON_VALUES_MAX =
+		256 * 1024, /* strings, numbers that are members, true, false, null: MESSAGES_MAX of 12, and room */
+	JSON_MEMBERS_MAX = 64 * 1024, /* of one object: 64 times those of logit_bias, the largest there is */
 	JSON_CONTAINERS_MAX = 128 * 1024, /* lists and objects */
 
 	/* Frames between frontend and worker. Past these the connection is closed with a logged reason. */

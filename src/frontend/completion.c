@@ -464,7 +464,7 @@ void completion_start(struct frontend *fe, struct http_exchange *x, enum api_kin
 	fe->body_bytes += c->body.len;
 	if (demands_read(&c->demands, fe, x, &c->arena, &e) < 0) {
 		completion_fail(c, &e);
-	} else if (c->body.len > COMPLETION_INLINE_BYTES) {
+	} else if (!api_json_is_cheap(buf_str(&c->body), c->body.len)) {
 		c->tree_is_large = true;
 		start_job(c, (struct text_size){.kind = TEXT_PARSE, .bytes = c->body.len});
 	} else {

@@ -21,7 +21,6 @@
 
 enum completion_state { COMPLETION_PARSE, COMPLETION_TEXT, COMPLETION_RUN };
 enum {
-	COMPLETION_INLINE_BYTES = 64 * 1024, /* larger bodies are parsed on a text thread */
 	COMPLETION_QUEUED_BYTES = 32 * 1024, /* rendered text the client has not taken; past it tokens wait as ids */
 	COMPLETION_TOKENS_DEFAULT = 16, /* max_tokens of /v1/completions when absent, as OpenAI documents */
 };

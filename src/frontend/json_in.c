@@ -6,6 +6,11 @@
 
 #include <math.h>
 
+enum {
+	CHEAP_BYTES_MAX = 16 * 1024, /* 14 ns each: 0.2 ms */
+	CHEAP_VALUES_MAX = 1024, /* 60 to 400 ns each, to be made and freed */
+};
+
 struct place {
 	unsigned long line, column;
 };
@@ -36,6 +41,17 @@ static void decref(void *arg)
 	json_decref(arg);
 }
 
+bool api_json_is_cheap(const char *body, size_t len)
+{
+	uint32_t values = 0;
+
+	if (len > CHEAP_BYTES_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		values += body[i] == ',' || body[i] == '[' || body[i] == '{';
+	return values <= CHEAP_VALUES_MAX;
+}
+
 int api_json_parse(json_t **ret, const char *body, size_t len, struct arena *arena, struct api_error *e)
 {
 	json_error_t error;
@@ -51,7 +67,7 @@ int api_json_parse(json_t **ret, const char *body, size_t len, struct arena *are
 	struct err err = {0};
 	if (json_bounds_check(&left, &json_body_bounds, body, len, &offset, &err) < 0)
 		return refuse_at(e, body, offset, err.msg);
-	json_t *root = json_parse(body, len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
+	json_t *root = json_parse_wide(body, len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
 	if (!root && json_is_no_memory(&error))
 		return api_error_set(e, 500, NULL, NULL, "out of memory");
 	if (!root)
@@ -99,6 +115,16 @@ bool json_in_is(const json_t *v, const char *text)
 	size_t len = strlen(text);
 
 	return json_is_string(v) && json_string_length(v) == len && !memcmp(json_string_value(v), text, len);
+}
+
+int json_in_name(const json_t *v, const char *name, const char **ret, struct api_error *e)
+{
+	if (!json_is_string(v))
+		return json_in_wrong_type(e, name, "a string", v);
+	if (memchr(json_string_value(v), '\0', json_string_length(v)))
+		return api_error_set(e, 400, NULL, name, "\"%s\" has a NUL character (\\u0000)", name);
+	*ret = json_string_value(v);
+	return 0;
 }
 
 bool json_in_whole(const json_t *v, int64_t *ret)

@@ -16,6 +16,9 @@ int json_in_wrong_type(struct api_error *e, const char *name, const char *want, 
 
 /* Is v a string of exactly this text? A NUL inside does not end it. */
 bool json_in_is(const json_t *v, const char *text);
+/* A name that is compared or kept as a C string: refused when it is no string, or has a NUL that would end it early. *ret
+ * borrows. */
+int json_in_name(const json_t *v, const char *name, const char **ret, struct api_error *e);
 /* Is v a whole number? To JSON 40, 40.0 and 4e1 are the same number, and some languages write the second. What is beyond
  * 64 bits becomes the nearest number that is not. */
 bool json_in_whole(const json_t *v, int64_t *ret);

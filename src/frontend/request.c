@@ -1,5 +1,6 @@
 #include "frontend/request.h"
 #include "base/limits.h"
+#include "config/json_parse.h"
 #include "frontend/request_priv.h"
 #include "route/policy.h"
 
@@ -32,10 +33,11 @@ static const struct json_in_field stream_fields[] = {
 static int read_model(struct api_request *r, const json_t *root, struct arena *arena, struct api_error *e)
 {
 	const json_t *v = json_in_get(root, "model");
+	const char *name = "";
 
-	if (v && !json_is_string(v))
-		return json_in_wrong_type(e, "model", "a string", v);
-	r->model = v ? arena_strndup(arena, json_string_value(v), json_string_length(v)) : "";
+	if (v && json_in_name(v, "model", &name, e) < 0)
+		return -EINVAL;
+	r->model = arena_strndup(arena, name, strlen(name));
 	return r->model ? 0 : out_of_memory(e);
 }
 
@@ -229,14 +231,23 @@ static int read_stop_tokens(struct api_request *r, const json_t *root, struct ar
 	return json_in_tokens(v, "stop_token_ids", arena, &r->stop_tokens, e);
 }
 
+/* 0 for no text. A NUL inside does not end it. */
+static uint64_t text_hash(const json_t *v)
+{
+	const char *text = json_string_value(v), *end = text + json_string_length(v);
+	uint64_t hash = 0;
+
+	for (; text && text < end; text += strlen(text) + 1)
+		hash = hash * 0x9e3779b97f4a7c15ull ^ route_name_hash(text);
+	return hash;
+}
+
 /* Whose conversation it is, as far as clients of OpenAI's say: for the session policy. */
 static void read_session(struct api_request *r, const json_t *root)
 {
-	const char *key = json_string_value(json_in_get(root, "prompt_cache_key")),
-		   *user = json_string_value(json_in_get(root, "user"));
+	uint64_t key = text_hash(json_in_get(root, "prompt_cache_key"));
 
-	key = key && *key ? key : user;
-	r->session = key && *key ? route_name_hash(key) : 0;
+	r->session = key ? key : text_hash(json_in_get(root, "user"));
 }
 
 static int read_common(struct api_request *r, json_t *root, struct arena *arena, struct api_error *e)
@@ -362,5 +373,11 @@ int api_request_parse(struct api_request *ret, enum api_kind kind, const char *b
 
 	if (api_json_parse(&root, body, len, arena, e) < 0)
 		return -EINVAL;
-	return api_request_read(ret, kind, root, arena, e);
+	if (api_request_read(ret, kind, root, arena, e) < 0)
+		return -EINVAL;
+	/* Beyond 63 bits the tree has the nearest real; a seed is exact. */
+	uint64_t seed;
+	if (ret->has_seed && json_is_real(json_in_get(root, "seed")) && json_text_u64(body, len, "seed", &seed))
+		ret->sampling.seed = seed;
+	return 0;
 }

@@ -4,7 +4,7 @@
  * fields are ignored, null is absent; a wrong type or range is refused by the field's name; text that is no JSON by line
  * and column, bytes that are no UTF-8 by their offset. Nesting is bounded by JSON_DEPTH_MAX.
  *
- * Thread: pure, any (large bodies are parsed on a text thread). Memory: the caller's arena, which also holds the JSON
+ * Thread: pure, any (bodies that are not cheap are parsed on a text thread). Memory: the caller's arena, which also holds the JSON
  * tree that the result points into. Cost: linear in the body. */
 #ifndef STATOR_FRONTEND_REQUEST_H
 #define STATOR_FRONTEND_REQUEST_H
@@ -65,6 +65,8 @@ struct json_t;
 /* The same from a tree that api_json_parse made. */
 int api_request_read(
 	struct api_request *ret, enum api_kind kind, struct json_t *root, struct arena *arena, struct api_error *e);
+/* May a body be parsed, and its tree be freed, on the loop? Some 0.3 ms at most; 64 KiB of "{}," would be 8. */
+bool api_json_is_cheap(const char *body, size_t len);
 /* Parse any body under the same bounds, for the small endpoints. The tree lives in arena. */
 int api_json_parse(struct json_t **ret, const char *body, size_t len, struct arena *arena, struct api_error *e);
 

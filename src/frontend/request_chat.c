@@ -112,7 +112,9 @@ static int read_message(const json_t *m, size_t i, struct arena *arena, struct l
 		return json_in_wrong_type(e, param, "an object", m);
 	if (!json_is_string(role) || !json_string_length(role))
 		return api_error_set(e, 400, NULL, param, "\"%s\" needs a \"role\", such as \"user\"", param);
-	*ret = (struct ll_message){.role = json_string_value(role)};
+	*ret = (struct ll_message){0};
+	if (json_in_name(role, param, &ret->role, e) < 0)
+		return -EINVAL;
 	if (json_is_array(content))
 		return join_parts(content, i, arena, ret, e) < 0 ? -EINVAL : read_extra(m, arena, ret, e);
 	if (content && !json_is_string(content)) {

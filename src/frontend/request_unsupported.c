@@ -35,7 +35,7 @@ static bool is_off(const json_t *v)
 /* "none" and "auto" ask for nothing where there are no tools. */
 static bool demands_tool(const json_t *choice)
 {
-	return json_is_object(choice) || (json_is_string(choice) && !strcmp(json_string_value(choice), "required"));
+	return json_is_object(choice) || json_in_is(choice, "required");
 }
 
 static int refuse_format(const json_t *format, struct api_error *e)
@@ -44,11 +44,12 @@ static int refuse_format(const json_t *format, struct api_error *e)
 		return 0;
 	if (!json_is_object(format))
 		return json_in_wrong_type(e, "response_format", "an object", format);
-	const char *type = json_string_value(json_object_get(format, "type"));
-	if (type && !strcmp(type, "text"))
+	const json_t *type = json_object_get(format, "type");
+	if (json_in_is(type, "text"))
 		return 0;
 	return api_error_set(e, 400, "unsupported_parameter", "response_format",
-		"\"response_format\" of type \"%.32s\" is not supported yet; only \"text\" is", type ? type : "?");
+		"\"response_format\" of type \"%.32s\" is not supported yet; only \"text\" is",
+		json_is_string(type) ? json_string_value(type) : "?");
 }
 
 int request_refuse_unsupported(const json_t *root, struct api_error *e)

@@ -13,7 +13,6 @@
 #include "text/detok.h"
 
 enum {
-	INLINE_BYTES = 8 * 1024, /* larger bodies are parsed on a text thread */
 	LOOK_TOKENS = 1024, /* detokenized between two looks at whether anybody waits */
 };
 
@@ -26,6 +25,7 @@ struct text_call {
 	uint32_t context_max; /* the model's, copied for the text thread */
 	enum call_state state;
 	bool in_job, job_cancelled;
+	bool tree_is_large; /* while there is one, it is freed on a text thread only */
 	struct arena arena; /* the tree, and what was read of it */
 	struct buf body; /* until it is parsed */
 	size_t body_len;
@@ -74,7 +74,7 @@ static void call_release(struct text_call *t)
 {
 	t->free_job = (struct env_job){
 		.work = on_free, .done = on_freed, .cost_us = ENV_JOB_SMALL_US + 1, .owner = t->demands.owner};
-	if (t->body_len > INLINE_BYTES && t->arena.head && env_offload(t->fe->env, ENV_POOL_TEXT, &t->free_job) == 0)
+	if (t->tree_is_large && t->arena.head && env_offload(t->fe->env, ENV_POOL_TEXT, &t->free_job) == 0)
 		t->fe->jobs++;
 	else
 		call_free(t);
@@ -314,9 +314,9 @@ static int read_body(struct text_call *t)
 	if (api_json_parse(&root, buf_str(&t->body), t->body.len, &t->arena, &t->error) < 0)
 		return -EINVAL;
 	const json_t *model = json_in_get(root, "model");
-	if (model && !json_is_string(model))
-		return json_in_wrong_type(&t->error, "model", "a string", model);
-	t->model_name = model ? json_string_value(model) : "";
+	t->model_name = "";
+	if (model && json_in_name(model, "model", &t->model_name, &t->error) < 0)
+		return -EINVAL;
 	return t->detokenize ? read_detokenize(t, root) : read_tokenize(t, root);
 }
 
@@ -424,7 +424,8 @@ static void start(struct frontend *fe, struct http_exchange *x, bool detokenize)
 	fe->body_bytes += t->body.len;
 	if (demands_read(&t->demands, fe, x, &t->arena, &t->error) < 0) {
 		call_end(t, &t->error);
-	} else if (t->body_len > INLINE_BYTES) {
+	} else if (!api_json_is_cheap(buf_str(&t->body), t->body_len)) {
+		t->tree_is_large = true;
 		start_job(t, (struct text_size){.kind = TEXT_PARSE, .bytes = t->body_len});
 	} else {
 		work_parse(t);

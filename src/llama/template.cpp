@@ -177,7 +177,7 @@ struct tree {
 	}
 };
 
-constexpr struct json_bounds BOUNDS = {JSON_DEPTH_MAX, JSON_CONTAINERS_MAX, TEMPLATE_VALUES_MAX};
+constexpr struct json_bounds BOUNDS = {JSON_DEPTH_MAX, JSON_CONTAINERS_MAX, TEMPLATE_VALUES_MAX, 0, JSON_MEMBERS_MAX};
 
 /* Makes the values of one request; every string that came from the caller passes guard and is marked. left bounds all JSON
  * text of the request together, also what lies as text inside other JSON. */
@@ -214,7 +214,7 @@ struct maker {
 		if (json_bounds_check(&left, &BOUNDS, text, len, &offset, &err) < 0)
 			throw refused(std::string(what) + ": " + err.msg);
 		json_error_t error;
-		json_t *root = json_parse(text, len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
+		json_t *root = json_parse_wide(text, len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
 		if (!root && json_is_no_memory(&error))
 			throw std::bad_alloc();
 		if (!root)

@@ -142,6 +142,30 @@ static void no_token_at_all_is_for_echo_alone(void **state)
 	refused(API_CHAT, "\"max_tokens\":0.0", "max_tokens", "must be 1 or more, or -1 for no limit");
 }
 
+static void numbers_of_any_size_are_json(void **state)
+{
+	(void)state;
+	chat("\"metadata\":{\"id\":36893488147419103233},\"user\":98765432109876543210987,\"x\":[-1e4000]");
+	completion("\"store\":100000000000000000000000000000");
+	refused(API_CHAT, "\"n\":18446744073709551617", "n", "between 1 and 16, not 18446744073709551616");
+	refused(API_CHAT, "\"temperature\":3e333", "temperature", "between 0 and 2, not");
+	refused(API_COMPLETION, "\"seed\":36893488147419103233", "seed", "18446744073709551615, not 3689348814741910");
+	refused(API_COMPLETION, "\"logit_bias\":{\"5\":1e999}", "logit_bias", "between -100 and 100");
+}
+
+static void a_nul_does_not_end_a_name(void **state)
+{
+	(void)state;
+	refused(API_CHAT, "\"model\":\"mock\\u0000x\"", "model", "NUL");
+	refused(API_CHAT, "\"response_format\":{\"type\":\"text\\u0000\"}", "response_format", "not supported");
+	refused(API_CHAT, "\"messages\":[{\"role\":\"user\\u0000y\",\"content\":\"x\"}]", "messages[0]", "NUL");
+	chat("\"user\":\"a\\u0000b\"");
+	uint64_t session = r.session;
+	chat("\"user\":\"a\\u0000c\"");
+	assert_true(session && r.session && session != r.session);
+	chat("\"metadata\":{\"a\\u0000b\":1},\"tool_choice\":\"required\\u0000\"");
+}
+
 static void seeds_have_64_bits_signed_or_not_and_minus_one_is_none(void **state)
 {
 	(void)state;
@@ -153,6 +177,10 @@ static void seeds_have_64_bits_signed_or_not_and_minus_one_is_none(void **state)
 	assert_true(r.has_seed && r.sampling.seed == UINT64_MAX - 1);
 	chat("\"seed\":1e19");
 	assert_true(r.has_seed && r.sampling.seed == 10000000000000000000u);
+	chat("\"seed\":18446744073709551615");
+	assert_true(r.has_seed && r.sampling.seed == UINT64_MAX);
+	completion("\"seed\":9223372036854775809,\"x\":1e999");
+	assert_true(r.has_seed && r.sampling.seed == 0x8000000000000001u);
 	chat("\"seed\":-1");
 	assert_false(r.has_seed);
 	chat("\"seed\":-1.0");
@@ -226,6 +254,8 @@ int main(void)
 		TEST(a_fraction_is_no_whole_number_in_any_field),
 		TEST(the_limit_of_an_answer_has_four_names_and_no_largest_value),
 		TEST(no_token_at_all_is_for_echo_alone),
+		TEST(numbers_of_any_size_are_json),
+		TEST(a_nul_does_not_end_a_name),
 		TEST(seeds_have_64_bits_signed_or_not_and_minus_one_is_none),
 		TEST(all_parts_that_are_text_are_text),
 		TEST(numbers_out_of_range_are_shown_as_they_were_sent),

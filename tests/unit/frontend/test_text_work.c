@@ -1,5 +1,6 @@
 /* Text work of one request must not hurt others: order, limits, and that what nobody waits for ends. On a fake clock, where
  * a job takes what its estimate says. */
+#include "frontend/request.h"
 #include "frontend/text_work.h"
 
 #include <stdio.h>
@@ -216,6 +217,72 @@ static void text_that_takes_too_long_is_refused_for_good(void **state)
 	wait_jobs(0, MS);
 }
 
+/* The answer is ready before the tree is freed: not on the loop. */
+static void a_tree_of_many_values_is_freed_by_a_job(void **state)
+{
+	(void)state;
+	static const char *const ends[] = {"\"\"],\"prompt\":\"x\",\"model\":\"other\"}", "\"\"],\"prompt\":7}"};
+	static const char *const paths[] = {"/v1/completions", "/tokenize"};
+	struct frontend_counts counts;
+
+	for (uint32_t i = 0; i < 4; i++) {
+		struct buf body;
+		buf_init(&body, 1 << 20);
+		buf_add_str(&body, "{\"x\":[");
+		for (uint32_t k = 0; k < 100000; k++)
+			buf_add_str(&body, "\"\",");
+		buf_add_str(&body, ends[i / 2]);
+		world_client_done(&c);
+		world_post(&w, &c, paths[i % 2], buf_str(&body));
+		world_finish(&c);
+		assert_int_equal(c.status, i / 2 ? 400 : 404);
+		frontend_counts(w.fe, &counts);
+		/* A wrong field was found in the job that made the tree. */
+		assert_int_equal(counts.jobs, i / 2 ? 0 : 1);
+		wait_jobs(0, 10 * MS);
+		buf_done(&body);
+	}
+}
+
+static void an_object_with_too_many_members_is_refused_with_its_place(void **state)
+{
+	(void)state;
+	struct buf body;
+
+	buf_init(&body, 1 << 22);
+	buf_add_str(&body, "{\"prompt\":\"x\",\n\"x\":{");
+	for (uint32_t k = 0; k < 65537; k++)
+		buf_printf(&body, "\"%u\":1,", k);
+	buf_add_str(&body, "\"\":1}}");
+	world_post(&w, &c, "/v1/completions", buf_str(&body));
+	world_finish(&c);
+	assert_int_equal(c.status, 400);
+	assert_non_null(strstr(buf_str(&c.body), "line 2, column "));
+	assert_non_null(strstr(buf_str(&c.body), "an object with more than 65536 members"));
+	buf_done(&body);
+}
+
+static void only_what_is_cheap_is_parsed_on_the_loop(void **state)
+{
+	(void)state;
+	struct buf body;
+
+	buf_init(&body, 1 << 20);
+	buf_add_str(&body, "{\"x\":[");
+	for (uint32_t i = 0; i < 1000; i++)
+		buf_add_str(&body, "0,");
+	assert_true(api_json_is_cheap(body.data, body.len));
+	for (uint32_t i = 0; i < 30; i++)
+		buf_add_str(&body, "[],");
+	assert_false(api_json_is_cheap(body.data, body.len));
+	buf_reset(&body);
+	for (uint32_t i = 0; i < 16384; i++)
+		buf_add_byte(&body, 'x');
+	assert_true(api_json_is_cheap(body.data, body.len));
+	assert_false(api_json_is_cheap(body.data, body.len + 1));
+	buf_done(&body);
+}
+
 /* estimates */
 
 static uint64_t predict(const struct text_rates *r, enum text_kind kind, size_t bytes, uint32_t items)
@@ -295,6 +362,9 @@ int main(void)
 		TEST(a_deadline_holds_while_text_is_worked_on),
 		TEST(text_that_would_wait_too_long_is_refused_and_told_when),
 		TEST(text_that_takes_too_long_is_refused_for_good),
+		TEST(a_tree_of_many_values_is_freed_by_a_job),
+		TEST(an_object_with_too_many_members_is_refused_with_its_place),
+		cmocka_unit_test(only_what_is_cheap_is_parsed_on_the_loop),
 		cmocka_unit_test(what_many_messages_cost_says_nothing_of_few),
 		cmocka_unit_test(a_thread_that_was_set_aside_once_is_soon_forgotten),
 		cmocka_unit_test(a_slow_kind_of_text_is_soon_known_as_slow),
