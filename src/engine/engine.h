@@ -22,6 +22,7 @@ struct engine {
 struct engine_info {
 	uint32_t cells; /* KV capacity in tokens, over all sequences */
 	uint32_t seqs; /* sequences that can hold cells at once, running and retained together */
+	uint32_t items_max; /* in one batch; 0: as many as sequences */
 	uint32_t batch_tokens_max; /* tokens in one batch */
 	uint32_t context_max; /* tokens of one sequence */
 	uint32_t vocab;
@@ -30,13 +31,16 @@ struct engine_info {
 	uint64_t tokenizer_hash;
 	char tokenizer[512]; /* "byte" or a GGUF path */
 	char description[256]; /* one line for people: "SmolLM2 135M Q4_1, 94 MiB" */
-	bool prefix_copy; /* ENGINE_SEQ_COPY of any range works (false: recurrent models; nothing is reused) */
+	bool prefix_copy; /* ENGINE_SEQ_COPY of any prefix works, and ENGINE_SEQ_TRIM to any length */
+	/* Without prefix_copy: ENGINE_SEQ_COPY of all that src holds works, and ENGINE_SEQ_TRIM to 0 only. So it is with a
+	 * recurrent state, which cannot go back. Neither: nothing can be kept. */
+	bool whole_copy;
 	bool hand_off;
 	bool virtual_time; /* results carry duration_us that has not passed: the caller lets it pass (mock) */
 };
 
 enum engine_op_kind {
-	ENGINE_SEQ_COPY, /* dst gets the first count cells of src as well; dst was empty. Moves no data */
+	ENGINE_SEQ_COPY, /* dst gets the first count cells of src as well (and its state); dst was empty. Moves no data */
 	ENGINE_SEQ_TRIM, /* dst keeps its first count cells; 0 frees it */
 };
 struct engine_op {

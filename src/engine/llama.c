@@ -254,6 +254,7 @@ static void fill_info(struct llama_engine *l, const struct llama_config *config)
 	*in = (struct engine_info){
 		.cells = c->cells,
 		.seqs = c->seqs_max,
+		.items_max = c->runs_max,
 		.batch_tokens_max = c->batch_tokens_max,
 		.context_max = config->context_max ? MIN(config->context_max, longest) : longest,
 		.vocab = f->vocab,
@@ -262,6 +263,7 @@ static void fill_info(struct llama_engine *l, const struct llama_config *config)
 		.kv_domain = XXH3_64bits_withSeed(c->layout, strlen(c->layout), f->file.fingerprint),
 		.tokenizer_hash = f->file.vocab_hash,
 		.prefix_copy = c->prefix_copy,
+		.whole_copy = c->whole_copy,
 		.hand_off = c->prefix_copy,
 	};
 	snprintf(in->tokenizer, sizeof in->tokenizer, "%s", config->path);

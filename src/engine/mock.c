@@ -119,17 +119,21 @@ static int check_op(const struct mock *m, uint32_t i, const struct engine_op *op
 		if (op->count > kv_cells_len(c, op->dst))
 			return err_set(err, -EINVAL, "op %u: trims sequence %u to %u cells, it holds %u", i, op->dst,
 				op->count, kv_cells_len(c, op->dst));
-		if (m->config.no_prefix_copy && op->count)
+		if ((m->config.no_copy || m->config.whole_copy) && op->count)
 			return err_set(err, -EINVAL, "op %u: this model cannot keep a part of a sequence", i);
 		return 0;
 	}
-	if (m->config.no_prefix_copy)
+	if (m->config.no_copy)
 		return err_set(err, -EINVAL, "op %u: this model cannot copy sequences", i);
 	if (op->src == op->dst || kv_cells_len(c, op->dst))
 		return err_set(err, -EINVAL, "op %u: copies into sequence %u, which is not empty", i, op->dst);
 	if (op->count > kv_cells_len(c, op->src))
 		return err_set(err, -EINVAL, "op %u: copies %u cells of sequence %u, it holds %u", i, op->count,
 			op->src, kv_cells_len(c, op->src));
+	if (m->config.whole_copy && op->count != kv_cells_len(c, op->src))
+		return err_set(err, -EINVAL,
+			"op %u: copies %u of the %u cells of sequence %u, whose state cannot go back", i, op->count,
+			kv_cells_len(c, op->src), op->src);
 	return 0;
 }
 
@@ -351,7 +355,8 @@ static void fill_info(struct mock *m)
 		.context_max = MIN(c->context_max, c->cells),
 		.vocab = c->vocab ? c->vocab : BYTE_VOCAB,
 		.tokenizer_hash = c->tokenizer_hash,
-		.prefix_copy = !c->no_prefix_copy,
+		.prefix_copy = !c->no_copy && !c->whole_copy,
+		.whole_copy = c->whole_copy && !c->no_copy,
 		.virtual_time = !c->real_time};
 	m->info.kv_domain = XXH3_64bits_withSeed("mock", 4, m->info.tokenizer_hash);
 	snprintf(m->info.tokenizer, sizeof m->info.tokenizer, "%s", c->vocab ? c->tokenizer : "byte");

@@ -35,7 +35,8 @@ struct mock_config {
 	uint32_t answer_min, answer_max; /* tokens before the end token; 0: 16, 256 */
 	struct timing_model timing;
 	bool real_time; /* step sleeps for its duration; else virtual_time: the caller lets it pass */
-	bool no_prefix_copy; /* as a recurrent model: only whole sequences may be freed, nothing is copied */
+	bool whole_copy; /* as a recurrent model: only whole sequences are copied or freed */
+	bool no_copy; /* nothing is copied, only whole sequences are freed */
 	bool verify;
 	/* Test aid: the step with this number (from 1) and each multiple fails with -ENOSPC. 0: never. */
 	uint32_t fail_nospace_every;

@@ -4,6 +4,9 @@
 #include "host/limits.h"
 #include "llama/edge.hpp"
 
+#include "src/llama-memory-hybrid-iswa.h"
+#include "src/llama-memory-hybrid.h"
+#include "src/llama-memory-recurrent.h"
 #include "src/llama-model.h"
 
 #include <ggml-cpu.h>
@@ -137,6 +140,17 @@ int check_params(const struct ll_model *m, const struct ll_context_params &p, st
 }
 
 /* --- Memory ----------------------------------------------------------------------------------------------------- */
+
+/* Recurrent state of all sequences, whose types llama.cpp fixes. */
+uint64_t state_bytes(const struct ll_model *m, const struct ll_context_params &p)
+{
+	const llama_hparams &h = m->handle->hparams;
+	uint64_t sum = 0;
+	for (uint32_t layer = 0; layer < h.n_layer_all; layer++)
+		if (m->facts.recurrent || (m->facts.hybrid && h.is_recr(layer)))
+			sum += (uint64_t)(h.n_embd_r() + h.n_embd_s()) * sizeof(float) * p.seqs_max;
+	return sum;
+}
 
 /* Bytes of one layer's cells or recurrent state. Mirrors what llama.cpp's llama_kv_cache and llama_memory_recurrent
  * allocate for a unified cache with full sliding windows. */
@@ -303,6 +317,21 @@ ggml_threadpool *make_pool(const struct ll_context_params &p)
 	return ggml_threadpool_new(&tp);
 }
 
+/* These share the state of a sequence with its copy and part them when one of them computes on. DeepSeek V4's compressed cache
+ * is none of them: parts of it lie between two sequences' cells. */
+bool keeps_states(llama_memory_t memory)
+{
+	return dynamic_cast<llama_memory_recurrent *>(memory) || dynamic_cast<llama_memory_hybrid *>(memory) ||
+	       dynamic_cast<llama_memory_hybrid_iswa *>(memory);
+}
+
+/* llama.cpp's graph of PLaMo 2 writes the states of a batch of several sequences to wrong places (it multiplies the first one's
+ * by their number), and beyond the last it aborts. One sequence at a time is computed right. */
+uint32_t runs_max(const struct ll_model *m)
+{
+	return m->handle->arch == LLM_ARCH_PLAMO2 ? 1 : 0;
+}
+
 void fill_facts(ll_context *c, const struct ll_context_params &p)
 {
 	struct ll_context_facts &f = c->facts;
@@ -314,6 +343,9 @@ void fill_facts(ll_context *c, const struct ll_context_params &p)
 	f.threads = p.threads;
 	f.kv_bytes = kv_bytes_of(c->model, p);
 	f.prefix_copy = !c->model->facts.recurrent && !c->model->facts.hybrid;
+	f.runs_max = runs_max(c->model);
+	f.whole_copy = f.prefix_copy || keeps_states(llama_get_memory(c->handle));
+	f.state_bytes_seq = state_bytes(c->model, p) / p.seqs_max;
 	if (f.prefix_copy) {
 		f.state_bytes_token = 12 + (h.n_pos_per_embd() > 1 ? 12 : 0);
 		struct ll_context_params one = p;
@@ -427,6 +459,9 @@ int check_runs(struct ll_context *c, const struct ll_run *runs, uint32_t count, 
 			c->seq_next[runs[i].seq] = -1;
 	if (code < 0)
 		return code;
+	if (c->facts.runs_max && count > c->facts.runs_max)
+		return err_set(err, -EINVAL, "a batch of %u sequences; this model's are computed %u at a time", count,
+			c->facts.runs_max);
 	if (tokens == 0 || tokens > c->facts.batch_tokens_max)
 		return err_set(err, -EINVAL, "a batch of %" PRIu64 " tokens, 1 to %u are possible", tokens,
 			c->facts.batch_tokens_max);
@@ -530,14 +565,16 @@ int ll_seq_copy(struct ll_context *c, uint32_t src, uint32_t dst, uint32_t begin
 	if (begin > end || end > held)
 		return err_set(err, -EINVAL, "cannot copy tokens %u to %u of sequence %u, which holds %u", begin, end,
 			src, held);
-	if (!c->facts.prefix_copy && (begin != 0 || end != held))
+	bool whole = begin == 0 && end == held;
+	if (!c->facts.prefix_copy && !(c->facts.whole_copy && whole))
 		return err_set(
 			err, -ENOTSUP, "cannot copy a part of a sequence of this model: its state is not only cells");
 	if (begin == end)
 		return 0;
 	return edge::guard(err, [&] {
-		llama_memory_seq_cp(llama_get_memory(c->handle), (llama_seq_id)src, (llama_seq_id)dst, (llama_pos)begin,
-			(llama_pos)end);
+		/* A state is copied by the word "all", not by positions. */
+		llama_pos from = whole ? -1 : (llama_pos)begin, to = whole ? -1 : (llama_pos)end;
+		llama_memory_seq_cp(llama_get_memory(c->handle), (llama_seq_id)src, (llama_seq_id)dst, from, to);
 		return 0;
 	});
 }

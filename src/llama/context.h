@@ -56,6 +56,9 @@ struct ll_context_facts {
 	/* Bytes a token in a state blob; 0 where the state is not cells. */
 	uint64_t state_bytes_token;
 	bool prefix_copy; /* ll_seq_copy of any range and ll_seq_trim to any length work */
+	bool whole_copy; /* ll_seq_copy of all of a sequence works; so it does with prefix_copy */
+	uint32_t runs_max; /* of one decode; 0: as many as sequences */
+	uint64_t state_bytes_seq; /* of kv_bytes: recurrent state of one sequence; 0: there is none */
 	char layout[96]; /* what must be equal for KV to move: types, flash attention, version */
 };
 const struct ll_context_facts *ll_context_facts(const struct ll_context *c);
@@ -79,7 +82,8 @@ void ll_context_abort(struct ll_context *c);
 /* How many tokens seq holds: last position + 1. O(1). */
 uint32_t ll_seq_len(const struct ll_context *c, uint32_t seq);
 /* dst also holds src's cells [begin, end). Scans all cells: about 60 us per 2,048. No data moves. -EINVAL for ids out
- * of range or a range src does not hold; -ENOTSUP where ranges cannot be shared (unless the range is all of src). */
+ * of range or a range src does not hold; -ENOTSUP where ranges cannot be shared (unless the range is all of src and whole_copy
+ * is set). A recurrent state is shared too, until one of the two computes on. */
 int ll_seq_copy(
 	struct ll_context *c, uint32_t src, uint32_t dst, uint32_t begin, uint32_t end, struct err *err) MUST_USE;
 /* seq keeps its first len tokens (0: frees it). Cannot fail for 0. -ENOTSUP where the state cannot go back. */

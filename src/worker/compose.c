@@ -15,6 +15,18 @@ static struct seqs_key key_of(const struct req *r)
 	return (struct seqs_key){r->tokens.v, r->hashes, r->tokens.len, r->hashes_count, r->q.kv_seed};
 }
 
+/* Where a state cannot go back: have the other one pause where the two part, if it has not come so far. Returns where it will be
+ * of use, 0: nowhere. */
+static uint32_t pause_at(const struct sched *s, struct req *other, uint32_t common, uint32_t most)
+{
+	uint32_t b = s->config.block_size, len = seqs_len(&s->seqs, other->seq);
+	uint32_t pos = common == most ? most : common / b * b;
+
+	if (pos <= len || !marks_add(&other->marks, pos, pos % b ? MARK_PAUSE : MARK_KEEP))
+		return 0;
+	return pos;
+}
+
 /* Another request is computing more of r's prompt than is there already: worth waiting for when it saves a block, or when
  * the prompts are the same (the other choices of n > 1). */
 static bool waits_for_another(const struct sched *s, const struct req *r, uint32_t matched)
@@ -22,15 +34,17 @@ static bool waits_for_another(const struct sched *s, const struct req *r, uint32
 	struct seqs_key key = key_of(r);
 	uint32_t most = r->tokens.len - 1;
 
-	if (!s->seqs.copies)
+	if (s->seqs.reuse == SEQS_REUSE_NONE)
 		return false;
 	list_foreach(it, &s->running)
 	{
-		const struct req *other = req_of(it);
+		struct req *other = req_of(it);
 		if (req_left(s, other) <= 1 && seqs_len(&s->seqs, other->seq) > 0)
 			continue;
 		struct seqs_key theirs = key_of(other);
 		uint32_t common = MIN(seqs_common(&s->seqs, &key, &theirs), most);
+		if (s->seqs.reuse == SEQS_REUSE_WHOLE)
+			common = pause_at(s, other, common, most);
 		if (common > matched && (common == most || common - matched >= s->config.block_size))
 			return true;
 	}
@@ -66,6 +80,8 @@ static void start(struct sched *s, uint64_t now_us, struct req *r, struct seqs_m
 	s->running_count++;
 	req_insert(&s->running, r);
 	r->queue_us += now_us - r->queued_us;
+	r->kept_at = 0;
+	marks_init(&r->marks, s->config.block_size, r->q.prompt_len, m);
 	if (r->started)
 		return;
 	r->started = true;
@@ -91,6 +107,20 @@ static void start_waiting(struct sched *s, uint64_t now_us)
 		if (!has_cells_for(s, r, m) || !seqs_startable(&s->seqs))
 			return;
 		start(s, now_us, r, m);
+	}
+}
+
+/* Keep a copy of every state that is where its request wanted one. Before others start: they may start from it. */
+static void keep_checkpoints(struct sched *s)
+{
+	list_foreach(it, &s->running)
+	{
+		struct req *r = req_of(it);
+		uint32_t len = seqs_len(&s->seqs, r->seq);
+		enum mark mark = len != r->kept_at ? marks_at(&r->marks, len) : MARK_NONE;
+		r->kept_at = len;
+		if (!s->broken && (mark == MARK_SPARE || mark == MARK_KEEP))
+			s->broken |= seqs_checkpoint(&s->seqs, r->seq, mark == MARK_KEEP) < 0;
 	}
 }
 
@@ -155,6 +185,10 @@ static uint32_t give_piece(struct sched *s, struct share *sh, struct req *r, uin
 {
 	uint32_t piece = MIN(req_left(s, r) - r->give, most);
 
+	if (s->seqs.reuse == SEQS_REUSE_WHOLE) {
+		uint32_t len = seqs_len(&s->seqs, r->seq);
+		piece = MIN(piece, marks_next(&r->marks, len) - (len + r->give));
+	}
 	r->give += piece;
 	sh->tokens += piece;
 	return piece;
@@ -228,6 +262,8 @@ static const struct engine_batch *compose(struct sched *s, uint64_t now_us)
 {
 	struct share sh;
 
+	if (s->seqs.reuse == SEQS_REUSE_WHOLE)
+		keep_checkpoints(s);
 	start_waiting(s, now_us);
 	if (list_empty(&s->running) || s->broken)
 		return NULL;

@@ -7,7 +7,11 @@
 
 static void set_defaults(struct sched_config *c, const struct engine_info *info)
 {
-	c->running_max = c->running_max ? MIN(c->running_max, info->seqs) : info->seqs;
+	/* Checkpoints need sequences: with all of them running none could be kept. */
+	uint32_t all = info->whole_copy && !info->prefix_copy ? MAX(info->seqs / 2, 1u) : info->seqs;
+	uint32_t most = info->items_max ? MIN(info->items_max, info->seqs) : info->seqs;
+
+	c->running_max = MIN(c->running_max ? c->running_max : all, most);
 	c->waiting_max = c->waiting_max ? c->waiting_max : SCHED_WAITING_MAX;
 	c->waiting_tokens_max = c->waiting_tokens_max ? c->waiting_tokens_max : SCHED_WAITING_TOKENS_MAX;
 	c->step_budget_us = c->step_budget_us ? c->step_budget_us : SCHED_STEP_BUDGET_US;
@@ -493,6 +497,11 @@ void sched_outbox_clear(struct sched *s)
 struct kv_blocks *sched_blocks(struct sched *s)
 {
 	return &s->seqs.blocks;
+}
+
+uint32_t sched_running_max(const struct sched *s)
+{
+	return s->config.running_max;
 }
 
 uint32_t sched_requests(const struct sched *s)

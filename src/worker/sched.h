@@ -12,7 +12,8 @@
  * Rules. Requests run in order of priority, then arrival. One that needs a prefix which a running one is just computing
  * waits for it. When the cells run out, retained prefixes go first, then the youngest running request is pre-empted: its
  * tokens stay, and it is computed again later, often from its own retained prefix. The oldest is never pre-empted, so
- * something always ends. A request that can never fit is refused with both numbers.
+ * something always ends. A request that can never fit is refused with both numbers. Where the engine's state cannot go back,
+ * prompts pause at marks (marks.h) and copies are kept there.
  *
  * Thread: one owner. Memory: tokens of the requests (bounded by waiting_max and waiting_tokens_max), and the mirror of the
  * cells (seqs.h). Cost: compose and apply are O(running requests), plus O(tokens) for what starts. */
@@ -26,7 +27,8 @@
 
 struct sched_config {
 	uint32_t block_size;
-	uint32_t running_max; /* requests running at once; 0: as many as the engine has sequences */
+	/* Requests running at once; 0: as many as the engine has sequences, or half of them where the others keep checkpoints. */
+	uint32_t running_max;
 	uint32_t waiting_max; /* requests; 0: SCHED_WAITING_MAX. Past it: refused with -EAGAIN */
 	uint64_t waiting_tokens_max; /* their tokens; 0: SCHED_WAITING_TOKENS_MAX */
 	uint64_t step_budget_us; /* a step's time while somebody decodes; 0: SCHED_STEP_BUDGET_US */
@@ -121,6 +123,8 @@ uint64_t sched_next_deadline_us(const struct sched *s);
 void sched_expire(struct sched *s, uint64_t now_us);
 /* The account of cached prefixes: drain and snapshot it. */
 struct kv_blocks *sched_blocks(struct sched *s);
+/* Requests that run at once, at most. */
+uint32_t sched_running_max(const struct sched *s);
 /* Requests not ended. */
 uint32_t sched_requests(const struct sched *s);
 /* True when the engine, or memory, failed for good: every request was ended and none is taken any more. */

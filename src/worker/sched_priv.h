@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "worker/marks.h"
 #include "worker/sched.h"
 #include "worker/seqs.h"
 #include "worker/step_model.h"
@@ -28,6 +29,8 @@ struct req {
 	bool preempt; /* goes back to the queue when the step is over */
 	bool started;
 	uint32_t give; /* tokens it gets in the batch being composed */
+	struct marks marks; /* when running; SEQS_REUSE_WHOLE */
+	uint32_t kept_at; /* length at which its mark was looked at */
 	uint32_t cached, preemptions;
 	uint64_t queued_us, queue_us, started_us, first_token_us;
 };

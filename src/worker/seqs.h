@@ -4,6 +4,12 @@
  * takes over a retained sequence that it continues, or shares a copied prefix of any other (running ones too). Prefixes
  * are found by their block hashes and taken only after every token id was compared. What happens here to sequences is
  * written down as engine ops, to be done before the items of the next batch; the mirror is ahead of the engine by those.
+ *
+ * A model with a recurrent state (Mamba, and hybrids with attention) can copy a sequence as it stands and never go back in it.
+ * There a prefix can be used only where some sequence ends, so the scheduler has copies kept at chosen positions: checkpoints.
+ * A checkpoint is a retained sequence like any other: it shares the cells of the attention layers and costs one sequence,
+ * which is one state of the pool the engine allocated at start. Only ends are reported as cached: what runs, and what cannot be
+ * reused at all, is in no account.
  * Thread: one owner. Memory: 8 bytes a token held and 8 a block, for each sequence that holds it. */
 #ifndef STATOR_WORKER_SEQS_H
 #define STATOR_WORKER_SEQS_H
@@ -14,6 +20,11 @@
 #include "worker/idle.h"
 
 enum seq_state { SEQ_FREE, SEQ_ACTIVE, SEQ_RETAINED };
+enum seqs_reuse {
+	SEQS_REUSE_NONE, /* nothing is retained */
+	SEQS_REUSE_WHOLE, /* a prefix is used only where a sequence ends */
+	SEQS_REUSE_PREFIX, /* any prefix of any sequence is used */
+};
 struct seq {
 	enum seq_state state;
 	uint64_t kv_seed;
@@ -33,16 +44,17 @@ struct seqs {
 	struct seq *v;
 	uint32_t count, block_size;
 	uint32_t free_count, retained_count;
-	bool copies; /* the engine can share prefixes; else nothing is retained */
+	enum seqs_reuse reuse;
 	const struct kv_evict_policy *evict;
 	struct idle_blocks idle;
 	uint64_t now_us; /* the owner sets it before a call that releases or evicts */
 	struct seqs_ops ops; /* for the next batch */
 };
 
-/* A prefix that is there: the first len tokens of seq. len 0: none. */
+/* A prefix that is there: the first len tokens of seq. len 0: none. common: of the longest prefix that anybody holds, which is
+ * more than len where a state cannot go back to it. */
 struct seqs_match {
-	uint32_t seq, len;
+	uint32_t seq, len, common;
 };
 /* What is looked for: tokens with the hashes of their whole blocks. */
 struct seqs_key {
@@ -73,8 +85,12 @@ int seqs_set_uses(struct seqs *s, uint32_t seq, const uint8_t *uses, uint32_t co
 int seqs_start(struct seqs *s, struct seqs_match m, uint64_t kv_seed, uint32_t len_max, uint32_t *ret_seq);
 /* The engine put count more tokens into seq. 0 or -ENOMEM. */
 int seqs_append(struct seqs *s, uint32_t seq, const uint32_t *tokens, uint32_t count);
-/* The request is done with it: it is retained for others, or freed when it holds nothing or the engine cannot share. */
+/* The request is done with it: it is retained for others, or freed when it holds nothing, the engine cannot share, or (where
+ * only ends are used) another retained one holds the same. 0 or -ENOMEM. */
 int seqs_release(struct seqs *s, uint32_t seq);
+/* SEQS_REUSE_WHOLE: retain a copy of seq, which is active, as it stands now. evict: a retained sequence may go for it. 1: it is
+ * there (or was); 0: no sequence is left for it; or -ENOMEM. */
+int seqs_checkpoint(struct seqs *s, uint32_t seq, bool evict);
 /* Give up blocks, the one the policy picks first, until so many cells are free. 0, -ENOSPC (all retained ones are gone) or -ENOMEM. */
 int seqs_make_room(struct seqs *s, uint32_t cells);
 /* Free one whole retained sequence. False when there is none (or no memory). */

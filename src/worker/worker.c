@@ -138,10 +138,12 @@ void worker_fill_card(const struct worker *w, struct msg_card *ret)
 		.kv_seed_check = kv_hash_seed_check(w->kv_seed),
 		.block_size = w->config.sched.block_size,
 		.blocks = in->cells / w->config.sched.block_size,
-		.seqs_max = w->config.sched.running_max ? MIN(w->config.sched.running_max, in->seqs) : in->seqs,
+		.seqs_max = sched_running_max(w->sched),
 		.context_max = MIN(in->context_max, in->cells),
 		.kv_bytes = in->kv_bytes,
-		.reuse = in->prefix_copy ? MSG_REUSE_BLOCK : MSG_REUSE_NONE,
+		.reuse = in->prefix_copy  ? MSG_REUSE_BLOCK
+			 : in->whole_copy ? MSG_REUSE_CHECKPOINT
+					  : MSG_REUSE_NONE,
 		.resumable = true,
 		.pid = w->config.pid,
 		.pongs = true};

@@ -62,12 +62,16 @@ static void run(struct world *w)
 	}
 }
 
-static void a_failed_allocation_ends_requests_and_never_loses_one(void **state)
+static void fail_each_allocation(bool whole_copy)
 {
-	(void)state;
 	const struct engine_info *info;
-	const struct mock_config mock = {
-		.cells = 96, .seqs = 6, .batch_tokens_max = 32, .context_max = 64, .vocab = 256, .verify = true};
+	const struct mock_config mock = {.cells = 96,
+		.seqs = 6,
+		.batch_tokens_max = 32,
+		.context_max = 64,
+		.vocab = 256,
+		.whole_copy = whole_copy,
+		.verify = true};
 	uint64_t n = 1;
 
 	for (; n < ATTEMPTS_MAX; n++) {
@@ -96,6 +100,18 @@ static void a_failed_allocation_ends_requests_and_never_loses_one(void **state)
 			break;
 	}
 	assert_true(n < ATTEMPTS_MAX && n > 20);
+}
+
+static void a_failed_allocation_ends_requests_and_never_loses_one(void **state)
+{
+	(void)state;
+	fail_each_allocation(false);
+}
+
+static void nor_where_checkpoints_are_kept(void **state)
+{
+	(void)state;
+	fail_each_allocation(true);
 }
 
 static void a_message_is_decoded_or_refused_for_want_of_memory(void **state)
@@ -141,6 +157,7 @@ int main(void)
 	fail_nth_init();
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_failed_allocation_ends_requests_and_never_loses_one),
+		cmocka_unit_test(nor_where_checkpoints_are_kept),
 		cmocka_unit_test(a_message_is_decoded_or_refused_for_want_of_memory),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
