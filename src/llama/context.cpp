@@ -60,6 +60,7 @@ struct ll_context {
 	llama_batch batch = {};
 	struct ll_context_facts facts = {};
 	uint32_t outputs_max = 0;
+	bool twins = false; /* see has_twins */
 	std::vector<int32_t> rows; /* of the last decode's runs: index of the row of logits, -1 for none */
 	std::vector<int32_t> seq_next; /* scratch of check_runs: next position of each sequence, -1 not looked up */
 	std::atomic<bool> abort{false};
@@ -107,12 +108,23 @@ uint32_t round_up(uint64_t value, uint32_t step)
 
 uint32_t cells_default(const struct ll_model *m, const struct ll_context_params &p);
 
+/* With a sliding window llama.cpp gives the cells behind it, where one sequence alone holds them, to whoever looks for room. It
+ * does so with full-size caches too, and takes all of that sequence before them along: a prefix kept for reuse would lose its
+ * beginning. So every sequence has a twin that holds the same cells. Not where only whole sequences are copied: what lies behind
+ * the window of the end is not looked at again. */
+bool has_twins(const struct ll_model *m)
+{
+	return m->handle->hparams.swa_type != LLAMA_SWA_TYPE_NONE && !m->facts.recurrent && !m->facts.hybrid;
+}
+
 /* Replace zeros by what they stand for. */
 struct ll_context_params resolve(const struct ll_model *m, const struct ll_context_params *in)
 {
 	struct ll_context_params p = *in;
 	p.memory_reserve_bytes = p.memory_reserve_bytes ? p.memory_reserve_bytes : RESERVE_DEFAULT;
 	p.seqs_max = std::max(p.seqs_max, 1u);
+	if (has_twins(m) && p.seqs_max <= LL_SEQS_MAX)
+		p.seqs_max = std::min(p.seqs_max, (uint32_t)LL_SEQS_MAX / 2);
 	p.cells = p.cells ? round_up(p.cells, CELLS_STEP) : cells_default(m, p);
 	p.batch_tokens_max = std::min(p.batch_tokens_max ? p.batch_tokens_max : BATCH_DEFAULT, p.cells);
 	p.ubatch_tokens_max = std::min(p.ubatch_tokens_max ? p.ubatch_tokens_max : BATCH_DEFAULT, p.batch_tokens_max);
@@ -294,8 +306,8 @@ llama_context_params context_params_of(const struct ll_context_params &p, ll_con
 	out.n_ctx = p.cells;
 	out.n_batch = p.batch_tokens_max;
 	out.n_ubatch = p.ubatch_tokens_max;
-	out.n_seq_max = p.seqs_max;
-	out.n_outputs_max = p.outputs_max;
+	out.n_seq_max = p.seqs_max * (c->twins ? 2 : 1);
+	out.n_outputs_max = std::max(p.outputs_max, out.n_seq_max); /* llama.cpp reserves one for each */
 	out.n_threads = out.n_threads_batch = (int32_t)p.threads;
 	out.flash_attn_type = p.flash_attention ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
 	out.type_k = ggml_type_of(p.type_k);
@@ -361,6 +373,7 @@ int create(struct ll_context **ret, struct ll_model *m, const struct ll_context_
 	auto c = std::unique_ptr<ll_context, void (*)(ll_context *)>(new ll_context, ll_context_destroy);
 	c->model = m;
 	c->outputs_max = p.outputs_max;
+	c->twins = has_twins(m);
 	edge::forget_errors();
 	c->handle = llama_init_from_model(m->handle, context_params_of(p, c.get()));
 	if (!c->handle) {
@@ -377,7 +390,7 @@ int create(struct ll_context **ret, struct ll_model *m, const struct ll_context_
 	if (!c->pool)
 		return err_set(err, -EAGAIN, "could not start %u compute threads", p.threads);
 	llama_attach_threadpool(c->handle, c->pool, c->pool);
-	c->batch = llama_batch_init((int32_t)p.batch_tokens_max, 0, 1);
+	c->batch = llama_batch_init((int32_t)p.batch_tokens_max, 0, 2);
 	if (!c->batch.token || !c->batch.logits)
 		return err_set(err, -ENOMEM, "out of memory");
 	c->rows.reserve(LL_SEQS_MAX);
@@ -471,6 +484,11 @@ int check_runs(struct ll_context *c, const struct ll_run *runs, uint32_t count, 
 	return 0;
 }
 
+llama_seq_id twin_of(const struct ll_context *c, uint32_t seq)
+{
+	return (llama_seq_id)(seq + c->facts.seqs_max);
+}
+
 void fill_batch(struct ll_context *c, const struct ll_run *runs, uint32_t count)
 {
 	llama_batch &b = c->batch;
@@ -481,8 +499,9 @@ void fill_batch(struct ll_context *c, const struct ll_run *runs, uint32_t count)
 			int32_t at = b.n_tokens++;
 			b.token[at] = (llama_token)runs[r].tokens[i];
 			b.pos[at] = (llama_pos)(runs[r].pos + i);
-			b.n_seq_id[at] = 1;
+			b.n_seq_id[at] = c->twins ? 2 : 1;
 			b.seq_id[at][0] = (llama_seq_id)runs[r].seq;
+			b.seq_id[at][1] = twin_of(c, runs[r].seq);
 			b.logits[at] = runs[r].want && i + 1 == runs[r].count;
 			if (b.logits[at])
 				c->rows[r] = at;
@@ -575,6 +594,8 @@ int ll_seq_copy(struct ll_context *c, uint32_t src, uint32_t dst, uint32_t begin
 		/* A state is copied by the word "all", not by positions. */
 		llama_pos from = whole ? -1 : (llama_pos)begin, to = whole ? -1 : (llama_pos)end;
 		llama_memory_seq_cp(llama_get_memory(c->handle), (llama_seq_id)src, (llama_seq_id)dst, from, to);
+		if (c->twins)
+			llama_memory_seq_cp(llama_get_memory(c->handle), (llama_seq_id)src, twin_of(c, dst), from, to);
 		return 0;
 	});
 }
@@ -587,6 +608,8 @@ int ll_seq_trim(struct ll_context *c, uint32_t seq, uint32_t len, struct err *er
 		return 0;
 	return edge::guard(err, [&] {
 		bool done = llama_memory_seq_rm(llama_get_memory(c->handle), (llama_seq_id)seq, (llama_pos)len, -1);
+		if (c->twins)
+			llama_memory_seq_rm(llama_get_memory(c->handle), twin_of(c, seq), (llama_pos)len, -1);
 		return done ? 0
 			    : err_set(err, -ENOTSUP, "cannot trim a sequence of this model: its state cannot go back");
 	});
@@ -632,8 +655,12 @@ int ll_state_set(struct ll_context *c, uint32_t seq, const void *data, size_t le
 	return edge::guard(err, [&] {
 		edge::forget_errors();
 		if (llama_state_seq_set_data(c->handle, static_cast<const uint8_t *>(data), len, (llama_seq_id)seq) !=
-			0)
+			0) {
+			if (c->twins)
+				llama_memory_seq_cp(
+					llama_get_memory(c->handle), (llama_seq_id)seq, twin_of(c, seq), -1, -1);
 			return 0;
+		}
 		llama_memory_seq_rm(llama_get_memory(c->handle), (llama_seq_id)seq, -1, -1);
 		std::string cause = edge::last_errors();
 		bool full = cause.find("available cells") != std::string::npos;

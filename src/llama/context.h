@@ -25,7 +25,8 @@ struct ll_context_params {
 	uint32_t cells;
 	uint32_t batch_tokens_max; /* tokens of one decode; 0: 512, never more than cells */
 	uint32_t ubatch_tokens_max; /* computed at once; 0: 512 at most; sizes the compute buffers */
-	uint32_t seqs_max; /* sequences, scratch ones included; at most LL_SEQS_MAX */
+	uint32_t
+		seqs_max; /* sequences, scratch ones included; at most LL_SEQS_MAX; clipped to half of it with sliding windows */
 	uint32_t outputs_max; /* rows of logits in one decode; 0: seqs_max. A row has 4 bytes a vocabulary entry */
 	enum ll_kv_type type_k, type_v; /* a quantized type_v needs flash attention */
 	bool flash_attention; /* forced on or off, never guessed: cells of two contexts fit only when it is equal */

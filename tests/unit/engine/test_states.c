@@ -325,11 +325,34 @@ static void whatever_happens_streams_are_those_of_requests_that_run_alone(void *
 	}
 }
 
+/* ---- cells ---- */
+
+static void a_sliding_window_is_still_reused_at_any_place(void **state)
+{
+	(void)state;
+	open_model("gemma3");
+	assert_true(engine_info(engine)->prefix_copy);
+	sched_begin(WIDE);
+	struct stream *a = add(NULL, 0, 200);
+	admit(a, 8);
+	run();
+	struct stream *b = add(a, 100, 50);
+	admit(b, 8);
+	run();
+	assert_int_equal(b->done.cached_tokens, 100);
+	sched_end();
+	check_all();
+	for (uint64_t seed = 1; seed <= 5; seed++)
+		disorder(seed);
+	close_model();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_architecture_keeps_a_conversation),
 		cmocka_unit_test(whatever_happens_streams_are_those_of_requests_that_run_alone),
+		cmocka_unit_test(a_sliding_window_is_still_reused_at_any_place),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
