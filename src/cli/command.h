@@ -13,6 +13,7 @@ enum exit_status {
 	EXIT_OK = 0,
 	EXIT_FAILED = 1, /* it could not do what was asked; the message says why */
 	EXIT_USAGE = 2, /* a wrong command, flag or configuration: nothing was started */
+	EXIT_NOT_CHECKED = 3, /* the question could not be answered: something needed for it is not known */
 	EXIT_INTERRUPTED = 130, /* stopped at once by a second Ctrl-C, or by one where nothing is drained */
 };
 

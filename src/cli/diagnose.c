@@ -210,9 +210,10 @@ static void plan_print(struct diagnose *d, const struct findings_look *look, str
 	if (plan_of(d, &plan, &gather, &graph, &err) == 0) {
 		fatal.least = FINDING_FATAL;
 		buf_printf(out, "\nthe plan of %s on %s: %s\n", flags_str(d->flags, "graph"),
-			plan_cards_text(&plan, cards, sizeof cards), plan_fits(&plan) ? "it fits" : "it cannot run");
+			plan_cards_text(&plan, cards, sizeof cards),
+			(const char *[]){"it fits", "it cannot run", "not checked"}[plan_verdict(&plan)]);
 		findings_print(&plan.findings, &fatal, out);
-		if (!plan_fits(&plan))
+		if (plan_verdict(&plan) == PLAN_CANNOT)
 			buf_printf(out, "stator plan %s --gpus %s shows plans that fit\n", flags_str(d->flags, "graph"),
 				gpus);
 		plan_done(&plan);

@@ -69,7 +69,7 @@ int gate_check(const struct graph *graph, bool force, struct err *err)
 	if (r == 0) {
 		/* A file that is not there, or no model, is the launcher's to say, and a port that is taken the listener's. */
 		for (uint32_t i = 0; i < graph->len; i++)
-			gather.models[i].missing = gather.models[i].refused = false;
+			gather.models[i].missing = gather.models[i].refused = gather.models[i].damaged = false;
 		input.models = gather.models;
 		input.inventory = &gather.inventory;
 		r = plan_make(&plan, &input, err);

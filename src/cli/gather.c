@@ -60,7 +60,12 @@ static int model_of(
 	}
 	if (given)
 		return err_set(err, -EINVAL, "%s", cause.msg);
-	ret->missing = looks_like_path(text) && access(text, F_OK) < 0;
+	bool there = access(text, F_OK) == 0;
+	ret->missing = looks_like_path(text) && !there;
+	struct stat st;
+	ret->damaged =
+		there && !ret->refused &&
+		(cause.code == -EINVAL || (cause.code == -ENOTSUP && stat(text, &st) == 0 && !S_ISDIR(st.st_mode)));
 	ret->why = arena_strdup(&g->arena, cause.msg);
 	return ret->why ? 0 : err_set(err, -ENOMEM, "out of memory");
 }

@@ -343,7 +343,7 @@ static int check_written(struct planner *x, const struct buf *text, const struct
 		r = plan_make(&plan, &input, err);
 	}
 	if (r == 0) {
-		if (!plan_fits(&plan))
+		if (plan_verdict(&plan) == PLAN_CANNOT)
 			r = err_set(err, -EINVAL, "the written graph would not fit%s: %s",
 				flags_overrides(x->flags, &overrides) && overrides
 					? " without this command line's overrides, which are not in it"
@@ -405,7 +405,7 @@ static int outputs(struct planner *x, enum exit_status *ret, struct err *err)
 		plan_report_text(&report, &out);
 	*ret = command_print("plan", &out);
 	if (*ret == EXIT_OK)
-		*ret = plan_fits(&x->plan) ? EXIT_OK : EXIT_FAILED;
+		*ret = (const enum exit_status[]){EXIT_OK, EXIT_FAILED, EXIT_NOT_CHECKED}[plan_verdict(&x->plan)];
 	if (flags_is_set(x->flags, "svg")) {
 		buf_reset(&out);
 		plan_report_svg(&report, &out);
@@ -467,7 +467,8 @@ const struct command command_plan = {
 			"--write FILE writes the graph of one of them: values are changed where they stand, and "
 			"comments and "
 			"order stay.\n\n"
-			"Exit status: 0 it fits, 1 it does not, 2 something could not be read or written.",
+			"Exit status: 0 it fits, 1 it cannot run, 2 something could not be read or written, 3 not "
+			"checked: something needed for an answer is not known.",
 		.flags = flags_table,
 		.count = ARRAY_LEN(flags_table),
 		.args_max = 1,

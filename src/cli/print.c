@@ -18,6 +18,7 @@ static const struct {
 	{"0", "all went well; serve: it was told to stop, and has"},
 	{"1", "it could not do what was asked; the message says why"},
 	{"2", "a wrong command, flag or configuration; nothing was started"},
+	{"3", "plan: not checked, since something needed for an answer is not known"},
 	{"130", "stopped at once by Ctrl-C (serve: by the second one)"},
 };
 

@@ -233,11 +233,16 @@ static int read_tree(struct model_facts *f, const json_t *root, const char *file
 	read_window(&c, family, &s);
 	s.tied = flag(c.c, NAMES("tie_word_embeddings"), flag(root, NAMES("tie_word_embeddings"), family->tied));
 	if (c.wrong)
-		return err_set(err, -EINVAL, "%s: \"%s\" must be a whole number, not negative", file, c.wrong);
+		return err_set(err, -EINVAL, "%s: \"%s\" must be a whole number from 0 to 4294967295", file, c.wrong);
 	if (*model_shape_wrong(&s, why, sizeof why))
-		return err_set(err, -EINVAL, "%s: %s", file, why);
-	if (!family->name) /* said with the figures: hybrids and new families have parts that nothing here counts */
+		return err_set(err, -ENOTSUP, "%s: %s", file, why);
+	if (!family->name) { /* hybrids and new families have parts that nothing here counts */
+		char name[64];
+		utf8_plain_copy(name, sizeof name, type, strlen(type));
+		snprintf(f->unsure, sizeof f->unsure, "the family \"%s\" is not known here, and counted as Llama's",
+			name);
 		snprintf(f->source, sizeof f->source, "; this family is not known, and counted as Llama's");
+	}
 	copy(f->architecture, sizeof f->architecture, type);
 	copy(f->dtype, sizeof f->dtype,
 		text(c.c, NAMES("dtype", "torch_dtype"), text(root, NAMES("dtype", "torch_dtype"), "bfloat16")));

@@ -19,6 +19,7 @@ struct folder {
 	const char *path;
 	char *files[FILES_MAX];
 	uint32_t len;
+	bool indexed;
 };
 
 DEFINE_CLEANUP(json_decref, json_t)
@@ -44,7 +45,9 @@ static int refuse_short(const char *path, struct err *err)
 	return err_hint(err, "download it again");
 }
 
-static int read_header(int fd, struct safetensors_sums *s, uint64_t size, const char *path, struct err *err)
+/* ret_header: bytes before the data. */
+static int read_header(
+	int fd, struct safetensors_sums *s, uint64_t size, const char *path, uint64_t *ret_header, struct err *err)
 {
 	uint8_t head[8];
 	uint64_t len = 0;
@@ -61,6 +64,7 @@ static int read_header(int fd, struct safetensors_sums *s, uint64_t size, const 
 		return err_set(err, -EINVAL, "\"%s\" is not a safetensors file", path);
 	if (len > size - 8)
 		return refuse_short(path, err);
+	*ret_header = 8 + len;
 	CLEANUP(free_p) char *json = malloc(len + 1);
 	if (!json)
 		return err_set(err, -ENOMEM, "out of memory");
@@ -69,17 +73,41 @@ static int read_header(int fd, struct safetensors_sums *s, uint64_t size, const 
 	return safetensors_read_header(s, path, json, len, err);
 }
 
+/* A download that broke off has the header and not all of the data. */
+static int check_whole(uint64_t size, uint64_t wanted, const char *path, struct err *err)
+{
+	if (size >= wanted)
+		return 0;
+	err_set(err, -EINVAL, "\"%s\" is cut short: it has %llu of %llu bytes", path, (unsigned long long)size,
+		(unsigned long long)wanted);
+	return err_hint(err, "download it again");
+}
+
 static int add_file(struct model_facts *f, struct safetensors_sums *s, const char *path, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	uint64_t header = 0;
 	struct stat st;
+	int code;
 
+	if (fd < 0 && errno == ENOENT) {
+		err_set(err, -EINVAL, "\"%s\" is not there, and the index names it", path);
+		return err_hint(err, "download it");
+	}
 	if (fd < 0)
 		return err_set_errno(err, -errno, "could not open \"%s\"", path);
-	int code = fstat(fd, &st) < 0 ? err_set_errno(err, -errno, "could not read \"%s\"", path)
-		   : st.st_size < 8   ? refuse_short(path, err)
-				      : read_header(fd, s, (uint64_t)st.st_size, path, err);
+	s->data_end = 0;
+	if (fstat(fd, &st) < 0)
+		code = err_set_errno(err, -errno, "could not read \"%s\"", path);
+	else if (!S_ISREG(st.st_mode))
+		code = err_set(err, -EINVAL, "\"%s\" is not a file", path);
+	else if (st.st_size < 8)
+		code = refuse_short(path, err);
+	else
+		code = read_header(fd, s, (uint64_t)st.st_size, path, &header, err);
 	close(fd);
+	if (code == 0)
+		code = check_whole((uint64_t)st.st_size, header + s->data_end, path, err);
 	if (code == 0) {
 		f->file_bytes += (uint64_t)st.st_size;
 		f->files++;
@@ -106,6 +134,35 @@ static int list(struct folder *d, const char *name, struct err *err)
 	return d->files[d->len++] ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
+/* "model-00001-of-00004.safetensors": its number and of how many. */
+static bool part_of(const char *name, uint32_t *number, uint32_t *of)
+{
+	const char *dash = strrchr(name, '-');
+	int end = 0;
+
+	for (; dash && dash > name + 9; dash = NULL)
+		if (sscanf(dash - 9, "-%5u-of-%5u%n", number, of, &end) == 2 &&
+			strcmp(dash - 9 + end, ".safetensors") == 0)
+			return true;
+	return false;
+}
+
+/* Without an index the names tell whether a part is missing. */
+static int check_parts(const struct folder *d, struct err *err)
+{
+	uint32_t number, of, parts = 0, there = 0;
+
+	for (uint32_t i = 0; i < d->len; i++)
+		if (part_of(d->files[i], &number, &of)) {
+			parts = MAX(parts, of);
+			there++;
+		}
+	if (there >= parts)
+		return 0;
+	err_set(err, -EINVAL, "\"%s\" has %u of %u parts of the weights", d->path, there, parts);
+	return err_hint(err, "download the others");
+}
+
 /* The files that an index names, each once. */
 static int list_index(struct folder *d, const char *path, const char *text, size_t len, struct err *err)
 {
@@ -123,7 +180,7 @@ static int list_index(struct folder *d, const char *path, const char *text, size
 		if (code < 0)
 			return code;
 	}
-	return 0;
+	return d->len ? 0 : err_set(err, -EINVAL, "\"%s\" names no file with weights", path);
 }
 
 /* Without an index: every *.safetensors, but not Mistral's second copy of all. */
@@ -152,8 +209,10 @@ static int find_files(struct folder *d, struct err *err)
 
 	snprintf(path, sizeof path, "%s/model.safetensors.index.json", d->path);
 	int code = records_read(path, &text, &len, err);
-	if (code == -ENOENT)
+	if (code == -ENOENT) {
 		return list_all(d, err);
+	}
+	d->indexed = true;
 	return code < 0 ? code : list_index(d, path, text, len, err);
 }
 
@@ -196,6 +255,41 @@ static void settle(struct model_facts *f, const struct safetensors_sums *s, cons
 		f->source, sizeof f->source, "config.json and the tensor tables of %u files in %.160s", f->files, path);
 }
 
+static bool has(const char *folder, const char *name)
+{
+	char path[PATH_BYTES_MAX];
+
+	snprintf(path, sizeof path, "%s/%s", folder, name);
+	return access(path, F_OK) == 0;
+}
+
+/* A folder without config.json is another thing than a model, or a model in a form that is not read here. */
+static int refuse_folder(const char *folder, struct err *err)
+{
+	if (has(folder, "params.json"))
+		return err_set(
+			err, -ENOTSUP, "\"%s\" is in Mistral's own form (params.json), which is not read here", folder);
+	if (has(folder, "adapter_config.json")) {
+		err_set(err, -EINVAL, "\"%s\" is an adapter (LoRA), not a model", folder);
+		return err_hint(err, "name the model it was made for");
+	}
+	if (has(folder, "model_index.json"))
+		return err_set(err, -EINVAL, "\"%s\" is a diffusion pipeline, not a language model", folder);
+	err_set(err, -EINVAL, "\"%s\" has no config.json", folder);
+	return err_hint(err, "a model's folder, as Hugging Face has it, is wanted");
+}
+
+/* Weights that are not read: bytes come from the shapes. */
+static void note_unread(struct model_facts *f, const char *folder)
+{
+	bool torch = has(folder, "pytorch_model.bin") || has(folder, "pytorch_model.bin.index.json");
+
+	if (!*f->unsure)
+		snprintf(f->unsure, sizeof f->unsure,
+			torch ? "the weights are PyTorch's *.bin, whose sizes are not read"
+			      : "the folder has a config.json and no weights: nothing can be loaded from it yet");
+}
+
 static int read_config(struct model_facts *f, const char *folder, struct err *err)
 {
 	char path[PATH_BYTES_MAX];
@@ -204,10 +298,8 @@ static int read_config(struct model_facts *f, const char *folder, struct err *er
 
 	snprintf(path, sizeof path, "%s/config.json", folder);
 	int code = records_read(path, &text, &len, err);
-	if (code == -ENOENT) {
-		err_set(err, code, "\"%s\" has no config.json", folder);
-		return err_hint(err, "a model's folder, as Hugging Face has it, is wanted");
-	}
+	if (code == -ENOENT)
+		return refuse_folder(folder, err);
 	return code < 0 ? code : model_facts_from_config_json(f, path, text, len, err);
 }
 
@@ -236,8 +328,12 @@ int model_facts_from_hf_folder(struct model_facts *ret, const char *path, struct
 		code = find_files(d, err);
 	if (code == 0)
 		code = read_files(&f, &s, d, err);
+	if (code == 0 && !d->indexed)
+		code = check_parts(d, err);
 	if (code == 0 && s.tensors)
 		settle(&f, &s, path);
+	else if (code == 0)
+		note_unread(&f, path);
 	for (uint32_t i = 0; i < d->len; i++)
 		free(d->files[i]);
 	if (code < 0)

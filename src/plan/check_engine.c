@@ -60,6 +60,7 @@ static void check_quant_known(struct plan *p, const struct plan_service *s, cons
 	findings_add(&p->findings, FINDING_WARNING, FINDING_CONFIGURATION, "quantization-unknown", &s->pos[PLAN_QUANT],
 		"%s: quantization \"%s\" is not known here; the weights are counted as %s", s->name, method,
 		s->model->facts ? s->model->facts->dtype : "they are");
+	findings_unchecked(&p->findings);
 }
 
 static bool is_online(const char *method)
@@ -151,6 +152,18 @@ static void check_runs(struct plan *p, const struct plan_service *s, const struc
 		findings_remedy(&p->findings, "%s", a.instead);
 }
 
+/* A card that only has a name: types, quantization and attention have no rules, and perhaps its memory is not known. */
+static void unknown_card(struct plan *p, const struct plan_service *s, const struct gpu_device *card)
+{
+	if (s->engine == GRAPH_ENGINE_MOCK)
+		return;
+	findings_add(&p->findings, FINDING_WARNING, FINDING_ENVIRONMENT, "gpu-unknown", &s->graph->pos,
+		"%s: what %s can compute is not known here%s", s->name, plan_card_name(card),
+		card->memory_total ? "" : ", nor how much memory it has");
+	findings_unchecked(&p->findings);
+	findings_remedy(&p->findings, "--gpu-file takes a file with its figures (\"stator plan --help\")");
+}
+
 /* Once for each kind of card that the service's workers have, or would have. */
 static void check_on_cards(struct plan *p, uint32_t service, const struct plan_service *s)
 {
@@ -171,8 +184,10 @@ static void check_on_cards(struct plan *p, uint32_t service, const struct plan_s
 		any = true;
 		seen = c;
 		const struct gpu_device *card = plan_card_of(p, c);
-		if (!card->capability)
+		if (!card->capability) {
+			unknown_card(p, s, card);
 			continue;
+		}
 		check_runs(p, s, card);
 		check_dtype(p, s, card);
 		check_quant(p, s, card);

@@ -218,6 +218,10 @@ static void check_files(struct plan *p)
 		if (s->model->refused) {
 			findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "model-refused",
 				&s->pos[PLAN_MODEL], "%s: %s", s->name, s->model->why);
+		} else if (s->model->damaged) {
+			findings_add(&p->findings, FINDING_FATAL, FINDING_ENVIRONMENT, "model-damaged",
+				&s->pos[PLAN_MODEL], "%s: the engine cannot load the model: %s", s->name,
+				s->model->why);
 		} else if (s->model->missing) {
 			findings_add(&p->findings, FINDING_FATAL, FINDING_ENVIRONMENT, "model-missing",
 				&s->pos[PLAN_MODEL], "%s: %s", s->name, s->model->why);

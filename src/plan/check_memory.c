@@ -201,11 +201,23 @@ static void check_total(struct plan *p)
 
 static void unknown_model(struct plan *p, const struct plan_service *s)
 {
-	if (s->engine == GRAPH_ENGINE_MOCK || s->model->facts || s->model->missing || s->model->refused)
+	if (s->engine == GRAPH_ENGINE_MOCK || s->model->facts || s->model->missing || s->model->refused ||
+		s->model->damaged)
 		return;
 	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "model-unknown", &s->pos[PLAN_MODEL],
 		"%s: memory is not checked: %s", s->name, s->model->why);
+	findings_unchecked(&p->findings);
 	findings_remedy(&p->findings, "--model takes a folder, a GGUF file or a known name");
+}
+
+/* Something of what is known of the model is a guess: said, and then nothing "fits". */
+static void unsure_model(struct plan *p, const struct plan_service *s)
+{
+	if (s->engine == GRAPH_ENGINE_MOCK || !s->model->facts || !*s->model->facts->unsure)
+		return;
+	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "model-unsure", &s->pos[PLAN_MODEL], "%s: %s",
+		s->name, s->model->facts->unsure);
+	findings_unchecked(&p->findings);
 }
 
 void plan_context_reduced(struct plan *p, const struct plan_service *s, uint64_t context)
@@ -224,6 +236,7 @@ static void check_service(struct plan *p, uint32_t i)
 	if (s->workers == 0)
 		return;
 	unknown_model(p, s);
+	unsure_model(p, s);
 	if (!plan_on_gpu(s) || c == UINT32_MAX)
 		return;
 	const struct plan_terms *t = plan_terms_of(&p->placement, i, c);

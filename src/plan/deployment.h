@@ -44,6 +44,7 @@ struct plan_model {
 	const struct model_facts *facts; /* NULL: nothing, and why says it */
 	const char *why; /* "no model is given"; "" when facts are there */
 	bool missing; /* it names a file or folder that is not there */
+	bool damaged; /* it is there, and no engine could load it: why says it */
 	bool refused; /* it is there, and its engine cannot serve what it is: why says it */
 };
 

@@ -147,6 +147,15 @@ void findings_harmless(struct findings *f)
 		x->harmless = true;
 }
 
+void findings_unchecked(struct findings *f)
+{
+	struct finding *x = last_of(f);
+
+	f->unchecked++;
+	if (x)
+		x->unchecked = true;
+}
+
 static int worst_first(const void *va, const void *vb)
 {
 	const struct finding *a = va, *b = vb;
@@ -323,7 +332,8 @@ static void json_one(const struct finding *x, struct buf *out)
 	json_lines(out, "arithmetic", x->arithmetic);
 	json_lines(out, "evidence", x->evidence);
 	json_field(out, "remedy", x->remedy);
-	buf_printf(out, ",\"harmless\":%s}", x->harmless ? "true" : "false");
+	buf_printf(out, ",\"harmless\":%s,\"unchecked\":%s}", x->harmless ? "true" : "false",
+		x->unchecked ? "true" : "false");
 }
 
 void findings_json(const struct findings *f, struct buf *out)

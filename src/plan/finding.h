@@ -33,6 +33,7 @@ struct finding {
 	const char *evidence; /* lines, as another program wrote them; NULL: none */
 	const char *remedy; /* a sentence or several lines; NULL: nothing to do */
 	bool harmless; /* it looks like an error and is none */
+	bool unchecked; /* it says that something could not be judged: without it nothing "fits" */
 	uint32_t order; /* in which they were added */
 };
 
@@ -40,7 +41,7 @@ struct findings {
 	struct arena arena;
 	struct finding *items;
 	uint32_t len, cap;
-	uint32_t fatals, warnings, infos; /* counted also when an item had no room */
+	uint32_t fatals, warnings, infos, unchecked; /* counted also when an item had no room */
 	bool open; /* the last item takes arithmetic, evidence and remedy */
 };
 
@@ -58,6 +59,8 @@ void findings_evidence(struct findings *f, const char *fmt, ...) PRINTF_LIKE(2, 
 void findings_remedy(struct findings *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The item added last is harmless. */
 void findings_harmless(struct findings *f);
+/* The item added last says that something could not be judged. Counts also when the item had no room. */
+void findings_unchecked(struct findings *f);
 /* Worst first: by severity, then class, then the order they were added. */
 void findings_sort(struct findings *f);
 /* Is there one of this code? For tests and for callers that must not say a thing twice. */
@@ -71,7 +74,7 @@ struct findings_look {
 /* All items as text. */
 void findings_print(const struct findings *f, const struct findings_look *look, struct buf *out);
 /* Append an array of objects: severity, class, code, cause, file, line, column, arithmetic (lines), evidence (lines),
- * remedy, harmless. What is not there is "", 0 or []. */
+ * remedy, harmless, unchecked. What is not there is "", 0 or []. */
 void findings_json(const struct findings *f, struct buf *out);
 const char *finding_severity_name(enum finding_severity severity); /* "fatal" */
 const char *finding_class_name(enum finding_class kind); /* "capacity" */

@@ -41,6 +41,12 @@ void plan_done(struct plan *p)
 	findings_done(&p->findings);
 }
 
+const char *plan_verdict_name(enum plan_verdict verdict)
+{
+	static const char *const names[] = {"fits", "cannot", "not-checked"};
+	return names[verdict];
+}
+
 const char *plan_card_name(const struct gpu_device *d)
 {
 	return d->spec ? d->spec->name : *d->name ? d->name : "GPU";

@@ -3,7 +3,8 @@
  *   plan(deployment, inventory, model facts, environment) -> placement, findings
  *
  * Pure and deterministic: everything it knows is given. It never names a device that is not in the inventory. A fatal
- * finding means that an engine would refuse to start, or die; warnings, that it runs worse than it could.
+ * finding means that an engine would refuse to start, or die; warnings, that it runs worse than it could; an unchecked
+ * one, that something needed for the answer is not known (the model, a GPU, the files).
  * search.h finds deployments that do fit.
  *
  * Thread: any, one owner a struct. Memory: some KiB and a few words a card and a worker. */
@@ -42,9 +43,16 @@ int plan_make(struct plan *ret, const struct plan_input *input, struct err *err)
 /* The same for a deployment whose settings were changed; takes d's array. */
 int plan_make_of(struct plan *ret, const struct plan_input *input, struct plan_deployment *d, struct err *err);
 void plan_done(struct plan *p);
+/* Three answers: what could not be judged is never "fits". */
+enum plan_verdict { PLAN_FITS, PLAN_CANNOT, PLAN_NOT_CHECKED };
+static inline enum plan_verdict plan_verdict(const struct plan *p)
+{
+	return p->findings.fatals ? PLAN_CANNOT : p->findings.unchecked ? PLAN_NOT_CHECKED : PLAN_FITS;
+}
 static inline bool plan_fits(const struct plan *p)
 {
-	return p->findings.fatals == 0;
+	return plan_verdict(p) == PLAN_FITS;
 }
+const char *plan_verdict_name(enum plan_verdict verdict); /* "fits", "cannot", "not-checked" */
 
 #endif

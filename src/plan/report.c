@@ -341,7 +341,7 @@ static void options_text(const struct plan_report *r, uint32_t columns, struct b
 	const struct plan_options *o = r->options;
 
 	if (!o->len) {
-		if (!plan_fits(r->asked) && o->main != UINT32_MAX)
+		if (plan_verdict(r->asked) == PLAN_CANNOT && o->main != UINT32_MAX)
 			buf_printf(out, "\nNo plan near it fits: %s.\n", o->why);
 		return;
 	}
@@ -359,15 +359,27 @@ static void options_text(const struct plan_report *r, uint32_t columns, struct b
 	other_weights_text(o, columns, out);
 }
 
+static const char *first_unchecked(const struct plan *p)
+{
+	for (uint32_t i = 0; i < p->findings.len; i++)
+		if (p->findings.items[i].unchecked)
+			return p->findings.items[i].what;
+	return "something that is not known";
+}
+
 static void headline(const struct plan_report *r, struct buf *out)
 {
 	const struct plan *p = r->asked;
-	const char *on = r->look.color ? (plan_fits(p) ? "\033[1;32m" : "\033[1;31m") : "",
-		   *off = r->look.color ? "\033[0m" : "";
+	static const char *const words[] = {"it fits", "it cannot run", "not checked"};
+	static const char *const colors[] = {"\033[1;32m", "\033[1;31m", "\033[1;33m"};
+	enum plan_verdict verdict = plan_verdict(p);
+	const char *on = r->look.color ? colors[verdict] : "", *off = r->look.color ? "\033[0m" : "";
 	char cards[256];
 
 	buf_printf(out, "%s on %s: ", p->deployment.graph->file, plan_cards_text(p, cards, sizeof cards));
-	buf_printf(out, "%s%s%s", on, plan_fits(p) ? "it fits" : "it cannot run", off);
+	buf_printf(out, "%s%s%s", on, words[verdict], off);
+	if (verdict == PLAN_NOT_CHECKED)
+		buf_printf(out, ": %s", first_unchecked(p));
 	if (p->findings.fatals)
 		buf_printf(out, ", for %u reason%s", p->findings.fatals, plan_s(p->findings.fatals));
 	if (p->findings.warnings)
@@ -391,7 +403,7 @@ void plan_report_text(const struct plan_report *r, struct buf *out)
 
 	headline(r, out);
 	findings_print(&r->asked->findings, &r->look, out);
-	if (r->explain || plan_fits(r->asked)) {
+	if (r->explain || plan_verdict(r->asked) != PLAN_CANNOT) {
 		if (r->asked->findings.len)
 			buf_add_byte(out, '\n');
 		plan_bars_text(r->asked, r->look.color, columns, out);

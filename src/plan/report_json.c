@@ -140,7 +140,8 @@ void plan_report_json(const struct plan_report *r, struct buf *out)
 {
 	const struct plan *p = r->asked;
 
-	buf_printf(out, "{\"fits\":%s", plan_fits(p) ? "true" : "false");
+	buf_printf(out, "{\"verdict\":\"%s\",\"fits\":%s", plan_verdict_name(plan_verdict(p)),
+		plan_fits(p) ? "true" : "false");
 	text_field(out, "graph", p->deployment.graph->file);
 	devices(out, p);
 	placement(out, p);

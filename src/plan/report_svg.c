@@ -163,6 +163,8 @@ void plan_report_svg(const struct plan_report *r, struct buf *out)
 	snprintf(title, sizeof title, "%s on %s", p->deployment.graph->file, plan_cards_text(p, name, sizeof name));
 	if (plan_fits(p))
 		snprintf(line, sizeof line, "fits");
+	else if (plan_verdict(p) == PLAN_NOT_CHECKED)
+		snprintf(line, sizeof line, "not checked");
 	else
 		snprintf(line, sizeof line, "cannot run: %s", p->findings.items[0].what);
 	if (strlen(line) > 118)

@@ -513,7 +513,7 @@ static int offer(struct search *x, const struct found *f, struct err *err)
 		r = plan_make_of(&o->plan, &x->asked->input, &d, err);
 	if (r < 0)
 		return err_set(err, r, "out of memory");
-	if (!plan_fits(&o->plan)) {
+	if (plan_verdict(&o->plan) == PLAN_CANNOT) {
 		plan_done(&o->plan);
 		return 0;
 	}

@@ -174,3 +174,37 @@ def test_the_line_to_write_a_plan_says_what_the_plan_needs_besides(tmp_path):
         written = tmp_path / f"{pick}.yaml"
         done = plan(PUBLISHED, "--gpus", "4xT4", "--pick", pick, "--write", written, *more)
         assert written.exists(), done.stderr
+
+
+def one_worker(model, **keys):
+    lines = "".join(f"  {key}: {value}\n" for key, value in {"model": model, **keys}.items())
+    return "VllmWorker:\n" + lines + "  ServiceArgs:\n    workers: 1\n    resources:\n      gpu: 1\n"
+
+
+@pytest.mark.parametrize("name, said", [("an-owner/no-such-model-7b", "no-such-model-7b"), ("/", None)])
+def test_what_is_not_known_is_never_said_to_fit(tmp_path, name, said):
+    graph = tmp_path / "one.yaml"
+    folder = tmp_path / "new-family"
+    folder.mkdir()
+    if said is None:  # a family that nobody has heard of, without weights
+        name, said = folder, "family \"mammoth9\""
+        (folder / "config.json").write_text(json.dumps({
+            "model_type": "mammoth9", "num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "vocab_size": 100,
+            "max_position_embeddings": 2048}))
+    graph.write_text(one_worker(name))
+    done = plan(graph, "--gpus", "1xT4", "--json")
+    answer = json.loads(done.stdout)
+    assert done.returncode == 3 and answer["verdict"] == "not-checked" and not answer["fits"]
+    assert any(f["unchecked"] for f in answer["findings"])
+    shown = plan(graph, "--gpus", "1xT4").stdout
+    headline = shown.split("\n\n")[0]
+    assert "not checked" in headline and said in headline and "fits" not in headline
+
+
+def test_a_damaged_model_is_fatal(tmp_path):
+    (tmp_path / "half.gguf").write_bytes(b"GGUF\x03\0\0\0")
+    graph = tmp_path / "one.yaml"
+    graph.write_text(one_worker(tmp_path / "half.gguf"))
+    done = plan(graph, "--gpus", "1xT4", "--json")
+    fatal = [f for f in json.loads(done.stdout)["findings"] if f["severity"] == "fatal"]
+    assert done.returncode == 1 and [f["code"] for f in fatal] == ["model-damaged"] and "cut short" in fatal[0]["cause"]

@@ -49,16 +49,15 @@ static int from_folder(void *ctx, struct err *err)
 static void a_folder_is_read_or_there_is_no_memory(void **state)
 {
 	(void)state;
-	static const char header[] =
-		"{\"w\": {\"dtype\": \"BF16\", \"shape\": [100, 64], \"data_offsets\": [0, 12800]}}";
+	static const char header[] = "{\"w\": {\"dtype\": \"BF16\", \"shape\": [8], \"data_offsets\": [0, 16]}}";
 	static const char index[] = "{\"weight_map\": {\"a\": \"m1.safetensors\", \"b\": \"m2.safetensors\"}}";
 	char folder[] = "/tmp/stator-hf-XXXXXX", command[64], weights[256] = {sizeof header - 1};
 
 	assert_non_null(mkdtemp(folder));
 	memcpy(weights + 8, header, sizeof header - 1);
 	put(folder, "config.json", config, sizeof config - 1);
-	put(folder, "m1.safetensors", weights, 8 + sizeof header - 1);
-	put(folder, "m2.safetensors", weights, 8 + sizeof header - 1);
+	put(folder, "m1.safetensors", weights, 8 + sizeof header - 1 + 16);
+	put(folder, "m2.safetensors", weights, 8 + sizeof header - 1 + 16);
 	assert_true(fail_nth_each(from_folder, folder) > 20);
 	put(folder, "model.safetensors.index.json", index, sizeof index - 1);
 	assert_true(fail_nth_each(from_folder, folder) > 20);
