@@ -10,6 +10,10 @@ enum {
 	HTTP_BODY_BYTES_MAX =
 		32 * 1024 * 1024, /* a 128k-token chat history is 1 MiB; the rest is room for later images */
 	HTTP_HEADER_COUNT_MAX = 128,
+	HTTP_BODIES_BYTES_MAX = 1024 * 1024 * 1024, /* of all requests being read or parsed; the default is an eighth of
+						     * memory where that is less. Past it they wait, then 503 */
+	HTTP_BODY_WAIT_MS = 5 * 1000, /* for room in it; what is parsed already is through in less */
+	HTTP_SMALL_BYTES = 64 * 1024, /* requests up to this may use an eighth of it that larger ones may not */
 	HTTP_CONNS_MAX = 20000, /* default; lowered to the fd limit less FDS_RESERVED. Past it: 503 and close */
 	HTTP_HEADER_TIMEOUT_MS =
 		10 * 1000, /* from the first byte of a request to the end of its headers (slow loris) */

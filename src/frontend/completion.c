@@ -23,6 +23,13 @@ static void choices_free(struct completion *c)
 	}
 }
 
+/* What was made of the body is gone: others may have its room. */
+static void body_release(struct completion *c)
+{
+	http_body_release(c->fe->http, c->body_counted);
+	c->body_counted = 0;
+}
+
 static void completion_free(struct completion *c)
 {
 	for (uint32_t i = 0; i < c->runs_len; i++)
@@ -38,6 +45,7 @@ static void completion_free(struct completion *c)
 	buf_done(&c->head);
 	arena_done(&c->parse_arena);
 	arena_done(&c->arena);
+	body_release(c);
 	free(c);
 }
 
@@ -394,6 +402,7 @@ static void answer_at_once(struct completion *c)
 static void after_text(struct completion *c)
 {
 	metric_observe(c->model->text, env_now_us(c->fe->env) - c->text_us);
+	body_release(c);
 	if (!c->error.status && (choices_init(c) < 0 || respond_init(c) < 0))
 		api_error_set(&c->error, 500, NULL, NULL, "out of memory");
 	if (c->error.status) {
@@ -459,7 +468,7 @@ void completion_start(struct frontend *fe, struct http_exchange *x, enum api_kin
 	snprintf(c->id, sizeof c->id, "%s-%016llx%08x", kind == API_CHAT ? "chatcmpl" : "cmpl",
 		(unsigned long long)env_rand(fe->env), (unsigned)(env_rand(fe->env) >> 32));
 	/* A text thread may still read it when the client and its exchange are gone. */
-	http_body_take(x, &c->body);
+	c->body_counted = http_body_take(x, &c->body);
 	c->body_len = c->body.len;
 	fe->body_bytes += c->body.len;
 	if (demands_read(&c->demands, fe, x, &c->arena, &e) < 0) {

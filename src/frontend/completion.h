@@ -101,6 +101,7 @@ struct completion {
 	struct arena arena; /* what lives as long as the request */
 	struct arena parse_arena; /* the JSON tree, until the prompt is tokens */
 	struct buf body; /* until it is parsed */
+	size_t body_counted; /* bytes of all requests' that are this one's, until its prompt is tokens */
 	struct api_request req;
 	struct demands demands;
 	struct api_error error; /* of the job */

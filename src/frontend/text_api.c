@@ -28,6 +28,7 @@ struct text_call {
 	bool tree_is_large; /* while there is one, it is freed on a text thread only */
 	struct arena arena; /* the tree, and what was read of it */
 	struct buf body; /* until it is parsed */
+	size_t body_counted; /* bytes of all requests' that are this one's, until its end */
 	size_t body_len;
 	struct text_task task;
 	struct env_job free_job;
@@ -53,6 +54,7 @@ static void call_free(struct text_call *t)
 	vec_done(&t->tokens);
 	buf_done(&t->out);
 	arena_done(&t->arena);
+	http_body_release(t->fe->http, t->body_counted);
 	free(t);
 }
 
@@ -419,7 +421,7 @@ static void start(struct frontend *fe, struct http_exchange *x, bool detokenize)
 	frontend_request_begun(fe);
 	http_set_ops(x, &ops, t);
 	api_request_id(fe, x, id, sizeof id);
-	http_body_take(x, &t->body);
+	t->body_counted = http_body_take(x, &t->body);
 	t->body_len = t->body.len;
 	fe->body_bytes += t->body.len;
 	if (demands_read(&t->demands, fe, x, &t->arena, &t->error) < 0) {

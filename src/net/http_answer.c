@@ -68,11 +68,11 @@ static void send_bytes(struct http_conn *c, const void *data, size_t len)
 		http_conn_wrote(c, len);
 }
 
-enum framing { FRAME_LENGTH, FRAME_CHUNKED, FRAME_CLOSE };
+enum answer_framing { FRAME_LENGTH, FRAME_CHUNKED, FRAME_CLOSE };
 
 /* Status line and headers. The empty line behind them is written here too, so that a small answer is one piece. */
-static void send_head(struct http_conn *c, int status, const char *type, const struct buf *extra, enum framing framing,
-	size_t len, bool keep_alive, bool is_http10)
+static void send_head(struct http_conn *c, int status, const char *type, const struct buf *extra,
+	enum answer_framing framing, size_t len, bool keep_alive, bool is_http10)
 {
 	struct http_server *s = c->s;
 	struct buf *b = &s->scratch;
@@ -197,6 +197,10 @@ static bool may_keep(const struct http_exchange *x)
 {
 	const struct http_conn *c = x->conn;
 
+	/* A body that was not read is dropped when it is short and on its way; else the connection ends with the answer. */
+	if (x->early && c->framing.state != FRAMING_NONE &&
+		(c->framing.state != FRAMING_LENGTH || c->framing.left > HTTP_DISCARD_BYTES_MAX || x->expects))
+		return false;
 	return x->keep_alive && !c->s->draining && !(c->eof && !c->pending.len);
 }
 

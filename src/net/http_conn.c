@@ -7,6 +7,8 @@
  *     IDLE     first byte                          idle_timeout: close
  *     HEAD     headers whole                       header_timeout from the first byte: 408
  *     BODY     body whole                          body_timeout from the end of the headers: 408
+ *              room for it (waits)                 body_wait_ms: 503; in HEAD likewise
+ *     DISCARD  its body is dropped                 body_timeout: close
  *     ANSWER   http_reply, http_end, http_abort    the handler's own deadlines; stall_timeout while bytes are unsent
  *     CLOSING  the stream says closed              stall_timeout while bytes are unsent
  *
@@ -18,8 +20,7 @@ static void set_timer(struct http_conn *c, uint32_t ms)
 	env_timer_set_in(c->s->env, &c->timer, (uint64_t)ms * 1000);
 }
 
-/* Parse what waits in pending, in a turn of its own. */
-static void kick(struct http_conn *c)
+void http_conn_kick(struct http_conn *c)
 {
 	c->kick = true;
 	set_timer(c, 0);
@@ -35,13 +36,17 @@ static void conn_free(struct http_conn *c)
 	struct http_server *s = c->s;
 
 	env_timer_cancel(s->env, &c->timer);
+	http_room_wait_end(c);
 	list_del(&c->link);
 	if (c->refused)
 		s->refused_count--;
 	else
 		s->conn_count--;
 	http_exchange_free(s, c->x);
+	c->x = NULL;
+	c->reserved = 0;
 	buf_done(&c->pending);
+	http_room_count(c);
 	free(c);
 }
 
@@ -82,7 +87,15 @@ void http_conn_finish(struct http_conn *c)
 {
 	c->state = CONN_CLOSING;
 	c->kick = false;
+	http_room_wait_end(c);
 	buf_done(&c->pending);
+	/* A request that was not answered holds nothing while its client reads why. */
+	if (c->x) {
+		buf_done(&c->x->head);
+		buf_done(&c->x->body);
+		c->reserved = 0;
+	}
+	http_room_count(c);
 	env_conn_finish(c->s->env, c->stream);
 	c->quiet_ticks = 0;
 	set_timer(c, c->s->limits.stall_timeout_ms / HTTP_STALL_TICKS);
@@ -97,7 +110,15 @@ static void refuse(struct http_conn *c, int status, const char *why)
 	http_conn_finish(c);
 }
 
-static void hand_over(struct http_conn *c)
+void http_conn_no_room(struct http_conn *c)
+{
+	http_count(c->s, "http_body_refused");
+	http_answer_error(c, 503, "the server has no room for another request body now; try again soon");
+	http_conn_finish(c);
+}
+
+/* The request is the handler's now; what is unsent of answers before it has to leave meanwhile. */
+static void give(struct http_conn *c)
 {
 	struct http_server *s = c->s;
 
@@ -107,8 +128,62 @@ static void hand_over(struct http_conn *c)
 		set_timer(c, s->limits.stall_timeout_ms / HTTP_STALL_TICKS);
 	else
 		env_timer_cancel(s->env, &c->timer);
+}
+
+static void hand_over(struct http_conn *c)
+{
+	c->reserved = 0;
+	http_room_count(c);
+	give(c);
+	c->s->handler->on_request(c->s->ctx, c->x);
+}
+
+static void discarded(struct http_conn *c)
+{
+	http_exchange_free(c->s, c->x);
+	c->x = NULL;
+	c->state = CONN_IDLE;
+	http_room_count(c);
+	set_timer(c, c->s->limits.idle_timeout_ms);
+}
+
+/* The headers are whole: the handler may refuse the request now. */
+static void look_at_head(struct http_conn *c)
+{
+	struct http_server *s = c->s;
+
+	c->head_done = false;
+	c->message_done = c->framing.state == FRAMING_NONE;
 	http_count(s, "http_requests");
-	s->handler->on_request(s->ctx, c->x);
+	c->x->early = true;
+	if (s->handler->on_headers) {
+		c->state = CONN_ANSWER;
+		c->quiet_ticks = 0;
+		if (!s->handler->on_headers(s->ctx, c->x))
+			return;
+	}
+	c->x->early = false;
+	c->state = CONN_BODY;
+	c->body_us = c->body_byte_us = env_now_us(s->env);
+	set_timer(c, s->limits.body_timeout_ms);
+}
+
+/* May the body take len bytes more? If not the connection waits, or has been told that there is no room. */
+static bool has_room(struct http_conn *c, size_t len)
+{
+	if (c->state == CONN_BODY && len)
+		c->body_byte_us = env_now_us(c->s->env);
+	if (!http_room_ask(c, len)) {
+		if (!http_room_wait(c))
+			http_conn_no_room(c);
+		return false;
+	}
+	if (c->state != CONN_BODY)
+		return true;
+	if (c->x->expects)
+		http_answer_continue(c);
+	c->x->expects = false;
+	return true;
 }
 
 /* A request's first byte. */
@@ -127,32 +202,52 @@ static bool begin_request(struct http_conn *c)
 	return true;
 }
 
-/* Parse until a request is whole or data ends. Returns how many bytes were used. */
+static bool is_reading(const struct http_conn *c)
+{
+	return !c->dead && c->state <= CONN_DISCARD;
+}
+
+/* Parse until a request is whole, is answered by its headers, has to wait, or data ends. Returns how many bytes were used.
+ * data may be pending's: when the connection ends it is gone. */
 static size_t take(struct http_conn *c, const uint8_t *data, size_t len)
 {
+	size_t used = 0;
+
 	if (c->state == CONN_IDLE && !begin_request(c))
 		return len;
-	bool was_head = c->state == CONN_HEAD;
-	size_t used = http_request_feed(c, data, len);
-	if (was_head && c->state == CONN_BODY)
-		set_timer(c, c->s->limits.body_timeout_ms);
+	while (used < len && !c->bad_status && !c->message_done && has_room(c, len - used)) {
+		bool was_head = c->state == CONN_HEAD;
+		used += http_request_feed(c, data + used, len - used);
+		if (was_head && c->head_done && !c->bad_status) {
+			look_at_head(c);
+			if (c->state != CONN_BODY)
+				break;
+			/* Also when nothing of the body is here: it may have to be asked for. */
+			if (used == len && !c->message_done)
+				(void)has_room(c, 0);
+		}
+	}
+	if (!c->dead && c->state <= CONN_BODY)
+		http_room_count(c);
 	return used;
 }
 
 /* What take() found. Behind it, because the handler may end the connection and all its buffers. */
 static void settle(struct http_conn *c)
 {
-	if (!c->x || c->dead)
+	if (!is_reading(c) || c->waits)
 		return;
-	if (c->bad_status)
+	if (c->bad_status) {
 		refuse(c, c->bad_status, c->bad_why);
-	else if (c->message_done)
+	} else if (c->x && c->message_done && c->state == CONN_BODY) {
 		hand_over(c);
-}
-
-static bool is_reading(const struct http_conn *c)
-{
-	return !c->dead && c->state <= CONN_BODY;
+	} else {
+		if (c->x && c->message_done && c->state == CONN_DISCARD)
+			discarded(c);
+		/* It was answered by its headers; what came behind them has its own turn. */
+		if (c->pending.len)
+			http_conn_kick(c);
+	}
 }
 
 /* Keep what cannot be parsed yet, and stop the rest from coming. */
@@ -164,6 +259,7 @@ static void keep(struct http_conn *c, const uint8_t *data, size_t len)
 		http_conn_broken(c);
 		return;
 	}
+	http_room_count(c);
 	if (!c->paused)
 		env_conn_pause(c->s->env, c->stream, true);
 	c->paused = true;
@@ -177,7 +273,7 @@ static void on_data(void *ctx, const uint8_t *data, size_t len)
 	c->busy++;
 	/* At most one whole request: the next waits in pending even when the answer is given at once, so that the work of
 	 * a callback is bounded. */
-	bool parses = is_reading(c) && !c->pending.len;
+	bool parses = is_reading(c) && !c->pending.len && !c->waits;
 	if (parses)
 		used = take(c, data, len);
 	if (used < len && !c->bad_status)
@@ -187,7 +283,22 @@ static void on_data(void *ctx, const uint8_t *data, size_t len)
 	leave(c);
 }
 
-/* The answer before is through: parse what came behind it. */
+/* The body's own deadline again, when something else had the timer. */
+static void timer_restore(struct http_conn *c)
+{
+	uint64_t end_us = c->body_us + (uint64_t)c->s->limits.body_timeout_ms * 1000;
+
+	if (c->waits || env_timer_is_set(&c->timer))
+		return;
+	if (c->state == CONN_IDLE)
+		set_timer(c, c->s->limits.idle_timeout_ms);
+	else if (c->state == CONN_HEAD)
+		set_timer(c, c->s->limits.header_timeout_ms);
+	else if (c->state == CONN_BODY || c->state == CONN_DISCARD)
+		env_timer_set(c->s->env, &c->timer, MAX(end_us, env_now_us(c->s->env)));
+}
+
+/* Parse what came behind the answer that is through, or while there was no room. */
 static void go_on(struct http_conn *c)
 {
 	struct env *e = c->s->env;
@@ -195,25 +306,30 @@ static void go_on(struct http_conn *c)
 	c->kick = false;
 	if (!is_reading(c))
 		return;
-	if (unsent(c) > HTTP_BACKLOG_BYTES_MAX) {
+	if (c->state == CONN_IDLE && unsent(c) > HTTP_BACKLOG_BYTES_MAX) {
 		/* on_drain comes back here; the timer sees to it that the reader takes something. */
 		set_timer(c, c->s->limits.stall_timeout_ms / HTTP_STALL_TICKS);
 		return;
 	}
-	size_t used = c->pending.len ? take(c, (const uint8_t *)c->pending.data, c->pending.len) : 0;
-	if (c->dead)
+	size_t used = c->pending.len          ? take(c, (const uint8_t *)c->pending.data, c->pending.len)
+		      : c->state == CONN_BODY ? (has_room(c, 0), (size_t)0)
+					      : 0;
+	if (c->dead || c->state == CONN_CLOSING)
 		return;
 	buf_consume(&c->pending, used);
-	if (!c->pending.len) {
+	if (!c->pending.len && !c->waits) {
 		buf_done(&c->pending);
 		if (c->paused)
 			env_conn_pause(e, c->stream, false);
 		c->paused = false;
 	}
+	http_room_count(c);
 	settle(c);
 	/* It had said that it sends no more: a request that is cut will never be whole. */
-	if (c->eof && is_reading(c) && !c->pending.len)
+	if (c->eof && is_reading(c) && !c->pending.len && !c->waits)
 		http_conn_finish(c);
+	else
+		timer_restore(c);
 }
 
 void http_conn_answered(struct http_conn *c)
@@ -222,15 +338,23 @@ void http_conn_answered(struct http_conn *c)
 	bool keep_alive = c->x->keep_alive && !s->draining && !(c->eof && !c->pending.len);
 
 	c->busy++;
+	if (c->x->early && keep_alive && !c->broken && !c->message_done) {
+		c->state = CONN_DISCARD;
+		c->body_us = env_now_us(s->env);
+		set_timer(c, s->limits.body_timeout_ms);
+		leave(c);
+		return;
+	}
 	http_exchange_free(s, c->x);
 	c->x = NULL;
+	http_room_count(c);
 	if (c->broken) {
 		c->state = CONN_CLOSING;
 	} else if (keep_alive) {
 		c->state = CONN_IDLE;
 		set_timer(c, s->limits.idle_timeout_ms);
 		if (c->pending.len)
-			kick(c);
+			http_conn_kick(c);
 	} else {
 		http_conn_finish(c);
 	}
@@ -274,6 +398,11 @@ static void on_timer(void *ctx)
 		conn_end(c);
 	} else if (c->kick) {
 		go_on(c);
+	} else if (c->waits) {
+		http_conn_no_room(c);
+	} else if (c->state == CONN_DISCARD) {
+		http_count(c->s, "http_body_timeout");
+		http_conn_finish(c);
 	} else if (c->state == CONN_HEAD) {
 		http_count(c->s, "http_header_timeout");
 		http_answer_error(c, 408, "the request's headers did not arrive in time");
@@ -299,7 +428,7 @@ static void on_drain(void *ctx)
 	if (c->state == CONN_ANSWER && c->x->begun && c->x->ops && c->x->ops->on_drain)
 		c->x->ops->on_drain(c->x->user);
 	else if (c->state == CONN_IDLE && c->pending.len)
-		kick(c);
+		http_conn_kick(c);
 	leave(c);
 }
 
@@ -313,7 +442,7 @@ static void on_eof(void *ctx)
 	c->eof = true;
 	if (c->state == CONN_ANSWER)
 		http_answer_probe(c);
-	else if (c->state != CONN_CLOSING && !c->pending.len)
+	else if (c->state != CONN_CLOSING && !c->pending.len && !c->waits)
 		http_conn_finish(c);
 	leave(c);
 }

@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <strings.h>
 
-enum { BODY_ROOM_BYTES_MAX = 128 * 1024 }; /* for what a client has only announced */
-
 /* head holds the target, then name, value, name, value..., each with its NUL. llhttp gives texts in pieces wherever the
  * network cut them; a piece is appended to the text that is open at head's end. */
 
@@ -13,7 +11,7 @@ static struct http_conn *conn_of(llhttp_t *p)
 	return p->data;
 }
 
-static int bad(struct http_conn *c, int status, const char *why)
+int http_request_bad(struct http_conn *c, int status, const char *why)
 {
 	if (!c->bad_status) {
 		c->bad_status = (uint16_t)status;
@@ -29,8 +27,8 @@ static int text_add(struct http_conn *c, const char *at, size_t len)
 	if (r == 0)
 		return 0;
 	if (r == -ENOMEM)
-		return bad(c, 503, "out of memory");
-	return bad(c, 431, "the request line and headers are too large");
+		return http_request_bad(c, 503, "out of memory");
+	return http_request_bad(c, 431, "the request line and headers are too large");
 }
 
 /* A NUL inside a text would hide what follows it from everybody who reads it as a string. */
@@ -39,7 +37,7 @@ static int text_end(struct http_conn *c, uint32_t from)
 	struct buf *head = &c->x->head;
 
 	if (head->len > from && memchr(head->data + from, '\0', head->len - from))
-		return bad(c, 400, "a NUL byte in the request line or headers");
+		return http_request_bad(c, 400, "a NUL byte in the request line or headers");
 	return text_add(c, "", 1);
 }
 
@@ -58,15 +56,13 @@ static int on_header_field(llhttp_t *p, const char *at, size_t len)
 	struct http_conn *c = conn_of(p);
 	struct http_exchange *x = c->x;
 
-	/* Behind a chunked body come trailers; nobody here wants them. */
-	if (x->headers_done)
-		return 0;
-	if (x->in_value || x->fields.len == 0) {
+	if (!x->in_name) {
 		if (x->fields.len == c->s->limits.header_count_max)
-			return bad(c, 431, "too many headers");
+			return http_request_bad(c, 431, "too many headers");
 		struct http_field f = {.name = (uint32_t)x->head.len};
 		if (vec_push(&x->fields, f) < 0)
-			return bad(c, 503, "out of memory");
+			return http_request_bad(c, 503, "out of memory");
+		x->in_name = true;
 		x->in_value = false;
 	}
 	size_t from = x->head.len;
@@ -77,15 +73,29 @@ static int on_header_field(llhttp_t *p, const char *at, size_t len)
 	return r;
 }
 
+/* llhttp passes names that are empty or have blanks inside; a reader that cut them off would see another header. */
+static bool is_name(const char *name)
+{
+	const char *at = name;
+
+	while (http_is_token(*at))
+		at++;
+	return at > name && !*at;
+}
+
 static int on_header_field_complete(llhttp_t *p)
 {
 	struct http_conn *c = conn_of(p);
 	struct http_exchange *x = c->x;
 
-	if (x->headers_done)
-		return 0;
-	int r = text_end(c, x->fields.v[x->fields.len - 1].name);
-	x->fields.v[x->fields.len - 1].value = (uint32_t)x->head.len;
+	if (!x->in_name)
+		return http_request_bad(c, 400, "a header has no name");
+	struct http_field *f = &x->fields.v[x->fields.len - 1];
+	int r = text_end(c, f->name);
+	if (r == 0 && !is_name(x->head.data + f->name))
+		r = http_request_bad(c, 400, "a header's name has a character that is not allowed there");
+	f->value = (uint32_t)x->head.len;
+	x->in_name = false;
 	x->in_value = true;
 	return r;
 }
@@ -94,7 +104,7 @@ static int on_header_value(llhttp_t *p, const char *at, size_t len)
 {
 	struct http_conn *c = conn_of(p);
 
-	return c->x->headers_done ? 0 : text_add(c, at, len);
+	return text_add(c, at, len);
 }
 
 static int on_header_value_complete(llhttp_t *p)
@@ -102,8 +112,8 @@ static int on_header_value_complete(llhttp_t *p)
 	struct http_conn *c = conn_of(p);
 	struct http_exchange *x = c->x;
 
-	if (x->headers_done)
-		return 0;
+	if (!x->in_value)
+		return http_request_bad(c, 400, "a header has no name");
 	uint32_t from = x->fields.v[x->fields.len - 1].value;
 	while (x->head.len > from && (x->head.data[x->head.len - 1] == ' ' || x->head.data[x->head.len - 1] == '\t'))
 		x->head.len--;
@@ -138,30 +148,74 @@ static bool percent_decode(char *s)
 }
 
 /* "/path?query#fragment", or the same behind "http://host" (RFC 9112 3.2.2), or "*". */
+/* uri-host [ ":" port ] of RFC 3986, without a look-up: what it is not is user information, a path, or two values. */
+static bool is_authority(const char *s)
+{
+	size_t len =
+		*s == '[' ? strspn(s + 1, "0123456789abcdefABCDEFvV:.%-_~") + 1
+			  : strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%!$&'()*+,;=");
+
+	if (*s == '[' && s[len++] != ']')
+		return false;
+	s += len;
+	if (*s == ':')
+		s += 1 + strspn(s + 1, "0123456789");
+	return !*s;
+}
+
+/* http://host:port/path?query: its host counts, whatever the Host header says (RFC 9112 3.2.2). Behind it the texts of head
+ * are put once more: host, then path and query. */
+static int split_url(struct http_conn *c, uint32_t *ret_path)
+{
+	struct http_exchange *x = c->x;
+	const char *begin = strchr(x->head.data, ':') + 3, *rest = begin + strcspn(begin, "/?#");
+	uint32_t begin_at = (uint32_t)(begin - x->head.data), rest_at = (uint32_t)(rest - x->head.data);
+	size_t rest_len = strlen(rest);
+
+	x->authority = (uint32_t)x->head.len;
+	/* head grows: no pointer into it stands across an addition, and its own bytes cannot be its source. */
+	int r = buf_reserve(&x->head, (size_t)(rest_at - begin_at) + rest_len + 3);
+	if (r < 0)
+		return r == -ENOMEM ? http_request_bad(c, 503, "out of memory")
+				    : http_request_bad(c, 431, "the request line and headers are too large");
+	buf_add(&x->head, x->head.data + begin_at, rest_at - begin_at);
+	buf_add(&x->head, "", 1);
+	*ret_path = (uint32_t)x->head.len;
+	if (x->head.data[rest_at] != '/')
+		buf_add(&x->head, "/", 1);
+	buf_add(&x->head, x->head.data + rest_at, rest_len);
+	buf_add(&x->head, "", 1);
+	if (!x->head.data[x->authority] || !is_authority(x->head.data + x->authority))
+		return http_request_bad(c, 400, "the request target's host is not a host and port");
+	return 0;
+}
+
+/* The target's path and query. Of http://host/path the host is kept as well. */
 static int split_target(struct http_conn *c)
 {
 	struct http_exchange *x = c->x;
-	char *target = x->head.data, *path = target;
+	uint32_t at = 0;
 
-	if (strncasecmp(target, "http://", 7) == 0 || strncasecmp(target, "https://", 8) == 0) {
-		path = strchr(strchr(target, ':') + 3, '/');
-		if (!path)
-			return bad(c, 400, "the request target has no path");
+	if (strncasecmp(x->head.data, "http://", 7) == 0 || strncasecmp(x->head.data, "https://", 8) == 0) {
+		int r = split_url(c, &at);
+		if (r)
+			return r;
 	}
+	char *path = x->head.data + at;
 	if (*path != '/' && strcmp(path, "*") != 0)
-		return bad(c, 400, "the request target is not a path");
+		return http_request_bad(c, 400, "the request target is not a path");
 	path[strcspn(path, "#")] = '\0';
 	char *query = strchr(path, '?');
 	if (query)
 		*query++ = '\0';
 	if (!percent_decode(path))
-		return bad(c, 400, "the path has a broken percent escape");
-	x->path = (uint32_t)(path - target);
-	x->query = (uint32_t)((query ? query : path + strlen(path)) - target);
+		return http_request_bad(c, 400, "the path has a broken percent escape");
+	x->path = at;
+	x->query = (uint32_t)((query ? query : path + strlen(path)) - x->head.data);
 	return 0;
 }
 
-static uint32_t count_header(const struct http_exchange *x, const char *name)
+uint32_t http_header_count(const struct http_exchange *x, const char *name)
 {
 	uint32_t n = 0;
 
@@ -170,30 +224,39 @@ static uint32_t count_header(const struct http_exchange *x, const char *name)
 	return n;
 }
 
+/* What is refused whatever else is said. */
+static int check_protocol(struct http_conn *c, const llhttp_t *p)
+{
+	if (p->http_major != 1 || p->http_minor > 1)
+		return http_request_bad(c, 505, "this server speaks HTTP/1.1 and HTTP/1.0");
+	if (p->method == HTTP_CONNECT)
+		return http_request_bad(c, 501, "this server is no proxy");
+	return 0;
+}
+
 /* What llhttp leaves to us: what of HTTP we do not do, and what would let two readers see two requests in one. */
 static int check_head(struct http_conn *c, const llhttp_t *p)
 {
 	struct http_exchange *x = c->x;
 	const char *coding = http_header(x, "transfer-encoding"), *expect = http_header(x, "expect");
-	uint32_t hosts = count_header(x, "host");
+	uint32_t hosts = http_header_count(x, "host");
 
-	if (p->http_major != 1 || p->http_minor > 1)
-		return bad(c, 505, "this server speaks HTTP/1.1 and HTTP/1.0");
-	if (p->method == HTTP_CONNECT)
-		return bad(c, 501, "this server is no proxy");
 	if (hosts > 1 || (hosts == 0 && p->http_minor == 1))
-		return bad(c, 400, hosts ? "more than one Host header" : "the Host header is missing");
-	if (coding && (strcasecmp(coding, "chunked") != 0 || count_header(x, "transfer-encoding") > 1))
-		return bad(c, 501, "the only transfer coding this server reads is chunked");
+		return http_request_bad(c, 400, hosts ? "more than one Host header" : "the Host header is missing");
+	if (hosts && !is_authority(http_header(x, "host")))
+		return http_request_bad(c, 400, "the Host header is not a host and port");
+	if (coding && (strcasecmp(coding, "chunked") != 0 || http_header_count(x, "transfer-encoding") > 1))
+		return http_request_bad(c, 501, "the only transfer coding this server reads is chunked");
 	if (coding && p->http_minor == 0)
-		return bad(c, 400, "HTTP/1.0 has no transfer codings");
+		return http_request_bad(c, 400, "HTTP/1.0 has no transfer codings");
 	if (expect && strcasecmp(expect, "100-continue") != 0)
-		return bad(c, 417, "the only expectation this server meets is 100-continue");
+		return http_request_bad(c, 417, "the only expectation this server meets is 100-continue");
 	if (x->body_announced > c->s->limits.body_bytes_max)
-		return bad(c, 413, "the request body is too large");
+		return http_request_bad(c, 413, "the request body is too large");
 	return 0;
 }
 
+/* llhttp's part ends here: bodies are http_framing.c's. */
 static int on_headers_complete(llhttp_t *p)
 {
 	struct http_conn *c = conn_of(p);
@@ -204,38 +267,21 @@ static int on_headers_complete(llhttp_t *p)
 	x->method = p->method;
 	x->is_head = p->method == HTTP_HEAD;
 	x->is_http10 = p->http_minor == 0;
+	x->keep_alive = llhttp_should_keep_alive(p);
 	x->body_announced = p->flags & F_CONTENT_LENGTH ? p->content_length : 0;
-	p->upgrade = 0; /* we upgrade to nothing: the request is a plain one (RFC 9110 7.8) */
-	int r = split_target(c);
+	int r = check_protocol(c, p);
+	if (r == 0)
+		r = split_target(c);
 	if (r == 0)
 		r = check_head(c, p);
-	if (r == 0 && (is_chunked || x->body_announced)) {
-		c->state = CONN_BODY;
-		/* Room at once: growing by halves leaves holes in the heap, and up to twice the room. A failure shows later. */
-		buf_reserve(&x->body, (size_t)MIN(x->body_announced, (uint64_t)BODY_ROOM_BYTES_MAX));
-		if (http_header(x, "expect") && !x->is_http10)
-			http_answer_continue(c);
-	}
-	return r;
-}
-
-static int on_body(llhttp_t *p, const char *at, size_t len)
-{
-	struct http_conn *c = conn_of(p);
-	int r = buf_add(&c->x->body, at, len);
-
-	if (r == 0)
-		return 0;
-	return r == -ENOMEM ? bad(c, 503, "out of memory") : bad(c, 413, "the request body is too large");
-}
-
-/* Stop here: what follows belongs to the next request. */
-static int on_message_complete(llhttp_t *p)
-{
-	struct http_conn *c = conn_of(p);
-
-	c->x->keep_alive = llhttp_should_keep_alive(p);
-	c->message_done = true;
+	if (r)
+		return r;
+	x->expects = http_header(x, "expect") && !x->is_http10 && (is_chunked || x->body_announced);
+	c->framing = (struct framing){.left = x->body_announced,
+		.state = is_chunked          ? FRAMING_SIZE
+			 : x->body_announced ? FRAMING_LENGTH
+					     : FRAMING_NONE};
+	c->head_done = true;
 	return HPE_PAUSED;
 }
 
@@ -247,34 +293,60 @@ static const llhttp_settings_t settings = {
 	.on_header_value = on_header_value,
 	.on_header_value_complete = on_header_value_complete,
 	.on_headers_complete = on_headers_complete,
-	.on_body = on_body,
-	.on_message_complete = on_message_complete,
 };
 
 void http_request_init(struct http_conn *c)
 {
 	llhttp_init(&c->parser, HTTP_REQUEST, &settings);
 	c->parser.data = c;
-	c->message_done = false;
+	c->head_done = c->message_done = c->room_asked = false;
 	c->head_bytes = 0;
+	c->head_last = 0;
+	c->waited_us = 0;
 }
 
-size_t http_request_feed(struct http_conn *c, const uint8_t *data, size_t len)
+/* A line that begins with a blank continues the header before it (obs-fold): other readers take it for a header. */
+static bool has_fold(struct http_conn *c, const uint8_t *data, size_t len)
+{
+	bool found = false;
+
+	for (size_t at = 0; at < len;) {
+		found |= c->head_last == '\n' && (data[at] == ' ' || data[at] == '\t');
+		const uint8_t *lf = memchr(data + at, '\n', len - at);
+		at = lf ? (size_t)(lf - data) + 1 : len;
+		c->head_last = (char)data[at - 1];
+	}
+	return found;
+}
+
+static size_t feed_head(struct http_conn *c, const uint8_t *data, size_t len)
 {
 	llhttp_errno_t e = llhttp_execute(&c->parser, (const char *)data, len);
 	size_t used = e == HPE_OK ? len : (size_t)(llhttp_get_error_pos(&c->parser) - (const char *)data);
 
 	if (e == HPE_OK || e == HPE_PAUSED) {
 		/* Bytes that no callback sees (empty lines, blanks) count as well. */
-		if (c->state == CONN_HEAD && !c->message_done)
-			c->head_bytes += (uint32_t)used;
+		c->head_bytes += (uint32_t)used;
 		if (c->head_bytes > c->s->limits.header_bytes_max)
-			(void)bad(c, 431, "the request line and headers are too large");
+			(void)http_request_bad(c, 431, "the request line and headers are too large");
+		if (has_fold(c, data, used))
+			(void)http_request_bad(c, 400, "a header goes on in a second line");
 		return used;
 	}
+	if (e == HPE_PAUSED_H2_UPGRADE)
+		(void)http_request_bad(c, 505, "this server speaks HTTP/1.1 and HTTP/1.0, not HTTP/2");
 	/* llhttp's reason is a literal of its own: safe to show. */
 	const char *reason = llhttp_get_error_reason(&c->parser);
-	(void)bad(c, 400, reason && *reason ? reason : "this is not HTTP");
+	(void)http_request_bad(c, 400, reason && *reason ? reason : "this is not HTTP");
+	return used;
+}
+
+size_t http_request_feed(struct http_conn *c, const uint8_t *data, size_t len)
+{
+	if (c->state == CONN_HEAD)
+		return feed_head(c, data, len);
+	size_t used = http_framing_feed(c, data, len);
+	c->message_done = c->framing.state == FRAMING_DONE;
 	return used;
 }
 
@@ -285,6 +357,7 @@ struct http_exchange *http_exchange_new(struct http_server *s)
 	if (x) {
 		s->spares = x->next_spare;
 		s->spare_count--;
+		x->body.len_max = s->limits.body_bytes_max;
 		return x;
 	}
 	x = calloc(1, sizeof *x);
@@ -362,8 +435,20 @@ const char *http_body(const struct http_exchange *x, size_t *ret_len)
 	return buf_str(&x->body);
 }
 
-void http_body_take(struct http_exchange *x, struct buf *ret)
+const char *http_authority(const struct http_exchange *x)
 {
+	return x->authority ? x->head.data + x->authority : http_header(x, "host");
+}
+
+size_t http_body_take(struct http_exchange *x, struct buf *ret)
+{
+	struct http_conn *c = x->conn;
+	size_t bytes = x->body.cap;
+
 	*ret = x->body;
-	buf_init(&x->body, ret->len_max);
+	buf_init(&x->body, c->s->limits.body_bytes_max);
+	/* What is counted goes with it: first here no more, then for whoever has it now. */
+	http_room_count(c);
+	c->s->bodies_bytes += bytes;
+	return bytes;
 }

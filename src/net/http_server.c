@@ -18,8 +18,10 @@ void http_limits_default(struct http_limits *ret)
 		.header_bytes_max = HTTP_HEADER_BYTES_MAX,
 		.header_count_max = HTTP_HEADER_COUNT_MAX,
 		.body_bytes_max = HTTP_BODY_BYTES_MAX,
+		.bodies_bytes_max = HTTP_BODIES_BYTES_MAX,
 		.header_timeout_ms = HTTP_HEADER_TIMEOUT_MS,
 		.body_timeout_ms = HTTP_BODY_TIMEOUT_MS,
+		.body_wait_ms = HTTP_BODY_WAIT_MS,
 		.idle_timeout_ms = HTTP_IDLE_TIMEOUT_MS,
 		.stall_timeout_ms = HTTP_STALL_TIMEOUT_MS,
 	};
@@ -51,6 +53,7 @@ int http_server_create(struct http_server **ret, struct env *env, const char *ad
 	s->handler = handler;
 	s->ctx = ctx;
 	list_init(&s->conns);
+	http_room_init(s);
 	buf_init(&s->scratch, SCRATCH_BYTES_MAX);
 	s->date_s = UINT64_MAX;
 	int r = env_listen(env, addr, &listener_ops, s, &s->listener, err);
@@ -104,6 +107,7 @@ void http_server_destroy(struct http_server *s)
 		env_listener_close(s->env, s->listener);
 	while (!list_empty(&s->conns))
 		http_conn_close(list_first(&s->conns, struct http_conn, link));
+	env_timer_cancel(s->env, &s->room_timer);
 	while (s->spares) {
 		struct http_exchange *x = s->spares;
 		s->spares = x->next_spare;

@@ -21,7 +21,9 @@ struct fixture {
 	struct http_exchange *held; /* of "/hold": the test answers */
 	struct buf log; /* "METHOD path?query body\n" of every request */
 	char *dir, *addr;
-	uint32_t gone, drains, requests;
+	struct buf taken;
+	size_t taken_bytes;
+	uint32_t gone, drains, requests, heads;
 	char counts[4096];
 };
 
@@ -68,6 +70,13 @@ static void on_request(void *ctx, struct http_exchange *x)
 	if (strcmp(path, "/hold") == 0) {
 		f->held = x;
 		http_set_ops(x, &exchange_ops, f);
+	} else if (strcmp(path, "/take") == 0) {
+		/* As who works on it elsewhere: the body stays, the exchange goes. */
+		f->taken_bytes += http_body_take(x, &f->taken);
+		http_reply(x, 200, "text/plain", "taken", 5);
+	} else if (strcmp(path, "/authority") == 0) {
+		const char *authority = http_authority(x);
+		http_reply(x, 200, "text/plain", authority ? authority : "-", authority ? strlen(authority) : 1);
 	} else if (strcmp(path, "/echo") == 0) {
 		http_reply(x, 200, "application/octet-stream", body, len);
 	} else if (strcmp(path, "/headers") == 0) {
@@ -87,13 +96,24 @@ static void on_request(void *ctx, struct http_exchange *x)
 	}
 }
 
+/* "/no" is refused by its headers. */
+static bool on_headers(void *ctx, struct http_exchange *x)
+{
+	struct fixture *f = ctx;
+	f->heads++;
+	if (strncmp(http_path(x), "/no", 3) != 0)
+		return true;
+	http_reply(x, 403, "text/plain", "refused", 7);
+	return false;
+}
+
 static void on_count(void *ctx, const char *name)
 {
 	struct fixture *f = ctx;
 	size_t used = strlen(f->counts);
 	snprintf(f->counts + used, sizeof f->counts - used, "%s ", name);
 }
-static const struct http_handler handler = {on_request, on_count};
+static const struct http_handler handler = {.on_headers = on_headers, .on_request = on_request, .on_count = on_count};
 
 static void set_up_on(struct fixture *f, const char *addr)
 {
@@ -681,7 +701,7 @@ static void what_is_not_http_is_refused(void **state)
 	expect_status(REQUEST("hello\r\n\r\n"), "HTTP/1.1 400 ", "invalid_request_error");
 	expect_status(REQUEST("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), "HTTP/1.1 400 ", "");
 	expect_status(REQUEST("GET / HTTP/2.0\r\nHost: h\r\n\r\n"), "HTTP/1.1 505 ", "");
-	expect_status(REQUEST("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), "HTTP/1.1 ", "");
+	expect_status(REQUEST("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), "HTTP/1.1 505 ", "not HTTP/2");
 	expect_status(REQUEST("GET / HTTP/1.1\r\nHost : h\r\n\r\n"), "HTTP/1.1 400 ", "");
 	expect_status(REQUEST("GET / HTTP/1.1\r\nHost: h\r\nA: b\x01\r\n\r\n"), "HTTP/1.1 400 ", "");
 	expect_status(REQUEST("GET / HTTP/1.1\r\nHost: h\r\nA: b\0c\r\n\r\n"), "HTTP/1.1 400 ", "");
@@ -691,7 +711,7 @@ static void what_is_not_http_is_refused(void **state)
 	expect_status(REQUEST("GET /%4 HTTP/1.1\r\nHost: h\r\n\r\n"), "HTTP/1.1 400 ", "percent");
 	expect_status(REQUEST("GET / HTTP/1.1\r\n\r\n"), "HTTP/1.1 400 ", "Host header is missing");
 	expect_status(REQUEST("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"), "HTTP/1.1 400 ", "more than one Host");
-	expect_status(REQUEST("CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n"), "HTTP/1.1 ", "");
+	expect_status(REQUEST("CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n"), "HTTP/1.1 501 ", "no proxy");
 	expect_status(REQUEST("POST / HTTP/1.1\r\nHost: h\r\nExpect: tea\r\n\r\n"), "HTTP/1.1 417 ", "");
 }
 
@@ -719,8 +739,328 @@ static void requests_that_two_readers_would_split_differently_are_refused(void *
 	expect_status(REQUEST("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"),
 		"HTTP/1.1 400 ", "");
 	expect_status(REQUEST("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n"),
-		"HTTP/1.1 400 ", "");
+		"HTTP/1.1 413 ", "");
+}
+
+/* What RFC 9112 wants refused, that another reader might take for something else. */
+static void headers_that_are_none_are_refused(void **state)
+{
+	(void)state;
+#define HEAD(lines) REQUEST("GET / HTTP/1.1\r\nHost: h\r\n" lines "\r\n\r\n")
+	static const struct {
+		const char *text;
+		size_t len;
+	} tries[] = {{HEAD(": v")}, {HEAD("A: b\r\n: v")}, {HEAD(" : v")}, {HEAD("X Y: v")}, {HEAD("X : v")},
+		{HEAD("X\t: v")}, {HEAD("X(: v")}, {HEAD("X: a\r\n b")}, {HEAD("X: a\r\n\tb")}, {HEAD("X:\r\n b")},
+		{HEAD("X: a\r\n \r\nY: z")}, {REQUEST("GET / HTTP/1.1\r\n: v\r\nHost: h\r\n\r\n")},
+		{REQUEST("GET / HTTP/1.1\r\n Host: h\r\n\r\n")}, {REQUEST("GET / HTTP/1.1\r\nHost:\r\n h\r\n\r\n")},
+		{REQUEST("GET / HTTP/1.1\r\nHost: h\r\n .evil\r\n\r\n")},
+		{REQUEST("GET / HTTP/1.1\r\nHost: u@h\r\n\r\n")}, {REQUEST("GET / HTTP/1.1\r\nHost: h, i\r\n\r\n")},
+		{REQUEST("GET / HTTP/1.1\r\nHost: h/p\r\n\r\n")}, {REQUEST("GET / HTTP/1.1\r\nHost: h:8x\r\n\r\n")},
+		{REQUEST("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n")},
+		{REQUEST("GET http://u@h/ HTTP/1.1\r\nHost: h\r\n\r\n")},
+		{REQUEST("GET http:///p HTTP/1.1\r\nHost: h\r\n\r\n")}};
+	for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
+		expect_status(tries[i].text, tries[i].len, "HTTP/1.1 400 ", "");
+		/* Wherever the network cuts it. */
+		for (size_t cut = 20; cut < tries[i].len; cut++) {
+			struct fixture f;
+			struct client c;
+			set_up(&f);
+			dial(&f, &c);
+			say_bytes(&c, tries[i].text, cut);
+			net_run_for(f.l, 0);
+			say_bytes(&c, tries[i].text + cut, tries[i].len - cut);
+			wait_close(&c);
+			assert_memory_equal(buf_str(&c.in), "HTTP/1.1 400 ", 13);
+			assert_int_equal(f.heads, 0);
+			hang_up(&c);
+			tear_down(&f);
+		}
+	}
+#undef HEAD
+}
+
+#define CHUNKED "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+static void chunks_that_are_none_are_refused(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *body, *status;
+	} tries[] = {{"\r\n", "400"}, {";a\r\n", "400"}, {" 1\r\na\r\n0\r\n\r\n", "400"}, {"-1\r\n", "400"},
+		{"+1\r\n", "400"}, {"0x1\r\na", "400"}, {"1 \r\na\r\n0\r\n\r\n", "400"}, {"1\na\r\n", "400"},
+		{"1\r\nab\r\n", "400"}, {"1\r\na\n0\r\n\r\n", "400"}, {"1;\x01\r\na", "400"}, {"1;a=b\nX", "400"},
+		{"1;a=\"b\r\n", "400"}, {"1;a=b(c)\r\na", "400"}, {"1;a=\"\\\r\"\r\n", "400"},
+		{"0\r\nA: b\n\r\n", "400"}, {"0\r\n: b\r\n\r\n", "400"}, {"0\r\nA b: c\r\n\r\n", "400"},
+		{"0\r\nA\r\n\r\n", "400"}, {"0\r\nA: b\r\n c\r\n\r\n", "400"}, {"0\r\n\rX", "400"}, {"1\rX", "400"},
+		{"ffffffffffffffff\r\n", "413"}, {"ffffffffffffffff", "413"}, {"7fffffffffffffff\r\n", "413"},
+		{"10000000000000000\r\n", "413"}, {"100000000000000000001\r\n", "413"}, {"2000001", "413"},
+		{"0000000000000000000002000001", "413"}};
+	for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
+		char text[256], status[32];
+		snprintf(text, sizeof text, CHUNKED "%s", tries[i].body);
+		snprintf(status, sizeof status, "HTTP/1.1 %s ", tries[i].status);
+		expect_status(text, strlen(text), status, "");
+	}
+}
+
+static void extensions_and_trailers_are_taken_and_dropped(void **state)
+{
+	(void)state;
+	static const char text[] =
+		CHUNKED "3 ; a = b\r\nabc\r\n1\t;\tname=\"va;l\\\"\r\x7fue\";x\r\nd\r\n"
+			"000002;a;b=c\r\nef\r\n00 ;last\r\nA: b \xff\r\nC:\r\n\r\nGET / HTTP/1.1\r\nHost: "
+			"h\r\n\r\n";
+	struct fixture f;
+	struct client c;
+	/* A control character inside the quotes is not taken; without it all is. */
+	char good[sizeof text];
+	size_t len = 0;
+	for (size_t i = 0; i + 1 < sizeof text; i++)
+		if (text[i] != 0x7f && !(text[i] == '\r' && text[i + 1] == 0x7f))
+			good[len++] = text[i];
+	for (size_t cut = 0; cut < len; cut += cut < sizeof CHUNKED - 1 ? sizeof CHUNKED - 1 : 1) {
+		set_up(&f);
+		dial(&f, &c);
+		say_bytes(&c, good, cut);
+		net_run_for(f.l, 0);
+		say_bytes(&c, good + cut, len - cut);
+		wait_for(&c, "hello", 1);
+		assert_string_equal(buf_str(&f.log), "POST /echo? 6:abcdef\nGET /? 0:\n");
+		assert_int_equal(http_server_bodies(f.s) < 4096, 1);
+		hang_up(&c);
+		tear_down(&f);
+	}
+	expect_status(text, sizeof text - 1, "HTTP/1.1 400 ", "control character");
+}
+
+static void what_stands_beside_a_chunked_body_is_bounded(void **state)
+{
+	(void)state;
+	static const char *const begins[] = {"1;", "1;a=\"", "0\r\nA: ", "0\r\nA", "1 ", "0"};
+	static const char fills[] = "aaaa 0";
+	for (size_t i = 0; i < ARRAY_LEN(begins); i++) {
+		struct buf b;
+		buf_init(&b, 1 << 20);
+		buf_add_str(&b, CHUNKED);
+		buf_add_str(&b, begins[i]);
+		while (b.len < 80000)
+			buf_add_byte(&b, (uint8_t)fills[i]);
+		expect_status(b.data, b.len, "HTTP/1.1 431 ", "chunk extensions or trailers");
+		buf_done(&b);
+	}
+	/* Many small ones, too; and none of it is waited for longer than a body may take. */
+	struct buf b;
+	buf_init(&b, 1 << 20);
+	buf_add_str(&b, CHUNKED);
+	while (b.len < 400000)
+		buf_add_str(&b, "1;abcdefgh\r\nx\r\n");
+	expect_status(b.data, b.len, "HTTP/1.1 431 ", "chunk extensions or trailers");
+	buf_done(&b);
+}
+
+static void whole_urls_name_the_host_that_counts(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *head, *authority;
+	} tries[] = {{"GET /authority HTTP/1.1\r\nHost: a:1", "a:1"},
+		{"GET http://b:2/authority?q HTTP/1.1\r\nHost: a:1", "b:2"},
+		{"GET HTTPS://[::1]/authority HTTP/1.1\r\nHost: a", "[::1]"}, {"GET /authority HTTP/1.0", "-"},
+		{"GET /authority HTTP/1.1\r\nHost:", ""}};
+	for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
+		struct fixture f;
+		struct client c;
+		char text[256];
+		set_up(&f);
+		dial(&f, &c);
+		snprintf(text, sizeof text, "%s\r\nConnection: close\r\n\r\n", tries[i].head);
+		say(&c, text);
+		wait_close(&c);
+		assert_string_equal(strstr(buf_str(&c.in), "\r\n\r\n") + 4, tries[i].authority);
+		hang_up(&c);
+		tear_down(&f);
+	}
+	struct fixture f;
+	struct client c;
+	set_up(&f);
+	dial(&f, &c);
+	say(&c, "GET http://h?x=/ HTTP/1.1\r\nHost: h\r\n\r\n");
+	wait_for(&c, "hello", 1);
+	assert_string_equal(buf_str(&f.log), "GET /?x=/ 0:\n");
+	hang_up(&c);
+	tear_down(&f);
+}
+
+/* The connection goes on behind a short body, and ends in front of a long one; either way nothing was asked for. */
+static void a_request_refused_by_its_headers_keeps_or_ends_the_connection(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct client c;
+	set_up(&f);
+	dial(&f, &c);
+	say(&c, "POST /no HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n0123");
+	wait_for(&c, "refused", 1);
+	say(&c, "456789GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+	wait_for(&c, "hello", 1);
+	/* All at once, and many behind each other. */
+	say(&c, "GET /no HTTP/1.1\r\nHost: h\r\n\r\nPOST /no HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
+		"POST /no HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n");
+	wait_for(&c, "hello", 2);
+	assert_int_equal(count_text(&c.in, "HTTP/1.1 403"), 4);
+	assert_int_equal(count_text(&c.in, "Connection: close"), 0);
+	assert_int_equal(f.requests, 2);
+	hang_up(&c);
+	static const char *const long_ones[] = {
+		"Content-Length: 65537", "Content-Length: 5\r\nExpect: 100-continue", "Transfer-Encoding: chunked"};
+	for (size_t i = 0; i < ARRAY_LEN(long_ones); i++) {
+		char head[128];
+		snprintf(head, sizeof head, "POST /no HTTP/1.1\r\nHost: h\r\n%s\r\n\r\n", long_ones[i]);
+		dial(&f, &c);
+		say(&c, head);
+		wait_close(&c);
+		assert_non_null(strstr(buf_str(&c.in), "Connection: close\r\n\r\nrefused"));
+		assert_null(strstr(buf_str(&c.in), "100 Continue"));
+		hang_up(&c);
+	}
+	assert_int_equal(f.requests, 2);
+	tear_down(&f);
+}
+
+static void set_up_room(struct fixture *f, size_t all, size_t one)
+{
+	memset(f, 0, sizeof *f);
+	http_limits_default(&f->limits);
+	f->limits.bodies_bytes_max = all;
+	f->limits.body_bytes_max = one;
+	set_up_on(f, "127.0.0.1:0");
+}
+
+static void say_length(struct client *c, const char *path, size_t len)
+{
+	char head[128];
+	snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n", path, len);
+	say(c, head);
+}
+
+/* What is held is bounded whatever clients announce and send; small requests pass; what waits is served when there is room. */
+static void bodies_have_one_bound_and_small_ones_pass(void **state)
+{
+	(void)state;
+	enum { GIANTS = 12, MIB = 1 << 20 };
+	static char body[MIB];
+	struct fixture f;
+	struct client giants[GIANTS], small;
+	set_up_room(&f, 8 * MIB, MIB);
+	for (int i = 0; i < GIANTS; i++) {
+		dial(&f, &giants[i]);
+		say_length(&giants[i], "/take", MIB);
+		say_bytes(&giants[i], body, MIB - 1);
+	}
+	net_run_for(f.l, 100);
+	assert_true(http_server_bodies(f.s) <= 8 * MIB);
+	assert_true(http_server_bodies(f.s) >= 6 * MIB);
+	assert_non_null(strstr(f.counts, "http_body_waited"));
+	/* 64 KiB, whole or in chunks, while the giants hold all they may. */
+	dial(&f, &small);
+	say_length(&small, "/echo", HTTP_SMALL_BYTES);
+	say_bytes(&small, body, HTTP_SMALL_BYTES);
+	wait_for(&small, "HTTP/1.1 200", 1);
+	say(&small, CHUNKED "3\r\nabc\r\n0\r\n\r\n");
+	wait_for(&small, "\r\n\r\nabc", 1);
+	hang_up(&small);
+	/* One becomes whole, and its body is somebody's: it counts still. Given back, one that waited is read. */
+	say(&giants[0], "x");
+	wait_for(&giants[0], "taken", 1);
+	assert_true(http_server_bodies(f.s) >= 6 * MIB);
+	buf_done(&f.taken);
+	http_body_release(f.s, f.taken_bytes);
+	for (int i = 1; i < GIANTS; i++) {
+		f.taken_bytes = 0;
+		say(&giants[i], "x");
+		wait_for(&giants[i], "taken", 1);
+		buf_done(&f.taken);
+		http_body_release(f.s, f.taken_bytes);
+	}
+	for (int i = 0; i < GIANTS; i++)
+		hang_up(&giants[i]);
+	assert_true(net_run_until(f.l, is_empty, &f, NET_WAIT_MS));
+	assert_int_equal(http_server_bodies(f.s), 0);
+	tear_down(&f);
+}
+
+/* Those that announce and send nothing, or send all but the end, do not keep the room from those that come later. */
+static void room_that_is_only_announced_is_given_to_others(void **state)
+{
+	(void)state;
+	enum { IDLE = 20, MIB = 1 << 20 };
+	static char body[MIB];
+	struct fixture f;
+	struct client idle[IDLE], late;
+	set_up_room(&f, 8 * MIB, MIB);
+	for (int i = 0; i < IDLE; i++) {
+		dial(&f, &idle[i]);
+		say_length(&idle[i], "/echo", MIB);
+	}
+	net_run_for(f.l, 20);
+	dial(&f, &late);
+	say_length(&late, "/echo", MIB);
+	say_bytes(&late, body, MIB);
+	wait_for(&late, "HTTP/1.1 200", 1);
+	assert_true(http_server_bodies(f.s) <= 8 * MIB);
+	for (int i = 0; i < IDLE; i++)
+		hang_up(&idle[i]);
+	hang_up(&late);
+	assert_true(net_run_until(f.l, is_empty, &f, NET_WAIT_MS));
+	assert_int_equal(http_server_bodies(f.s), 0);
+	tear_down(&f);
+}
+
 #undef REQUEST
+
+static void what_finds_no_room_in_time_is_told_so(void **state)
+{
+	(void)state;
+	enum { MIB = 1 << 20 };
+	static char body[MIB];
+	struct fixture f = {0};
+	struct client holders[1], late, chunked;
+	http_limits_default(&f.limits);
+	f.limits.body_bytes_max = f.limits.bodies_bytes_max = MIB; /* twice the largest counts */
+	f.limits.body_wait_ms = 150;
+	set_up_on(&f, "127.0.0.1:0");
+	dial(&f, &holders[0]);
+	say_length(&holders[0], "/echo", MIB);
+	for (int i = 0; i < MIB / 2; i += 4096) {
+		say_bytes(&holders[0], body, 4096);
+		net_run_for(f.l, 0);
+	}
+	dial(&f, &late);
+	say(&late, "POST /echo HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1048576\r\n\r\n");
+	dial(&f, &chunked);
+	say(&chunked, "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nf0000\r\n");
+	say_bytes(&chunked, body, 0xf0000);
+	/* The holder goes on: its room is not taken for idle. */
+	for (int i = 0; i < 30; i++) {
+		say_bytes(&holders[0], body, 8192);
+		net_run_for(f.l, 10);
+	}
+	wait_close(&late);
+	assert_memory_equal(buf_str(&late.in), "HTTP/1.1 503 ", 13);
+	assert_non_null(strstr(buf_str(&late.in), "Retry-After: 1\r\n"));
+	assert_non_null(strstr(buf_str(&late.in), "no room"));
+	wait_close(&chunked);
+	assert_memory_equal(buf_str(&chunked.in), "HTTP/1.1 503 ", 13);
+	assert_non_null(strstr(f.counts, "http_body_refused"));
+	say_bytes(&holders[0], body, MIB / 2 - 30 * 8192);
+	wait_for(&holders[0], "HTTP/1.1 200", 1);
+	hang_up(&holders[0]);
+	hang_up(&late);
+	hang_up(&chunked);
+	assert_true(net_run_until(f.l, is_empty, &f, NET_WAIT_MS));
+	assert_int_equal(http_server_bodies(f.s), 0);
+	tear_down(&f);
 }
 
 static void absolute_targets_and_upgrades_are_plain_requests(void **state)
@@ -918,6 +1258,15 @@ int main(void)
 		cmocka_unit_test(too_large_headers_are_refused),
 		cmocka_unit_test(what_is_not_http_is_refused),
 		cmocka_unit_test(requests_that_two_readers_would_split_differently_are_refused),
+		cmocka_unit_test(headers_that_are_none_are_refused),
+		cmocka_unit_test(chunks_that_are_none_are_refused),
+		cmocka_unit_test(extensions_and_trailers_are_taken_and_dropped),
+		cmocka_unit_test(what_stands_beside_a_chunked_body_is_bounded),
+		cmocka_unit_test(whole_urls_name_the_host_that_counts),
+		cmocka_unit_test(a_request_refused_by_its_headers_keeps_or_ends_the_connection),
+		cmocka_unit_test(bodies_have_one_bound_and_small_ones_pass),
+		cmocka_unit_test(room_that_is_only_announced_is_given_to_others),
+		cmocka_unit_test(what_finds_no_room_in_time_is_told_so),
 		cmocka_unit_test(absolute_targets_and_upgrades_are_plain_requests),
 		cmocka_unit_test(a_large_body_comes_back_whole),
 		cmocka_unit_test(one_connection_too_many_is_told_so),

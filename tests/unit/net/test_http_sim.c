@@ -163,6 +163,11 @@ static void world_run(uint64_t seed)
 	w.env = sim_env(w.sim);
 	list_init(&w.answers);
 	http_limits_default(&limits);
+	/* In half of them requests wait for room, also the small. */
+	if (seed & 1) {
+		limits.body_bytes_max = 40000;
+		limits.bodies_bytes_max = 0;
+	}
 	assert_int_equal(http_server_create(&w.server, w.env, "front:80", &limits, &handler, &w, NULL), 0);
 	for (int i = 0; i < CLIENTS; i++) {
 		struct user *u = &w.users[i];
@@ -184,6 +189,7 @@ static void world_run(uint64_t seed)
 	assert_int_equal(http_server_conns(w.server), 0);
 	assert_true(list_empty(&w.answers));
 	assert_int_equal(w.begun, w.ended + w.gone);
+	assert_int_equal(http_server_bodies(w.server), 0);
 	http_server_destroy(w.server);
 	struct sim_counts left = sim_counts(w.sim);
 	assert_int_equal(left.conns + left.listeners + left.timers, 0);
