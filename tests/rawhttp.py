@@ -139,7 +139,7 @@ class Wire:
 
 
 def encode(method, path, body=None, headers=()):
-    lines = [f"{method} {path} HTTP/1.1", "Host: test"]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
     if body is not None:
         if not isinstance(body, (bytes, str)):
             body = json.dumps(body)

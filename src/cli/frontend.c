@@ -1,7 +1,9 @@
 /* frontend.c - stator frontend: HTTP API and router as a process. serve starts one; several may run beside each other. */
+#include "base/limits.h"
 #include "cli/command.h"
 #include "cli/process_flags.h"
 #include "frontend/frontend_main.h"
+#include "gpu/host.h"
 #include "net/addr.h"
 
 #include <stdio.h>
@@ -86,11 +88,19 @@ static const struct flag flags_table[] = {
 		 .type = CONFIG_STRING,
 		 .help = "file with one API key a line; without it no key is asked for"},
 		.arg = "FILE"},
+	{.key = {.name = "allow-host",
+		 .type = CONFIG_STRING,
+		 .help = "names that clients may ask for (the Host of a request) besides the address's own, comma "
+			 "between, or *"},
+		.arg = "LIST"},
+	{.key = {.name = "listen-name",
+		 .type = CONFIG_STRING,
+		 .help = "a name of the address that --listen is, which clients may ask for; serve passes its host on"},
+		.arg = "NAME"},
 	{.key = {.name = "allow-origin",
 		 .type = CONFIG_STRING,
-		 .help = "whose pages may read answers in a browser (CORS): origins such as http://localhost:3000, "
-			 "comma "
-			 "between, or *"},
+		 .help = "whose pages may use this server in a browser and read its answers (CORS): origins such as "
+			 "http://localhost:3000, comma between, or *"},
 		.arg = "LIST"},
 	{.key = {.name = "chat-template-file",
 		 .type = CONFIG_STRING,
@@ -155,6 +165,13 @@ static const struct flag flags_table[] = {
 		 .max = 1073741824,
 		 .help = "past it: 413"},
 		.arg = "SIZE"},
+	{.key = {.name = "max-total-body-bytes",
+		 .type = CONFIG_BYTES,
+		 .min = 65536,
+		 .max = 1099511627776,
+		 .help = "memory of all requests that are being read or parsed; what does not fit waits, then 503. An "
+			 "eighth of memory when not given, at most 1 GiB"},
+		.arg = "SIZE"},
 #define FLAG_TIMEOUT(n, hi, text)                                                                                      \
 	{                                                                                                              \
 		.key = {.name = n, .type = CONFIG_DURATION, .unit = "s", .min = 0.1, .max = hi, .help = text},         \
@@ -189,6 +206,15 @@ static void take_ms(const struct flags *f, const char *name, uint32_t *ret)
 		*ret = (uint32_t)(flags_duration_us(f, name) / 1000);
 }
 
+/* An eighth of what this process may have. */
+static size_t room_default(void)
+{
+	struct host_facts host;
+
+	host_facts_read(&host);
+	return host.ram_total ? MIN(host.ram_total / 8, (uint64_t)HTTP_BODIES_BYTES_MAX) : HTTP_BODIES_BYTES_MAX;
+}
+
 /* What is not given stays at http_limits_default. */
 static void limits_take(const struct flags *f, struct http_limits *l)
 {
@@ -201,6 +227,8 @@ static void limits_take(const struct flags *f, struct http_limits *l)
 		l->header_bytes_max = (uint32_t)flags_bytes(f, "max-header-bytes");
 	if (flags_is_set(f, "max-body-bytes"))
 		l->body_bytes_max = flags_bytes(f, "max-body-bytes");
+	l->bodies_bytes_max =
+		flags_is_set(f, "max-total-body-bytes") ? flags_bytes(f, "max-total-body-bytes") : room_default();
 }
 
 static const struct {
@@ -272,6 +300,8 @@ static void options_get(const struct flags *f, struct frontend_main_options *o)
 	o->config.discovery_arg = flags_str(f, in_dir ? "workers-dir" : "workers");
 	o->config.policy = policy_text(f, policy, sizeof policy);
 	o->config.allow_direct = flags_bool(f, "allow-direct");
+	o->config.allow_host = flags_str(f, "allow-host");
+	o->config.listen_name = flags_str(f, "listen-name");
 	o->config.allow_origin = flags_str(f, "allow-origin");
 	o->config.allow_tenant = flags_bool(f, "allow-tenant");
 	if (flags_is_set(f, "index-bytes-max"))

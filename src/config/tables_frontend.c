@@ -27,11 +27,15 @@ static const struct config_key frontend[] = {
 	{.name = "api-keys-file",
 		.type = CONFIG_STRING,
 		.help = "file with one API key a line; without it no key is asked for"},
+	{.name = "allow-host",
+		.type = CONFIG_STRING,
+		.help = "names that clients may ask for (the Host of a request) besides the address's own, comma "
+			"between, or *: for a proxy that passes its own name on. Without it only local names are "
+			"accepted on a loopback address without API keys, and any elsewhere"},
 	{.name = "allow-origin",
 		.type = CONFIG_STRING,
-		.help = "whose pages may read answers in a browser (CORS): origins such as http://localhost:3000, "
-			"comma "
-			"between, or *"},
+		.help = "whose pages may use this server in a browser and read its answers (CORS): origins such as "
+			"http://localhost:3000, comma between, or *; requests of other pages are refused with 403"},
 	{.name = "max-conns",
 		.type = CONFIG_UINT,
 		.unit = "connections",
@@ -51,6 +55,13 @@ static const struct config_key frontend[] = {
 		.min = 1024,
 		.max = 1073741824,
 		.help = "request body; larger ones are refused with 413"},
+	{.name = "max-total-body-bytes",
+		.type = CONFIG_BYTES,
+		.min = 65536,
+		.max = 1099511627776,
+		.help = "memory of all requests that are being read or parsed, twice max-body-bytes at least; what "
+			"does "
+			"not fit waits, then 503. An eighth of memory when no one says, at most 1 GiB"},
 	{.name = "header-timeout",
 		.type = CONFIG_DURATION,
 		.unit = "s",

@@ -1,8 +1,10 @@
 /* api.c - the table of endpoints, and the small ones. */
 #include "base/json_out.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "config/suggest.h"
 #include "frontend/cors.h"
+#include "frontend/guard.h"
 #include "frontend/index_check.h"
 #include "frontend/keys.h"
 
@@ -322,62 +324,6 @@ static void refuse_method(struct http_exchange *x, const struct endpoint *e)
 	api_error_reply(x, &error);
 }
 
-static bool is_allowed(struct frontend *fe, struct http_exchange *x)
-{
-	struct api_error e = {0};
-	const char *given = http_header(x, "authorization");
-
-	if (!fe->config.keys || api_keys_allow(fe->config.keys, given))
-		return true;
-	api_error_set(&e, 401, "invalid_api_key", NULL,
-		given ? "the API key is not known here"
-		      : "this server asks for an API key: send \"Authorization: Bearer KEY\"");
-	http_add_header(x, "www-authenticate", "Bearer");
-	api_error_reply(x, &e);
-	return false;
-}
-
-/* A compressed body would be told to be broken JSON. */
-static bool is_plain(struct http_exchange *x)
-{
-	struct api_error e = {0};
-	const char *coding = http_header(x, "content-encoding");
-
-	if (!coding || !*coding || !strcasecmp(coding, "identity"))
-		return true;
-	api_error_set(&e, 415, "unsupported_encoding", NULL,
-		"bodies with content-encoding \"%.32s\" are not read here; send it as it is", coding);
-	http_add_header(x, "accept-encoding", "identity");
-	api_error_reply(x, &e);
-	return false;
-}
-
-static void on_request(void *ctx, struct http_exchange *x)
-{
-	struct frontend *fe = ctx;
-	const struct endpoint *other = NULL;
-
-	if (cors_serve(fe->config.allow_origin, x))
-		return;
-
-	for (uint32_t i = 0; i < ARRAY_LEN(endpoints); i++) {
-		const struct endpoint *e = &endpoints[i];
-		if (!path_fits(e, http_path(x)))
-			continue;
-		if (!method_fits(e, http_method(x))) {
-			other = e;
-			continue;
-		}
-		if ((e->open || is_allowed(fe, x)) && is_plain(x))
-			e->serve(fe, x);
-		return;
-	}
-	if (other)
-		refuse_method(x, other);
-	else
-		refuse_path(x);
-}
-
 static void on_count(void *ctx, const char *name)
 {
 	struct frontend *fe = ctx;
@@ -386,4 +332,102 @@ static void on_count(void *ctx, const char *name)
 	metric_add(metrics_get(fe->metrics, FM_HTTP_EVENTS, labels), 1);
 }
 
-const struct http_handler api_handler = {.on_request = on_request, .on_count = on_count};
+static int check_key(struct frontend *fe, struct http_exchange *x, struct api_error *e)
+{
+	const char *given = http_header(x, "authorization");
+
+	if (!fe->config.keys || api_keys_allow(fe->config.keys, given))
+		return 0;
+	http_add_header(x, "www-authenticate", "Bearer");
+	return api_error_set(e, 401, "invalid_api_key", NULL,
+		given ? "the API key is not known here"
+		      : "this server asks for an API key: send \"Authorization: Bearer KEY\"");
+}
+
+/* A compressed body would be told to be broken JSON. */
+static int check_coding(struct http_exchange *x, struct api_error *e)
+{
+	const char *coding = http_header(x, "content-encoding");
+
+	if (!coding || !*coding || !strcasecmp(coding, "identity"))
+		return 0;
+	http_add_header(x, "accept-encoding", "identity");
+	return api_error_set(e, 415, "unsupported_encoding", NULL,
+		"bodies with content-encoding \"%.32s\" are not read here; send it as it is", coding);
+}
+
+/* NULL: none; *ret_other is one at that path that takes another method. */
+static const struct endpoint *endpoint_find(const struct http_exchange *x, const struct endpoint **ret_other)
+{
+	for (uint32_t i = 0; i < ARRAY_LEN(endpoints); i++) {
+		const struct endpoint *e = &endpoints[i];
+		if (!path_fits(e, http_path(x)))
+			continue;
+		if (method_fits(e, http_method(x)))
+			return e;
+		*ret_other = e;
+	}
+	return NULL;
+}
+
+/* May the client use the endpoint, with a body of that kind? */
+static int check_use(struct frontend *fe, const struct endpoint *endpoint, struct http_exchange *x, struct api_error *e)
+{
+	int r = endpoint->open ? 0 : check_key(fe, x, e);
+
+	if (r == 0)
+		r = check_coding(x, e);
+	return r == 0 && !strcmp(endpoint->method, "POST") ? guard_content_type(x, e) : r;
+}
+
+/* Whose mistake it is only the operator can know: it stands in the log as well. */
+static void refuse_stranger(struct frontend *fe, struct http_exchange *x, const char *count, const struct api_error *e)
+{
+	const char *origin = http_header(x, "origin"), *host = http_authority(x);
+
+	log_warn("request refused", LOG_F("why", log_str(e->message)), LOG_F("host", log_str(host)),
+		LOG_F("origin", log_str(origin)), LOG_F("peer", log_str(http_peer(x))));
+	on_count(fe, count);
+	api_error_reply(x, e);
+}
+
+/* Everything that the headers alone decide, before a byte of the body is read. */
+static bool on_headers(void *ctx, struct http_exchange *x)
+{
+	struct frontend *fe = ctx;
+	const struct guard guard = frontend_guard(fe);
+	const struct endpoint *other = NULL, *endpoint;
+	struct api_error e = {0};
+
+	if (guard_host(&guard, http_authority(x), &e) < 0) {
+		refuse_stranger(fe, x, "http_host_refused", &e);
+		return false;
+	}
+	enum cors cors = cors_serve(fe->config.allow_origin, x);
+	if (cors == CORS_ANSWERED)
+		return false;
+	if (cors == CORS_NONE && guard_origin(&guard, x, &e) < 0) {
+		refuse_stranger(fe, x, "http_origin_refused", &e);
+		return false;
+	}
+	endpoint = endpoint_find(x, &other);
+	if (!endpoint && other)
+		refuse_method(x, other);
+	else if (!endpoint)
+		refuse_path(x);
+	else if (check_use(fe, endpoint, x, &e) < 0)
+		api_error_reply(x, &e);
+	else
+		return true;
+	return false;
+}
+
+static void on_request(void *ctx, struct http_exchange *x)
+{
+	const struct endpoint *other = NULL, *endpoint = endpoint_find(x, &other);
+
+	ASSERT(endpoint); /* by on_headers */
+	endpoint->serve(ctx, x);
+}
+
+const struct http_handler api_handler = {.on_headers = on_headers, .on_request = on_request, .on_count = on_count};

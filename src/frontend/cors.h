@@ -5,8 +5,12 @@
 
 #include "net/http_server.h"
 
-/* allowed: "*", or origins with a comma between; NULL: none. Puts the headers for x's origin on its answer, when it is one
- * of those, and answers a browser's question before its request (OPTIONS): true, x is gone then. */
-bool cors_serve(const char *allowed, struct http_exchange *x);
+/* CORS_LISTED: x's origin is one of allowed; the headers that let its page read the answer are on it. CORS_ANSWERED: it was,
+ * and x was a browser's question before its request (OPTIONS): x is gone. */
+enum cors { CORS_NONE, CORS_LISTED, CORS_ANSWERED };
+/* allowed: "*", or origins with a comma between; NULL: none. */
+enum cors cors_serve(const char *allowed, struct http_exchange *x);
+/* Is x a browser's question whether a page may make a request? */
+bool cors_is_preflight(const struct http_exchange *x);
 
 #endif

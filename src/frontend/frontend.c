@@ -1,6 +1,7 @@
 #include "frontend/frontend.h"
 #include "base/log.h"
 #include "cluster/discovery.h"
+#include "frontend/guard.h"
 #include "frontend/index_check.h"
 #include "kv/hash.h"
 
@@ -155,6 +156,18 @@ int frontend_create(struct frontend **ret, struct env *env, const struct fronten
 const char *frontend_addr(const struct frontend *fe)
 {
 	return http_server_addr(fe->http);
+}
+
+struct guard frontend_guard(const struct frontend *fe)
+{
+	return (struct guard){
+		.bound = http_server_addr(fe->http),
+		.listen = fe->config.listen,
+		.name = fe->config.listen_name,
+		.allow_host = fe->config.allow_host,
+		.allow_origin = fe->config.allow_origin,
+		.has_keys = fe->config.keys,
+	};
 }
 
 void frontend_destroy(struct frontend *fe)

@@ -215,6 +215,8 @@ void api_request_id(struct frontend *fe, struct http_exchange *x, char *ret, siz
 struct model *model_known(struct frontend *fe, const char *name);
 
 /* frontend.c */
+/* Whose requests it looks at (guard.h). Borrows fe's. */
+struct guard frontend_guard(const struct frontend *fe);
 /* A worker takes requests now. */
 void frontend_worker_up(struct frontend *fe);
 /* A worker of the model is there that can never be used (worker NULL: none can): when it is needed, nobody need wait. */

@@ -22,7 +22,7 @@ def slow():
 @pytest.mark.smoke
 def test_headers_that_drip_are_cut_off(mock):
     with Wire(mock, deadline_s=20) as wire:
-        wire.send("POST /v1/completions HTTP/1.1\r\nHost: x\r\n")
+        wire.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n")
         status, headers = wire.head()
         assert status == 408
         assert headers["connection"] == "close"
@@ -48,7 +48,7 @@ def test_a_byte_now_and_then_buys_no_time(mock):
 
 def test_a_body_that_does_not_come_is_cut_off(mock):
     with Wire(mock, deadline_s=20) as wire:
-        wire.send("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        wire.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         assert wire.head()[0] == 408
         while wire.more():
             pass
@@ -78,7 +78,7 @@ def test_a_client_that_closed_its_writing_half_is_answered(mock, stream):
 
 def test_a_client_that_closed_within_its_body_is_closed(mock):
     with Wire(mock, deadline_s=20) as wire:
-        wire.send("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        wire.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         wire.half_close()
         while wire.more():
             pass

@@ -1120,13 +1120,155 @@ static void pages_of_other_origins_read_answers_only_where_that_is_allowed(void 
 	assert_string_equal(world_header(&c, "access-control-allow-headers"), "authorization, content-type");
 	send_from("GET", "origin: http://\r\n");
 	assert_null(world_header(&c, "access-control-allow-origin"));
+	assert_int_equal(c.status, 403);
 	send_from("OPTIONS", NULL);
 	assert_int_equal(c.status, 405);
 	teardown(NULL);
 	start_with(NULL);
 	send_from("OPTIONS", ask);
-	assert_int_equal(c.status, 405);
+	assert_int_equal(c.status, 403);
+	assert_non_null(strstr(buf_str(&c.body), "allow-origin"));
 	assert_null(world_header(&c, "access-control-allow-origin"));
+	teardown(NULL);
+	world_config_default(&config, 1);
+	config.frontend.allow_origin = "*";
+	world_init(&w, &config);
+	send_from("GET", "origin: null\r\n");
+	assert_string_equal(world_header(&c, "access-control-allow-origin"), "*");
+	assert_int_equal(c.status, 200);
+}
+
+struct stranger {
+	const char *headers;
+	int status;
+};
+
+static void try_strangers(const struct stranger *tries, uint32_t len)
+{
+	for (uint32_t i = 0; i < len; i++) {
+		send_from("GET", tries[i].headers);
+		if (c.status != tries[i].status)
+			fail_msg("%s: %d, not %d: %s", tries[i].headers, c.status, tries[i].status, buf_str(&c.body));
+	}
+}
+
+static void on_a_loopback_address_only_local_names_are_answered(void **state)
+{
+	(void)state;
+	static const struct stranger tries[] = {{"host: localhost:8000\r\n", 200}, {"host: LOCALHOST\r\n", 200},
+		{"host: localhost.:80\r\n", 200}, {"host: 127.0.0.1\r\n", 200}, {"host: 127.9.8.7:1\r\n", 200},
+		{"host: 127.0.0.1.\r\n", 200}, {"host: [::1]:8000\r\n", 200}, {"host: [0:0::1]\r\n", 200},
+		{"host: [::ffff:127.0.0.1]\r\n", 200}, {"host:\r\n", 200}, {"host: rebound.example\r\n", 403},
+		{"host: rebound.example.:8000\r\n", 403}, {"host: localhost.example\r\n", 403},
+		{"host: 127.0.0.1.example\r\n", 403}, {"host: 127.1\r\n", 403}, {"host: 128.0.0.1\r\n", 403},
+		{"host: [::2]\r\n", 403}, {"host: [fe80::1]:8000\r\n", 403}, {"host: 0.0.0.0\r\n", 403},
+		{"host: me@localhost\r\n", 400}, {"host: localhost/x\r\n", 400}, {"host: localhost:80:80\r\n", 400},
+		{"host: [::1\r\n", 400}, {"host: local host\r\n", 400}, {"host: localhost:x\r\n", 400}};
+	try_strangers(tries, ARRAY_LEN(tries));
+	send_from("GET", "host: rebound.example\r\n");
+	assert_non_null(strstr(buf_str(&c.body), "allow-host"));
+	assert_non_null(strstr(buf_str(&c.body), "\"host_not_allowed\""));
+}
+
+static void names_of_ones_own_are_listed_or_bound(void **state)
+{
+	(void)state;
+	static const struct stranger tries[] = {{"host: llm.example\r\n", 200}, {"host: LLM.example.:9\r\n", 200},
+		{"host: only.example:81\r\n", 200}, {"host: only.example:82\r\n", 403},
+		{"host: [2001:db8::1]:5\r\n", 200}, {"host: box\r\n", 200}, {"host: xllm.example\r\n", 403},
+		{"host: localhost\r\n", 200}};
+	world_config_default(&config, 1);
+	config.frontend.allow_host = "llm.example, only.example:81,2001:DB8::1";
+	config.frontend.listen_name = "box";
+	world_init(&w, &config);
+	try_strangers(tries, ARRAY_LEN(tries));
+}
+
+/* Pages of this server's own, of the same machine's other ports, and links; against images, scripts and posts from elsewhere. */
+static void pages_of_strangers_are_refused_and_programs_are_not(void **state)
+{
+	(void)state;
+	static const struct stranger tries[] = {{"host: localhost:80\r\norigin: http://localhost\r\n", 200},
+		{"host: localhost\r\norigin: https://localhost:443\r\n", 200},
+		{"host: localhost:8000\r\norigin: http://LOCALHOST:8000\r\n", 200},
+		{"host: [::1]:8000\r\norigin: http://[0::1]:8000\r\n", 200},
+		{"host: localhost:8000\r\norigin: http://localhost:3000\r\n", 403},
+		{"host: localhost:8000\r\norigin: http://localhost\r\n", 403}, {"origin: null\r\n", 403},
+		{"origin:\r\n", 403}, {"origin: chrome-extension://localhost\r\n", 403},
+		{"origin: http://localhost\r\norigin: http://elsewhere.example\r\n", 403},
+		{"origin: http://elsewhere.example\r\n", 403}, {"sec-fetch-site: cross-site\r\n", 403},
+		{"sec-fetch-site: cross-site\r\nsec-fetch-mode: no-cors\r\n", 403},
+		{"sec-fetch-site: cross-site\r\nsec-fetch-mode: navigate\r\n", 200},
+		{"sec-fetch-site: same-origin\r\n", 200},
+		{"sec-fetch-site: none\r\nsec-fetch-mode: navigate\r\n", 200}};
+	try_strangers(tries, ARRAY_LEN(tries));
+}
+
+static void a_body_that_is_not_said_to_be_json_is_refused(void **state)
+{
+	(void)state;
+	static const struct stranger tries[] = {{"content-type: application/json; charset=utf-8\r\n", 200},
+		{"content-type: Application/JSON\r\n", 200}, {"content-type: application/vnd.api+json\r\n", 200},
+		{"content-type:\r\n", 200}, {"content-type: application/x-www-form-urlencoded\r\n", 200},
+		{"content-type: application/x-www-form-urlencoded\r\nsec-fetch-site: same-origin\r\n", 415},
+		{"content-type: application/x-www-form-urlencoded\r\norigin: http://localhost\r\n", 415},
+		{"content-type: text/plain\r\n", 415}, {"content-type: text/plain;application/json\r\n", 415},
+		{"content-type: multipart/form-data; boundary=x\r\n", 415},
+		{"content-type: application/jsonx\r\n", 415},
+		{"content-type: application/json\r\ncontent-type: text/plain\r\n", 415}};
+	for (uint32_t i = 0; i < ARRAY_LEN(tries); i++) {
+		world_client_done(&c);
+		world_send(&w, &c, "POST", "/tokenize", tries[i].headers, "{\"prompt\":\"x\"}");
+		world_finish(&c);
+		if (c.status != tries[i].status)
+			fail_msg("%s: %d: %s", tries[i].headers, c.status, buf_str(&c.body));
+		if (c.status == 415)
+			assert_non_null(strstr(buf_str(&c.body), "application/json"));
+	}
+}
+
+static void with_keys_any_name_is_answered(void **state)
+{
+	(void)state;
+	struct api_keys *keys;
+
+	assert_int_equal(api_keys_parse(&keys, "k", 1, NULL), 0);
+	world_config_default(&config, 1);
+	config.frontend.keys = keys;
+	world_init(&w, &config);
+	send_from("GET", "host: api.example\r\nauthorization: Bearer k\r\n");
+	assert_int_equal(c.status, 200);
+	send_from("GET", "host: api.example\r\norigin: https://api.example\r\nauthorization: Bearer k\r\n");
+	assert_int_equal(c.status, 200);
+	send_from("GET", "host: api.example\r\norigin: https://other.example\r\nauthorization: Bearer k\r\n");
+	assert_int_equal(c.status, 403);
+	teardown(NULL);
+	api_keys_destroy(keys);
+}
+
+/* What the headers decide is said before the body is asked for. */
+static void refusals_come_before_the_body_is_read(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *method, *path, *header, *status;
+	} tries[] = {{"POST", "/nowhere", "x: y", " 404 "}, {"PUT", "/tokenize", "x: y", " 405 "},
+		{"POST", "/tokenize", "content-encoding: gzip", " 415 "},
+		{"POST", "/tokenize", "content-type: text/plain", " 415 "},
+		{"POST", "/tokenize", "origin: http://elsewhere.example", " 403 "},
+		{"POST", "/tokenize", "x: y", " 100 "}};
+	for (uint32_t i = 0; i < ARRAY_LEN(tries); i++) {
+		char head[512];
+		world_client_done(&c);
+		snprintf(head, sizeof head, "%s\r\nexpect: 100-continue\r\ncontent-length: 30000000\r\n",
+			tries[i].header);
+		world_send(&w, &c, tries[i].method, tries[i].path, head, NULL);
+		sim_run_for(w.sim, 1000000);
+		if (!strstr(buf_str(&c.raw), tries[i].status) ||
+			!strncmp(buf_str(&c.raw), "HTTP/1.1 100", 12) != (i == 5))
+			fail_msg("%s: %s", tries[i].path, buf_str(&c.raw));
+		world_leave(&c);
+	}
 }
 
 static void two_models_are_two_pools(void **state)
@@ -1358,6 +1500,12 @@ int main(void)
 		ALONE(no_worker_at_all_is_503_with_retry_after),
 		cmocka_unit_test(keys_are_asked_for_where_they_must_be),
 		ALONE(pages_of_other_origins_read_answers_only_where_that_is_allowed),
+		TEST(on_a_loopback_address_only_local_names_are_answered),
+		ALONE(names_of_ones_own_are_listed_or_bound),
+		TEST(pages_of_strangers_are_refused_and_programs_are_not),
+		TEST(a_body_that_is_not_said_to_be_json_is_refused),
+		cmocka_unit_test(with_keys_any_name_is_answered),
+		TEST(refusals_come_before_the_body_is_read),
 		ALONE(two_models_are_two_pools),
 		ALONE(the_context_is_that_of_the_smallest_worker_there_is),
 		ALONE(ready_means_every_model_that_is_expected),

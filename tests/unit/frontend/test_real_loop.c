@@ -91,7 +91,7 @@ static void on_ready(void *ctx)
 		struct client *c = &clients[i];
 		*c = (struct client){.stage = s};
 		buf_init(&c->body, 1 << 20);
-		struct http_url url = {.host = "x"};
+		struct http_url url = {.host = "localhost"};
 		snprintf(url.addr, sizeof url.addr, "%s", frontend_addr(s->fe));
 		assert_int_equal(http_client_create(&c->http, s->env, &url, NULL), 0);
 		send_next(c);

@@ -250,10 +250,13 @@ void world_send(struct world *w, struct world_client *c, const char *method, con
 	buf_init(&c->raw, 64 << 20);
 	buf_init(&c->body, 64 << 20);
 	assert_int_equal(env_connect(w->env, frontend_addr(w->fe), &client_ops, c, &c->conn, NULL), 0);
-	snprintf(head, sizeof head,
-		"%s %s HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n"
-		"content-length: %zu\r\n%s\r\n",
-		method, path, len, headers ? headers : "");
+	headers = headers ? headers : "";
+	int n = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\n%sconnection: close\r\n%s%s", method, path,
+		strcasestr(headers, "host:") ? "" : "host: localhost\r\n",
+		strcasestr(headers, "content-type:") ? "" : "content-type: application/json\r\n", headers);
+	if (!strcasestr(headers, "content-length:"))
+		n += snprintf(head + n, sizeof head - (size_t)n, "content-length: %zu\r\n", len);
+	snprintf(head + n, sizeof head - (size_t)n, "\r\n");
 	env_conn_write(w->env, c->conn, head, strlen(head));
 	if (len)
 		env_conn_write(w->env, c->conn, body, len);

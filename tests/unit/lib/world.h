@@ -68,6 +68,7 @@ struct world_client {
 	bool ended; /* the server closed */
 	bool whole; /* parsed, and the body is complete */
 };
+/* headers ("name: value\r\n"..., or NULL) replace the usual host, content-type and content-length, where they have them. */
 void world_send(struct world *w, struct world_client *c, const char *method, const char *path, const char *headers,
 	const char *body);
 void world_post(struct world *w, struct world_client *c, const char *path, const char *body);
