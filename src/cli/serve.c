@@ -114,6 +114,7 @@ struct serve {
 	struct serve_gpus gpus;
 	struct deployment deployment;
 	bool json;
+	int repair_told; /* what runtime_dir_repair said last */
 };
 
 /* Preparing. */
@@ -275,6 +276,30 @@ static void on_drain(void *ctx)
 	s->listen_fd = -1;
 }
 
+/* A cleaner of /tmp takes what is old, however much it is needed. */
+static void tend(void *ctx, struct screen *screen)
+{
+	struct serve *s = ctx;
+	struct err err;
+	int r = runtime_dir_repair(&s->dir, &err);
+
+	bool told = r < 0 && s->repair_told == r; /* a trouble that stays is told once */
+
+	s->repair_told = r;
+	if (r == 0 || told)
+		return;
+	if (s->json && r > 0)
+		log_warn("files of the runtime folder were gone and are put back", LOG_F("dir", log_str(s->dir.path)));
+	else if (s->json)
+		log_error("could not put back files of the runtime folder", LOG_F("error", log_str(err.msg)));
+	else if (r > 0)
+		screen_line(
+			screen, "somebody removed files in %s (a cleaner of /tmp?); they are put back", s->dir.path);
+	else
+		screen_line(screen, "somebody removed files in %s, and %s; a process that dies cannot come back",
+			s->dir.path, err.msg);
+}
+
 /* The table is drawn in place when it fits a terminal. */
 static void terminal_look(struct supervisor_config *c)
 {
@@ -314,6 +339,7 @@ static enum exit_status supervise(struct serve *s)
 		.fd = STDOUT_FILENO,
 		.on_ready = on_ready,
 		.on_drain = on_drain,
+		.tend = tend,
 		.ctx = s};
 	terminal_look(&config);
 	if (!s->json)
@@ -352,7 +378,7 @@ static enum exit_status check_print(const struct serve *s)
 
 static enum exit_status serve_run(const struct flags *flags)
 {
-	struct serve s = {.flags = flags, .listen_fd = -1, .dir = {.lock_fd = -1}};
+	struct serve s = {.flags = flags, .listen_fd = -1, .dir = RUNTIME_DIR_NONE};
 	struct err err = {0};
 	enum exit_status status;
 	int r;

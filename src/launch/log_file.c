@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int file_make(const char *path)
@@ -46,8 +47,22 @@ static void write_all(struct log_file *f, const char *data, size_t len)
 	}
 }
 
+/* Somebody removed the file, or its folder (a cleaner of /tmp), or the disk was full when it was to be made. */
+static void again_if_gone(struct log_file *f)
+{
+	struct stat st;
+
+	if (!f->path[0] || (f->fd >= 0 && (fstat(f->fd, &st) < 0 || st.st_nlink > 0)))
+		return;
+	if (f->fd >= 0)
+		close(f->fd);
+	f->fd = file_make(f->path);
+	f->bytes = 0;
+}
+
 void log_file_write(struct log_file *f, const char *data, size_t len)
 {
+	again_if_gone(f);
 	if (f->fd >= 0 && f->bytes + len > LOG_FILE_BYTES_MAX) {
 		const char *end = memchr(data, '\n', len);
 		size_t rest = end ? (size_t)(end - data) + 1 : 0;
@@ -64,5 +79,5 @@ void log_file_close(struct log_file *f)
 {
 	if (f->fd >= 0)
 		close(f->fd);
-	f->fd = -1;
+	*f = (struct log_file){.fd = -1};
 }

@@ -1,6 +1,7 @@
 /* log_file.h - what a process logs, on disk: NAME.log in the runtime folder, and NAME.log.1, the piece before it.
  *
- * A log that cannot be written (disk full) is a log that is not there: it never stops the process.
+ * A log that cannot be written (disk full) is a log that is not there: it never stops the process. One that somebody has
+ * removed begins anew.
  * Thread: one owner. Memory: fixed. Disk: at most twice LOG_FILE_BYTES_MAX a process. */
 #ifndef STATOR_LAUNCH_LOG_FILE_H
 #define STATOR_LAUNCH_LOG_FILE_H

@@ -150,6 +150,8 @@ void process_start(struct process *p)
 	struct err err = {0};
 
 	ASSERT(p->state == PROCESS_DOWN && p->child.pid == 0);
+	if (p->ops->before_start)
+		p->ops->before_start(p->ctx, p);
 	p->error[0] = '\0';
 	p->killed = false;
 	host_oom_read(&p->oom, "");

@@ -22,6 +22,8 @@ enum process_state { PROCESS_DOWN, PROCESS_STARTING, PROCESS_READY, PROCESS_STOP
 
 struct process;
 struct process_ops {
+	/* It is about to be started (again). May be NULL. */
+	void (*before_start)(void *ctx, struct process *p);
 	/* It said something; PROCESS_READY has been noted already. */
 	void (*on_status)(void *ctx, struct process *p, const struct status *status);
 	/* A line of its log. Borrows. */

@@ -9,10 +9,13 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PREFIX "stator-"
 #define LOCK_NAME "lock"
+
+enum { FOLDER_YOUNG_S = 60 };
 
 /* Remove the files of a folder, and it. There are no folders in it. */
 static void folder_remove(const char *path)
@@ -28,21 +31,31 @@ static void folder_remove(const char *path)
 	rmdir(path);
 }
 
-/* Ours, and its lock is free: its supervisor is dead. A folder without a lock is being made by another right now. */
+/* Can a lock be had? False also when there is nothing of that name. */
+static bool lock_is_free(const char *path, int flags)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | flags);
+
+	if (fd < 0)
+		return false;
+	bool is_free = flock(fd, LOCK_EX | LOCK_NB) == 0;
+	close(fd);
+	return is_free;
+}
+
+/* Ours, and its locks are free: its supervisor is dead. A young folder without a lock file is being made by another right
+ * now; an old one has met a cleaner. */
 static bool folder_is_dead(const char *path)
 {
 	char lock[PATH_MAX + 8];
 	struct stat st;
 
-	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || !lock_is_free(path, O_DIRECTORY))
 		return false;
 	snprintf(lock, sizeof lock, "%s/" LOCK_NAME, path);
-	int fd = open(lock, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return false;
-	bool dead = flock(fd, LOCK_EX | LOCK_NB) == 0;
-	close(fd);
-	return dead;
+	if (access(lock, F_OK) < 0)
+		return time(NULL) - st.st_mtime > FOLDER_YOUNG_S;
+	return lock_is_free(lock, 0);
 }
 
 static bool is_log(const char *name)
@@ -85,11 +98,23 @@ static int lock_make(struct runtime_dir *d, struct err *err)
 {
 	char temporary[RUNTIME_DIR_BYTES_MAX + 16], final[RUNTIME_DIR_BYTES_MAX + 16];
 
+	if (d->lock_fd >= 0)
+		close(d->lock_fd);
 	snprintf(temporary, sizeof temporary, "%s/.lock", d->path);
 	snprintf(final, sizeof final, "%s/" LOCK_NAME, d->path);
 	d->lock_fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (d->lock_fd < 0 || flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0 || rename(temporary, final) < 0)
 		return err_set_errno(err, -errno, "could not make \"%s\"", final);
+	return 0;
+}
+
+static int folder_lock(struct runtime_dir *d, struct err *err)
+{
+	if (d->dir_fd >= 0)
+		close(d->dir_fd);
+	d->dir_fd = open(d->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (d->dir_fd < 0 || flock(d->dir_fd, LOCK_EX | LOCK_NB) < 0)
+		return err_set_errno(err, -errno, "could not lock the folder \"%s\"", d->path);
 	return 0;
 }
 
@@ -107,7 +132,7 @@ static const char *parent_choose(void)
 
 int runtime_dir_create(struct runtime_dir *ret, const char *parent, struct err *err)
 {
-	struct runtime_dir d = {.lock_fd = -1};
+	struct runtime_dir d = RUNTIME_DIR_NONE;
 	int r;
 
 	if (!parent)
@@ -118,7 +143,7 @@ int runtime_dir_create(struct runtime_dir *ret, const char *parent, struct err *
 			"could not make a folder for sockets in \"%s\": the path is too long", parent);
 	if (!mkdtemp(d.path))
 		return err_set_errno(err, -errno, "could not make a folder for sockets in \"%s\"", parent);
-	if ((r = lock_make(&d, err)) < 0) {
+	if ((r = folder_lock(&d, err)) < 0 || (r = lock_make(&d, err)) < 0) {
 		runtime_dir_destroy(&d);
 		return r;
 	}
@@ -126,25 +151,106 @@ int runtime_dir_create(struct runtime_dir *ret, const char *parent, struct err *
 	return 0;
 }
 
-int runtime_dir_write_secret(const struct runtime_dir *d, struct err *err)
+/* Under another name first: who reads it finds all of it or nothing. */
+static int kept_write(const struct runtime_dir *d, uint32_t i, struct err *err)
 {
-	char path[RUNTIME_DIR_BYTES_MAX + 16], text[2 * RUNTIME_SECRET_BYTES + 2];
+	char temporary[RUNTIME_DIR_BYTES_MAX + 24], path[RUNTIME_DIR_BYTES_MAX + 24];
+	size_t len = strlen(d->kept[i].text);
+
+	snprintf(temporary, sizeof temporary, "%s/.%s", d->path, d->kept[i].name);
+	snprintf(path, sizeof path, "%s/%s", d->path, d->kept[i].name);
+	unlink(temporary);
+	int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return err_set_errno(err, -errno, "could not make \"%s\"", path);
+	ssize_t n = write(fd, d->kept[i].text, len);
+	int code = n < 0 ? -errno : n == (ssize_t)len ? 0 : -ENOSPC;
+	close(fd);
+	if (code == 0 && rename(temporary, path) < 0)
+		code = -errno;
+	return code < 0 ? err_set_errno(err, code, "could not write \"%s\"", path) : 0;
+}
+
+int runtime_dir_keep(struct runtime_dir *d, const char *name, const char *text, struct err *err)
+{
+	uint32_t i = 0;
+
+	while (i < RUNTIME_KEPT_MAX && d->kept[i].name[0] && strcmp(d->kept[i].name, name) != 0)
+		i++;
+	ASSERT(i < RUNTIME_KEPT_MAX && strlen(name) < sizeof d->kept[i].name);
+	snprintf(d->kept[i].name, sizeof d->kept[i].name, "%s", name);
+	snprintf(d->kept[i].text, sizeof d->kept[i].text, "%s", text);
+	return kept_write(d, i, err);
+}
+
+int runtime_dir_write_secret(struct runtime_dir *d, struct err *err)
+{
+	char text[2 * RUNTIME_SECRET_BYTES + 2];
 	unsigned char secret[RUNTIME_SECRET_BYTES];
 
 	rng_secret(secret, sizeof secret);
 	for (size_t i = 0; i < sizeof secret; i++)
 		snprintf(text + 2 * i, 3, "%02x", secret[i]);
 	text[2 * sizeof secret] = '\n';
-	snprintf(path, sizeof path, "%s/secret", d->path);
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_set_errno(err, -errno, "could not make \"%s\"", path);
-	ssize_t n = write(fd, text, sizeof text - 1);
-	int code = n < 0 ? -errno : n == (ssize_t)sizeof text - 1 ? 0 : -ENOSPC;
-	close(fd);
+	text[2 * sizeof secret + 1] = '\0';
+	int r = runtime_dir_keep(d, "secret", text, err);
 	explicit_bzero(secret, sizeof secret);
 	explicit_bzero(text, sizeof text);
-	return code < 0 ? err_set_errno(err, code, "could not write \"%s\"", path) : 0;
+	return r;
+}
+
+/* The folder we hold open is the one of that name. */
+static bool folder_is_there(const struct runtime_dir *d)
+{
+	struct stat held, named;
+
+	return d->dir_fd >= 0 && fstat(d->dir_fd, &held) == 0 && lstat(d->path, &named) == 0 &&
+	       held.st_ino == named.st_ino && held.st_dev == named.st_dev;
+}
+
+static int folder_repair(struct runtime_dir *d, struct err *err)
+{
+	struct stat st;
+
+	if (folder_is_there(d))
+		return 0;
+	/* The parent may be everybody's: a folder that is not ours, or open to others, is not used. */
+	if (mkdir(d->path, 0700) < 0 && errno != EEXIST)
+		return err_set_errno(err, -errno, "could not make the folder \"%s\" again", d->path);
+	if (lstat(d->path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
+		return err_set(err, -EPERM, "\"%s\" is somebody else's now", d->path);
+	int r = folder_lock(d, err);
+	return r < 0 ? r : 1;
+}
+
+int runtime_dir_repair(struct runtime_dir *d, struct err *err)
+{
+	char path[RUNTIME_DIR_BYTES_MAX + 24];
+	int missing = folder_repair(d, err), r = MIN(missing, 0);
+
+	snprintf(path, sizeof path, "%s/" LOCK_NAME, d->path);
+	if (r == 0 && access(path, F_OK) < 0) {
+		r = lock_make(d, err);
+		missing++;
+	}
+	for (uint32_t i = 0; i < RUNTIME_KEPT_MAX && r == 0 && d->kept[i].name[0]; i++) {
+		snprintf(path, sizeof path, "%s/%s", d->path, d->kept[i].name);
+		if (access(path, F_OK) == 0)
+			continue;
+		r = kept_write(d, i, err);
+		missing++;
+	}
+	return r < 0 ? r : missing;
+}
+
+static void let_go(struct runtime_dir *d)
+{
+	if (d->lock_fd >= 0)
+		close(d->lock_fd);
+	if (d->dir_fd >= 0)
+		close(d->dir_fd);
+	explicit_bzero(d, sizeof *d);
+	*d = RUNTIME_DIR_NONE;
 }
 
 void runtime_dir_destroy(struct runtime_dir *d)
@@ -152,9 +258,7 @@ void runtime_dir_destroy(struct runtime_dir *d)
 	if (!d->path[0])
 		return;
 	folder_remove(d->path);
-	if (d->lock_fd >= 0)
-		close(d->lock_fd);
-	*d = (struct runtime_dir){.lock_fd = -1};
+	let_go(d);
 }
 
 void runtime_dir_leave(struct runtime_dir *d)
@@ -167,9 +271,7 @@ void runtime_dir_leave(struct runtime_dir *d)
 			unlinkat(dirfd(dir), e->d_name, 0);
 	if (dir)
 		closedir(dir);
-	if (d->lock_fd >= 0)
-		close(d->lock_fd);
-	*d = (struct runtime_dir){.lock_fd = -1};
+	let_go(d);
 }
 
 int runtime_dir_find(

@@ -432,7 +432,34 @@ static void on_silence(void *ctx, struct process *p, uint32_t silent_ms, const c
 		silent_ms < 10000 ? 1 : 0, silent_ms / 1000.0, *why ? ": " : "", why);
 }
 
+static void before_start(void *ctx, struct process *p)
+{
+	struct supervisor *s = ctx;
+	(void)p;
+
+	if (s->config->tend)
+		s->config->tend(s->config->ctx, &s->screen);
+}
+
+static void on_tend_timer(void *ctx)
+{
+	struct supervisor *s = ctx;
+
+	s->config->tend(s->config->ctx, &s->screen);
+	env_timer_set_in(loop_env(s->config->loop), &s->tend_timer, SUPERVISOR_TEND_MS * 1000ull);
+}
+
+static void tend_begin(struct supervisor *s)
+{
+	if (!s->config->tend)
+		return;
+	s->tend_timer.fn = on_tend_timer;
+	s->tend_timer.ctx = s;
+	env_timer_set_in(loop_env(s->config->loop), &s->tend_timer, SUPERVISOR_TEND_MS * 1000ull);
+}
+
 static const struct process_ops process_ops = {
+	.before_start = before_start,
 	.on_silence = on_silence,
 	.on_status = on_status,
 	.on_line = on_line,
@@ -509,11 +536,13 @@ int supervisor_run(const struct supervisor_config *config, struct err *err)
 	s.causes = causes_create(config->count);
 	s.started_us = env_now_us(loop_env(config->loop));
 	processes_prepare(&s);
+	tend_begin(&s);
 	start_first(&s);
 	if (any_alive(&s))
 		loop_run(config->loop);
 	env_timer_cancel(loop_env(config->loop), &s.deadline);
 	env_timer_cancel(loop_env(config->loop), &s.join_deadline);
+	env_timer_cancel(loop_env(config->loop), &s.tend_timer);
 	for (uint32_t i = 0; i < config->count; i++) {
 		proof_stop(&config->processes[i]);
 		process_forget(supervisor_process(&s, i));

@@ -23,6 +23,7 @@
 enum {
 	SUPERVISOR_START_TRIES = 3, /* ends while the deployment starts, before it gives up */
 	SUPERVISOR_SAME_TRIES = 2, /* the same, of one process in the same way: "exit status 1", or the same error */
+	SUPERVISOR_TEND_MS = 2000,
 	SUPERVISOR_JOIN_MS = 60 * 1000, /* from the last worker that is ready to a ready frontend */
 	SUPERVISOR_ONE_WISH_MS =
 		50, /* signals this close are one wish: timeout(1) signals a process and then its group */
@@ -71,6 +72,9 @@ struct supervisor_config {
 	/* It is about to drain: let go of listening sockets, so that new clients are refused instead of waiting in a queue
 	 * nobody serves any more. Called once. May be NULL. */
 	void (*on_drain)(void *ctx);
+	/* Look whether what the processes need is still there, and put it back: before each start, and every
+	 * SUPERVISOR_TEND_MS. May be NULL. */
+	void (*tend)(void *ctx, struct screen *screen);
 	void *ctx;
 };
 enum supervisor_end { SUPERVISOR_STOPPED, SUPERVISOR_FAILED, SUPERVISOR_KILLED };

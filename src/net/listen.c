@@ -187,6 +187,59 @@ static int listen_unix(struct env_listener *l, const char *path, struct err *err
 	return unix_check(l, err);
 }
 
+/* A socket file that somebody removed (a cleaner of /tmp, by age) is made again: a peer that has to connect anew would not
+ * find us. A file that another process has put there is left to it. */
+
+static void path_watch(struct env_listener *l);
+
+static int unix_again(struct env_listener *l, struct err *err)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+
+	memcpy(un.sun_path, l->path, strlen(l->path) + 1);
+	int fd = socket_open(AF_UNIX, err);
+	if (fd < 0)
+		return fd;
+	fchmod(fd, 0600);
+	int r = bind(fd, (const struct sockaddr *)&un, sizeof un) < 0 || listen(fd, LISTEN_BACKLOG) < 0 ? -errno : 0;
+	if (r == 0)
+		r = unix_check(l, err);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	accept_all(l, false); /* those who found the old file */
+	if (l->dead) {
+		close(fd);
+		return 0;
+	}
+	event_del(&l->ev);
+	close(l->fd);
+	l->fd = fd;
+	event_assign(&l->ev, l->loop->base, l->fd, EV_READ | EV_PERSIST, on_event, l);
+	watch_if_wanted(l);
+	return 0;
+}
+
+static void on_path_timer(void *ctx)
+{
+	struct env_listener *l = ctx;
+	struct stat st;
+	struct err err;
+
+	if (lstat(l->path, &st) < 0 && errno == ENOENT)
+		(void)unix_again(l, &err); /* its folder may be gone as well: the next look tries again */
+	if (!l->dead)
+		path_watch(l);
+}
+
+static void path_watch(struct env_listener *l)
+{
+	l->path_timer.fn = on_path_timer;
+	l->path_timer.ctx = l;
+	env_timer_set(&l->loop->env, &l->path_timer, loop_now_us(l->loop) + SOCKET_LOOK_US);
+}
+
 static void name_from_socket(struct env_listener *l)
 {
 	struct net_addr a = {.len = 0};
@@ -289,10 +342,10 @@ static void listener_free(struct env_listener *l)
 
 void listener_op_close(struct env *e, struct env_listener *l)
 {
-	(void)e;
 	if (l->dead)
 		return;
 	l->dead = true;
+	env_timer_cancel(e, &l->path_timer);
 	list_del(&l->link);
 	list_add_tail(&l->loop->dead_listeners, &l->link);
 	if (event_initialized(&l->ev))
@@ -322,6 +375,8 @@ int listener_op_listen(struct env *e, const char *addr, const struct env_listene
 		(void)err_wrap(err, "could not listen on \"%s\"", addr);
 		return r;
 	}
+	if (l->path)
+		path_watch(l);
 	*ret = l;
 	return 0;
 }

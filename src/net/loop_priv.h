@@ -29,6 +29,7 @@ enum {
 	ACCEPTS_A_TURN = 64,
 	LISTEN_BACKLOG = 1024,
 	STARVED_RETRY_US = 100 * 1000, /* no fds left: try again */
+	SOCKET_LOOK_US = 2 * 1000 * 1000, /* is the file of a Unix socket we listen on still there? */
 	LINGER_US = 5 * 1000 * 1000, /* after our last byte: how long a peer may take to read it and close */
 	RESOLVER_STACK_BYTES = 512 * 1024,
 	POOL_RESOLVER = ENV_POOL_COUNT, /* our own: names to addresses */
@@ -82,6 +83,7 @@ struct env_listener {
 	bool paused, starved, dead;
 	uint64_t inode; /* of a Unix socket's file: it is removed at close only when it is still ours */
 	char *path; /* NULL: not a Unix socket of ours */
+	struct env_timer path_timer; /* when to look whether the file is still there */
 	char name[NET_ADDR_TEXT_BYTES];
 };
 

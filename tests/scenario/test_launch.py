@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 
@@ -254,6 +255,32 @@ def test_a_child_between_fork_and_exec_does_not_outlive_its_supervisor():
             until("all to be gone", lambda: not process.session(), 20)
         finally:
             process.kill_all()
+
+
+def test_whatever_a_cleaner_takes_every_process_comes_back():
+    """Each file of the runtime folder is removed, then each process killed; at last the whole folder."""
+    with Deployment(graph=mock_graph(workers=2)) as deployment:
+        folder = runtime_dir(deployment)
+
+        def kill_all_in_turn():
+            for name, pid in [("frontend", deployment.frontend()), *zip(("mock-0", "mock-1"), deployment.workers())]:
+                first = len(deployment.lines)
+                os.kill(pid, signal.SIGKILL)
+                deployment.wait_line(rf"^  {name}\s+ready", after=first)
+            until("both workers to serve", lambda: deployment.metric("stator_worker_up") == 2, 20)
+            assert post(deployment, "/v1/completions", SHORT).status == 200
+
+        files = {path.name for path in folder.iterdir()}
+        assert {"secret", "lock", "mock-0.sock", "mock-1.sock", "mock-0.log", "frontend.log"} <= files
+        first = len(deployment.lines)
+        for path in folder.iterdir():
+            path.unlink()
+        deployment.wait_line("somebody removed files in .*they are put back", after=first)
+        # A frontend that starts now finds the workers only by sockets they have made again.
+        kill_all_in_turn()
+        until("all files to be there", lambda: files <= {path.name for path in folder.iterdir()}, 20)
+        shutil.rmtree(folder)
+        kill_all_in_turn()
 
 
 def environment_of(pid):

@@ -5,7 +5,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../lib/cmocka_all.h"
@@ -139,11 +142,115 @@ static void folders_of_the_dead_are_swept_and_those_of_the_living_stay(void **st
 	assert_int_equal(runtime_dir_write_secret(&a, &err), 0);
 	strcpy(dead, a.path);
 	close(a.lock_fd); /* what the kernel does when a process dies */
+	close(a.dir_fd);
 	assert_int_equal(runtime_dir_create(&c, parent, &err), 0);
 	assert_int_equal(stat(dead, &st), -1);
 	assert_int_equal(stat(b.path, &st), 0);
 	runtime_dir_destroy(&b);
 	runtime_dir_destroy(&c);
+	assert_int_equal(rmdir(parent), 0);
+}
+
+static void read_file(const char *dir, const char *name, char *ret, size_t cap)
+{
+	char path[160];
+	size_t n = 0;
+
+	snprintf(path, sizeof path, "%s/%s", dir, name);
+	FILE *f = fopen(path, "r");
+	if (f) {
+		n = fread(ret, 1, cap - 1, f);
+		fclose(f);
+	}
+	ret[n] = '\0';
+}
+
+static void remove_all(const char *dir, bool folder)
+{
+	char command[160];
+
+	snprintf(command, sizeof command, folder ? "rm -rf '%s'" : "rm -f '%s'/*", dir);
+	assert_int_equal(system(command), 0);
+}
+
+static void what_a_cleaner_took_is_put_back(void **state)
+{
+	(void)state;
+	char parent[] = "/tmp/rt-XXXXXX", secret[128], again[128], about[128], path[RUNTIME_DIR_BYTES_MAX];
+	struct runtime_dir d, other;
+	struct stat st;
+	struct err err;
+
+	assert_non_null(mkdtemp(parent));
+	assert_int_equal(runtime_dir_create(&d, parent, &err), 0);
+	assert_int_equal(runtime_dir_write_secret(&d, &err), 0);
+	assert_int_equal(runtime_dir_keep(&d, "about", "http://127.0.0.1:8000\n", &err), 0);
+	read_file(d.path, "secret", secret, sizeof secret);
+	assert_int_equal(strlen(secret), 2 * RUNTIME_SECRET_BYTES + 1);
+	assert_int_equal(runtime_dir_repair(&d, &err), 0);
+	for (int folder = 0; folder < 2; folder++) {
+		remove_all(d.path, folder);
+		assert_int_equal(runtime_dir_repair(&d, &err), 3 + folder); /* lock, secret, about; and the folder */
+		assert_int_equal(runtime_dir_repair(&d, &err), 0);
+		read_file(d.path, "secret", again, sizeof again);
+		read_file(d.path, "about", about, sizeof about);
+		assert_string_equal(again, secret);
+		assert_string_equal(about, "http://127.0.0.1:8000\n");
+		assert_int_equal(stat(d.path, &st), 0);
+		assert_int_equal(st.st_mode & 0777, 0700);
+	}
+	/* Its locks are held again: the next one does not sweep it. */
+	assert_int_equal(runtime_dir_create(&other, parent, &err), 0);
+	assert_int_equal(stat(d.path, &st), 0);
+	runtime_dir_destroy(&other);
+	/* A folder of that name that others may write to is not used. */
+	strcpy(path, d.path);
+	remove_all(d.path, true);
+	assert_int_equal(mkdir(path, 0777), 0);
+	assert_int_equal(chmod(path, 0777), 0);
+	assert_int_equal(runtime_dir_repair(&d, &err), -EPERM);
+	runtime_dir_destroy(&d);
+	assert_int_equal(rmdir(parent), 0);
+}
+
+static void the_folder_itself_is_locked_as_cleaners_ask(void **state)
+{
+	(void)state;
+	struct runtime_dir d;
+	struct err err;
+
+	assert_int_equal(runtime_dir_create(&d, NULL, &err), 0);
+	int fd = open(d.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), -1);
+	assert_int_equal(flock(fd, LOCK_SH | LOCK_NB), -1);
+	close(fd);
+	runtime_dir_destroy(&d);
+}
+
+/* A cleaner took the lock file, and then the supervisor died: the folder is old, and nobody holds it. */
+static void a_folder_without_a_lock_file_is_swept_when_it_is_old(void **state)
+{
+	(void)state;
+	char parent[] = "/tmp/rt-XXXXXX", path[RUNTIME_DIR_BYTES_MAX];
+	struct timespec old[2] = {{.tv_sec = time(NULL) - 3600}, {.tv_sec = time(NULL) - 3600}};
+	struct runtime_dir a, b;
+	struct stat st;
+	struct err err;
+
+	assert_non_null(mkdtemp(parent));
+	assert_int_equal(runtime_dir_create(&a, parent, &err), 0);
+	strcpy(path, a.path);
+	remove_all(path, false);
+	close(a.lock_fd);
+	close(a.dir_fd);
+	assert_int_equal(runtime_dir_create(&b, parent, &err), 0);
+	assert_int_equal(stat(path, &st), 0); /* young: it could be being made */
+	runtime_dir_destroy(&b);
+	assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+	assert_int_equal(runtime_dir_create(&b, parent, &err), 0);
+	assert_int_equal(stat(path, &st), -1);
+	runtime_dir_destroy(&b);
 	assert_int_equal(rmdir(parent), 0);
 }
 
@@ -171,6 +278,9 @@ int main(void)
 		cmocka_unit_test(wildcards_become_the_loopback_in_urls),
 		cmocka_unit_test(the_folder_is_private_and_goes_away_with_its_files),
 		cmocka_unit_test(folders_of_the_dead_are_swept_and_those_of_the_living_stay),
+		cmocka_unit_test(what_a_cleaner_took_is_put_back),
+		cmocka_unit_test(the_folder_itself_is_locked_as_cleaners_ask),
+		cmocka_unit_test(a_folder_without_a_lock_file_is_swept_when_it_is_old),
 		cmocka_unit_test(a_folder_that_cannot_be_made_is_explained),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

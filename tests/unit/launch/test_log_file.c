@@ -71,6 +71,34 @@ static void a_log_is_rotated_at_a_lines_end_and_keeps_two_pieces(void **state)
 	remove_in(parent, "w.log.1");
 }
 
+static void a_log_that_somebody_removed_begins_anew(void **state)
+{
+	struct log_file f;
+	char dir[64];
+	(void)state;
+
+	log_file_open(&f, parent, "w");
+	log_file_write(&f, "one\n", 4);
+	remove_in(parent, "w.log");
+	log_file_write(&f, "three\n", 6);
+	assert_int_equal(size_of(parent, "w.log"), 6);
+	log_file_close(&f);
+	remove_in(parent, "w.log");
+	/* And the folder with it: once that is there again. */
+	snprintf(dir, sizeof dir, "%s/d", parent);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	log_file_open(&f, dir, "w");
+	remove_in(dir, "w.log");
+	assert_int_equal(rmdir(dir), 0);
+	log_file_write(&f, "lost\n", 5);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	log_file_write(&f, "kept\n", 5);
+	assert_int_equal(size_of(dir, "w.log"), 5);
+	log_file_close(&f);
+	remove_in(dir, "w.log");
+	assert_int_equal(rmdir(dir), 0);
+}
+
 static void without_a_folder_there_is_no_log(void **state)
 {
 	struct log_file f;
@@ -125,6 +153,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_log_is_rotated_at_a_lines_end_and_keeps_two_pieces),
+		TEST(a_log_that_somebody_removed_begins_anew),
 		TEST(without_a_folder_there_is_no_log),
 		TEST(a_deployment_that_runs_is_found_before_one_that_failed),
 	};

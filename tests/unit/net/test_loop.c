@@ -213,6 +213,39 @@ static void bytes_cross_a_unix_socket_both_ways_in_order(void **state)
 	net_temp_done(dir);
 }
 
+static bool is_made_again(void *ctx)
+{
+	const struct fixture *f = ctx;
+	return access(env_listener_addr(f->env, f->listener) + strlen("unix:"), F_OK) == 0;
+}
+
+static void a_socket_file_that_somebody_removed_is_made_again(void **state)
+{
+	(void)state;
+	char *dir = net_temp_dir(), *addr = unix_addr(dir);
+	const char *path = addr + strlen("unix:");
+	struct fixture f;
+	struct stat st;
+	set_up(&f, addr);
+	/* The file, and then the folder with it, which another makes again. */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(unlink(path), 0);
+		if (i == 1) {
+			assert_int_equal(rmdir(dir), 0);
+			assert_int_equal(mkdir(dir, 0700), 0);
+		}
+		run_until(&f, is_made_again);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 0777, 0600);
+	}
+	dial(&f, addr);
+	run_until(&f, is_connected);
+	tear_down(&f);
+	assert_int_equal(access(path, F_OK), -1); /* and removed at the end, for it is ours */
+	free(addr);
+	net_temp_done(dir);
+}
+
 static void a_name_is_looked_up_off_the_loop(void **state)
 {
 	(void)state;
@@ -1098,6 +1131,7 @@ int main(void)
 		cmocka_unit_test(bytes_cross_tcp_both_ways_in_order),
 		cmocka_unit_test(bytes_cross_ipv6_both_ways_in_order),
 		cmocka_unit_test(bytes_cross_a_unix_socket_both_ways_in_order),
+		cmocka_unit_test(a_socket_file_that_somebody_removed_is_made_again),
 		cmocka_unit_test(a_name_is_looked_up_off_the_loop),
 		cmocka_unit_test(a_stream_closed_while_its_name_is_looked_up_is_forgotten),
 		cmocka_unit_test(a_refused_connect_is_told_from_the_loop),
