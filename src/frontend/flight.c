@@ -274,9 +274,18 @@ static void fail_by_reason(struct choice *ch, const struct msg_done *done)
 
 	switch (done->reason) {
 	case MSG_REASON_REFUSED:
-		snprintf(why, sizeof why, "the worker refused the request: %s", error);
-		if (done->code == -E2BIG || done->code == -EINVAL || done->code == -ERANGE)
+		if (done->code == -E2BIG) {
+			snprintf(why, sizeof why,
+				"This model's maximum context length is exceeded at the worker: %s. Please reduce the "
+				"length of the "
+				"messages or completion.",
+				error);
 			fail_choice(ch, 400, "context_length_exceeded", why);
+			break;
+		}
+		snprintf(why, sizeof why, "the worker refused the request: %s", error);
+		if (done->code == -EINVAL || done->code == -ERANGE)
+			fail_choice(ch, 400, NULL, why);
 		else
 			fail_choice(ch, 503, "worker_busy", why);
 		break;

@@ -36,7 +36,34 @@ static void refuse(struct completion *c, const char *param, const struct err *er
 		api_error_set(&c->error, 400, NULL, param, "could not make a prompt of \"%s\": %s", param, err->msg);
 }
 
-/* Both numbers: what there is and what fits. */
+/* In the words that clients look for in a message (LiteLLM, LangChain), OpenAI's and vLLM's. at_least: there are more tokens, it
+ * was not counted how many. */
+static void refuse_long(struct completion *c, const struct run *r, uint32_t tokens, bool at_least)
+{
+	char param[API_PARAM_BYTES_MAX] = "messages";
+	/* "No limit" is no number to tell anybody. */
+	uint32_t answer = c->req.has_max_tokens && c->req.max_tokens < TOKENS_MAX ? c->req.max_tokens : 1;
+
+	if (c->req.kind == API_COMPLETION && c->runs_len > 1)
+		snprintf(param, sizeof param, "prompt[%u]", r->index);
+	else if (c->req.kind == API_COMPLETION)
+		snprintf(param, sizeof param, "prompt");
+	api_error_set(&c->error, 400, "context_length_exceeded", param,
+		"This model's maximum context length is %u tokens. However, you requested %s%u tokens (%u in the "
+		"messages, %u "
+		"in the completion). Please reduce the length of the messages or completion.",
+		c->context_max, at_least ? "at least " : "", tokens + answer, tokens, answer);
+}
+
+/* No tokens could be made. */
+static void refuse_prompt(struct completion *c, const struct run *r, const char *param, const struct err *err)
+{
+	if (err->code == -E2BIG)
+		refuse_long(c, r, c->context_max, true);
+	else
+		refuse(c, param, err);
+}
+
 static bool fits(struct completion *c, const struct run *r)
 {
 	uint32_t context = c->context_max;
@@ -49,9 +76,7 @@ static bool fits(struct completion *c, const struct run *r)
 	bool no_answer = c->req.has_max_tokens && !c->req.max_tokens;
 	if (r->prompt.len < context || (no_answer && r->prompt.len == context))
 		return true;
-	api_error_set(&c->error, 400, "context_length_exceeded", c->req.kind == API_CHAT ? "messages" : "prompt",
-		"the prompt has %u tokens, but the model \"%.100s\" takes %u, answer included", r->prompt.len,
-		c->model->name, context);
+	refuse_long(c, r, r->prompt.len, false);
 	return false;
 }
 
@@ -62,6 +87,7 @@ static bool render_chat(struct completion *c, struct run *r)
 		.message_count = c->req.messages_len,
 		.no_generation_prompt = c->req.no_generation_prompt,
 		.kwargs_json = c->req.kwargs_json,
+		.tools_json = c->req.tools_json,
 		.tokens_max = TOKENS_MAX,
 	};
 	struct err err = {0};
@@ -74,7 +100,7 @@ static bool render_chat(struct completion *c, struct run *r)
 	}
 	if (chat_render(c->model->loaded.template, &chat, &r->prompt, &err) == 0)
 		return true;
-	refuse(c, "messages", &err);
+	refuse_prompt(c, r, "messages", &err);
 	return false;
 }
 
@@ -123,7 +149,7 @@ static bool encode(struct completion *c, const struct api_prompt *p, struct run 
 	if (tokenizer_encode(
 		    c->model->loaded.tokenizer, p->text.data, p->text.len, flags, TOKENS_MAX, &r->prompt, &err) == 0)
 		return true;
-	refuse(c, "prompt", &err);
+	refuse_prompt(c, r, "prompt", &err);
 	return false;
 }
 
@@ -226,10 +252,10 @@ static bool make_run(struct completion *c, uint32_t i)
 		out_of_memory(c);
 		return false;
 	}
+	r->index = i;
 	if (!(c->req.kind == API_CHAT ? render_chat(c, r) : encode(c, &c->req.prompts[i], r)) || !fits(c, r))
 		return false;
 	r->prompt_len = r->prompt.len;
-	r->index = i;
 	if (hash_prompt(c, r) < 0) {
 		out_of_memory(c);
 		return false;

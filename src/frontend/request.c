@@ -20,25 +20,76 @@ static const struct json_in_field common_fields[] = {
 	F32(presence_penalty, "presence_penalty", -2, 2),
 	F32(frequency_penalty, "frequency_penalty", -2, 2),
 };
+/* Samplers of Dynamo's "nvext"; those of the body itself count before them. */
+static const struct json_in_field nvext_fields[] = {
+	BOOL(ignore_eos, "ignore_eos"),
+	F32(repetition_penalty, "repetition_penalty", 0, 10),
+};
 static const struct json_in_field completion_fields[] = {
 	BOOL(echo, "echo"),
 	BOOL(parse_special, "parse_special"),
 };
 static const struct json_in_field stream_fields[] = {
 	BOOL(include_usage, "include_usage"),
+	BOOL(continuous_usage, "continuous_usage_stats"),
 };
 
 /* model, seed, stop, logit_bias, stream_options: members that are no plain scalars */
 
-static int read_model(struct api_request *r, const json_t *root, struct arena *arena, struct api_error *e)
+int api_request_model(const char **ret, const json_t *root, struct api_error *e)
 {
 	const json_t *v = json_in_get(root, "model");
-	const char *name = "";
 
-	if (v && json_in_name(v, "model", &name, e) < 0)
+	*ret = "";
+	return v ? json_in_name(v, "model", ret, e) : 0;
+}
+
+static int read_model(struct api_request *r, const json_t *root, struct arena *arena, struct api_error *e)
+{
+	if (api_request_model(&r->model, root, e) < 0)
 		return -EINVAL;
-	r->model = arena_strndup(arena, name, strlen(name));
+	r->model = arena_strdup(arena, r->model);
 	return r->model ? 0 : out_of_memory(e);
+}
+
+static int read_top_k(struct api_request *r, const json_t *root, struct api_error *e)
+{
+	const json_t *v = json_in_get(root, "top_k");
+	int64_t k;
+
+	if (!v)
+		return 0;
+	if (!json_in_whole(v, &k))
+		return json_in_wrong_type(e, "top_k", "an integer", v);
+	if (k < -1)
+		return api_error_set(e, 400, NULL, "top_k", "\"top_k\" must be 0 or more, or -1 for off, not %s",
+			json_in_show(v).text);
+	r->sampling.top_k = k < 0 ? 0 : (uint32_t)MIN(k, (int64_t)INT32_MAX);
+	return 0;
+}
+
+/* What Dynamo's clients sent beside OpenAI's fields. */
+static int read_nvext(struct api_request *r, const json_t *root, struct api_error *e)
+{
+	const json_t *v = json_in_get(root, "nvext");
+
+	if (!v)
+		return 0;
+	if (!json_is_object(v))
+		return json_in_wrong_type(e, "nvext", "an object", v);
+	return json_in_fields(v, nvext_fields, ARRAY_LEN(nvext_fields), r, e) < 0 ? -EINVAL : read_top_k(r, v, e);
+}
+
+/* One that asks for the likeliest token whatever the temperature. */
+static int read_greedy(struct api_request *r, const json_t *root, struct api_error *e)
+{
+	const json_t *v = json_in_get(json_in_get(root, "nvext"), "greed_sampling");
+
+	if (v && !json_is_boolean(v))
+		return json_in_wrong_type(e, "nvext.greed_sampling", "true or false", v);
+	if (json_is_true(v))
+		r->sampling.temperature = 0;
+	return 0;
 }
 
 static int read_seed(struct api_request *r, const json_t *root, struct api_error *e)
@@ -101,22 +152,6 @@ static int check_limits(const struct api_request *r, struct api_error *e)
 	if (r->max_tokens && r->min_tokens > r->max_tokens)
 		return api_error_set(e, 400, NULL, "min_tokens", "\"min_tokens\" is %u and \"max_tokens\" only %u",
 			r->min_tokens, r->max_tokens);
-	return 0;
-}
-
-static int read_top_k(struct api_request *r, const json_t *root, struct api_error *e)
-{
-	const json_t *v = json_in_get(root, "top_k");
-	int64_t k;
-
-	if (!v)
-		return 0;
-	if (!json_in_whole(v, &k))
-		return json_in_wrong_type(e, "top_k", "an integer", v);
-	if (k < -1)
-		return api_error_set(e, 400, NULL, "top_k", "\"top_k\" must be 0 or more, or -1 for off, not %s",
-			json_in_show(v).text);
-	r->sampling.top_k = k < 0 ? 0 : (uint32_t)MIN(k, (int64_t)INT32_MAX);
 	return 0;
 }
 
@@ -213,6 +248,9 @@ static int read_stream_options(struct api_request *r, const json_t *root, struct
 		return 0;
 	if (!json_is_object(v))
 		return json_in_wrong_type(e, "stream_options", "an object", v);
+	if (!r->stream)
+		return api_error_set(e, 400, NULL, "stream_options",
+			"\"stream_options\" is for streams; set \"stream\" to true or leave it out");
 	return json_in_fields(v, stream_fields, ARRAY_LEN(stream_fields), r, e);
 }
 
@@ -255,11 +293,11 @@ static int read_common(struct api_request *r, json_t *root, struct arena *arena,
 	r->n = 1;
 	r->sampling.temperature = 1;
 	r->sampling.top_p = 1;
-	if (json_in_fields(root, common_fields, ARRAY_LEN(common_fields), r, e) < 0 ||
+	if (read_nvext(r, root, e) < 0 || json_in_fields(root, common_fields, ARRAY_LEN(common_fields), r, e) < 0 ||
 		read_model(r, root, arena, e) < 0 || read_limits(r, root, e) < 0 || read_top_k(r, root, e) < 0 ||
-		read_seed(r, root, e) < 0 || read_stop(r, root, arena, e) < 0 ||
+		read_greedy(r, root, e) < 0 || read_seed(r, root, e) < 0 || read_stop(r, root, arena, e) < 0 ||
 		read_stop_tokens(r, root, arena, e) < 0 || read_bias(r, root, arena, e) < 0 ||
-		read_stream_options(r, root, e) < 0 || request_refuse_unsupported(root, e) < 0)
+		read_stream_options(r, root, e) < 0 || request_refuse_unsupported(r, root, e) < 0)
 		return -EINVAL;
 	read_session(r, root);
 	/* OpenAI allows 0, the likeliest token alone; 0 means "off" in our frames. */
@@ -328,7 +366,7 @@ static int read_completion_logprobs(struct api_request *r, const json_t *root, s
 
 static int read_completion(struct api_request *r, const json_t *root, struct arena *arena, struct api_error *e)
 {
-	const json_t *best_of = json_in_get(root, "best_of"), *suffix = json_in_get(root, "suffix");
+	const json_t *suffix = json_in_get(root, "suffix");
 
 	if (json_in_fields(root, completion_fields, ARRAY_LEN(completion_fields), r, e) < 0 ||
 		read_completion_logprobs(r, root, e) < 0 || read_prompts(r, root, arena, e) < 0)
@@ -338,12 +376,6 @@ static int read_completion(struct api_request *r, const json_t *root, struct are
 	if (specials && !json_is_boolean(specials))
 		return json_in_wrong_type(e, "add_special_tokens", "true or false", specials);
 	r->no_specials = json_is_false(specials);
-	int64_t of;
-	if (best_of && !json_in_whole(best_of, &of))
-		return json_in_wrong_type(e, "best_of", "an integer", best_of);
-	if (best_of && of != r->n)
-		return api_error_set(e, 400, "unsupported_parameter", "best_of",
-			"\"best_of\" is not supported unless it equals \"n\"; leave it out");
 	if (suffix && !(json_is_string(suffix) && !json_string_length(suffix)))
 		return api_error_set(
 			e, 400, "unsupported_parameter", "suffix", "\"suffix\" is not supported; leave it out");

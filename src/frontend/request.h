@@ -37,13 +37,14 @@ struct api_request {
 	struct ll_message *messages;
 	uint32_t messages_len;
 	bool no_generation_prompt;
-	const char *kwargs_json; /* chat_template_kwargs, or NULL */
+	const char *kwargs_json; /* chat_template_kwargs and other variables of the template, or NULL */
+	const char *tools_json; /* for the template, where none is to be called; or NULL */
 
 	uint32_t n; /* choices of each prompt */
 	/* Not given: the endpoint's default. Given: at most TOKENS_MAX, which stands for "no limit" too. 0 only with echo. */
 	bool has_max_tokens;
 	uint32_t max_tokens, min_tokens;
-	bool stream, include_usage, echo, ignore_eos, has_seed;
+	bool stream, include_usage, continuous_usage, echo, ignore_eos, has_seed;
 	/* API_COMPLETION: no BOS or EOS around the prompt's text; are control tokens that it names tokens, if that was said. */
 	bool no_specials, has_parse_special, parse_special;
 	bool keep_stop; /* the stop string that was found is part of the text */
@@ -62,6 +63,8 @@ int api_request_parse(struct api_request *ret, enum api_kind kind, const char *b
 	struct api_error *e);
 
 struct json_t;
+/* The model that a body names, "" when it names none. Borrows from the tree. */
+int api_request_model(const char **ret, const struct json_t *root, struct api_error *e);
 /* The same from a tree that api_json_parse made. */
 int api_request_read(
 	struct api_request *ret, enum api_kind kind, struct json_t *root, struct arena *arena, struct api_error *e);

@@ -1,6 +1,6 @@
 /* request_chat.c - what a chat request has besides: messages, and what is for the template. */
 #include "base/limits.h"
-#include "config/json_parse.h"
+#include "config/suggest.h"
 #include "frontend/request_priv.h"
 
 static const struct json_in_field chat_fields[] = {
@@ -73,16 +73,6 @@ static int join_parts(
 	return 0;
 }
 
-/* Copy value's JSON text into arena. NULL: out of memory. */
-static const char *keep_json(const json_t *value, struct arena *arena)
-{
-	char *text = json_dumps(value, JSON_COMPACT);
-	const char *kept = text ? arena_strdup(arena, text) : NULL;
-
-	json_text_free(text);
-	return kept;
-}
-
 /* name, tool_calls and tool_call_id join the message in the template. */
 static int read_extra(const json_t *message, struct arena *arena, struct ll_message *ret, struct api_error *e)
 {
@@ -97,9 +87,29 @@ static int read_extra(const json_t *message, struct arena *arena, struct ll_mess
 		ok = !v || (extra && json_object_set(extra, names[i], v) == 0);
 	}
 	if (extra && ok)
-		ok = (ret->extra_json = keep_json(extra, arena)) != NULL;
+		ok = (ret->extra_json = request_keep_json(extra, arena)) != NULL;
 	json_decref(extra);
 	return ok ? 0 : out_of_memory(e);
+}
+
+/* Some templates know roles of their own, so others than OpenAI's are taken; but not what is probably one of these, mistyped,
+ * which most templates would drop in silence. */
+static int check_role(const char *text, size_t i, struct api_error *e)
+{
+	static const char *const known[] = {"system", "developer", "user", "assistant", "tool", "function"};
+	char param[API_PARAM_BYTES_MAX];
+	struct suggest s;
+
+	snprintf(param, sizeof param, "messages[%zu].role", i);
+	suggest_init(&s, text);
+	for (uint32_t k = 0; k < ARRAY_LEN(known); k++) {
+		if (!strcmp(text, known[k]))
+			return 0;
+		suggest_offer(&s, known[k]);
+	}
+	const char *best = suggest_best(&s);
+	return best ? api_error_set(e, 400, NULL, param, "\"%s\" is \"%.64s\"; did you mean \"%s\"?", param, text, best)
+		    : 0;
 }
 
 static int read_message(const json_t *m, size_t i, struct arena *arena, struct ll_message *ret, struct api_error *e)
@@ -114,6 +124,8 @@ static int read_message(const json_t *m, size_t i, struct arena *arena, struct l
 		return api_error_set(e, 400, NULL, param, "\"%s\" needs a \"role\", such as \"user\"", param);
 	*ret = (struct ll_message){0};
 	if (json_in_name(role, param, &ret->role, e) < 0)
+		return -EINVAL;
+	if (check_role(ret->role, i, e) < 0)
 		return -EINVAL;
 	if (json_is_array(content))
 		return join_parts(content, i, arena, ret, e) < 0 ? -EINVAL : read_extra(m, arena, ret, e);
@@ -155,49 +167,10 @@ static int read_messages(struct api_request *r, const json_t *root, struct arena
 	return 0;
 }
 
-static int read_kwargs(struct api_request *r, const json_t *kwargs, struct arena *arena, struct api_error *e)
-{
-	json_t *object = (json_t *)(uintptr_t)kwargs; /* jansson's iterators take no constant one */
-
-	if (!json_is_object(kwargs))
-		return json_in_wrong_type(e, "chat_template_kwargs", "an object", kwargs);
-	for (void *it = json_object_iter(object); it; it = json_object_iter_next(object, it)) {
-		const char *key = json_object_iter_key(it);
-		if (ll_template_sets(key))
-			return api_error_set(e, 400, NULL, "chat_template_kwargs",
-				"\"chat_template_kwargs\" has \"%.64s\", which the server sets itself; leave it out",
-				key);
-	}
-	r->kwargs_json = keep_json(kwargs, arena);
-	if (!r->kwargs_json)
-		return out_of_memory(e);
-	if (strlen(r->kwargs_json) > TEMPLATE_KWARGS_BYTES_MAX)
-		return api_error_set(e, 400, NULL, "chat_template_kwargs",
-			"\"chat_template_kwargs\" has %zu bytes; at most %d are taken", strlen(r->kwargs_json),
-			TEMPLATE_KWARGS_BYTES_MAX);
-	return 0;
-}
-
-static int read_template_options(struct api_request *r, const json_t *root, struct arena *arena, struct api_error *e)
-{
-	const json_t *kwargs = json_in_get(root, "chat_template_kwargs");
-	const json_t *prompt = json_in_get(root, "add_generation_prompt");
-
-	if (prompt && !json_is_boolean(prompt))
-		return json_in_wrong_type(e, "add_generation_prompt", "true or false", prompt);
-	r->no_generation_prompt = json_is_false(prompt);
-	if (json_is_true(json_in_get(root, "parse_special")))
-		return api_error_set(e, 400, "unsupported_parameter", "parse_special",
-			"\"parse_special\" is for the prompts of /v1/completions; text of a message never becomes a "
-			"control "
-			"token");
-	return kwargs ? read_kwargs(r, kwargs, arena, e) : 0;
-}
-
 int request_read_chat(struct api_request *r, const json_t *root, struct arena *arena, struct api_error *e)
 {
 	if (json_in_fields(root, chat_fields, ARRAY_LEN(chat_fields), r, e) < 0 ||
-		read_messages(r, root, arena, e) < 0 || read_template_options(r, root, arena, e) < 0)
+		read_messages(r, root, arena, e) < 0 || request_read_template(r, root, arena, e) < 0)
 		return -EINVAL;
 	if (r->top_logprobs && !r->logprobs)
 		return api_error_set(e, 400, NULL, "top_logprobs", "\"top_logprobs\" needs \"logprobs\" to be true");

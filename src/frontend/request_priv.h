@@ -32,7 +32,14 @@ static inline struct api_text text_of(const json_t *string)
 
 /* request_chat.c: the members that only a chat request has. */
 int request_read_chat(struct api_request *r, const json_t *root, struct arena *arena, struct api_error *e);
-/* request_unsupported.c: refuse what clients would believe was done if it were ignored. */
-int request_refuse_unsupported(const json_t *root, struct api_error *e);
+/* request_template.c: what is for the chat template besides messages. */
+int request_read_template(struct api_request *r, const json_t *root, struct arena *arena, struct api_error *e);
+/* Copy value's JSON text into arena. NULL: out of memory. */
+const char *request_keep_json(const json_t *value, struct arena *arena);
+/* request_unsupported.c: refuse what clients would believe was done if it were ignored. r has what is common to both kinds. */
+int request_refuse_unsupported(const struct api_request *r, const json_t *root, struct api_error *e);
+/* v is one of these words: *ret is which. */
+int request_read_word(const json_t *v, const char *name, const char *const *words, uint32_t count, uint32_t *ret,
+	struct api_error *e);
 
 #endif

@@ -1,42 +1,237 @@
 /* request_unsupported.c - what is refused, since a client would believe it was done if it were ignored: a constraint on
- * the answer, or another answer altogether. What only asks for more comfort (metadata, store, service_tier) is ignored. */
+ * the answer, another sampler or prompt, or another answer altogether. What only asks for more comfort (metadata, store,
+ * service_tier) is ignored, and so is what has the value that does nothing: clients send those. */
+#include "config/suggest.h"
 #include "frontend/request_priv.h"
 
-/* Named by OpenAI, vLLM, SGLang and llama-server. */
-static const char *const unsupported[] = {
-	"tools",
-	"functions",
-	"audio",
-	"web_search_options",
-	"structured_outputs",
-	"guided_json",
-	"guided_regex",
-	"guided_choice",
-	"guided_grammar",
-	"grammar",
-	"json_schema",
-	"regex",
-	"ebnf",
-	"use_beam_search",
-	"prompt_logprobs",
-	"continue_final_message",
-	"bad_words",
-	"allowed_token_ids",
-	"truncate_prompt_tokens",
+/* The value of a field that asks for nothing, besides null. */
+enum off {
+	OFF_EMPTY, /* false, or an empty list, object or text */
+	OFF_NUMBER, /* the same, or the number beside it */
+	OFF_TO_ZERO, /* the same, or a number that is not above 0 */
+	OFF_TRUE, /* true */
+	OFF_NEVER,
+};
+enum { CHAT = 1, COMPLETION = 2, BOTH = CHAT | COMPLETION };
+
+/* Named by OpenAI, vLLM, SGLang, llama-server, Ollama and Dynamo. */
+static const struct unsupported {
+	const char *name;
+	enum off off;
+	double number;
+	unsigned kinds;
+} unsupported[] = {
+	{"audio", OFF_EMPTY, 0, BOTH},
+	{"web_search_options", OFF_NEVER, 0, BOTH}, /* {} turns it on */
+	/* constraints */
+	{"structured_outputs", OFF_EMPTY, 0, BOTH},
+	{"guided_json", OFF_EMPTY, 0, BOTH},
+	{"guided_regex", OFF_EMPTY, 0, BOTH},
+	{"guided_choice", OFF_EMPTY, 0, BOTH},
+	{"guided_grammar", OFF_EMPTY, 0, BOTH},
+	{"grammar", OFF_EMPTY, 0, BOTH},
+	{"json_schema", OFF_EMPTY, 0, BOTH},
+	{"regex", OFF_EMPTY, 0, BOTH},
+	{"ebnf", OFF_EMPTY, 0, BOTH},
+	{"structural_tag", OFF_EMPTY, 0, BOTH},
+	{"format", OFF_EMPTY, 0, BOTH},
+	{"stop_regex", OFF_EMPTY, 0, BOTH},
+	{"bad_words", OFF_EMPTY, 0, BOTH},
+	{"allowed_token_ids", OFF_EMPTY, 0, BOTH},
+	{"logits_processors", OFF_EMPTY, 0, BOTH},
+	{"custom_logit_processor", OFF_EMPTY, 0, BOTH},
+	{"t_max_predict_ms", OFF_TO_ZERO, 0, BOTH},
+	{"thinking_token_budget", OFF_NUMBER, -1, BOTH},
+	{"reasoning_budget", OFF_NUMBER, -1, BOTH},
+	/* other samplers */
+	{"use_beam_search", OFF_EMPTY, 0, BOTH},
+	{"mirostat", OFF_TO_ZERO, 0, BOTH},
+	{"mirostat_mode", OFF_TO_ZERO, 0, BOTH},
+	{"tfs_z", OFF_NUMBER, 1, BOTH},
+	{"tfs", OFF_NUMBER, 1, BOTH},
+	{"top_a", OFF_TO_ZERO, 0, BOTH},
+	{"top_n_sigma", OFF_TO_ZERO, 0, BOTH},
+	{"dynatemp_range", OFF_TO_ZERO, 0, BOTH},
+	{"smoothing_factor", OFF_TO_ZERO, 0, BOTH},
+	{"xtc_probability", OFF_TO_ZERO, 0, BOTH},
+	{"dry_multiplier", OFF_TO_ZERO, 0, BOTH},
+	{"options", OFF_EMPTY, 0, BOTH}, /* Ollama's samplers */
+	/* other prompts and models */
+	{"continue_final_message", OFF_EMPTY, 0, BOTH},
+	{"truncate_prompt_tokens", OFF_EMPTY, 0, BOTH},
+	{"prompt_embeds", OFF_EMPTY, 0, BOTH},
+	{"input_embeds", OFF_EMPTY, 0, BOTH},
+	{"chat_template", OFF_EMPTY, 0, CHAT},
+	{"lora", OFF_EMPTY, 0, BOTH},
+	{"lora_path", OFF_EMPTY, 0, BOTH},
+	{"kv_transfer_params", OFF_EMPTY, 0, BOTH},
+	{"session_params", OFF_EMPTY, 0, BOTH},
+	{"vllm_xargs", OFF_EMPTY, 0, BOTH},
+	/* other answers */
+	{"prompt_logprobs", OFF_EMPTY, 0, BOTH},
+	{"n_probs", OFF_TO_ZERO, 0, BOTH},
+	{"logprob_token_ids", OFF_EMPTY, 0, BOTH},
+	{"return_token_ids", OFF_EMPTY, 0, BOTH},
+	{"return_hidden_states", OFF_EMPTY, 0, BOTH},
+	{"return_prompt_text", OFF_EMPTY, 0, BOTH},
+	{"response_fields", OFF_EMPTY, 0, BOTH},
+	{"skip_special_tokens", OFF_TRUE, 0, BOTH},
+	{"no_stop_trim", OFF_EMPTY, 0, BOTH},
+	{"echo", OFF_EMPTY, 0, CHAT},
+};
+
+/* Members of Dynamo's "nvext". Its samplers are obeyed (request.c), its annotations and hints ask for comfort. */
+static const struct unsupported nvext_unsupported[] = {
+	{"guided_json", OFF_EMPTY, 0, BOTH},
+	{"guided_regex", OFF_EMPTY, 0, BOTH},
+	{"guided_choice", OFF_EMPTY, 0, BOTH},
+	{"guided_grammar", OFF_EMPTY, 0, BOTH},
+	{"token_data", OFF_EMPTY, 0, BOTH},
+	{"use_raw_prompt", OFF_EMPTY, 0, BOTH},
+	{"max_thinking_tokens", OFF_NUMBER, -1, BOTH},
+	{"backend_instance_id", OFF_EMPTY, 0, BOTH},
+	{"decode_worker_id", OFF_EMPTY, 0, BOTH},
+	{"prefill_worker_id", OFF_EMPTY, 0, BOTH},
+	{"routing_constraints", OFF_EMPTY, 0, BOTH},
 };
 
 /* Nothing is asked for: null, false, an empty list, object or text. */
-static bool is_off(const json_t *v)
+static bool is_empty(const json_t *v)
 {
 	return !v || json_is_false(v) || (json_is_array(v) && !json_array_size(v)) ||
 	       (json_is_object(v) && !json_object_size(v)) || (json_is_string(v) && !json_string_length(v));
 }
 
-/* "none" and "auto" ask for nothing where there are no tools. */
-static bool demands_tool(const json_t *choice)
+static bool is_off(const struct unsupported *u, const json_t *v)
 {
-	return json_is_object(choice) || json_in_is(choice, "required");
+	switch (v ? u->off : OFF_EMPTY) {
+	case OFF_NUMBER:
+		return is_empty(v) || (json_is_number(v) && json_number_value(v) == u->number);
+	case OFF_TO_ZERO:
+		return is_empty(v) || (json_is_number(v) && json_number_value(v) <= 0);
+	case OFF_TRUE:
+		return json_is_true(v);
+	case OFF_NEVER:
+		return false;
+	default:
+		return is_empty(v);
+	}
 }
+
+/* prefix: "nvext.", or "". */
+static int refuse_members(const json_t *object, const char *prefix, const struct unsupported *list, uint32_t count,
+	enum api_kind kind, struct api_error *e)
+{
+	char name[API_PARAM_BYTES_MAX];
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (!(list[i].kinds & (kind == API_CHAT ? CHAT : COMPLETION)) ||
+			is_off(&list[i], json_in_get(object, list[i].name)))
+			continue;
+		snprintf(name, sizeof name, "%s%s", prefix, list[i].name);
+		return api_error_set(e, 400, "unsupported_parameter", name,
+			list[i].off == OFF_TRUE ? "\"%s\" is not supported yet unless it is true; leave it out"
+						: "\"%s\" is not supported yet; leave it out",
+			name);
+	}
+	return 0;
+}
+
+/* tools */
+
+static int not_one_of(
+	const char *given, const char *name, const char *const *words, uint32_t count, struct api_error *e)
+{
+	struct suggest s;
+	char list[128] = "";
+
+	suggest_init(&s, given);
+	for (uint32_t i = 0; i < count; i++) {
+		size_t len = strlen(list);
+		snprintf(list + len, sizeof list - len, "%s\"%s\"", i ? ", " : "", words[i]);
+		suggest_offer(&s, words[i]);
+	}
+	const char *best = suggest_best(&s);
+	return api_error_set(e, 400, NULL, name, "\"%s\" is \"%.32s\", which is none of %s%s%s%s", name, given, list,
+		best ? "; did you mean \"" : "", best ? best : "", best ? "\"?" : "");
+}
+
+int request_read_word(
+	const json_t *v, const char *name, const char *const *words, uint32_t count, uint32_t *ret, struct api_error *e)
+{
+	const char *given;
+
+	if (json_in_name(v, name, &given, e) < 0)
+		return -EINVAL;
+	for (uint32_t i = 0; i < count; i++)
+		if (!strcmp(given, words[i])) {
+			*ret = i;
+			return 0;
+		}
+	return not_one_of(given, name, words, count, e);
+}
+
+static bool has_name(const json_t *object)
+{
+	return json_string_length(json_in_get(object, "name")) > 0;
+}
+
+/* {"type": "function", "function": {"name": "f"}} and its kin, {"name": "f"} of function_call. */
+static bool names_a_tool(const json_t *choice, bool is_function_call)
+{
+	if (is_function_call)
+		return has_name(choice);
+	if (json_in_is(json_in_get(choice, "type"), "allowed_tools"))
+		return true;
+	return json_in_is(json_in_get(choice, "type"), "function") &&
+	       (has_name(choice) || has_name(json_in_get(choice, "function")));
+}
+
+/* "tool_choice", or "function_call" of the older form. *ret_none: no tool is to be called. */
+static int check_choice(const json_t *root, const char *name, bool *ret_none, struct api_error *e)
+{
+	enum { NONE, AUTO, REQUIRED };
+	static const char *const words[] = {"none", "auto", "required"};
+	const json_t *v = json_in_get(root, name);
+	bool is_function_call = !strcmp(name, "function_call");
+	uint32_t word = AUTO;
+
+	if (v && !json_is_string(v) && !json_is_object(v))
+		return json_in_wrong_type(e, name, "a string or an object", v);
+	if (json_is_string(v) && request_read_word(v, name, words, is_function_call ? 2 : 3, &word, e) < 0)
+		return -EINVAL;
+	if (json_is_object(v) && !names_a_tool(v, is_function_call))
+		return api_error_set(e, 400, NULL, name, "\"%s\" names no tool; as an object it is %s", name,
+			is_function_call ? "{\"name\": \"...\"}"
+					 : "{\"type\": \"function\", \"function\": {\"name\": \"...\"}}");
+	if (json_is_object(v) || word == REQUIRED)
+		return api_error_set(e, 400, "unsupported_parameter", name,
+			"\"%s\" asks for a tool, and tools are not supported yet; leave it out", name);
+	*ret_none = json_is_string(v) && word == NONE;
+	return 0;
+}
+
+static int refuse_tools(const json_t *root, enum api_kind kind, struct api_error *e)
+{
+	static const struct {
+		const char *tools, *choice;
+	} forms[] = {{"tools", "tool_choice"}, {"functions", "function_call"}};
+
+	for (uint32_t i = 0; i < ARRAY_LEN(forms); i++) {
+		bool none = false;
+		if (check_choice(root, forms[i].choice, &none, e) < 0)
+			return -EINVAL;
+		if (is_empty(json_in_get(root, forms[i].tools)) || (none && kind == API_CHAT))
+			continue;
+		return api_error_set(e, 400, "unsupported_parameter", forms[i].tools,
+			"\"%s\" is not supported yet; leave it out%s%s%s", forms[i].tools,
+			kind == API_CHAT ? ", or set \"" : "", kind == API_CHAT ? forms[i].choice : "",
+			kind == API_CHAT ? "\" to \"none\"" : "");
+	}
+	return 0;
+}
+
+/* others with values of their own */
 
 static int refuse_format(const json_t *format, struct api_error *e)
 {
@@ -44,7 +239,7 @@ static int refuse_format(const json_t *format, struct api_error *e)
 		return 0;
 	if (!json_is_object(format))
 		return json_in_wrong_type(e, "response_format", "an object", format);
-	const json_t *type = json_object_get(format, "type");
+	const json_t *type = json_in_get(format, "type");
 	if (json_in_is(type, "text"))
 		return 0;
 	return api_error_set(e, 400, "unsupported_parameter", "response_format",
@@ -52,14 +247,45 @@ static int refuse_format(const json_t *format, struct api_error *e)
 		json_is_string(type) ? json_string_value(type) : "?");
 }
 
-int request_refuse_unsupported(const json_t *root, struct api_error *e)
+static int refuse_modalities(const json_t *list, struct api_error *e)
 {
-	for (uint32_t i = 0; i < ARRAY_LEN(unsupported); i++)
-		if (!is_off(json_in_get(root, unsupported[i])))
-			return api_error_set(e, 400, "unsupported_parameter", unsupported[i],
-				"\"%s\" is not supported yet; leave it out", unsupported[i]);
-	if (demands_tool(json_in_get(root, "tool_choice")))
-		return api_error_set(e, 400, "unsupported_parameter", "tool_choice",
-			"\"tool_choice\" asks for a tool, and tools are not supported yet; leave it out");
-	return refuse_format(json_in_get(root, "response_format"), e);
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (!json_in_is(json_array_get(list, i), "text"))
+			return api_error_set(e, 400, "unsupported_parameter", "modalities",
+				"\"modalities\" asks for more than \"text\", which is all that is supported");
+	return 0;
+}
+
+static int refuse_priority(const json_t *v, struct api_error *e)
+{
+	if (!v || (json_is_number(v) && json_number_value(v) == 0))
+		return 0;
+	return api_error_set(e, 400, "unsupported_parameter", "priority",
+		"\"priority\" is not supported in the body; where the operator allows it the header x-stator-priority "
+		"is");
+}
+
+static int refuse_best_of(const json_t *v, uint32_t n, struct api_error *e)
+{
+	int64_t of;
+
+	if (v && !json_in_whole(v, &of))
+		return json_in_wrong_type(e, "best_of", "an integer", v);
+	if (!v || of == n)
+		return 0;
+	return api_error_set(e, 400, "unsupported_parameter", "best_of",
+		"\"best_of\" is not supported unless it equals \"n\"; leave it out");
+}
+
+int request_refuse_unsupported(const struct api_request *r, const json_t *root, struct api_error *e)
+{
+	const json_t *nvext = json_in_get(root, "nvext");
+
+	if (refuse_members(root, "", unsupported, ARRAY_LEN(unsupported), r->kind, e) < 0 ||
+		refuse_members(nvext, "nvext.", nvext_unsupported, ARRAY_LEN(nvext_unsupported), r->kind, e) < 0 ||
+		refuse_tools(root, r->kind, e) < 0 || refuse_format(json_in_get(root, "response_format"), e) < 0 ||
+		refuse_modalities(json_in_get(root, "modalities"), e) < 0 ||
+		refuse_priority(json_in_get(root, "priority"), e) < 0)
+		return -EINVAL;
+	return refuse_best_of(json_in_get(root, "best_of"), r->n, e);
 }

@@ -192,6 +192,7 @@ static int tokenize(struct text_call *t, struct err *err)
 		.message_count = t->chat.messages_len,
 		.no_generation_prompt = t->chat.no_generation_prompt,
 		.kwargs_json = t->chat.kwargs_json,
+		.tools_json = t->chat.tools_json,
 		.tokens_max = TOKENS_MAX,
 	};
 	if (!t->model->loaded.template)
@@ -315,9 +316,7 @@ static int read_body(struct text_call *t)
 
 	if (api_json_parse(&root, buf_str(&t->body), t->body.len, &t->arena, &t->error) < 0)
 		return -EINVAL;
-	const json_t *model = json_in_get(root, "model");
-	t->model_name = "";
-	if (model && json_in_name(model, "model", &t->model_name, &t->error) < 0)
+	if (api_request_model(&t->model_name, root, &t->error) < 0)
 		return -EINVAL;
 	return t->detokenize ? read_detokenize(t, root) : read_tokenize(t, root);
 }

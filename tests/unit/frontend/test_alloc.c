@@ -217,7 +217,8 @@ static void a_body_is_parsed_or_there_is_no_memory(void **state)
 		"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a text of more than "
 		"sixteen bytes\"}],"
 		"\"name\":\"n\"}],\"stop\":[\"a\"],\"seed\":12345678901234567,\"temperature\":1.000000000000000000e0,"
-		"\"logit_bias\":{\"7\":1},\"chat_template_kwargs\":{\"a\":[1,2,{}]}}";
+		"\"logit_bias\":{\"7\":1},\"chat_template_kwargs\":{\"a\":[1,2,{}]},\"reasoning_effort\":\"none\","
+		"\"documents\":[{\"text\":\"a\"}],\"function_call\":\"none\",\"functions\":[{\"name\":\"f\"}]}";
 	static const uint64_t more[] = {0, 1, 7, UINT64_MAX / 2};
 
 	for (size_t i = 0; i < ARRAY_LEN(more); i++) {

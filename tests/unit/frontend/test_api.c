@@ -494,9 +494,20 @@ static void a_prompt_longer_than_the_context_names_both_numbers(void **state)
 	sprintf(body, "{\"prompt\":\"%0*d\"}", 2500, 7);
 	const char *answer = post("/v1/completions", body);
 	assert_int_equal(c.status, 400);
-	if (!strstr(answer, "the prompt has 250") ||
-		!strstr(answer, "the model \\\"mock\\\" takes 2048, answer included") ||
-		!strstr(answer, "\"code\":\"context_length_exceeded\""))
+	if (!strstr(answer,
+		    "\"This model's maximum context length is 2048 tokens. However, you requested 2501 tokens (2500 in "
+		    "the messages, 1 in the completion). Please reduce the length of the messages or completion.\"") ||
+		!strstr(answer, "\"param\":\"prompt\"") || !strstr(answer, "\"code\":\"context_length_exceeded\""))
+		fail_msg("%s", answer);
+	sprintf(body, "{\"prompt\":[\"a\",\"%0*d\"],\"max_tokens\":700}", 2500, 7);
+	answer = post("/v1/completions", body);
+	if (!strstr(answer, "you requested 3200 tokens (2500 in the messages, 700 in the completion)") ||
+		!strstr(answer, "\"param\":\"prompt[1]\""))
+		fail_msg("%s", answer);
+	sprintf(body, "{\"messages\":[{\"role\":\"user\",\"content\":\"%0*d\"}],\"max_tokens\":-1}", 2100, 7);
+	answer = post("/v1/chat/completions", body);
+	if (!strstr(answer, "This model's maximum context length is 2048 tokens. However, you requested 21") ||
+		!strstr(answer, ", 1 in the completion)") || !strstr(answer, "\"param\":\"messages\""))
 		fail_msg("%s", answer);
 }
 

@@ -163,7 +163,9 @@ static void a_nul_does_not_end_a_name(void **state)
 	uint64_t session = r.session;
 	chat("\"user\":\"a\\u0000c\"");
 	assert_true(session && r.session && session != r.session);
-	chat("\"metadata\":{\"a\\u0000b\":1},\"tool_choice\":\"required\\u0000\"");
+	chat("\"metadata\":{\"a\\u0000b\":1}");
+	refused(API_CHAT, "\"tool_choice\":\"required\\u0000\"", "tool_choice", "NUL");
+	refused(API_CHAT, "\"reasoning_effort\":\"low\\u0000\"", "reasoning_effort", "NUL");
 }
 
 static void seeds_have_64_bits_signed_or_not_and_minus_one_is_none(void **state)
@@ -246,6 +248,166 @@ static void all_parts_that_are_text_are_text(void **state)
 	}
 }
 
+static void what_asks_for_another_answer_is_refused_by_name(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *field, *param; /* NULL: taken */
+	} tries[] = {
+		{"\"web_search_options\":{}", "web_search_options"},
+		{"\"web_search_options\":null", NULL},
+		{"\"best_of\":2", "best_of"},
+		{"\"best_of\":2,\"n\":2", NULL},
+		{"\"echo\":true", "echo"},
+		{"\"echo\":false", NULL},
+		{"\"chat_template\":\"{{ 1 }}\"", "chat_template"},
+		{"\"chat_template\":\"\"", NULL},
+		{"\"skip_special_tokens\":false", "skip_special_tokens"},
+		{"\"skip_special_tokens\":true", NULL},
+		{"\"return_token_ids\":true", "return_token_ids"},
+		{"\"return_token_ids\":false", NULL},
+		{"\"prompt_embeds\":\"AAAA\"", "prompt_embeds"},
+		{"\"logits_processors\":[\"x\"]", "logits_processors"},
+		{"\"custom_logit_processor\":\"x\"", "custom_logit_processor"},
+		{"\"mirostat\":2", "mirostat"},
+		{"\"mirostat\":0", NULL},
+		{"\"tfs_z\":0.5", "tfs_z"},
+		{"\"tfs_z\":1.0", NULL},
+		{"\"top_n_sigma\":-1", NULL},
+		{"\"dry_multiplier\":0.8", "dry_multiplier"},
+		{"\"xtc_probability\":0,\"xtc_threshold\":0.1", NULL},
+		{"\"thinking_token_budget\":100", "thinking_token_budget"},
+		{"\"thinking_token_budget\":-1", NULL},
+		{"\"lora\":[{\"id\":0}]", "lora"},
+		{"\"lora\":[]", NULL},
+		{"\"priority\":0", NULL},
+		{"\"priority\":5", "priority"},
+		{"\"modalities\":[\"text\"]", NULL},
+		{"\"modalities\":[\"text\",\"audio\"]", "modalities"},
+		{"\"format\":\"json\"", "format"},
+		{"\"response_format\":{\"type\":\"text\\u0000\"}", "response_format"},
+		{"\"nvext\":{\"guided_choice\":[\"a\"]}", "nvext.guided_choice"},
+		{"\"nvext\":{\"use_raw_prompt\":true}", "nvext.use_raw_prompt"},
+		{"\"nvext\":{\"annotations\":[\"token_ids\"]}", NULL},
+		{"\"nvext\":7", "nvext"},
+		{"\"stream_options\":{\"include_usage\":true}", "stream_options"},
+		{"\"stream_options\":{}", "stream_options"},
+		{"\"stream_options\":null", NULL},
+		{"\"stream_options\":{},\"stream\":true", NULL},
+		{"\"made_up\":1", NULL},
+		{"\"model\":\"m\\u0000x\"", "model"},
+	};
+
+	for (uint32_t i = 0; i < ARRAY_LEN(tries); i++) {
+		if (tries[i].param)
+			refused(API_CHAT, tries[i].field, tries[i].param, "\"");
+		else
+			chat(tries[i].field);
+	}
+	completion("\"echo\":true,\"chat_template\":\"x\"");
+}
+
+static void samplers_of_nvext_are_obeyed_where_the_body_has_none(void **state)
+{
+	(void)state;
+	chat("\"nvext\":{\"ignore_eos\":true,\"top_k\":5.0,\"repetition_penalty\":1.5}");
+	assert_true(r.ignore_eos && r.sampling.top_k == 5 && r.sampling.repetition_penalty == 1.5f);
+	chat("\"top_k\":7,\"nvext\":{\"top_k\":5,\"greed_sampling\":true},\"ignore_eos\":false,\"temperature\":1");
+	assert_true(!r.ignore_eos && r.sampling.top_k == 7 && r.sampling.temperature == 0);
+	refused(API_CHAT, "\"nvext\":{\"top_k\":1.5}", "top_k", "must be an integer");
+}
+
+static void a_choice_of_tools_is_what_it_can_be(void **state)
+{
+	(void)state;
+#define TOOL "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"
+	static const struct {
+		const char *field, *param, *words;
+	} wrong[] = {
+		{TOOL, "tools", "leave it out, or set \"tool_choice\" to \"none\""},
+		{TOOL ",\"tool_choice\":\"auto\"", "tools", "not supported yet"},
+		{TOOL ",\"tool_choice\":\"required\"", "tool_choice", "not supported yet"},
+		{"\"tool_choice\":\"required\"", "tool_choice", "not supported yet"},
+		{"\"tool_choice\":\"banana\"", "tool_choice", "which is none of \"none\", \"auto\", \"required\""},
+		{"\"tool_choice\":\"requierd\"", "tool_choice", "did you mean \"required\"?"},
+		{"\"tool_choice\":\"none\\u0000\"", "tool_choice", "NUL"},
+		{"\"tool_choice\":7", "tool_choice", "a string or an object, not an integer"},
+		{"\"tool_choice\":[]", "tool_choice", "a string or an object, not an array"},
+		{"\"tool_choice\":{}", "tool_choice", "names no tool"},
+		{"\"tool_choice\":{\"type\":\"banana\",\"function\":{\"name\":\"f\"}}", "tool_choice", "names no tool"},
+		{"\"tool_choice\":{\"type\":\"function\",\"function\":{}}", "tool_choice", "names no tool"},
+		{"\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}", "tool_choice",
+			"not supported"},
+		{"\"tool_choice\":{\"type\":\"function\",\"name\":\"f\"}", "tool_choice", "not supported"},
+		{"\"tool_choice\":{\"type\":\"allowed_tools\"}", "tool_choice", "not supported"},
+		{"\"function_call\":{\"name\":\"f\"}", "function_call", "not supported"},
+		{"\"function_call\":{}", "function_call", "names no tool; as an object it is {\"name\""},
+		{"\"function_call\":\"required\"", "function_call", "which is none of \"none\", \"auto\""},
+		{"\"functions\":[{\"name\":\"f\"}]", "functions", "or set \"function_call\" to \"none\""},
+		{"\"tools\":{\"a\":1},\"tool_choice\":\"none\"", "tools", "must be an array, not an object"},
+		{"\"tools\":[7],\"tool_choice\":\"none\"", "tools[0]", "is no function; it needs {\"type\""},
+		{"\"tools\":[{\"type\":\"function\"}],\"tool_choice\":\"none\"", "tools[0]", "is no function"},
+	};
+
+	for (uint32_t i = 0; i < ARRAY_LEN(wrong); i++)
+		refused(API_CHAT, wrong[i].field, wrong[i].param, wrong[i].words);
+	static const char *const taken[] = {"\"tool_choice\":\"none\"", "\"tool_choice\":\"auto\"",
+		"\"tool_choice\":null", "\"tools\":[]", "\"tools\":[],\"tool_choice\":\"auto\"",
+		"\"function_call\":\"auto\""};
+	for (uint32_t i = 0; i < ARRAY_LEN(taken); i++) {
+		chat(taken[i]);
+		assert_null(r.tools_json);
+	}
+	/* Not to be called: shown to the template. */
+	chat(TOOL ",\"tool_choice\":\"none\"");
+	assert_string_equal(r.tools_json, "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]");
+	chat("\"functions\":[{\"name\":\"g\"}],\"function_call\":\"none\"");
+	assert_string_equal(r.tools_json, "[{\"type\":\"function\",\"function\":{\"name\":\"g\"}}]");
+	refused(API_COMPLETION, TOOL ",\"tool_choice\":\"none\"", "tools", "not supported yet; leave it out");
+}
+
+static void variables_of_the_template_reach_it(void **state)
+{
+	(void)state;
+	chat("\"reasoning_effort\":\"low\",\"documents\":[{\"text\":\"a\"}],\"enable_thinking\":true");
+	assert_string_equal(r.kwargs_json,
+		"{\"documents\":[{\"text\":\"a\"}],\"reasoning_effort\":\"low\",\"enable_thinking\":true}");
+	chat("\"reasoning_effort\":\"none\"");
+	assert_string_equal(r.kwargs_json, "{\"reasoning_effort\":\"none\",\"enable_thinking\":false}");
+	chat("\"reasoning_effort\":\"low\",\"chat_template_kwargs\":{\"reasoning_effort\":7,\"x\":1}");
+	assert_string_equal(r.kwargs_json, "{\"reasoning_effort\":7,\"x\":1}");
+	chat("\"reasoning_effort\":null");
+	assert_null(r.kwargs_json);
+	refused(API_CHAT, "\"reasoning_effort\":\"banana\"", "reasoning_effort",
+		"which is none of \"none\", \"minimal\"");
+	refused(API_CHAT, "\"reasoning_effort\":\"hihg\"", "reasoning_effort", "did you mean \"high\"?");
+	refused(API_CHAT, "\"documents\":\"x\"", "documents", "must be an array, not a string");
+	refused(API_CHAT, "\"enable_thinking\":1", "enable_thinking", "must be true or false, not an integer");
+}
+
+static void a_role_that_is_nearly_one_is_a_mistake_and_others_are_the_template_s(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *role, *meant; /* NULL: taken */
+	} roles[] = {{"user", NULL}, {"developer", NULL}, {"tool", NULL}, {"function", NULL}, {"ipython", NULL},
+		{"my-custom-role", NULL}, {"model", NULL}, {"bot", NULL}, {"human", NULL}, {"User", "user"},
+		{"assitant", "assistant"}, {"sytem", "system"}, {"tools", "tool"}, {"ASSISTANT", "assistant"}};
+	char body[256];
+
+	for (uint32_t i = 0; i < ARRAY_LEN(roles); i++) {
+		snprintf(body, sizeof body, "{\"messages\":[{\"role\":\"%s\",\"content\":\"x\"}]}", roles[i].role);
+		e = (struct api_error){0};
+		int code = api_request_parse(&r, API_CHAT, body, strlen(body), &arena, &e);
+		if ((code == 0) != !roles[i].meant)
+			fail_msg("%s: %d %s", roles[i].role, code, e.message);
+		assert_true(!roles[i].meant || strstr(strstr(e.message, "did you mean"), roles[i].meant));
+	}
+	static const char nul[] = "{\"messages\":[{\"role\":\"user\\u0000\",\"content\":\"x\"}]}";
+	assert_int_equal(api_request_parse(&r, API_CHAT, nul, sizeof nul - 1, &arena, &e), -EINVAL);
+	assert_non_null(strstr(e.message, "NUL"));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -258,6 +420,11 @@ int main(void)
 		TEST(a_nul_does_not_end_a_name),
 		TEST(seeds_have_64_bits_signed_or_not_and_minus_one_is_none),
 		TEST(all_parts_that_are_text_are_text),
+		TEST(what_asks_for_another_answer_is_refused_by_name),
+		TEST(samplers_of_nvext_are_obeyed_where_the_body_has_none),
+		TEST(a_choice_of_tools_is_what_it_can_be),
+		TEST(variables_of_the_template_reach_it),
+		TEST(a_role_that_is_nearly_one_is_a_mistake_and_others_are_the_template_s),
 		TEST(numbers_out_of_range_are_shown_as_they_were_sent),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
