@@ -67,6 +67,9 @@ enum {
 	WORKER_STOPPED_MS = 10 * 1000, /* nothing came, no answer either: it is given up */
 	WORKER_SILENT_MS = 60 * 1000, /* the same for one that cannot be asked: its longest step, and room */
 	WORKER_IDLE_MS = 15 * 60 * 1000, /* it answers and does no work; by itself it would have ended before */
+	/* A request of which nothing was sent goes to another worker: frontend/retry.c. */
+	RETRY_ATTEMPTS_MAX = 3, /* dispatches of a prompt in all: one that kills engines kills few */
+	RETRY_BYTES_MAX = 64 * 1024 * 1024, /* of prompts kept for it, all together; past it they are not */
 	BLOCK_TOKENS_MAX = 65536, /* of a worker's blocks; what a card says beyond it is no block size */
 	WORKER_SEQS_MAX = 65536, /* at once in one worker, likewise */
 	FRONTENDS_MAX = 64, /* connected to one worker */

@@ -131,7 +131,7 @@ static void on_up(void *ctx, struct link *l)
 	struct err err;
 
 	snprintf(b->name, sizeof b->name, "%s", link_card(l)->worker.data);
-	b->draining = b->kv_missed = b->starved = false;
+	b->draining = b->kv_missed = b->starved = b->hung = false;
 	b->silent_us = b->idle_us = b->queued = 0;
 	b->model = model_of_card(b->fe, link_card(l), &err);
 	if (!b->model) {
@@ -157,7 +157,7 @@ static void detach(struct backend *b, const char *why)
 
 	while (pos = 0, map_next(&b->flights, &pos, &id, &value)) {
 		map_del(&b->flights, id);
-		flight_lost((struct flight *)(uintptr_t)value, why);
+		flight_lost((struct flight *)(uintptr_t)value, why, b->hung);
 	}
 	struct model *m = b->model;
 	if (!m)
@@ -217,9 +217,10 @@ static void watch_silence(struct backend *b, uint64_t passed_us)
 	uint64_t most_us = (pongs ? WORKER_STOPPED_MS : WORKER_SILENT_MS) * 1000ull;
 
 	count_silence(b, passed_us);
+	b->hung = b->idle_us > WORKER_IDLE_MS * 1000ull;
 	if (b->silent_us > most_us)
 		link_drop(b->conn, "it has been silent for too long");
-	else if (b->idle_us > WORKER_IDLE_MS * 1000ull)
+	else if (b->hung)
 		link_drop(b->conn, "it has done nothing for too long");
 	else if (pongs && b->silent_us >= WORKER_ASK_MS * 1000ull)
 		link_ping(b->conn);

@@ -1,4 +1,4 @@
-#include "frontend/completion.h"
+#include "frontend/retry.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -290,6 +290,14 @@ static void shed_error(const struct model *m, bool is_full, struct api_error *e)
 			"all workers of model \"%.100s\" stayed busy for as long as a request may wait", m->name);
 }
 
+/* It was at a worker that failed it, and then found no other. */
+static void lost_error(const struct run *r, struct api_error *e)
+{
+	*e = *r->lost;
+	size_t len = strlen(e->message);
+	snprintf(e->message + len, sizeof e->message - len, "; and no other took it in time");
+}
+
 static void on_shed(struct pool_ticket *t, enum pool_shed why)
 {
 	struct run *r = CONTAINER_OF(t, struct run, ticket);
@@ -298,6 +306,8 @@ static void on_shed(struct pool_ticket *t, enum pool_shed why)
 	if (why == POOL_SHED_DEADLINE)
 		api_error_set(
 			&e, 504, "deadline_exceeded", NULL, "the request's time was over before a worker was free");
+	else if (r->lost)
+		lost_error(r, &e);
 	else
 		shed_error(r->model, false, &e);
 	completion_fail(r->completion, &e);
@@ -349,15 +359,12 @@ static void on_ready(struct pool_ticket *t)
 	(void)err;
 }
 
-/* 0, or negative when c has ended. */
-static int submit(struct completion *c, struct run *r)
+static void ask(struct completion *c, struct run *r, uint32_t choices)
 {
-	struct api_error e = {0};
-
 	r->ticket.request = (struct route_request){
 		.prompt_tokens = r->prompt_len,
 		.max_tokens = MIN(c->max_tokens, c->context_max - r->prompt_len),
-		.choices = r->flights_len,
+		.choices = choices,
 		.hashes = r->hashes,
 		.hashes_count = r->hashes_len,
 		.priority = c->demands.priority,
@@ -365,17 +372,27 @@ static int submit(struct completion *c, struct run *r)
 		.tenant = c->demands.tenant,
 		.session = c->demands.session ? c->demands.session : c->req.session,
 		.direct = c->demands.direct,
+		.avoid = r->tried,
+		.avoid_count = MIN(r->attempts, (uint32_t)ROUTE_AVOID_MAX),
 	};
 	r->ticket.uses = r->uses;
-	route_metrics_note(c->model, r);
 	r->ticket.on_ready = on_ready;
 	r->ticket.on_shed = on_shed;
+}
+
+int completion_submit(struct completion *c, struct run *r, uint32_t choices)
+{
+	struct api_error e = {0};
+
+	ask(c, r, choices);
+	if (!r->attempts)
+		route_metrics_note(c->model, r);
 	switch (pool_submit(c->model->pool, &r->ticket)) {
 	case POOL_READY:
 		return dispatch(r);
 	case POOL_FULL:
 		shed_error(c->model, true, &e);
-		completion_fail(c, &e);
+		completion_fail(c, r->lost ? r->lost : &e);
 		return -EAGAIN;
 	default:
 		return 0;
@@ -424,7 +441,7 @@ static void after_text(struct completion *c)
 		return;
 	}
 	for (uint32_t i = 0; i < c->runs_len; i++)
-		if (submit(c, c->runs[i]) < 0)
+		if (completion_submit(c, c->runs[i], c->runs[i]->flights_len) < 0)
 			return;
 }
 
@@ -536,6 +553,8 @@ static void write_out(struct completion *c)
 	if (!c->begun)
 		completion_begin(c);
 	c->said = true;
+	if (c->runs_kept)
+		retry_said(c);
 	c->sent_us = env_now_us(c->fe->env);
 	http_write(c->x, out_of(c)->data, out_of(c)->len);
 	buf_reset(out_of(c));

@@ -4,6 +4,7 @@
  *
  * completion.c  the life cycle: exactly one end, whatever happens     prompt.c   body and prompt, on a text thread
  * flight.c      what runs at workers, and may outlive the request     respond.c  tokens to JSON and SSE
+ * retry.c       to another worker, when nothing was sent yet
  * ping.c        signs of life of streams that have nothing to say
  *
  * Tokens wait as ids in their choice and become text only when the client has room for it; a slow client costs four
@@ -45,7 +46,7 @@ struct run {
 	struct frontend *fe;
 	struct model *model;
 	struct backend *backend;
-	struct tokens prompt;
+	struct tokens prompt; /* gone when it was sent and will not be sent again */
 	uint32_t prompt_len; /* also when prompt has been freed */
 	uint32_t index; /* of the request's prompts */
 	/* Prefix hashes of its whole blocks, and a byte for each: how many requests used it. One allocation. */
@@ -53,8 +54,15 @@ struct run {
 	uint8_t *uses;
 	uint32_t hashes_len;
 	uint64_t explained; /* number of its decision in explain */
+	/* Doing it again: retry.c. */
+	struct list lost_link; /* in frontend.lost: to be dispatched again */
+	struct api_error *lost; /* why it was last; NULL: never */
+	uint32_t lost_len; /* choices that wait for it */
+	bool kept; /* prompt is there still */
+	uint32_t attempts; /* dispatches so far */
+	uint64_t tried[ROUTE_AVOID_MAX]; /* route_name_hash of the workers of the first of them */
 	uint32_t refs;
-	uint32_t flights_len;
+	uint32_t flights_len, flying;
 	struct flight flights[];
 };
 
@@ -78,13 +86,14 @@ struct choice {
 		float *top_logprobs;
 		uint32_t len, taken, cap;
 	} in;
-	uint32_t received, rendered; /* tokens in all */
+	uint32_t received, rendered, generated; /* tokens in all; generated: as usage counts them */
 	uint64_t last_us; /* when tokens came last */
 	struct detok detok;
 	struct stop_scan *scan; /* NULL: no stop strings */
 	struct buf text; /* the whole text, when not streamed */
 	uint64_t text_chars; /* rendered before, for text_offset */
 	bool role_sent;
+	bool lost; /* its flight was; it is done again */
 	bool stopped; /* at a stop string: what follows is not text */
 };
 
@@ -117,6 +126,7 @@ struct completion {
 	uint32_t runs_len;
 	struct choice *choices;
 	uint32_t choices_len, choices_open; /* open: not CHOICE_ENDED */
+	uint32_t runs_kept; /* runs whose prompt is kept, to be sent again */
 	uint32_t flights_flying, max_tokens;
 	uint32_t context_max, block_size; /* the model's when the prompt was made; text threads must not look there */
 	struct stops *stops;
@@ -160,6 +170,8 @@ int run_dispatch(struct run *r) MUST_USE;
 void choice_cancel(struct choice *ch);
 
 /* completion.c */
+/* Ask the pool for a worker for so many choices of r. Negative: c has ended. */
+int completion_submit(struct completion *c, struct run *r, uint32_t choices) MUST_USE;
 void completion_dirty(struct completion *c);
 /* End it with an error: as the answer, or as the last event of a stream that has begun. c is gone. */
 void completion_fail(struct completion *c, const struct api_error *e);

@@ -1,4 +1,4 @@
-#include "frontend/completion.h"
+#include "frontend/retry.h"
 #include "base/rng.h"
 
 #include <stdio.h>
@@ -13,6 +13,7 @@ struct run *run_create(struct completion *c, uint32_t flights)
 	r->fe = c->fe;
 	r->model = c->model;
 	r->refs = 1;
+	list_init(&r->lost_link);
 	r->flights_len = flights;
 	for (uint32_t i = 0; i < flights; i++)
 		r->flights[i].run = r;
@@ -25,6 +26,7 @@ void run_unref(struct run *r)
 	if (--r->refs)
 		return;
 	ASSERT(r->ticket.state == POOL_IDLE);
+	retry_forget(r);
 	vec_done(&r->prompt);
 	free(r->hashes);
 	free(r);
@@ -38,6 +40,7 @@ static void flight_land(struct flight *f)
 	ASSERT(f->flying);
 	f->flying = false;
 	r->fe->flights--;
+	r->flying--;
 	if (r->completion)
 		r->completion->flights_flying--;
 	if (f->choice)
@@ -61,6 +64,7 @@ void choice_cancel(struct choice *ch)
 void run_abandon(struct run *r)
 {
 	pool_cancel(r->model->pool, &r->ticket);
+	list_del(&r->lost_link);
 	for (uint32_t i = 0; i < r->flights_len; i++) {
 		struct flight *f = &r->flights[i];
 		if (!f->flying || !f->choice)
@@ -69,6 +73,7 @@ void run_abandon(struct run *r)
 		f->choice->flight = NULL;
 		f->choice = NULL;
 	}
+	retry_forget(r);
 	r->completion = NULL;
 	run_unref(r);
 }
@@ -136,33 +141,56 @@ static int send(struct run *r, uint32_t index)
 	return err;
 }
 
+static void take_off(struct flight *f)
+{
+	struct run *r = f->run;
+
+	f->flying = true;
+	r->refs++;
+	r->flying++;
+	r->fe->flights++;
+	r->model->users++;
+	r->completion->flights_flying++;
+	f->choice->flight = f;
+}
+
+/* The worker does not read. Negative: its choice cannot be done elsewhere. */
+static int not_sent(struct flight *f, struct api_error *e)
+{
+	struct run *r = f->run;
+	struct choice *ch = f->choice;
+
+	api_error_set(e, 503, "worker_not_reading", NULL, "worker \"%s\" takes no more requests", r->backend->name);
+	e->retry_after_s = 1;
+	flight_land(f);
+	return retry_choice(r, ch, e) ? 0 : -EIO;
+}
+
 int run_dispatch(struct run *r)
 {
 	struct completion *c = r->completion;
-	bool failed = false;
+	struct api_error e;
+	int err = 0;
 
 	r->backend = pool_worker_user(r->ticket.worker);
+	retry_keep(r);
+	if (r->attempts < ARRAY_LEN(r->tried))
+		r->tried[r->attempts] = route_name_hash(r->backend->name);
+	r->attempts++;
 	for (uint32_t i = 0; i < r->flights_len; i++) {
-		struct flight *f = &r->flights[i];
-		f->flying = true;
-		r->refs++;
-		r->fe->flights++;
-		r->model->users++;
-		c->flights_flying++;
-		f->choice->flight = f;
-		if (send(r, i) < 0) {
-			failed = true;
-			flight_land(f);
-		}
+		if (!r->flights[i].choice)
+			continue; /* it has its answer from before */
+		take_off(&r->flights[i]);
+		if (send(r, i) < 0 && not_sent(&r->flights[i], &e) < 0)
+			err = -EIO;
 	}
-	vec_done(&r->prompt);
-	if (!failed)
-		return 0;
-	struct api_error e;
-	api_error_set(&e, 503, "worker_not_reading", NULL, "worker \"%s\" takes no more requests", r->backend->name);
-	e.retry_after_s = 1;
-	completion_fail(c, &e);
-	return -EIO;
+	if (r->attempts >= RETRY_ATTEMPTS_MAX)
+		retry_forget(r);
+	if (!r->kept)
+		vec_done(&r->prompt);
+	if (err < 0)
+		completion_fail(c, &e);
+	return err;
 }
 
 /* Keep n tokens of item behind those that wait. Whole answers with log-probabilities keep everything; else the front
@@ -225,14 +253,30 @@ static bool is_sane(const struct completion *c, const struct choice *ch, const s
 	       (item->logprobs.len == n && item->top_tokens.len == n * top && item->top_logprobs.len == n * top);
 }
 
+static void why_failed(struct api_error *e, int status, const char *code, const char *why)
+{
+	*e = (struct api_error){0};
+	api_error_set(e, status, code, NULL, "%s", why);
+	if (status == 503)
+		e->retry_after_s = 1;
+}
+
 static void fail_choice(struct choice *ch, int status, const char *code, const char *why)
 {
-	struct api_error e = {0};
+	struct api_error e;
 
-	api_error_set(&e, status, code, NULL, "%s", why);
-	if (status == 503)
-		e.retry_after_s = 1;
+	why_failed(&e, status, code, why);
 	completion_fail(ch->completion, &e);
+}
+
+/* The fault is the worker's: another may do better. */
+static void fail_or_retry(struct run *r, struct choice *ch, int status, const char *code, const char *why)
+{
+	struct api_error e;
+
+	why_failed(&e, status, code, why);
+	if (!retry_choice(r, ch, &e))
+		completion_fail(ch->completion, &e);
 }
 
 static void note_first_token(struct run *r)
@@ -267,7 +311,7 @@ void flight_tokens(struct flight *f, const struct msg_token_item *item)
 	completion_dirty(c);
 }
 
-static void fail_by_reason(struct choice *ch, const struct msg_done *done)
+static void fail_by_reason(struct run *r, struct choice *ch, const struct msg_done *done)
 {
 	char why[API_MESSAGE_BYTES_MAX];
 	const char *error = done->error.len ? done->error.data : "it gave no reason";
@@ -287,17 +331,21 @@ static void fail_by_reason(struct choice *ch, const struct msg_done *done)
 		if (done->code == -EINVAL || done->code == -ERANGE)
 			fail_choice(ch, 400, NULL, why);
 		else
-			fail_choice(ch, 503, "worker_busy", why);
+			fail_or_retry(r, ch, 503, "worker_busy", why);
 		break;
 	case MSG_REASON_DEADLINE:
 		fail_choice(ch, 504, "deadline_exceeded", "the request's time was over");
 		break;
 	case MSG_REASON_CANCELLED:
-		fail_choice(ch, 503, "worker_stopped", "the worker stopped the request");
+		fail_or_retry(r, ch, 503, "worker_stopped", "the worker stopped the request");
 		break;
 	default:
 		snprintf(why, sizeof why, "the worker failed: %s", error);
-		fail_choice(ch, 500, "worker_error", why);
+		/* A step that did not end: the next worker would be held up for as long. */
+		if (done->code == -ETIMEDOUT)
+			fail_choice(ch, 500, "worker_error", why);
+		else
+			fail_or_retry(r, ch, 500, "worker_error", why);
 	}
 }
 
@@ -331,29 +379,34 @@ void flight_done(struct flight *f, const struct msg_done *done)
 	if (!ch)
 		return;
 	completion_dirty(c);
-	if (ch->state != CHOICE_OPEN)
-		return; /* it found its stop string meanwhile */
-	if (done->reason == MSG_REASON_EOS || done->reason == MSG_REASON_LENGTH) {
+	bool is_answer = done->reason == MSG_REASON_EOS || done->reason == MSG_REASON_LENGTH;
+	if (ch->state == CHOICE_OPEN && is_answer) {
 		ch->state = CHOICE_DONE;
 		ch->finish = done->reason == MSG_REASON_EOS ? "stop" : "length";
-		return;
 	}
-	fail_by_reason(ch, done);
+	/* Else it found its stop string meanwhile. */
+	if (ch->state == CHOICE_OPEN)
+		fail_by_reason(r, ch, done);
+	else
+		retry_landed(r);
 }
 
-void flight_lost(struct flight *f, const char *why)
+void flight_lost(struct flight *f, const char *why, bool hung)
 {
 	struct choice *ch = f->choice;
+	struct run *r = f->run;
 	char message[API_MESSAGE_BYTES_MAX];
 
-	snprintf(message, sizeof message, "the worker \"%s\" was lost while it answered: %s", f->run->backend->name,
-		why);
-	struct completion *c = ch ? ch->completion : NULL;
+	snprintf(message, sizeof message, "the worker \"%s\" was lost while it answered: %s", r->backend->name, why);
 	flight_land(f);
-	if (!c)
+	if (!ch)
 		return;
-	if (ch->state == CHOICE_OPEN)
+	if (ch->state == CHOICE_OPEN && hung) {
 		fail_choice(ch, 503, "worker_lost", message);
-	else
-		completion_dirty(c);
+	} else if (ch->state == CHOICE_OPEN) {
+		fail_or_retry(r, ch, 503, "worker_lost", message);
+	} else {
+		completion_dirty(ch->completion);
+		retry_landed(r);
+	}
 }

@@ -137,6 +137,8 @@ int frontend_create(struct frontend **ret, struct env *env, const struct fronten
 	list_init(&fe->dirty);
 	fe->drain_timer = (struct env_timer){.fn = on_drain_timer, .ctx = fe};
 	fe->ready_timer = (struct env_timer){.fn = on_ready_timer, .ctx = fe};
+	list_init(&fe->lost);
+	fe->retry_timer = (struct env_timer){.fn = retry_on_timer, .ctx = fe};
 	list_init(&fe->unbegun);
 	list_init(&fe->begun);
 	fe->ping_timer = (struct env_timer){.fn = ping_look, .ctx = fe};
@@ -176,6 +178,7 @@ void frontend_destroy(struct frontend *fe)
 		return;
 	env_timer_cancel(fe->env, &fe->drain_timer);
 	env_timer_cancel(fe->env, &fe->ready_timer);
+	env_timer_cancel(fe->env, &fe->retry_timer);
 	env_timer_cancel(fe->env, &fe->watch_timer);
 	env_timer_cancel(fe->env, &fe->ping_timer);
 	fe->on_drained = NULL;

@@ -56,7 +56,7 @@ struct model {
 	uint32_t users; /* requests and backends that point here */
 	struct text_rates rates; /* what its text costs */
 	struct metric *ttft, *inter_token, *e2e, *queue, *text, *text_work;
-	struct metric *prompt_tokens, *cached_tokens, *generated_tokens;
+	struct metric *prompt_tokens, *cached_tokens, *generated_tokens, *retried;
 };
 
 /* A worker's address. It has a model while its link is up. */
@@ -76,6 +76,7 @@ struct backend {
 	bool kv_known; /* its prefix hashes mean the same as ours: one secret, one block size */
 	bool kv_missed; /* it told of its cache before it was in the pool */
 	bool mismatch_told;
+	bool hung; /* it is given up for doing nothing with its requests */
 	bool starved; /* it is up and not used because memory was gone when it came */
 	struct kv_check *check; /* its cache is being compared with the index */
 	struct metric *up, *known, *lost, *dispatched, *running, *waiting, *step, *preemptions;
@@ -116,6 +117,9 @@ struct frontend {
 	void (*on_hopeless)(void *ctx, const char *why);
 	void *ready_ctx, *hopeless_ctx;
 	struct err hopeless; /* why; code 0 while there is hope */
+	struct list lost; /* runs that are to be dispatched again */
+	struct env_timer retry_timer;
+	size_t kept_bytes; /* of prompts that may be sent again */
 	uint64_t body_bytes; /* taken in since memory was last given back */
 	struct env_job trim_job;
 	bool trimming;
@@ -187,8 +191,11 @@ struct flight;
 struct run;
 void flight_tokens(struct flight *f, const struct msg_token_item *item);
 void flight_done(struct flight *f, const struct msg_done *done);
-/* Its worker was lost. */
-void flight_lost(struct flight *f, const char *why);
+/* Its worker was lost; hung: another would hang as well. */
+void flight_lost(struct flight *f, const char *why, bool hung);
+
+/* retry.c */
+void retry_on_timer(void *ctx);
 
 /* route_metrics.c */
 /* A prompt is about to be sent: count what of it could have been cached. */

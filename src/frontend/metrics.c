@@ -59,6 +59,10 @@ const struct metric_def frontend_metric_defs[FM_COUNT] = {
 	[FM_CACHED_TOKENS] =
 		COUNTER("stator_cached_tokens_total", "Prompt tokens whose KV a worker had already", "model"),
 	[FM_GENERATED_TOKENS] = COUNTER("stator_generated_tokens_total", "Tokens that came from workers", "model"),
+	[FM_RETRIED] = COUNTER("stator_retried_total",
+		"Sequences sent again, to another worker where there is one, because theirs was lost before anything "
+		"was sent",
+		"model"),
 	[FM_WORKER_UP] =
 		GAUGE("stator_worker_up", "1 while the worker is connected and takes requests", "model", "worker"),
 	[FM_WORKER_KV_KNOWN] = GAUGE("stator_worker_kv_known",

@@ -103,6 +103,7 @@ static void add_metrics(struct model *m)
 	m->prompt_tokens = metrics_get(all, FM_PROMPT_TOKENS, labels);
 	m->cached_tokens = metrics_get(all, FM_CACHED_TOKENS, labels);
 	m->generated_tokens = metrics_get(all, FM_GENERATED_TOKENS, labels);
+	m->retried = metrics_get(all, FM_RETRIED, labels);
 }
 
 static int create(struct frontend *fe, const struct msg_card *card, struct model **ret, struct err *err)

@@ -307,6 +307,7 @@ static void one_token(struct completion *c, struct choice *ch)
 	bool is_end = tokenizer_is_eog(c->model->loaded.tokenizer, token);
 
 	c->generated_tokens++;
+	ch->generated++;
 	if (c->req.stop_tokens.len && ch->rendered >= c->req.min_tokens && is_stop_token(c, token)) {
 		stop_here(ch);
 		return;

@@ -53,6 +53,7 @@ struct route_candidate {
 	uint32_t batch_tokens; /* tokens of one step at most; 0: not known */
 };
 
+enum { ROUTE_AVOID_MAX = 2 };
 struct route_request {
 	uint32_t prompt_tokens, max_tokens;
 	uint32_t choices; /* it will run so many sequences (n) */
@@ -64,6 +65,9 @@ struct route_request {
 	uint64_t tenant; /* whose it is (hash of the API key, say): tenants share evenly. 0: nobody's */
 	uint64_t session; /* of one conversation, for the session policy. 0: none */
 	const char *direct; /* name of the worker it must go to. Borrowed as hashes. NULL: any */
+	const uint64_t *
+		avoid; /* route_name_hash of workers that failed it: not there, where there are others. Borrowed as hashes */
+	uint32_t avoid_count;
 };
 
 /* Settings of policies that have any. */

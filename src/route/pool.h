@@ -118,6 +118,8 @@ uint32_t pool_waiting(const struct pool *p);
 uint32_t pool_outstanding(const struct pool *p);
 /* Workers that take requests. */
 uint32_t pool_workers_up(const struct pool *p);
+/* Does a worker take requests whose name's route_name_hash is none of these? */
+bool pool_has_other(const struct pool *p, const uint64_t *names, uint32_t count);
 /* Borrowed, for looking in. */
 const struct kv_index *pool_index(const struct pool *p);
 /* Does the index hold what the worker has told (its snapshot is whole, and no difference was found since)? */

@@ -50,6 +50,22 @@ static bool some_speak(const struct pool *p, uint64_t now_us)
 	return false;
 }
 
+static bool is_among(const struct pool_worker *w, const uint64_t *names, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (names[i] == w->name_hash)
+			return true;
+	return false;
+}
+
+bool pool_has_other(const struct pool *p, const uint64_t *names, uint32_t count)
+{
+	for (uint32_t i = 0; i < p->workers.len; i++)
+		if (!p->workers.v[i]->draining && !is_among(p->workers.v[i], names, count))
+			return true;
+	return false;
+}
+
 /* overlaps */
 
 static void match(struct pool *p, const struct route_request *r, enum kv_tier tier)
@@ -179,15 +195,19 @@ static void look_up(struct pool *p, const struct pool_ticket *t)
 uint32_t pool_view(struct pool *p, const struct pool_ticket *t)
 {
 	uint64_t now_us = env_now_us(p->env);
-	bool skip_quiet = !t->request.direct && some_speak(p, now_us);
+	const struct route_request *r = &t->request;
+	bool skip_quiet = !r->direct && some_speak(p, now_us);
+	bool skip_avoided = r->avoid_count && !r->direct && pool_has_other(p, r->avoid, r->avoid_count);
 	uint32_t n = 0;
 
 	look_up(p, t);
 	for (uint32_t i = 0; i < p->workers.len; i++) {
 		struct pool_worker *w = p->workers.v[i];
-		if (!has_room(w, &t->request) || (skip_quiet && is_quiet(w, now_us)))
+		if (!has_room(w, r) || (skip_quiet && is_quiet(w, now_us)))
 			continue;
-		add(p, w, &t->request, now_us);
+		if (skip_avoided && is_among(w, r->avoid, r->avoid_count))
+			continue;
+		add(p, w, r, now_us);
 		if (n != i)
 			p->candidates[n] = p->candidates[i];
 		n++;

@@ -151,7 +151,8 @@ static void walk(struct pool *p, uint64_t now_us)
 	for (int i = 0; i < POOL_WALK_MAX && any_open(p, now_us) && (item = queue_walk_next(&walk)); i++) {
 		struct pool_ticket *t = CONTAINER_OF(item, struct pool_ticket, queued);
 		enum look r = look(p, t);
-		if (r == LOOK_NO_ROOM && !t->request.direct && p->order == ROUTE_FCFS)
+		bool is_choosy = t->request.direct || t->request.avoid_count; /* those behind it may find room */
+		if (r == LOOK_NO_ROOM && !is_choosy && p->order == ROUTE_FCFS)
 			break;
 		if (r != LOOK_SENT)
 			continue;

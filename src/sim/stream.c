@@ -1,6 +1,17 @@
 /* stream.c - the two ends of a stream: writing, segments on their way, ends and cuts. */
 #include "sim/env_priv.h"
 
+/* A connect that is still on its way finds nobody behind it. */
+static void dials_forget(const struct list *dials, const struct env_conn *c)
+{
+	list_foreach(it, dials)
+	{
+		struct dial *d = list_entry(it, struct dial, link);
+		if (d->conn == c)
+			d->conn = NULL;
+	}
+}
+
 void sim_conn_free(struct env_conn *c)
 {
 	struct sim *s = c->sim;
@@ -13,12 +24,8 @@ void sim_conn_free(struct env_conn *c)
 	}
 	if (c->peer)
 		c->peer->peer = NULL;
-	list_foreach(it, &s->dials)
-	{
-		struct dial *d = list_entry(it, struct dial, link);
-		if (d->conn == c)
-			d->conn = NULL;
-	}
+	dials_forget(&s->dials, c);
+	list_foreach(it, &s->listeners) dials_forget(&list_entry(it, struct env_listener, link)->backlog, c);
 	list_del(&c->link);
 	buf_done(&c->out);
 	free(c->addr);

@@ -1317,12 +1317,28 @@ static void mute_start(bool pongs, bool answers, uint64_t idle_s)
 	world_post(&w, &c, "/v1/completions", "{\"prompt\":\"x\"}");
 }
 
-/* Its requests end after more than least_s and not much later. */
-static void mute_is_given_up_after(uint64_t least_s, const char *why)
+static bool was_lost(int times)
 {
-	sim_run_for(w.sim, least_s * 1000000);
-	assert_false(c.ended);
-	sim_run_for(w.sim, 2500000);
+	struct world_client other;
+	char line[96];
+
+	world_send(&w, &other, "GET", "/metrics", NULL, NULL);
+	world_finish(&other);
+	snprintf(line, sizeof line, "stator_worker_lost_total{model=\"mock\",worker=\"mute\"} %d\n", times);
+	bool found = strstr(buf_str(&other.body), line);
+	world_client_done(&other);
+	return found;
+}
+
+/* It is given up after more than least_s and not much later, as often as its request is sent to it. */
+static void mute_is_given_up_after(uint64_t least_s, int times, const char *why)
+{
+	for (int i = 0; i < times; i++) {
+		sim_run_for(w.sim, (least_s - (i ? 3 : 0)) * 1000000);
+		assert_false(c.ended || was_lost(i + 1));
+		sim_run_for(w.sim, 3000000);
+		assert_true(was_lost(i + 1));
+	}
 	assert_true(c.ended);
 	world_finish(&c);
 	assert_int_equal(c.status, 503);
@@ -1335,7 +1351,7 @@ static void a_worker_that_falls_silent_is_given_up(void **state)
 {
 	(void)state;
 	mute_start(false, false, 0);
-	mute_is_given_up_after(60, "it has been silent for too long");
+	mute_is_given_up_after(60, 2, "it has been silent for too long");
 	assert_int_equal(mute.pings, 0); /* it would not know what that is */
 }
 
@@ -1343,14 +1359,14 @@ static void idle_hours_are_not_silence(void **state)
 {
 	(void)state;
 	mute_start(false, false, 86400);
-	mute_is_given_up_after(60, "it has been silent for too long");
+	mute_is_given_up_after(60, 2, "it has been silent for too long");
 }
 
 static void a_worker_that_does_not_answer_is_given_up_soon(void **state)
 {
 	(void)state;
 	mute_start(true, false, 3601);
-	mute_is_given_up_after(10, "it has been silent for too long");
+	mute_is_given_up_after(10, 2, "it has been silent for too long");
 	assert_true(mute.pings >= 5);
 }
 
@@ -1358,7 +1374,7 @@ static void a_worker_that_answers_may_take_its_time_and_not_for_ever(void **stat
 {
 	(void)state;
 	mute_start(true, true, 120);
-	mute_is_given_up_after(15ull * 60, "it has done nothing for too long");
+	mute_is_given_up_after(15ull * 60, 1, "it has done nothing for too long");
 }
 
 /* What came meanwhile has not been read yet when the watch looks. */

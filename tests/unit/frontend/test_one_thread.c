@@ -2,6 +2,7 @@
  * once, nothing is left anywhere, and what a client reads is what the mock says. */
 #include "base/rng.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -246,6 +247,26 @@ static void check_text(const struct plan *p, uint32_t choice, const char *text, 
 	buf_done(&want);
 }
 
+static void check_whole(const struct plan *p)
+{
+	json_t *root = json_loads(buf_str(&p->client.body), JSON_ALLOW_NUL, NULL);
+	json_t *choices = json_object_get(root, "choices");
+	uint64_t tokens = 0;
+
+	assert_int_equal(json_array_size(choices), p->n);
+	for (uint32_t i = 0; i < p->n; i++) {
+		const json_t *choice = json_array_get(choices, i);
+		const char *text = json_string_value(json_object_get(choice, "text")),
+			   *finish = json_string_value(json_object_get(choice, "finish_reason"));
+		check_text(p, i, text, finish, true);
+		tokens += strcmp(finish, "length") ? 0 : p->max_tokens;
+	}
+	/* However often it was begun again, tokens of an answer count once. */
+	json_int_t counted = json_integer_value(json_object_get(json_object_get(root, "usage"), "completion_tokens"));
+	assert_in_range(counted, tokens, (uint64_t)p->n * p->max_tokens);
+	json_decref(root);
+}
+
 /* Whole, or ended by an error that says so; what text there is, is right. Returns true when whole. */
 static bool plan_check(struct plan *p)
 {
@@ -262,8 +283,10 @@ static bool plan_check(struct plan *p)
 		assert_non_null(world_header(&p->client, "retry-after"));
 		return false;
 	}
-	if (!p->stream)
+	if (!p->stream) {
+		check_whole(p);
 		return true;
+	}
 	world_stream_read(&s, &p->client);
 	whole = s.dones == 1;
 	assert_int_equal(s.dones + s.errors, 1);

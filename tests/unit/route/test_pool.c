@@ -284,6 +284,53 @@ static void a_worker_that_has_fallen_silent_gets_nothing_more_while_another_spea
 	world_done(&w);
 }
 
+static void ask_again(struct world *w, struct client *c, const uint64_t *avoid, uint32_t count)
+{
+	*c = (struct client){
+		.ticket = {.request = {.prompt_tokens = 1, .choices = 1, .avoid = avoid, .avoid_count = count},
+			.on_ready = on_ready,
+			.on_shed = on_shed}};
+	if (pool_submit(w->pool, &c->ticket) == POOL_READY)
+		on_ready(&c->ticket);
+}
+
+static void workers_that_failed_a_request_get_it_only_where_there_is_no_other(void **state)
+{
+	(void)state;
+	uint64_t avoid[] = {route_name_hash("a"), route_name_hash("b")};
+	struct client c[12];
+	struct world w;
+
+	world_init(&w, 1);
+	for (uint32_t i = 0; i < 3; i++) {
+		const char *const names[] = {"a", "b", "c"};
+		const struct pool_worker_facts facts = {.name = names[i], .slots = 2, .blocks = 9, .block_size = BLOCK};
+		w.workers[i] = pool_worker_add(w.pool, &facts, NULL);
+	}
+	assert_true(pool_has_other(w.pool, avoid, 2));
+	for (uint32_t i = 0; i < 3; i++) {
+		ask_again(&w, &c[i], avoid, 2);
+		assert_ptr_equal(c[i].ticket.worker, w.workers[2]);
+	}
+	/* It is full: they wait for it, not for the others. */
+	ask_again(&w, &c[3], avoid, 2);
+	assert_null(c[3].ticket.worker);
+	/* Who avoids one of two has the other. */
+	ask_again(&w, &c[4], avoid, 1);
+	sim_run_for(w.sim, 1000);
+	assert_ptr_equal(c[4].ticket.worker, w.workers[1]);
+	pool_worker_drain(w.pool, w.workers[2]);
+	assert_false(pool_has_other(w.pool, avoid, 2));
+	assert_true(pool_has_other(w.pool, avoid, 1));
+	ask_again(&w, &c[5], avoid, 2);
+	sim_run_for(w.sim, 1000);
+	assert_non_null(c[3].ticket.worker);
+	assert_non_null(c[5].ticket.worker);
+	for (int i = 0; i < 6; i++)
+		give_back(&w, &c[i]);
+	world_done(&w);
+}
+
 static void a_prompt_goes_where_it_is_cached(void **state)
 {
 	(void)state;
@@ -755,6 +802,7 @@ int main(void)
 		cmocka_unit_test(a_full_queue_refuses_and_says_when_to_come_back),
 		cmocka_unit_test(more_choices_than_any_worker_has_go_to_an_empty_one),
 		cmocka_unit_test(a_draining_worker_gets_nothing_new),
+		cmocka_unit_test(workers_that_failed_a_request_get_it_only_where_there_is_no_other),
 		cmocka_unit_test(a_worker_that_has_fallen_silent_gets_nothing_more_while_another_speaks),
 		cmocka_unit_test(a_prompt_goes_where_it_is_cached),
 		cmocka_unit_test(two_identical_prompts_in_one_turn_do_not_both_miss),
