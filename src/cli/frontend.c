@@ -279,9 +279,9 @@ static const char *listen_addr(const struct flags *f)
 	static char shared[512]; /* as long as the process */
 	const char *addr = flags_str(f, "listen");
 
-	if (!flags_bool(f, "reuse-port"))
+	if (!flags_bool(f, "reuse-port") || !strncmp(addr, "fd:", 3)) /* who made the socket shares it, or not */
 		return addr;
-	if (!strncmp(addr, "fd:", 3) || !strncmp(addr, "unix:", 5))
+	if (!strncmp(addr, "unix:", 5))
 		return NULL;
 	snprintf(shared, sizeof shared, "shared:%s", addr);
 	return shared;
@@ -296,6 +296,7 @@ static void options_get(const struct flags *f, struct frontend_main_options *o)
 	limits_take(f, &o->config.http);
 	o->config.software = "stator " STATOR_VERSION;
 	o->config.listen = listen_addr(f);
+	o->config.shares_port = flags_bool(f, "reuse-port");
 	o->config.discovery = in_dir ? "directory" : "static";
 	o->config.discovery_arg = flags_str(f, in_dir ? "workers-dir" : "workers");
 	o->config.policy = policy_text(f, policy, sizeof policy);

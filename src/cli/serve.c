@@ -268,12 +268,21 @@ static void on_ready(void *ctx, struct screen *screen, uint64_t took_us)
 	buf_done(&curl);
 }
 
-static void on_drain(void *ctx)
+static void on_unserved(void *ctx)
 {
 	struct serve *s = ctx;
 
-	close(s->listen_fd);
+	if (s->listen_fd >= 0)
+		close(s->listen_fd);
 	s->listen_fd = -1;
+}
+
+static void on_drain(void *ctx)
+{
+	const struct serve *s = ctx;
+
+	if (config_bool(&graph_find(s->graph, GRAPH_FRONTEND)->settings, "reuse-port"))
+		on_unserved(ctx);
 }
 
 /* A cleaner of /tmp takes what is old, however much it is needed. */
@@ -340,6 +349,7 @@ static enum exit_status supervise(struct serve *s)
 		.on_ready = on_ready,
 		.on_drain = on_drain,
 		.tend = tend,
+		.on_unserved = on_unserved,
 		.ctx = s};
 	terminal_look(&config);
 	if (!s->json)

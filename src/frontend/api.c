@@ -377,7 +377,9 @@ static int check_use(struct frontend *fe, const struct endpoint *endpoint, struc
 
 	if (r == 0)
 		r = check_coding(x, e);
-	return r == 0 && !strcmp(endpoint->method, "POST") ? guard_content_type(x, e) : r;
+	if (r == 0 && !strcmp(endpoint->method, "POST"))
+		r = guard_content_type(x, e);
+	return r == 0 && !endpoint->open ? frontend_check_stopping(fe, e) : r;
 }
 
 /* Whose mistake it is only the operator can know: it stands in the log as well. */

@@ -150,6 +150,16 @@ static void on_drain(void *user)
 
 static const struct http_exchange_ops exchange_ops = {.on_drain = on_drain, .on_gone = on_gone};
 
+void completion_fail_all(struct frontend *fe, const struct api_error *e)
+{
+	list_foreach_safe(it, &fe->completions)
+	{
+		struct completion *c = list_entry(it, struct completion, link);
+		if (c->x)
+			completion_fail(c, e);
+	}
+}
+
 void completion_destroy_all(struct frontend *fe)
 {
 	list_foreach_safe(it, &fe->completions)

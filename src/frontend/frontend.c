@@ -15,6 +15,8 @@ enum {
 	PING_MS = 5000,
 	TEXT_MS_MAX = 30 * 1000,
 	DRAIN_LOOK_US = 5000,
+	LAST_WORDS_US = 1000 * 1000, /* for answers to leave, when nothing runs any more */
+	STOPPING_RETRY_S = 5, /* another may be up then */
 	WATCH_US = 1000 * 1000,
 	TRIM_AFTER_BYTES = 4 * 1024 * 1024, /* of bodies */
 	TRIM_PAD_BYTES = 256 * 1024,
@@ -130,6 +132,7 @@ int frontend_create(struct frontend **ret, struct env *env, const struct fronten
 	list_init(&fe->backends);
 	list_init(&fe->preloads);
 	list_init(&fe->completions);
+	list_init(&fe->text_calls);
 	text_work_init(&fe->text, config->text_threads);
 	buf_init(&fe->scratch.out, COMPLETION_TEXT_BYTES_MAX);
 	buf_init(&fe->scratch.piece, PIECE_BYTES_MAX);
@@ -326,6 +329,34 @@ void frontend_when_ready(struct frontend *fe, uint32_t workers, void (*on_ready)
 
 /* draining */
 
+/* What still runs is told so, and does not just break. */
+static void end_all(struct frontend *fe)
+{
+	struct api_error e = {.retry_after_s = STOPPING_RETRY_S};
+
+	api_error_set(&e, 503, "server_stopping", NULL,
+		"the server is stopping, and the time that requests had to finish is over");
+	completion_fail_all(fe, &e);
+	text_api_fail_all(fe, &e);
+}
+
+/* Nothing runs: give the port up, and let the last answers leave. */
+static bool has_said_all(struct frontend *fe, uint64_t now_us)
+{
+	if (!fe->last_words_us)
+		fe->last_words_us = now_us + LAST_WORDS_US;
+	http_server_close(fe->http);
+	return now_us >= fe->last_words_us || !http_server_closing(fe->http);
+}
+
+int frontend_check_stopping(const struct frontend *fe, struct api_error *e)
+{
+	if (!fe->draining)
+		return 0;
+	e->retry_after_s = STOPPING_RETRY_S;
+	return api_error_set(e, 503, "server_stopping", NULL, "the server is stopping; what runs may finish");
+}
+
 static void on_drain_timer(void *ctx)
 {
 	struct frontend *fe = ctx;
@@ -334,10 +365,10 @@ static void on_drain_timer(void *ctx)
 
 	if (fe->requests && now_us >= fe->drain_at_us) {
 		log_warn("time to drain is over", LOG_F("requests", log_u64(fe->requests)));
-		completion_destroy_all(fe);
+		end_all(fe);
 	}
-	/* Requests tell their end; jobs on other threads are looked at. */
-	if (fe->requests || fe->jobs) {
+	/* Requests tell their end; jobs on other threads are looked at, and so are the last answers on their way. */
+	if (fe->requests || fe->jobs || !has_said_all(fe, now_us)) {
 		env_timer_set_in(fe->env, &fe->drain_timer, DRAIN_LOOK_US);
 		return;
 	}
@@ -348,7 +379,9 @@ static void on_drain_timer(void *ctx)
 
 void frontend_drain(struct frontend *fe, uint64_t deadline_us, void (*on_drained)(void *ctx), void *ctx)
 {
-	if (!fe->draining)
+	if (fe->config.shares_port)
+		http_server_close(fe->http); /* its clients are the others' now */
+	else
 		http_server_drain(fe->http);
 	fe->draining = true;
 	fe->on_drained = on_drained;

@@ -16,6 +16,7 @@ struct api_keys;
 
 struct frontend_config {
 	const char *listen; /* as env_listen */
+	bool shares_port; /* other frontends listen there too: draining gives it up at once */
 	struct http_limits http;
 	const char *discovery, *discovery_arg; /* "static" and a list, or "directory" and its path */
 	const char *policy; /* a name of route/policy.h */
@@ -60,7 +61,8 @@ void frontend_when_ready(struct frontend *f, uint32_t workers, void (*on_ready)(
 /* Before it is ready: call on_hopeless(ctx, why) once, in a turn of the loop, when a worker that an expected model needs has come
  * and can never be used: waiting longer would not help. */
 void frontend_when_hopeless(struct frontend *f, void (*on_hopeless)(void *ctx, const char *why), void *ctx);
-/* Accept nothing new and let what runs end; what still runs after deadline_us is broken off. on_drained(ctx) is called
+/* Answer new requests with 503 (probes and metrics as ever) and let what runs end; what still runs after deadline_us ends
+ * with an error. Where the port is shared it is given up at once, else when nothing runs any more. on_drained(ctx) is called
  * once, when nothing runs any more, in the text pool neither. Calling again moves the deadline. */
 void frontend_drain(struct frontend *f, uint64_t deadline_us, void (*on_drained)(void *ctx), void *ctx);
 /* Ends what runs: clients see their connections closed. No job of it may be in the text pool: drain first, or look at

@@ -94,14 +94,14 @@ struct frontend {
 	struct http_server *http;
 	struct discovery *discovery;
 	struct metrics *metrics;
-	struct list models, backends, completions, dirty, preloads;
+	struct list models, backends, completions, text_calls, dirty, preloads;
 	struct text_work text;
 	uint32_t requests, flights, jobs;
 	uint64_t accepted, ended, next_id;
 	struct metric *m_running, *m_conns;
 	bool draining;
 	struct env_timer drain_timer;
-	uint64_t drain_at_us;
+	uint64_t drain_at_us, last_words_us;
 	void (*on_drained)(void *ctx);
 	void *drain_ctx;
 	struct env_timer watch_timer; /* looks for workers that have gone silent */
@@ -181,6 +181,8 @@ void completion_start(struct frontend *fe, struct http_exchange *x, enum api_kin
 /* Write what came for the dirty ones. */
 void completions_flush(struct frontend *fe);
 void completion_destroy_all(struct frontend *fe);
+/* End each with e. */
+void completion_fail_all(struct frontend *fe, const struct api_error *e);
 
 /* ping.c */
 /* The timer's turn; ctx is the frontend. */
@@ -212,6 +214,7 @@ int raw_prompt_flags(
 /* text_api.c */
 void text_api_tokenize(struct frontend *fe, struct http_exchange *x);
 void text_api_detokenize(struct frontend *fe, struct http_exchange *x);
+void text_api_fail_all(struct frontend *fe, const struct api_error *e);
 
 /* api.c */
 extern const struct http_handler api_handler;
@@ -224,6 +227,8 @@ struct model *model_known(struct frontend *fe, const char *name);
 /* frontend.c */
 /* Whose requests it looks at (guard.h). Borrows fe's. */
 struct guard frontend_guard(const struct frontend *fe);
+/* -EINVAL with e filled when nothing new is taken. */
+int frontend_check_stopping(const struct frontend *fe, struct api_error *e);
 /* A worker takes requests now. */
 void frontend_worker_up(struct frontend *fe);
 /* A worker of the model is there that can never be used (worker NULL: none can): when it is needed, nobody need wait. */

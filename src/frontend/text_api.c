@@ -19,6 +19,7 @@ enum {
 enum call_state { CALL_PARSE, CALL_TEXT };
 
 struct text_call {
+	struct list link; /* in frontend.text_calls */
 	struct frontend *fe;
 	struct http_exchange *x; /* NULL: the client left, or has its answer */
 	struct model *model;
@@ -48,6 +49,7 @@ struct text_call {
 
 static void call_free(struct text_call *t)
 {
+	list_del(&t->link);
 	if (t->model)
 		model_unuse(t->model);
 	buf_done(&t->body);
@@ -417,6 +419,7 @@ static void start(struct frontend *fe, struct http_exchange *x, bool detokenize)
 	*t = (struct text_call){.fe = fe, .x = x, .detokenize = detokenize, .arrived_us = env_now_us(fe->env)};
 	arena_init(&t->arena, REQUEST_ARENA_BYTES_MAX);
 	buf_init(&t->out, REQUEST_ARENA_BYTES_MAX);
+	list_add_tail(&fe->text_calls, &t->link);
 	frontend_request_begun(fe);
 	http_set_ops(x, &ops, t);
 	api_request_id(fe, x, id, sizeof id);
@@ -431,6 +434,16 @@ static void start(struct frontend *fe, struct http_exchange *x, bool detokenize)
 	} else {
 		work_parse(t);
 		start_text(t);
+	}
+}
+
+void text_api_fail_all(struct frontend *fe, const struct api_error *e)
+{
+	list_foreach_safe(it, &fe->text_calls)
+	{
+		struct text_call *t = list_entry(it, struct text_call, link);
+		if (t->x)
+			call_end(t, e);
 	}
 }
 

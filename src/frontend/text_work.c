@@ -251,7 +251,7 @@ int text_task_start(struct text_task *t, struct frontend *fe, struct api_error *
 		return refuse_full(fe, wait_us, e);
 	if (env_offload(fe->env, ENV_POOL_TEXT, &t->job) < 0) {
 		e->retry_after_s = 5;
-		return api_error_set(e, 503, "stopping", NULL, "the server is stopping");
+		return api_error_set(e, 503, "server_stopping", NULL, "the server is stopping");
 	}
 	fe->jobs++;
 	list_add_tail(&fe->text.tasks, &t->link);

@@ -355,6 +355,8 @@ static const char *const *frontend_words(struct builder *b, bool again)
 	word(&w, "stator");
 	word(&w, "frontend");
 	word(&w, "--listen=fd:%d", CHILD_LISTEN_FD);
+	if (config_bool(&front->settings, "reuse-port"))
+		word_flag(&w, spec, "reuse-port", "true");
 	word_flag(&w, spec, "listen-name", config_str(&front->settings, "host"));
 	snprintf(number, sizeof number, "%d", CHILD_STATUS_FD);
 	word_flag(&w, spec, "status-fd", number);

@@ -66,6 +66,8 @@ static void deadline_set(struct supervisor *s, uint64_t in_ms)
 static void workers_stop(struct supervisor *s)
 {
 	s->phase = PHASE_STOPPING;
+	if (s->config->on_unserved)
+		s->config->on_unserved(s->config->ctx);
 	signal_some(s, false, SIGTERM);
 	deadline_set(s, stop_ms(s));
 	stop_if_done(s);
@@ -181,7 +183,8 @@ static void on_join_late(void *ctx)
 		if (!f->process.is_frontend || is_settled(f) || f->process.state != PROCESS_STARTING)
 			continue;
 		snprintf(f->process.error, sizeof f->process.error,
-			"it is not ready %.*f s after all workers are; it could not connect to them, or does not take one",
+			"it is not ready %.*f s after all workers are; it could not connect to them, or does not take "
+			"one",
 			join_ms(s) < 10000 ? 1 : 0, join_ms(s) / 1000.0);
 		process_signal(&f->process, SIGKILL);
 	}

@@ -69,9 +69,11 @@ struct supervisor_config {
 	uint32_t columns;
 	/* Every process has been ready once. Called once. May be NULL. */
 	void (*on_ready)(void *ctx, struct screen *screen, uint64_t took_us);
-	/* It is about to drain: let go of listening sockets, so that new clients are refused instead of waiting in a queue
-	 * nobody serves any more. Called once. May be NULL. */
+	/* It is about to drain: let go of listening sockets that others share. Called once. May be NULL. */
 	void (*on_drain)(void *ctx);
+	/* The frontends have ended: let go of listening sockets, so that new clients are refused instead of waiting in a queue
+	 * that is not served any more. Called once, unless everything is killed. May be NULL. */
+	void (*on_unserved)(void *ctx);
 	/* Look whether what the processes need is still there, and put it back: before each start, and every
 	 * SUPERVISOR_TEND_MS. May be NULL. */
 	void (*tend)(void *ctx, struct screen *screen);

@@ -103,7 +103,7 @@ struct http_conn {
 	uint8_t state; /* enum conn_state */
 	uint8_t quiet_ticks;
 	uint8_t busy; /* frames on the stack that use this */
-	bool head_done, message_done, room_asked, waits, paused, eof, kick, refused, broken, dead;
+	bool head_done, message_done, room_asked, waits, paused, eof, kick, refused, was_idle, broken, dead;
 };
 
 struct http_server {
@@ -111,7 +111,7 @@ struct http_server {
 	struct http_limits limits;
 	const struct http_handler *handler;
 	void *ctx;
-	struct env_listener *listener; /* NULL once draining */
+	struct env_listener *listener; /* NULL once closed */
 	char *addr;
 	struct list conns;
 	struct http_exchange *spares;

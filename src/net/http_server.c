@@ -80,17 +80,37 @@ static bool is_idle(const struct http_conn *c)
 
 void http_server_drain(struct http_server *s)
 {
-	if (s->draining)
-		return;
 	s->draining = true;
+}
+
+void http_server_close(struct http_server *s)
+{
+	s->draining = true;
+	if (!s->listener)
+		return;
 	env_listener_close(s->env, s->listener);
 	s->listener = NULL;
 	list_foreach_safe(it, &s->conns)
 	{
 		struct http_conn *c = list_entry(it, struct http_conn, link);
-		if (is_idle(c))
-			http_conn_finish(c);
+		if (!is_idle(c))
+			continue;
+		c->was_idle = true;
+		http_conn_finish(c);
 	}
+}
+
+uint32_t http_server_closing(const struct http_server *s)
+{
+	uint32_t n = 0;
+
+	list_foreach(it, &s->conns)
+	{
+		const struct http_conn *c = list_entry(it, struct http_conn, link);
+		n += !c->refused && !c->was_idle && c->stream &&
+		     (c->state == CONN_CLOSING || env_conn_queued(s->env, c->stream));
+	}
+	return n;
 }
 
 uint32_t http_server_conns(const struct http_server *s)

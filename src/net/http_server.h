@@ -54,8 +54,13 @@ int http_server_create(struct http_server **ret, struct env *env, const char *ad
 	const struct http_handler *handler, void *ctx, struct err *err);
 /* "127.0.0.1:8000" as bound. */
 const char *http_server_addr(const struct http_server *s);
-/* Accept no more (the address is free at once); close idle connections; answers under way say "connection: close". */
+/* From now on each answer is the last of its connection and says so. Requests still come, also on new connections: the
+ * handler tells them that the server is stopping. */
 void http_server_drain(struct http_server *s);
+/* Draining, and no new connections: the address is free at once, idle connections are closed. */
+void http_server_close(struct http_server *s);
+/* Connections whose last answer has not reached its client for sure. */
+uint32_t http_server_closing(const struct http_server *s);
 /* Bytes that requests hold, of bodies_bytes_max. */
 size_t http_server_bodies(const struct http_server *s);
 /* Connections that are open. */

@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 from deployment import URL, Deployment, Process, arguments_of, mock_graph, stat_of, stator_bin, until
-from rawhttp import Wire, post
+from rawhttp import Wire, call, post
 
 SHORT = {"model": "mock", "prompt": "once upon a time", "max_tokens": 8}
 # Two seconds at 20 ms a token.
@@ -114,21 +114,33 @@ def test_a_worker_flag_for_a_graph_with_two_kinds_of_workers_asks_which(tmp_path
 # Stopping.
 
 @pytest.mark.smoke
-def test_ctrl_c_lets_a_stream_finish_refuses_new_ones_and_leaves_nothing():
+def test_ctrl_c_lets_a_stream_finish_tells_new_ones_and_leaves_nothing():
     deployment = Deployment(graph=mock_graph(None, SLOW, workers=2))
     try:
         folder = runtime_dir(deployment)
         assert folder.stat().st_mode & 0o077 == 0
         assert (folder / "secret").stat().st_mode & 0o077 == 0
-        with Wire(deployment) as wire:
+        with Wire(deployment) as wire, Wire(deployment) as kept:
+            kept.request("GET", "/v1/models")
+            assert kept.answer().status == 200
             wire.request("POST", "/v1/completions", STREAM)
             assert wire.head()[0] == 200
-            next(wire.events())
+            events = wire.events()
+            next(events)
             deployment.popen.send_signal(signal.SIGINT)
             deployment.wait_line("draining")
-            # A new client is refused, not left waiting in the queue of a socket that somebody still holds.
-            until("new clients to be refused", lambda: refuses(deployment), 1)
-            assert list(wire.events())[-1] == "[DONE]"
+            # Whoever comes hears it, on a connection of before too, until the stream has ended.
+            until("/ready to say no", lambda: call(deployment, "GET", "/ready").status == 503, 5)
+            kept.request("POST", "/v1/completions", STREAM)
+            refused = kept.answer()
+            assert refused.status == 503 and refused.json()["error"]["code"] == "server_stopping"
+            assert refused.headers["connection"] == "close" and int(refused.headers["retry-after"]) > 0
+            assert kept.closed()
+            assert call(deployment, "GET", "/live").status == 200
+            assert call(deployment, "GET", "/metrics").status == 200
+            assert list(events)[-1] == "[DONE]"
+        # Then the port is free: a new client is refused, not left waiting in the queue of a socket that somebody still holds.
+        until("new clients to be refused", lambda: refuses(deployment), 5)
         assert deployment.wait_exit() == 0
         assert not deployment.session()
         assert not folder.exists()
@@ -169,14 +181,21 @@ def test_a_second_ctrl_c_stops_at_once():
         deployment.folder.cleanup()
 
 
-def test_a_drain_that_takes_too_long_is_broken_off():
+def test_a_drain_that_takes_too_long_ends_streams_with_an_error_and_answers_with_503():
     deployment = Deployment("--drain-seconds", "1", graph=mock_graph(None, SLOW))
     try:
-        with Wire(deployment) as wire:
+        with Wire(deployment) as wire, Wire(deployment) as whole:
             wire.request("POST", "/v1/completions", LONG)
             assert wire.head()[0] == 200
-            next(wire.events())
+            events = wire.events()
+            next(events)
+            whole.request("POST", "/v1/completions", {**LONG, "stream": False})
+            until("both to run", lambda: deployment.running() == 2)
             deployment.popen.send_signal(signal.SIGTERM)
+            *_, last = events
+            assert json.loads(last)["error"]["code"] == "server_stopping"
+            answer = whole.answer()
+            assert answer.status == 503 and answer.json()["error"]["code"] == "server_stopping"
             assert deployment.wait_exit(20) == 0
         assert not deployment.session()
     finally:

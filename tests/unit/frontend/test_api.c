@@ -1472,19 +1472,100 @@ static void draining_ends_what_runs_and_then_says_so(void **state)
 	assert_int_equal(drained, 1);
 }
 
-static void draining_breaks_off_what_runs_past_the_deadline(void **state)
+/* While a stream goes on: probes and metrics answer, everything else is told, on connections old and new. */
+static void draining_tells_whoever_comes(void **state)
 {
 	(void)state;
 	uint32_t drained = 0;
+	struct world_client stream = {0};
+	struct world_stream s;
+
+	world_post(&w, &stream, "/v1/completions",
+		"{\"prompt\":\"x\",\"max_tokens\":1500,\"ignore_eos\":true,\"stream\":true}");
+	sim_run_for(w.sim, 20000);
+	frontend_drain(w.fe, 60000000, note, &drained);
+	static const struct {
+		const char *method, *path;
+		int status;
+	} tries[] = {{"GET", "/live", 200}, {"GET", "/metrics", 200}, {"GET", "/ready", 503}, {"GET", "/health", 503},
+		{"GET", "/v1/models", 503}, {"POST", "/v1/chat/completions", 503}, {"POST", "/tokenize", 503},
+		{"GET", "/nowhere", 404}};
+	for (uint32_t i = 0; i < ARRAY_LEN(tries); i++) {
+		world_client_done(&c);
+		world_send(&w, &c, tries[i].method, tries[i].path, NULL, "{}");
+		world_finish(&c);
+		if (c.status != tries[i].status || strcmp(world_header(&c, "connection"), "close") != 0)
+			fail_msg("%s: %d: %s", tries[i].path, c.status, buf_str(&c.body));
+		if (!strncmp(tries[i].path, "/v1/", 4)) {
+			assert_non_null(strstr(buf_str(&c.body), "\"server_stopping\""));
+			assert_string_equal(world_header(&c, "retry-after"), "5");
+		}
+	}
+	assert_non_null(strstr(get("/ready"), "draining"));
+	assert_int_equal(drained, 0);
+	world_finish(&stream);
+	world_stream_read(&s, &stream);
+	assert_int_equal(s.text[0].len, 1500);
+	assert_int_equal(s.dones, 1);
+	world_stream_done(&s);
+	world_client_done(&stream);
+	sim_run_for(w.sim, 10000);
+	assert_int_equal(drained, 1);
+}
+
+/* Streams get an event, whole answers a status, and nothing just breaks. */
+static void draining_ends_what_runs_past_the_deadline_with_an_error(void **state)
+{
+	(void)state;
+	uint32_t drained = 0;
+	struct world_client whole = {0};
+	struct world_stream s;
 
 	world_post(&w, &c, "/v1/completions",
 		"{\"prompt\":\"x\",\"max_tokens\":2000,\"ignore_eos\":true,\"stream\":true}");
+	world_post(&w, &whole, "/v1/completions", "{\"prompt\":\"y\",\"max_tokens\":2000,\"ignore_eos\":true}");
 	sim_run_for(w.sim, 20000);
 	frontend_drain(w.fe, 100000, note, &drained);
 	world_finish(&c);
-	assert_false(c.whole);
+	assert_true(c.whole);
+	world_stream_read(&s, &c);
+	assert_int_equal(s.errors, 1);
+	assert_int_equal(s.dones, 0);
+	assert_non_null(strstr(buf_str(&c.body), "\"server_stopping\""));
+	world_stream_done(&s);
+	world_finish(&whole);
+	assert_true(whole.whole);
+	assert_int_equal(whole.status, 503);
+	assert_string_equal(world_header(&whole, "retry-after"), "5");
+	world_client_done(&whole);
 	sim_run_for(w.sim, 20000);
 	assert_int_equal(drained, 1);
+}
+
+/* Others serve there: the address must not lead here any more. */
+static void a_shared_port_is_given_up_at_once(void **state)
+{
+	(void)state;
+	uint32_t drained = 0;
+	struct env_conn *conn;
+
+	world_config_default(&config, 1);
+	config.frontend.shares_port = true;
+	world_init(&w, &config);
+	world_wait_workers(&w, 2);
+	world_post(
+		&w, &c, "/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":100,\"ignore_eos\":true,\"stream\":true}");
+	sim_run_for(w.sim, 20000);
+	frontend_drain(w.fe, 60000000, note, &drained);
+	struct world_client late = {.world = &w};
+	buf_init(&late.raw, 1000);
+	if (env_connect(w.env, frontend_addr(w.fe), &world_client_ops, &late, &conn, NULL) == 0)
+		sim_run_for(w.sim, 1000000);
+	else
+		late.ended = true;
+	assert_true(late.ended);
+	world_finish(&c);
+	assert_non_null(strstr(buf_str(&c.body), "[DONE]"));
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -1545,7 +1626,9 @@ int main(void)
 		ALONE(time_in_which_the_frontend_was_stopped_is_not_silence),
 		ALONE(a_worker_that_leaves_the_folder_is_kept_while_it_lives),
 		TEST(draining_ends_what_runs_and_then_says_so),
-		TEST(draining_breaks_off_what_runs_past_the_deadline),
+		TEST(draining_tells_whoever_comes),
+		TEST(draining_ends_what_runs_past_the_deadline_with_an_error),
+		ALONE(a_shared_port_is_given_up_at_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -238,7 +238,7 @@ static void on_closed(void *ctx, int code)
 	c->conn = NULL;
 }
 
-static const struct env_conn_ops client_ops = {.on_data = on_data, .on_eof = on_eof, .on_closed = on_closed};
+const struct env_conn_ops world_client_ops = {.on_data = on_data, .on_eof = on_eof, .on_closed = on_closed};
 
 void world_send(struct world *w, struct world_client *c, const char *method, const char *path, const char *headers,
 	const char *body)
@@ -249,7 +249,7 @@ void world_send(struct world *w, struct world_client *c, const char *method, con
 	*c = (struct world_client){.world = w};
 	buf_init(&c->raw, 64 << 20);
 	buf_init(&c->body, 64 << 20);
-	assert_int_equal(env_connect(w->env, frontend_addr(w->fe), &client_ops, c, &c->conn, NULL), 0);
+	assert_int_equal(env_connect(w->env, frontend_addr(w->fe), &world_client_ops, c, &c->conn, NULL), 0);
 	headers = headers ? headers : "";
 	int n = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\n%sconnection: close\r\n%s%s", method, path,
 		strcasestr(headers, "host:") ? "" : "host: localhost\r\n",

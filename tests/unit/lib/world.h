@@ -68,6 +68,7 @@ struct world_client {
 	bool ended; /* the server closed */
 	bool whole; /* parsed, and the body is complete */
 };
+extern const struct env_conn_ops world_client_ops; /* a client's, for one that connects by itself */
 /* headers ("name: value\r\n"..., or NULL) replace the usual host, content-type and content-length, where they have them. */
 void world_send(struct world *w, struct world_client *c, const char *method, const char *path, const char *headers,
 	const char *body);

@@ -1132,7 +1132,51 @@ static void one_connection_too_many_is_told_so(void **state)
 	tear_down(&f);
 }
 
-static void draining_ends_idle_connections_and_serves_the_others_last_answer(void **state)
+static void draining_answers_whoever_comes_once_and_closing_nobody(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct client kept, fresh, idle, busy;
+	set_up(&f);
+	dial(&f, &kept);
+	dial(&f, &idle);
+	dial(&f, &busy);
+	say(&kept, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+	wait_for(&kept, "hello", 1);
+	say(&busy, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n");
+	assert_true(net_run_until(f.l, is_held, &f, NET_WAIT_MS));
+	http_begin(f.held, 200, "text/event-stream");
+	http_server_drain(f.s);
+	say(&kept, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+	wait_close(&kept);
+	assert_int_equal(count_text(&kept.in, "hello"), 2);
+	assert_int_equal(count_text(&kept.in, "Connection: close"), 1);
+	dial(&f, &fresh);
+	say(&fresh, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+	wait_close(&fresh);
+	assert_non_null(strstr(buf_str(&fresh.in), "Connection: close\r\n\r\nhello"));
+	hang_up(&kept);
+	hang_up(&fresh);
+	net_run_for(f.l, 20);
+	read_some(&idle);
+	assert_false(idle.closed);
+	assert_int_equal(http_server_closing(f.s), 0);
+	http_write(f.held, "bye", 3);
+	http_end(f.held);
+	assert_int_equal(http_server_closing(f.s), 1);
+	http_server_close(f.s);
+	assert_int_equal(net_dial(http_server_addr(f.s)), -1);
+	wait_close(&idle);
+	wait_close(&busy);
+	assert_non_null(strstr(buf_str(&busy.in), "bye\r\n0\r\n\r\n"));
+	hang_up(&busy);
+	net_run_for(f.l, 20);
+	assert_int_equal(http_server_closing(f.s), 0);
+	hang_up(&idle);
+	tear_down(&f);
+}
+
+static void closing_ends_idle_connections_and_serves_the_others_last_answer(void **state)
 {
 	(void)state;
 	struct fixture f;
@@ -1142,7 +1186,7 @@ static void draining_ends_idle_connections_and_serves_the_others_last_answer(voi
 	dial(&f, &busy);
 	say(&busy, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n");
 	assert_true(net_run_until(f.l, is_held, &f, NET_WAIT_MS));
-	http_server_drain(f.s);
+	http_server_close(f.s);
 	assert_int_equal(net_dial(http_server_addr(f.s)), -1);
 	wait_close(&idle);
 	http_reply(f.held, 200, "text/plain", "bye", 3);
@@ -1270,7 +1314,8 @@ int main(void)
 		cmocka_unit_test(absolute_targets_and_upgrades_are_plain_requests),
 		cmocka_unit_test(a_large_body_comes_back_whole),
 		cmocka_unit_test(one_connection_too_many_is_told_so),
-		cmocka_unit_test(draining_ends_idle_connections_and_serves_the_others_last_answer),
+		cmocka_unit_test(draining_answers_whoever_comes_once_and_closing_nobody),
+		cmocka_unit_test(closing_ends_idle_connections_and_serves_the_others_last_answer),
 		cmocka_unit_test(destroying_tells_those_being_answered),
 		cmocka_unit_test(a_crowd_past_the_fd_limit_leaves_the_server_well),
 	};
