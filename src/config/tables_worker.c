@@ -60,7 +60,10 @@ static const struct config_key llama[] = {
 		.def = "64",
 		.min = 1,
 		.max = 256,
-		.help = "sequences that hold cells at once, running and kept for reuse"},
+		.help = "sequences that hold cells at once, running and kept for reuse; models with a recurrent state "
+			"run at "
+			"most half of them, and without this key have fewer where the states would take more than a "
+			"quarter of the memory; 128 at most for models with sliding windows"},
 	{.name = "threads",
 		.type = CONFIG_UINT,
 		.unit = "threads",

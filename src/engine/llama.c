@@ -244,6 +244,24 @@ static int collect_eogs(struct llama_engine *l)
 	return 0;
 }
 
+/* "KV 180 MiB (8192 tokens)", "KV 12 MiB (8192 tokens) and 64 recurrent states of 2 MiB". */
+static void describe_memory(char *ret, size_t cap, const struct ll_context_facts *c)
+{
+	uint64_t states = c->state_bytes_seq * c->seqs_max, kv = c->kv_bytes > states ? c->kv_bytes - states : 0;
+	char cells[64], and[64] = "";
+
+	if (c->cells < c->cells_wanted)
+		snprintf(cells, sizeof cells, "%u tokens, all that memory holds of %u", c->cells, c->cells_wanted);
+	else
+		snprintf(cells, sizeof cells, "%u tokens", c->cells);
+	bool small = c->state_bytes_seq < 1048576;
+	if (states)
+		snprintf(and, sizeof and, " and %u recurrent states of %.0f %s", c->seqs_max,
+			(double)c->state_bytes_seq / (small ? 1024 : 1048576), small ? "KiB" : "MiB");
+	snprintf(ret, cap, "KV %.0f MiB (%s)%s%s", (double)kv / 1048576, cells, and,
+		c->whole_copy ? "" : ", no prompt is reused");
+}
+
 static void fill_info(struct llama_engine *l, const struct llama_config *config)
 {
 	const struct ll_model_facts *f = ll_model_facts(l->model);
@@ -267,15 +285,10 @@ static void fill_info(struct llama_engine *l, const struct llama_config *config)
 		.hand_off = c->prefix_copy,
 	};
 	snprintf(in->tokenizer, sizeof in->tokenizer, "%s", config->path);
-	char cells[80];
-	if (c->cells < c->cells_wanted)
-		snprintf(cells, sizeof cells, "%u tokens, all that memory holds of %u", c->cells, c->cells_wanted);
-	else
-		snprintf(cells, sizeof cells, "%u tokens", c->cells);
-	snprintf(in->description, sizeof in->description,
-		"%.80s, %.48s, weights %.0f MiB, KV %.0f MiB (%s), %u thread%s", f->name, f->desc,
-		(double)f->weight_bytes / 1048576, (double)c->kv_bytes / 1048576, cells, c->threads,
-		c->threads == 1 ? "" : "s");
+	char memory[200];
+	describe_memory(memory, sizeof memory, c);
+	snprintf(in->description, sizeof in->description, "%.70s, %.40s, weights %.0f MiB, %.96s, %u thread%s", f->name,
+		f->desc, (double)f->weight_bytes / 1048576, memory, c->threads, c->threads == 1 ? "" : "s");
 }
 
 static int make_tables(struct llama_engine *l)

@@ -107,6 +107,7 @@ uint32_t round_up(uint64_t value, uint32_t step)
 }
 
 uint32_t cells_default(const struct ll_model *m, const struct ll_context_params &p);
+uint32_t seqs_fitting(const struct ll_model *m, const struct ll_context_params &p);
 
 /* With a sliding window llama.cpp gives the cells behind it, where one sequence alone holds them, to whoever looks for room. It
  * does so with full-size caches too, and takes all of that sequence before them along: a prefix kept for reuse would lose its
@@ -125,6 +126,8 @@ struct ll_context_params resolve(const struct ll_model *m, const struct ll_conte
 	p.seqs_max = std::max(p.seqs_max, 1u);
 	if (has_twins(m) && p.seqs_max <= LL_SEQS_MAX)
 		p.seqs_max = std::min(p.seqs_max, (uint32_t)LL_SEQS_MAX / 2);
+	if (p.seqs_fit)
+		p.seqs_max = seqs_fitting(m, p);
 	p.cells = p.cells ? round_up(p.cells, CELLS_STEP) : cells_default(m, p);
 	p.batch_tokens_max = std::min(p.batch_tokens_max ? p.batch_tokens_max : BATCH_DEFAULT, p.cells);
 	p.ubatch_tokens_max = std::min(p.ubatch_tokens_max ? p.ubatch_tokens_max : BATCH_DEFAULT, p.batch_tokens_max);
@@ -153,31 +156,63 @@ int check_params(const struct ll_model *m, const struct ll_context_params &p, st
 
 /* --- Memory ----------------------------------------------------------------------------------------------------- */
 
-/* Recurrent state of all sequences, whose types llama.cpp fixes. */
-uint64_t state_bytes(const struct ll_model *m, const struct ll_context_params &p)
+/* Which of the two a layer of the model proper has: cells, a recurrent state, both or none, as the filters say that llama.cpp's
+ * llama_model::create_memory makes. */
+bool has_state(const struct ll_model *m, uint32_t layer)
 {
-	const llama_hparams &h = m->handle->hparams;
-	uint64_t sum = 0;
-	for (uint32_t layer = 0; layer < h.n_layer_all; layer++)
-		if (m->facts.recurrent || (m->facts.hybrid && h.is_recr(layer)))
-			sum += (uint64_t)(h.n_embd_r() + h.n_embd_s()) * sizeof(float) * p.seqs_max;
-	return sum;
+	return m->facts.recurrent || (m->facts.hybrid && m->handle->hparams.is_recr(layer));
 }
 
-/* Bytes of one layer's cells or recurrent state. Mirrors what llama.cpp's llama_kv_cache and llama_memory_recurrent
- * allocate for a unified cache with full sliding windows. */
-uint64_t layer_bytes(const struct ll_model *m, uint32_t layer, const struct ll_context_params &p)
+bool has_cells(const struct ll_model *m, uint32_t layer)
 {
 	const llama_hparams &h = m->handle->hparams;
-	if (m->facts.recurrent || h.is_recr(layer))
-		return (uint64_t)(h.n_embd_r() + h.n_embd_s()) * sizeof(float) * p.seqs_max;
-	if (!h.has_kv(layer))
+	switch (m->handle->arch) {
+	case LLM_ARCH_FALCON_H1:
+		return true;
+	case LLM_ARCH_NEMOTRON_H:
+	case LLM_ARCH_NEMOTRON_H_MOE:
+		return !h.is_recr(layer) && h.n_ff(layer) == 0;
+	default:
+		return !has_state(m, layer) && h.has_kv(layer);
+	}
+}
+
+/* One sequence's state in one layer. llama.cpp keeps it in 32 bits whatever the type of the cells. */
+uint64_t state_bytes(const struct ll_model *m, uint32_t layer)
+{
+	const llama_hparams &h = m->handle->hparams;
+	uint64_t ple = h.ple_conv_state() > 0 && h.is_ple(layer) ? h.ple_conv_state() : 0;
+	return has_state(m, layer) ? (h.n_embd_r() + h.n_embd_s() + ple) * sizeof(float) : 0;
+}
+
+uint64_t cell_bytes(const struct ll_model *m, uint32_t layer, const struct ll_context_params &p)
+{
+	const llama_hparams &h = m->handle->hparams;
+	if (!has_cells(m, layer))
 		return 0;
 	uint64_t row = ggml_row_size(ggml_type_of(p.type_k), h.n_embd_k_gqa(layer));
 	if (!h.is_mla())
 		row += ggml_row_size(
 			ggml_type_of(p.type_v), p.flash_attention ? h.n_embd_v_gqa(layer) : h.n_embd_v_gqa_max());
-	return row * p.cells;
+	return row;
+}
+
+/* Bytes of one layer's cells and recurrent state. Mirrors what llama.cpp's llama_kv_cache and llama_memory_recurrent
+ * allocate for a unified cache with full sliding windows. */
+uint64_t layer_bytes(const struct ll_model *m, uint32_t layer, const struct ll_context_params &p)
+{
+	/* Layers that predict further tokens are not computed, and have neither. */
+	const llama_hparams &h = m->handle->hparams;
+	if (layer >= h.n_layer() && h.n_layer() > 0 && h.router_layer < 0)
+		return 0;
+	return cell_bytes(m, layer, p) * p.cells + state_bytes(m, layer) * p.seqs_max;
+}
+
+/* NULL: the host. */
+ggml_backend_dev_t device_of(const struct ll_model *m, uint32_t layer)
+{
+	ggml_backend_dev_t dev = m->handle->dev_layer((int)layer);
+	return dev && ggml_backend_dev_type(dev) == GGML_BACKEND_DEVICE_TYPE_CPU ? nullptr : dev;
 }
 
 /* Bytes a device must hold; the host's are under nullptr. */
@@ -185,10 +220,7 @@ std::map<ggml_backend_dev_t, uint64_t> bytes_by_device(const struct ll_model *m,
 {
 	std::map<ggml_backend_dev_t, uint64_t> ret;
 	for (uint32_t layer = 0; layer < m->handle->hparams.n_layer_all; layer++) {
-		ggml_backend_dev_t dev = m->handle->dev_layer((int)layer);
-		if (dev && ggml_backend_dev_type(dev) == GGML_BACKEND_DEVICE_TYPE_CPU)
-			dev = nullptr;
-		ret[dev] += layer_bytes(m, layer, p);
+		ret[device_of(m, layer)] += layer_bytes(m, layer, p);
 	}
 	return ret;
 }
@@ -224,6 +256,21 @@ uint64_t kv_room(const struct ll_model *m, ggml_backend_dev_t dev, double share,
 	return less(std::min<uint64_t>(free_bytes, mine), reserve + DEVICE_LATER);
 }
 
+/* States are allocated for every sequence at once. What they leave is for the cells, which models that have both need as well. */
+uint32_t seqs_fitting(const struct ll_model *m, const struct ll_context_params &p)
+{
+	std::map<ggml_backend_dev_t, uint64_t> states;
+	uint64_t fits = p.seqs_max;
+	for (uint32_t layer = 0; layer < m->handle->hparams.n_layer(); layer++)
+		states[device_of(m, layer)] += state_bytes(m, layer);
+	for (const auto &[dev, bytes] : states)
+		if (bytes > 0)
+			fits = std::min(
+				fits, kv_room(m, dev, p.memory_share > 0 ? p.memory_share : 1, p.memory_reserve_bytes) /
+					      4 / bytes);
+	return (uint32_t)std::max<uint64_t>(fits, std::min<uint32_t>(p.seqs_max, LL_SEQS_LEAST));
+}
+
 /* The model's own context or, rather than an error, as much of it as fits. Where hardly anything does, the least that is of
  * use: the check that follows then says whether there is room after all. */
 uint32_t cells_default(const struct ll_model *m, const struct ll_context_params &p)
@@ -250,6 +297,14 @@ double mib(uint64_t bytes)
 	return (double)bytes / (1 << 20);
 }
 
+/* " and the recurrent states of 64 sequences", where there are any. */
+std::string states_words(const struct ll_model *m, const struct ll_context_params &p)
+{
+	if (!m->facts.recurrent && !m->facts.hybrid)
+		return "";
+	return " and the recurrent states of " + std::to_string(p.seqs_max) + " sequences";
+}
+
 /* A KV cache is touched as it is allocated: too large a one meets the OOM killer, not an error. So ask first. */
 int check_memory(const struct ll_model *m, const struct ll_context_params &p, struct err *err)
 {
@@ -261,18 +316,15 @@ int check_memory(const struct ll_model *m, const struct ll_context_params &p, st
 		uint64_t available = dev ? free_bytes : host.available;
 		if (bytes + p.memory_reserve_bytes <= available)
 			continue;
+		bool states = m->facts.recurrent || m->facts.hybrid;
 		err_set(err, -ENOMEM,
-			"no room for the KV cache: %u cells of type %s/%s need %.0f MiB and %.0f MiB must stay free, "
+			"no room for the KV cache: %u cells of type %s/%s%s need %.0f MiB and %.0f MiB must stay free, "
 			"but %s has %.0f MiB available",
-			p.cells, ll_kv_type_name(p.type_k), ll_kv_type_name(p.type_v), mib(bytes),
-			mib(p.memory_reserve_bytes),
-			dev                ? ggml_backend_dev_name(dev)
-			: host.group.limit ? "the control group of this process"
-					   : "this host",
+			p.cells, ll_kv_type_name(p.type_k), ll_kv_type_name(p.type_v), states_words(m, p).c_str(),
+			mib(bytes), mib(p.memory_reserve_bytes), dev ? ggml_backend_dev_name(dev) : "this host",
 			mib(available));
-		if (!dev && host.group.limit)
-			err_hint(err, "its limit is %.0f MiB (%s)", mib(host.group.limit), host.group.file);
-		return err_hint(err, "fewer cells, a smaller KV type or more memory help");
+		return err_hint(err, states ? "fewer sequences or cells, a smaller KV type or more memory help"
+					    : "fewer cells, a smaller KV type or more memory help");
 	}
 	return 0;
 }
@@ -329,6 +381,15 @@ ggml_threadpool *make_pool(const struct ll_context_params &p)
 	return ggml_threadpool_new(&tp);
 }
 
+/* What llama.cpp did allocate. */
+uint64_t bytes_held(llama_memory_t memory)
+{
+	uint64_t sum = 0;
+	for (const auto &[type, bytes] : memory->memory_breakdown())
+		sum += bytes;
+	return sum;
+}
+
 /* These share the state of a sequence with its copy and part them when one of them computes on. DeepSeek V4's compressed cache
  * is none of them: parts of it lie between two sequences' cells. */
 bool keeps_states(llama_memory_t memory)
@@ -353,11 +414,12 @@ void fill_facts(ll_context *c, const struct ll_context_params &p)
 	f.ubatch_tokens_max = llama_n_ubatch(c->handle);
 	f.seqs_max = p.seqs_max;
 	f.threads = p.threads;
-	f.kv_bytes = kv_bytes_of(c->model, p);
+	f.kv_bytes = bytes_held(llama_get_memory(c->handle));
 	f.prefix_copy = !c->model->facts.recurrent && !c->model->facts.hybrid;
 	f.runs_max = runs_max(c->model);
 	f.whole_copy = f.prefix_copy || keeps_states(llama_get_memory(c->handle));
-	f.state_bytes_seq = state_bytes(c->model, p) / p.seqs_max;
+	for (uint32_t layer = 0; layer < h.n_layer(); layer++)
+		f.state_bytes_seq += state_bytes(c->model, layer);
 	if (f.prefix_copy) {
 		f.state_bytes_token = 12 + (h.n_pos_per_embd() > 1 ? 12 : 0);
 		struct ll_context_params one = p;

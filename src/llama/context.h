@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-enum { LL_SEQS_MAX = 256, LL_CPUS_MAX = 512 };
+enum { LL_SEQS_MAX = 256, LL_SEQS_LEAST = 8, LL_CPUS_MAX = 512 };
 
 enum ll_kv_type { LL_KV_F16, LL_KV_F32, LL_KV_BF16, LL_KV_Q8_0, LL_KV_Q5_1, LL_KV_Q5_0, LL_KV_Q4_1, LL_KV_Q4_0 };
 /* "f16", "q8_0"... -EINVAL for another name. */
@@ -25,8 +25,11 @@ struct ll_context_params {
 	uint32_t cells;
 	uint32_t batch_tokens_max; /* tokens of one decode; 0: 512, never more than cells */
 	uint32_t ubatch_tokens_max; /* computed at once; 0: 512 at most; sizes the compute buffers */
-	uint32_t
-		seqs_max; /* sequences, scratch ones included; at most LL_SEQS_MAX; clipped to half of it with sliding windows */
+	/* Sequences, scratch ones included; at most LL_SEQS_MAX, clipped to half of it with sliding windows. */
+	uint32_t seqs_max;
+	/* seqs_max is the most: fewer (LL_SEQS_LEAST at least) where their recurrent states would take more than a quarter of what
+	 * device or host has room for. */
+	bool seqs_fit;
 	uint32_t outputs_max; /* rows of logits in one decode; 0: seqs_max. A row has 4 bytes a vocabulary entry */
 	enum ll_kv_type type_k, type_v; /* a quantized type_v needs flash attention */
 	bool flash_attention; /* forced on or off, never guessed: cells of two contexts fit only when it is equal */

@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Sequences of a llama worker when none are asked for: the default of max-seqs. */
+enum { LLAMA_SEQS = 64 };
+
 /* What llama.cpp says of itself (devices, buffers, kernels) is for those who look for a fault, but for the file's
  * fields, which may be long. Its errors come back in the errors of calls. */
 static void on_llama_line(void *ctx, enum ll_log_level level, const char *line)
@@ -26,7 +29,8 @@ static int create_llama(struct engine **ret, const struct worker_options *o, boo
 		.context = {.cells = o->cells,
 			.batch_tokens_max = o->batch_tokens_max,
 			.ubatch_tokens_max = o->ubatch_tokens_max,
-			.seqs_max = o->seqs ? o->seqs : 64,
+			.seqs_max = o->seqs ? o->seqs : LLAMA_SEQS,
+			.seqs_fit = !o->seqs,
 			.flash_attention = true,
 			.threads = o->threads,
 			.memory_share = o->memory_share},

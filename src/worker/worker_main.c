@@ -305,6 +305,9 @@ static void load_done(struct env_job *job)
 	/* The cells are counted with their block size, because that is how a router sees them. */
 	tell(p, "info %s", in->description);
 	tell(p, "ready %s", worker_addr(p->worker));
+	if (!in->prefix_copy && !in->whole_copy)
+		log_warn("no prompt is reused: the state of this model cannot be kept",
+			LOG_F("worker", log_str(p->name)), LOG_F("model", log_str(p->model)));
 	log_info("worker ready", LOG_F("worker", log_str(p->name)), LOG_F("model", log_str(p->model)),
 		LOG_F("engine", log_str(in->description)), LOG_F("kv_mib", log_u64(in->kv_bytes >> 20)),
 		LOG_F("kv_tokens", log_u64(in->cells)), LOG_F("sequences", log_u64(in->seqs)),

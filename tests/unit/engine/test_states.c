@@ -2,6 +2,7 @@
  * stream that starts from a kept copy of the state is that of a request which runs alone, up to the first near tie. */
 #include "base/rng.h"
 #include "engine/llama.h"
+#include "llama/context.h"
 #include "worker/sched.h"
 
 #include "../lib/cmocka_all.h"
@@ -347,12 +348,88 @@ static void a_sliding_window_is_still_reused_at_any_place(void **state)
 	close_model();
 }
 
+/* ---- memory ---- */
+
+/* What is asked for before anything is allocated is what llama.cpp then allocates: all but the padding of its buffers. */
+static void memory_is_foreseen_to_the_byte(void **state)
+{
+	(void)state;
+	static const char *const more[] = {"llama", "gemma3"};
+	static const enum ll_kv_type types[] = {LL_KV_F16, LL_KV_F32};
+
+	for (size_t i = 0; i < (ARRAY_LEN(kinds) + ARRAY_LEN(more)) * ARRAY_LEN(types); i++) {
+		size_t k = i / ARRAY_LEN(types);
+		const char *kind = k < ARRAY_LEN(kinds) ? kinds[k] : more[k - ARRAY_LEN(kinds)];
+		const struct ll_context_params params = {.cells = 512,
+			.seqs_max = 3 + (uint32_t)i,
+			.flash_attention = true,
+			.type_k = types[i % 2],
+			.type_v = types[i % 2],
+			.threads = 1};
+		struct ll_model *m;
+		struct ll_context *c;
+		char path[256];
+		struct err err;
+		const struct ll_model_params load = {.gpu_layers = 0};
+		if (ll_model_load(&m, tiny_model(kind, path, sizeof path), &load, &err) < 0)
+			fail_msg("%s: %s", kind, err.msg);
+		unlink(path);
+		if (ll_context_create(&c, m, &params, &err) < 0)
+			fail_msg("%s: %s", kind, err.msg);
+		uint64_t foreseen = ll_kv_bytes(m, &params), held = ll_context_facts(c)->kv_bytes;
+		if (held < foreseen || held > foreseen + 64 * 1024 || held > foreseen * 1.02 + 256)
+			fail_msg("%s: %llu bytes foreseen, %llu allocated", kind, (unsigned long long)foreseen,
+				(unsigned long long)held);
+		ll_context_destroy(c);
+		ll_model_destroy(m);
+	}
+}
+
+static uint32_t seqs_of(const char *kind, uint32_t seqs, bool fit, double share)
+{
+	const struct ll_context_params params = {.cells = 256,
+		.seqs_max = seqs,
+		.seqs_fit = fit,
+		.flash_attention = true,
+		.threads = 1,
+		.memory_share = share};
+	const struct ll_model_params load = {.gpu_layers = 0};
+	struct ll_model *m;
+	struct ll_context *c;
+	char path[256];
+	struct err err;
+
+	assert_int_equal(ll_model_load(&m, tiny_model(kind, path, sizeof path), &load, &err), 0);
+	unlink(path);
+	if (ll_context_create(&c, m, &params, &err) < 0)
+		fail_msg("%s: %s", kind, err.msg);
+	uint32_t ret = ll_context_facts(c)->seqs_max;
+	ll_context_destroy(c);
+	ll_model_destroy(m);
+	return ret;
+}
+
+static void states_that_nobody_asked_for_leave_memory_for_the_rest(void **state)
+{
+	(void)state;
+	assert_int_equal(seqs_of("mamba", 64, true, 0), 64);
+	assert_int_equal(seqs_of("mamba", 64, true, 1e-9), LL_SEQS_LEAST);
+	assert_int_equal(seqs_of("mamba", 4, true, 1e-9), 4);
+	assert_int_equal(seqs_of("granite", 64, true, 1e-9), LL_SEQS_LEAST);
+	/* What was asked for is tried, and what costs nothing is not cut. */
+	assert_int_equal(seqs_of("granite", 40, false, 1e-9), 40);
+	assert_int_equal(seqs_of("llama", 64, true, 1e-9), 64);
+	assert_int_equal(seqs_of("gemma3", 200, false, 0), 128);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_architecture_keeps_a_conversation),
 		cmocka_unit_test(whatever_happens_streams_are_those_of_requests_that_run_alone),
 		cmocka_unit_test(a_sliding_window_is_still_reused_at_any_place),
+		cmocka_unit_test(memory_is_foreseen_to_the_byte),
+		cmocka_unit_test(states_that_nobody_asked_for_leave_memory_for_the_rest),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
