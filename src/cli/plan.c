@@ -6,6 +6,7 @@
 #include "cli/gather.h"
 #include "config/graph.h"
 #include "config/yaml.h"
+#include "forms/form.h"
 #include "plan/host_graph.h"
 #include "plan/report.h"
 
@@ -84,7 +85,10 @@ static const struct flag flags_table[] = {
 struct planner {
 	const struct flags *flags;
 	const char *file;
-	struct buf text; /* of the graph file */
+	struct buf text; /* of the file */
+	const char *const *words; /* a command line behind "--"; words_count 0: a file */
+	uint32_t words_count;
+	struct form_set form; /* what it is when it is no graph; its tree is the graph's then */
 	struct graph *graph;
 	struct gather gather;
 	struct plan plan;
@@ -94,15 +98,16 @@ struct planner {
 	bool restored; /* text is that, and not the file's */
 };
 
+/* A file, or "-" for standard input. A FIFO or device is read as far as a graph may be long, and no further. */
 static int read_file(struct buf *ret, const char *file, struct err *err)
 {
 	char chunk[16384];
-	ssize_t n;
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	ssize_t n = 0;
+	int fd = strcmp(file, "-") ? open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : dup(STDIN_FILENO);
 
 	if (fd < 0)
 		return err_set_errno(err, -errno, "could not open graph \"%s\"", file);
-	while ((n = read(fd, chunk, sizeof chunk)) > 0)
+	while (!ret->failed && (n = read(fd, chunk, sizeof chunk)) > 0)
 		buf_add(ret, chunk, (size_t)n);
 	int r = n < 0 ? -errno : ret->failed ? -EFBIG : 0;
 	close(fd);
@@ -123,8 +128,28 @@ static int text_get(struct planner *x, struct err *err)
 	return arg_is_model(x->file) ? graph_of_model(&x->text, x->file, err) : read_file(&x->text, x->file, err);
 }
 
+/* What was given: a command line behind "--", or one word that names a file or model. */
+static int form_get(struct planner *x, const char *const *args, uint32_t count, struct err *err)
+{
+	struct diags diags;
+	int r;
+
+	if (count > 1) {
+		x->words = args;
+		x->words_count = count;
+		return form_read_words(&x->form, args, count, err);
+	}
+	if ((r = text_get(x, err)) < 0)
+		return r;
+	diags_init(&diags);
+	r = form_read(&x->form, x->file, buf_str(&x->text), x->text.len, &diags, err);
+	diags_done(&diags);
+	return r;
+}
+
+/* The graph of text, or of root when that is not NULL. */
 static int graph_read(struct planner *x, bool overridden, const char *file, const char *text, size_t len,
-	struct graph **ret, struct err *err)
+	struct yaml_node *root, struct graph **ret, struct err *err)
 {
 	struct graph_options options = {0};
 	struct diags diags;
@@ -134,7 +159,8 @@ static int graph_read(struct planner *x, bool overridden, const char *file, cons
 		options.overrides = flags_overrides(x->flags, &options.overrides_len);
 	diags_init(&diags);
 	buf_init(&said, 2 * DIAG_BYTES_MAX);
-	int r = graph_parse(ret, file, text, len, &options, &diags, err);
+	int r = root ? graph_of_tree(ret, file, root, &options, &diags, err)
+		     : graph_parse(ret, file, text, len, &options, &diags, err);
 	diags_print(&diags, DIAG_NOTICE, &said);
 	fputs(buf_str(&said), stderr);
 	for (uint32_t i = 0; i < diags.len && r < 0 && diags.errors == 1 && !x->meant; i++)
@@ -166,7 +192,7 @@ static int graph_restore(struct planner *x, struct err *err)
 	x->restored = true;
 	fputs("stator plan: the rest is said of that, with its own line numbers; correct the file first\n", stderr);
 	const char *name = arena_printf(&x->gather.arena, "%s (as meant)", x->file);
-	return name ? graph_read(x, true, name, buf_str(&x->text), x->text.len, &x->graph, err)
+	return name ? graph_read(x, true, name, buf_str(&x->text), x->text.len, NULL, &x->graph, err)
 		    : err_set(err, -ENOMEM, "out of memory");
 }
 
@@ -258,8 +284,11 @@ static const char *command_text(struct planner *x)
 	struct buf out;
 
 	buf_init(&out, 64 * 1024);
-	buf_add_str(&out, "stator plan ");
-	shell_word(&out, x->file);
+	buf_add_str(&out, "stator plan");
+	if (!x->words_count) {
+		buf_add_byte(&out, ' ');
+		shell_word(&out, x->file);
+	}
 	for (size_t i = 0; i < ARRAY_LEN(repeated); i++)
 		if (flags_is_set(x->flags, repeated[i])) {
 			buf_printf(&out, " --%s ", repeated[i]);
@@ -268,6 +297,24 @@ static const char *command_text(struct planner *x)
 	const char *text = out.failed ? NULL : arena_strdup(&x->gather.arena, buf_str(&out));
 	buf_done(&out);
 	return text ? text : "stator plan";
+}
+
+/* " -- vllm serve ...", NULL when a file was given. */
+static const char *command_tail(struct planner *x)
+{
+	struct buf out;
+
+	if (!x->words_count)
+		return NULL;
+	buf_init(&out, 1024 * 1024);
+	buf_add_str(&out, " --");
+	for (uint32_t i = 0; i < x->words_count; i++) {
+		buf_add_byte(&out, ' ');
+		shell_word(&out, x->words[i]);
+	}
+	const char *text = out.failed ? NULL : arena_strdup(&x->gather.arena, buf_str(&out));
+	buf_done(&out);
+	return text;
 }
 
 static void look_of(struct findings_look *ret)
@@ -334,7 +381,7 @@ static int check_written(struct planner *x, const struct buf *text, const struct
 	uint32_t overrides = 0;
 
 	gather_init(&gather);
-	int r = graph_read(x, false, flags_str(x->flags, "write"), buf_str(text), text->len, &graph, err);
+	int r = graph_read(x, false, flags_str(x->flags, "write"), buf_str(text), text->len, NULL, &graph, err);
 	if (r == 0)
 		r = gather_models(&gather, graph, o->shape.quant_model ? NULL : flags_str(x->flags, "model"), err);
 	if (r == 0) {
@@ -356,6 +403,30 @@ static int check_written(struct planner *x, const struct buf *text, const struct
 	return r;
 }
 
+/* A file of another form stays as it is: what is written is the same deployment as a graph of ours. */
+static int edit_form(
+	struct planner *x, struct plan_edits *edits, const struct plan_option *o, struct buf *ret, struct err *err)
+{
+	struct plan_deployment d;
+	struct graph *graph = NULL;
+	struct buf own;
+
+	buf_init(&own, YAML_BYTES_MAX);
+	buf_printf(&own, "# The deployment of %s (%s) as a graph.\n", x->file, x->form.form);
+	yaml_print(x->form.root, 0, &own);
+	int r = own.failed
+			? err_set(err, -ENOMEM, "out of memory")
+			: graph_read(x, false, flags_str(x->flags, "write"), buf_str(&own), own.len, NULL, &graph, err);
+	if (r == 0 && (r = plan_deployment_init(&d, graph, x->gather.models)) == 0) {
+		plan_edits(edits, &d, &o->plan.deployment, o->shape.quant_model);
+		r = plan_edit_text(edits, x->file, buf_str(&own), own.len, ret, err);
+		plan_deployment_done(&d);
+	}
+	graph_destroy(graph);
+	buf_done(&own);
+	return r;
+}
+
 static int write_plan(struct planner *x, const struct plan_report *report, struct err *err)
 {
 	const char *file = flags_str(x->flags, "write");
@@ -371,6 +442,8 @@ static int write_plan(struct planner *x, const struct plan_report *report, struc
 		if (plan_option_converts(&x->plan, &x->options, o))
 			plan_host_graph(
 				&x->plan, &x->options, o, plan_option_title(report, o, title, sizeof title), &text);
+		else if (x->form.form)
+			r = edit_form(x, edits, o, &text, err);
 		else
 			r = plan_edit_text(edits, x->file, buf_str(&x->text), x->text.len, &text, err);
 	}
@@ -393,6 +466,8 @@ static int outputs(struct planner *x, enum exit_status *ret, struct err *err)
 	struct plan_report report = {.asked = &x->plan,
 		.options = &x->options,
 		.command = command_text(x),
+		.command_tail = command_tail(x),
+		.form = x->form.form,
 		.explain = flags_bool(x->flags, "explain")};
 	struct buf out;
 	int r = 0;
@@ -421,7 +496,7 @@ static enum exit_status plan_run(const struct flags *flags)
 {
 	uint32_t count;
 	const char *const *args = flags_args(flags, &count);
-	struct planner x = {.flags = flags, .file = count ? args[0] : ""};
+	struct planner x = {.flags = flags, .file = count == 1 ? args[0] : "command line"};
 	enum exit_status status = EXIT_USAGE;
 	struct err err = {0};
 	int r;
@@ -431,9 +506,10 @@ static enum exit_status plan_run(const struct flags *flags)
 		return EXIT_USAGE;
 	}
 	gather_init(&x.gather);
+	form_set_init(&x.form);
 	buf_init(&x.text, YAML_BYTES_MAX + 1);
-	if ((r = catalogues_add(flags, &err)) == 0 && (r = text_get(&x, &err)) == 0 &&
-		((r = graph_read(&x, true, x.file, buf_str(&x.text), x.text.len, &x.graph, &err)) == 0 ||
+	if ((r = catalogues_add(flags, &err)) == 0 && (r = form_get(&x, args, count, &err)) == 0 &&
+		((r = graph_read(&x, true, x.file, buf_str(&x.text), x.text.len, x.form.root, &x.graph, &err)) == 0 ||
 			(x.meant && (r = graph_restore(&x, &err)) == 0)) &&
 		(r = plan_all(&x, &err)) == 0)
 		r = outputs(&x, &status, &err);
@@ -448,6 +524,7 @@ static enum exit_status plan_run(const struct flags *flags)
 		plan_done(&x.plan);
 	}
 	graph_destroy(x.graph);
+	form_set_done(&x.form);
 	buf_done(&x.text);
 	free(x.meant);
 	gather_done(&x.gather);
@@ -456,7 +533,7 @@ static enum exit_status plan_run(const struct flags *flags)
 
 const struct command command_plan = {
 	.spec = {.name = "plan",
-		.args = "GRAPH.yaml|MODEL.gguf",
+		.args = "FILE|MODEL.gguf|-- COMMAND",
 		.summary = "say whether a deployment fits the hardware, why not, and what would",
 		.text = "Counts GPUs, memory and what the cards can compute against what the graph asks for, and "
 			"reports every "
@@ -471,7 +548,7 @@ const struct command command_plan = {
 			"checked: something needed for an answer is not known.",
 		.flags = flags_table,
 		.count = ARRAY_LEN(flags_table),
-		.args_max = 1,
+		.args_max = 1024,
 		.overrides = true},
 	.run = plan_run,
 };

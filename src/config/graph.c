@@ -15,6 +15,20 @@ const struct graph_known graph_known_all[] = {
 	{"VllmWorker", GRAPH_WORKER, GRAPH_ENGINE_VLLM, GRAPH_ROLE_BOTH, "VllmWorker"},
 	{"PrefillWorker", GRAPH_WORKER, GRAPH_ENGINE_VLLM, GRAPH_ROLE_PREFILL, "VllmWorker"},
 	{"SglangWorker", GRAPH_WORKER, GRAPH_ENGINE_SGLANG, GRAPH_ROLE_BOTH, "SglangWorker"},
+	/* As NVIDIA's own files of 2025 spell them (examples/llm, examples/vllm_v1, examples/sglang of ai-dynamo/dynamo). */
+	{"VllmDecodeWorker", GRAPH_WORKER, GRAPH_ENGINE_VLLM, GRAPH_ROLE_DECODE, "VllmWorker"},
+	{"VllmPrefillWorker", GRAPH_WORKER, GRAPH_ENGINE_VLLM, GRAPH_ROLE_PREFILL, "VllmWorker"},
+	{"VllmDpWorker", GRAPH_WORKER, GRAPH_ENGINE_VLLM, GRAPH_ROLE_BOTH, "VllmWorker"},
+	{"VllmEncodeWorker", GRAPH_WORKER, GRAPH_ENGINE_VLLM, GRAPH_ROLE_PREFILL, "VllmWorker"},
+	{"DecodeWorker", GRAPH_WORKER, GRAPH_ENGINE_VLLM, GRAPH_ROLE_DECODE, "VllmWorker"},
+	{"MockVllmWorker", GRAPH_WORKER, GRAPH_ENGINE_VLLM, GRAPH_ROLE_BOTH, "VllmWorker"},
+	{"SGLangWorker", GRAPH_WORKER, GRAPH_ENGINE_SGLANG, GRAPH_ROLE_BOTH, "SglangWorker"},
+	{"SGLangDecodeWorker", GRAPH_WORKER, GRAPH_ENGINE_SGLANG, GRAPH_ROLE_DECODE, "SglangWorker"},
+	{"SGLangPrefillWorker", GRAPH_WORKER, GRAPH_ENGINE_SGLANG, GRAPH_ROLE_PREFILL, "SglangWorker"},
+	{"SimpleLoadBalancer", GRAPH_BESIDE, GRAPH_ENGINE_NONE, GRAPH_ROLE_BOTH, NULL},
+	{"Prometheus", GRAPH_BESIDE, GRAPH_ENGINE_NONE, GRAPH_ROLE_BOTH, NULL},
+	{"KvMetricsAggregator", GRAPH_BESIDE, GRAPH_ENGINE_NONE, GRAPH_ROLE_BOTH, NULL},
+	{"Metrics", GRAPH_BESIDE, GRAPH_ENGINE_NONE, GRAPH_ROLE_BOTH, NULL},
 	{NULL, GRAPH_COMMON, GRAPH_ENGINE_NONE, GRAPH_ROLE_BOTH, NULL},
 };
 /* A worker of another name, told by its key "engine". */
@@ -30,6 +44,11 @@ const struct graph_known *graph_known_find(const char *name)
 		if (!strcmp(k->name, name))
 			return k;
 	return NULL;
+}
+
+bool graph_section_known(const char *name)
+{
+	return graph_known_find(name) != NULL;
 }
 
 const char *graph_engine_section(enum graph_engine engine)
@@ -64,6 +83,11 @@ static void unknown_service(struct graph_reader *r, const struct yaml_node *node
 	suggest_init(&s, node->key);
 	for (const struct graph_known *k = graph_known_all; k->name; k++)
 		suggest_offer(&s, k->name);
+	if (!strncmp(node->key, "TensorRTLLM", 11)) {
+		diags_add(r->diags, DIAG_ERROR, &node->key_pos, "%s: TensorRT-LLM is not planned here", node->key);
+		diags_hint(r->diags, "vLLM, SGLang and llama.cpp are");
+		return;
+	}
 	diags_add(r->diags, DIAG_ERROR, &node->key_pos, "unknown service \"%s\"", node->key);
 	if (suggest_best(&s))
 		diags_hint(r->diags, "did you mean \"%s\"?", suggest_best(&s));
@@ -83,7 +107,9 @@ static int read_services(struct graph_reader *r, const struct yaml_node *root)
 			unknown_service(r, n);
 			continue;
 		}
-		if (known->kind == GRAPH_COMMON || n->shadowed)
+		if (known->kind == GRAPH_BESIDE)
+			diags_add(r->diags, DIAG_NOTICE, &n->key_pos, "%s is not needed here and passed over", n->key);
+		if (known->kind == GRAPH_COMMON || known->kind == GRAPH_BESIDE || n->shadowed)
 			continue;
 		struct graph_service *s = &r->graph->services[r->graph->len];
 		s->name = n->key;
@@ -160,10 +186,17 @@ static int read_tree(struct graph_reader *r, struct yaml_node *root)
 	return graph_check_whole(r);
 }
 
-static int read_text(struct graph_reader *r, const char *text, size_t len)
-{
+/* A graph from one of two: text, or a tree at hand. */
+struct source {
+	const char *text;
+	size_t len;
 	struct yaml_node *root;
-	int code = yaml_parse(&root, &r->graph->arena, r->graph->file, text, len, r->diags);
+};
+
+static int read_source(struct graph_reader *r, const struct source *from)
+{
+	struct yaml_node *root = from->root;
+	int code = root ? 0 : yaml_parse(&root, &r->graph->arena, r->graph->file, from->text, from->len, r->diags);
 
 	if (code == -EINVAL)
 		return 0; /* noted in diags */
@@ -177,8 +210,8 @@ static int read_text(struct graph_reader *r, const char *text, size_t len)
 	return 0;
 }
 
-int graph_parse(struct graph **ret, const char *file, const char *text, size_t len, const struct graph_options *options,
-	struct diags *diags, struct err *err)
+static int graph_make(struct graph **ret, const char *file, const struct source *from,
+	const struct graph_options *options, struct diags *diags, struct err *err)
 {
 	struct graph *g = calloc(1, sizeof *g);
 	struct graph_reader r = {.graph = g, .options = options, .diags = diags};
@@ -188,7 +221,7 @@ int graph_parse(struct graph **ret, const char *file, const char *text, size_t l
 	if (g) {
 		arena_init(&g->arena, YAML_ARENA_BYTES_MAX);
 		g->file = arena_strdup(&g->arena, file);
-		code = g->file ? read_text(&r, text, len) : -ENOMEM;
+		code = g->file ? read_source(&r, from) : -ENOMEM;
 	}
 	diags_sort(diags);
 	errors = diags->errors - errors;
@@ -200,6 +233,18 @@ int graph_parse(struct graph **ret, const char *file, const char *text, size_t l
 	}
 	*ret = g;
 	return 0;
+}
+
+int graph_parse(struct graph **ret, const char *file, const char *text, size_t len, const struct graph_options *options,
+	struct diags *diags, struct err *err)
+{
+	return graph_make(ret, file, &(struct source){.text = text, .len = len}, options, diags, err);
+}
+
+int graph_of_tree(struct graph **ret, const char *file, struct yaml_node *root, const struct graph_options *options,
+	struct diags *diags, struct err *err)
+{
+	return graph_make(ret, file, &(struct source){.root = root}, options, diags, err);
 }
 
 int graph_load(

@@ -1,7 +1,7 @@
 /* graph.h - the deployment a graph file describes: which services, how many workers of each, with which settings.
  *
  * The file has the shape of Dynamo's 2025 graphs: Common, Frontend, Processor, Router, Planner, VllmWorker,
- * PrefillWorker, SglangWorker, and ours: LlamaWorker, MockWorker. A service of any other name is a worker when it says
+ * PrefillWorker, SglangWorker, with the other spellings of NVIDIA's files (VllmDecodeWorker, SGLangWorker, ...), and ours: LlamaWorker, MockWorker. A service of any other name is a worker when it says
  * "engine: llama" (or mock, vllm, sglang); so one graph may serve several models. A service takes the keys of Common
  * that its common-configs lists; its own value wins; an override from the command line wins over both, and merges
  * deeply:
@@ -16,7 +16,16 @@
 
 #include "config/keys.h"
 
-enum graph_kind { GRAPH_COMMON, GRAPH_FRONTEND, GRAPH_PROCESSOR, GRAPH_ROUTER, GRAPH_PLANNER, GRAPH_WORKER };
+/* GRAPH_BESIDE: a service of theirs that nothing here needs (a load balancer, Prometheus); passed over with a notice. */
+enum graph_kind {
+	GRAPH_COMMON,
+	GRAPH_FRONTEND,
+	GRAPH_PROCESSOR,
+	GRAPH_ROUTER,
+	GRAPH_PLANNER,
+	GRAPH_WORKER,
+	GRAPH_BESIDE,
+};
 enum graph_engine { GRAPH_ENGINE_NONE, GRAPH_ENGINE_LLAMA, GRAPH_ENGINE_MOCK, GRAPH_ENGINE_VLLM, GRAPH_ENGINE_SGLANG };
 enum graph_role { GRAPH_ROLE_BOTH, GRAPH_ROLE_PREFILL, GRAPH_ROLE_DECODE };
 
@@ -70,6 +79,12 @@ int graph_load(struct graph **ret, const char *file, const struct graph_options 
 /* The same for text at hand; file is how messages call it. An empty text with overrides is a graph too. */
 int graph_parse(struct graph **ret, const char *file, const char *text, size_t len, const struct graph_options *options,
 	struct diags *diags, struct err *err);
+/* The same for a tree that somebody made of another form (forms/form.h). Changes it; it must live as long as the graph. */
+struct yaml_node;
+int graph_of_tree(struct graph **ret, const char *file, struct yaml_node *root, const struct graph_options *options,
+	struct diags *diags, struct err *err);
+/* Is this the name of a section that graphs have ("VllmWorker")? */
+bool graph_section_known(const char *name);
 void graph_destroy(struct graph *g);
 
 /* The first service of a kind (never NULL for Frontend, Processor and Router). */

@@ -23,6 +23,8 @@ static const struct config_key frontend[] = {
 	{.name = "endpoint", .type = CONFIG_STRING, .help = "accepted from Dynamo's graphs; not used"},
 	{.name = "endpoint-chat", .type = CONFIG_STRING, .help = "accepted from Dynamo's graphs; not used"},
 	{.name = "endpoint-completion", .type = CONFIG_STRING, .help = "accepted from Dynamo's graphs; not used"},
+	{.name = "endpoint-completions", .type = CONFIG_STRING, .help = "accepted from Dynamo's graphs; not used"},
+	{.name = "router", .type = CONFIG_STRING, .help = "accepted from Dynamo's graphs; Router's mode counts"},
 	{.name = "endpoints", .type = CONFIG_LIST, .help = "accepted from Dynamo's graphs; not used"},
 	{.name = "api-keys-file",
 		.type = CONFIG_STRING,

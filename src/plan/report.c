@@ -355,7 +355,8 @@ static void options_text(const struct plan_report *r, uint32_t columns, struct b
 		"Speeds are predictions from the %s for requests of %u + %u tokens, not measurements.",
 		o->on_host ? "host's cores and memory" : "cards' data sheets", o->load.prompt, o->load.answer);
 	finding_wrap(out, text, 0, columns, false);
-	buf_printf(out, "To write plan N: %s --pick N --write FILE\n", r->command);
+	buf_printf(out, "To write plan N: %s --pick N --write FILE%s\n", r->command,
+		r->command_tail ? r->command_tail : "");
 	other_weights_text(o, columns, out);
 }
 
@@ -376,7 +377,10 @@ static void headline(const struct plan_report *r, struct buf *out)
 	const char *on = r->look.color ? colors[verdict] : "", *off = r->look.color ? "\033[0m" : "";
 	char cards[256];
 
-	buf_printf(out, "%s on %s: ", p->deployment.graph->file, plan_cards_text(p, cards, sizeof cards));
+	buf_add_str(out, p->deployment.graph->file);
+	if (r->form)
+		buf_printf(out, " (%s)", r->form);
+	buf_printf(out, " on %s: ", plan_cards_text(p, cards, sizeof cards));
 	buf_printf(out, "%s%s%s", on, words[verdict], off);
 	if (verdict == PLAN_NOT_CHECKED)
 		buf_printf(out, ": %s", first_unchecked(p));

@@ -10,6 +10,8 @@ struct plan_report {
 	const struct plan *asked;
 	const struct plan_options *options; /* NULL: none were looked for */
 	const char *command; /* "stator plan deploy.yaml --gpus 4xT4": how to ask again */
+	const char *command_tail; /* what must stand last: " -- vllm serve ..."; NULL: nothing */
+	const char *form; /* what the file is when it is no graph: "a docker-compose file"; NULL: a graph */
 	bool explain; /* the memory of every worker, and why each option is predicted as it is */
 	struct findings_look look;
 };

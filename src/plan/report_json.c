@@ -143,6 +143,7 @@ void plan_report_json(const struct plan_report *r, struct buf *out)
 	buf_printf(out, "{\"verdict\":\"%s\",\"fits\":%s", plan_verdict_name(plan_verdict(p)),
 		plan_fits(p) ? "true" : "false");
 	text_field(out, "graph", p->deployment.graph->file);
+	text_field(out, "form", r->form ? r->form : "a graph");
 	devices(out, p);
 	placement(out, p);
 	buf_add_str(out, ",\n\"findings\":");

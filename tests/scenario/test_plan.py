@@ -208,3 +208,40 @@ def test_a_damaged_model_is_fatal(tmp_path):
     done = plan(graph, "--gpus", "1xT4", "--json")
     fatal = [f for f in json.loads(done.stdout)["findings"] if f["severity"] == "fatal"]
     assert done.returncode == 1 and [f["code"] for f in fatal] == ["model-damaged"] and "cut short" in fatal[0]["cause"]
+
+
+@pytest.mark.parametrize("file, form, said", [
+    ("examples/forms/docker-compose.yaml", "a docker-compose file", "vllm 0, card 2 of 2"),
+    ("examples/forms/kubernetes.yaml", "a Kubernetes Deployment (apps/v1)", "mistral-7b 1"),
+    ("examples/forms/serve.sh", "a script that starts 2 engines", "SglangWorker 0"),
+])
+def test_a_file_is_planned_in_the_form_people_have_it(file, form, said, tmp_path):
+    done = plan(file, "--gpus", "8xA100-80GB")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(f"{file} ({form}) on 8 A100-80GB: it fits") and said in done.stdout
+    assert json.loads(plan(file, "--gpus", "8xA100-80GB", "--json").stdout)["form"] == form
+    written = tmp_path / "graph.yaml"
+    assert plan(file, "--gpus", "8xA100-80GB", "--pick", 1, "--write", written, "--allow-quantization", "none").returncode == 0
+    assert plan(written, "--gpus", "8xA100-80GB").returncode == 0
+
+
+def test_a_line_behind_two_hyphens_is_planned_and_its_flags_are_the_places():
+    line = ["vllm", "serve", "Qwen/Qwen2.5-14B-Instruct", "--max-model-len", "32k"]
+    done = plan("--gpus", "1xT4", "--", *line)
+    assert done.returncode == 1 and done.stdout.startswith("command line (a command line of vllm serve) on 1 T4: it cannot run")
+    again = done.stdout.split("To write plan N: ")[1].splitlines()[0]
+    assert again == "stator plan --gpus 1xT4 --pick N --write FILE -- " + " ".join(line)
+    assert plan("--gpus", "1xL40S", "--", *line).returncode == 0
+    refused = plan("--gpus", "1xT4", "--", "ls", "-l")
+    assert refused.returncode == 2 and "starts no engine" in refused.stderr
+
+
+def test_standard_input_is_a_file():
+    done = subprocess.run([stator_bin(), "plan", "-", "--gpus", "1xL4"], input="vllm serve Qwen/Qwen2.5-7B-Instruct --max-model-len 4096\n",
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "(a command line of vllm serve)" in done.stdout, done.stdout + done.stderr
+
+
+def test_endless_input_ends():
+    done = subprocess.run([stator_bin(), "plan", "/dev/zero", "--gpus", "1xL4"], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr

@@ -1,0 +1,397 @@
+/* containers.c - any tree that holds containers: Kubernetes' workloads, LeaderWorkerSet, KServe, llm-d's values, Dynamo's
+ * custom resources, docker-compose. What decides is structure: a map with a command, arguments or an image of an engine is a
+ * container, and the maps around it say how many there are, on which GPUs, in which role and under which name. */
+#include "forms/form_priv.h"
+
+#include <stdio.h>
+#include <strings.h>
+
+enum { DEPTH_MAX = YAML_DEPTH_MAX };
+
+/* What the maps around a container say. */
+struct around {
+	const char *name;
+	struct config_pos name_pos;
+	uint32_t replicas;
+	struct config_pos replicas_pos;
+	double gpus;
+	struct config_pos gpus_pos;
+	uint32_t nodes; /* pods that make one worker */
+	enum graph_role role;
+	enum graph_engine hint;
+	const char *model;
+	struct config_pos model_pos;
+	const char *tensor; /* parallelism said beside the container */
+	struct config_pos tensor_pos;
+	const struct form_env *env;
+	bool moves_kv; /* who deploys it gives its engines a KV connector when roles are divided */
+};
+
+struct walk {
+	struct form_set *f;
+	const char *foreign;
+	uint32_t depth;
+	bool in_list; /* the map that is walked next is an item of "containers": one even without image and command */
+};
+
+static const char *scalar(const struct yaml_node *map, const char *key)
+{
+	const struct yaml_node *n = map ? yaml_find(map, key) : NULL;
+	return n && n->type == YAML_SCALAR ? n->text : NULL;
+}
+
+static const struct yaml_node *map_in(const struct yaml_node *map, const char *key)
+{
+	const struct yaml_node *n = map && map->type == YAML_MAP ? yaml_find(map, key) : NULL;
+	return n && n->type == YAML_MAP ? n : NULL;
+}
+
+/* ---- what stands around ---- */
+
+static bool is_container(const struct yaml_node *map)
+{
+	const struct yaml_node *image = yaml_find(map, "image");
+	return yaml_find(map, "command") || yaml_find(map, "args") || yaml_find(map, "entrypoint") ||
+	       (image && image->type == YAML_SCALAR);
+}
+
+static void take_count(const struct yaml_node *map, const char *key, uint32_t *ret, struct config_pos *pos)
+{
+	const char *text = scalar(map, key);
+	char *end;
+	unsigned long n = text ? strtoul(text, &end, 10) : 0;
+
+	if (!text || *end || n > 100000)
+		return;
+	*ret = (uint32_t)n;
+	*pos = yaml_find(map, key)->pos;
+}
+
+static bool ends_with(const char *s, const char *tail)
+{
+	size_t a = strlen(s), b = strlen(tail);
+	return a >= b && !strcmp(s + a - b, tail);
+}
+
+/* {"nvidia.com/gpu": "2"}, {"gpu": 2}, MIG resources too. */
+static void take_gpu_resource(const struct yaml_node *map, struct around *a)
+{
+	for (const struct yaml_node *n = map ? map->first : NULL; n; n = n->next)
+		if (n->type == YAML_SCALAR &&
+			(!strcmp(n->key, "gpu") || ends_with(n->key, "/gpu") || strstr(n->key, "nvidia.com/mig"))) {
+			a->gpus = strtod(n->text, NULL);
+			a->gpus_pos = n->pos;
+		}
+}
+
+/* Compose: deploy.resources.reservations.devices, and the newer "gpus: all". */
+static void take_devices(const struct yaml_node *list, struct around *a)
+{
+	for (const struct yaml_node *d = list && list->type == YAML_SEQ ? list->first : NULL; d; d = d->next) {
+		const struct yaml_node *ids = d->type == YAML_MAP ? yaml_find(d, "device_ids") : NULL;
+		const char *count = d->type == YAML_MAP ? scalar(d, "count") : NULL;
+		if (ids && ids->type == YAML_SEQ) {
+			a->gpus = ids->count;
+			a->gpus_pos = ids->pos;
+		} else if (count && strcmp(count, "all") && strcmp(count, "-1")) {
+			a->gpus = strtod(count, NULL);
+			a->gpus_pos = yaml_find(d, "count")->pos;
+		}
+	}
+}
+
+static void take_resources(const struct yaml_node *map, struct around *a)
+{
+	const struct yaml_node *r = map_in(map, "resources"), *reserved = map_in(r, "reservations");
+
+	take_gpu_resource(map_in(r, "requests"), a);
+	take_gpu_resource(map_in(r, "limits"), a);
+	if (reserved)
+		take_devices(yaml_find(reserved, "devices"), a);
+	const char *gpus = scalar(map, "gpus");
+	if (gpus && strtoul(gpus, NULL, 10))
+		a->gpus = strtod(gpus, NULL);
+}
+
+static int add_env(struct walk *w, struct around *a, const char *name, const char *value)
+{
+	struct form_env *e = arena_alloc(&w->f->arena, sizeof *e);
+
+	if (!e)
+		return -ENOMEM;
+	*e = (struct form_env){.name = name, .value = value, .next = a->env};
+	a->env = e;
+	return 0;
+}
+
+static int take_env_item(struct walk *w, const struct yaml_node *n, struct around *a)
+{
+	if (n->type == YAML_SCALAR && n->key)
+		return add_env(w, a, n->key, n->text);
+	if (n->type == YAML_SCALAR && strchr(n->text, '=')) { /* compose: "NAME=value" */
+		const char *equals = strchr(n->text, '=');
+		const char *name = arena_strndup(&w->f->arena, n->text, (size_t)(equals - n->text));
+		return name ? add_env(w, a, name, equals + 1) : -ENOMEM;
+	}
+	if (n->type == YAML_MAP && scalar(n, "name") && scalar(n, "value"))
+		return add_env(w, a, scalar(n, "name"), scalar(n, "value"));
+	return 0;
+}
+
+static int take_env(struct walk *w, const struct yaml_node *map, struct around *a)
+{
+	static const char *const keys[] = {"env", "envs", "environment"};
+	int code = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		const struct yaml_node *list = yaml_find(map, keys[i]);
+		for (const struct yaml_node *n = list ? list->first : NULL; n && code == 0; n = n->next)
+			code = take_env_item(w, n, a);
+	}
+	return code;
+}
+
+static enum graph_role role_of(const char *text, enum graph_role otherwise)
+{
+	if (!text)
+		return otherwise;
+	return !strcmp(text, "prefill") ? GRAPH_ROLE_PREFILL : !strcmp(text, "decode") ? GRAPH_ROLE_DECODE : otherwise;
+}
+
+static enum graph_engine engine_named(const char *text)
+{
+	return !text ? GRAPH_ENGINE_NONE : form_engine_of_image(text);
+}
+
+static void set_hint(struct around *a, enum graph_engine e)
+{
+	a->hint = e ? e : a->hint;
+}
+
+/* "hf://owner/name" of KServe and llm-d; "pvc://..." and the like name no model that can be looked up. */
+static void take_model(const struct yaml_node *map, const char *key, struct around *a)
+{
+	const char *uri = scalar(map, key);
+
+	if (!uri)
+		return;
+	a->model = !strncmp(uri, "hf://", 5) ? uri + 5 : uri;
+	a->model_pos = yaml_find(map, key)->pos;
+}
+
+static void take_parallelism(const struct yaml_node *map, struct around *a)
+{
+	const struct yaml_node *p = map_in(map, "parallelism");
+	const char *keys[] = {"tensor", "tensorParallelSize", "tp"};
+
+	for (size_t i = 0; p && i < ARRAY_LEN(keys); i++)
+		if (scalar(p, keys[i])) {
+			a->tensor = scalar(p, keys[i]);
+			a->tensor_pos = yaml_find(p, keys[i])->pos;
+		}
+}
+
+static int take_around(struct walk *w, const struct yaml_node *map, struct around *a)
+{
+	const struct yaml_node *meta = map_in(map, "metadata"), *lws = map_in(map, "leaderWorkerTemplate"),
+			       *nodes = map_in(map, "multinode");
+	const char *name = scalar(map, "name") ? scalar(map, "name") : scalar(meta, "name");
+	struct config_pos pos;
+
+	/* A container's own name ("main") says less than its pod's. */
+	if (name && !(a->name && (w->in_list || is_container(map)))) {
+		a->name = name;
+		a->name_pos = yaml_find(scalar(map, "name") ? map : meta, "name")->pos;
+	}
+	take_count(map, "replicas", &a->replicas, &a->replicas_pos);
+	take_count(map, "replicaCount", &a->replicas, &a->replicas_pos);
+	if (map_in(map, "deploy")) {
+		take_count(map_in(map, "deploy"), "replicas", &a->replicas, &a->replicas_pos);
+		take_resources(map_in(map, "deploy"), a);
+	}
+	take_count(lws, "size", &a->nodes, &pos);
+	take_count(nodes, "nodeCount", &a->nodes, &pos);
+	take_resources(map, a);
+	take_parallelism(map, a);
+	a->role = role_of(
+		scalar(map, "subComponentType"), role_of(scalar(map, "type"), role_of(scalar(map, "role"), a->role)));
+	set_hint(a, engine_named(scalar(map, "backendFramework")));
+	set_hint(a, engine_named(scalar(map, "modelCommand")));
+	set_hint(a, engine_named(scalar(map_in(map, "modelFormat"), "name")));
+	if (scalar(map, "kind") && !strcmp(scalar(map, "kind"), "LLMInferenceService"))
+		a->hint = GRAPH_ENGINE_VLLM; /* KServe's runtime for these is vLLM */
+	a->moves_kv |= (scalar(map, "kind") && !strcmp(scalar(map, "kind"), "LLMInferenceService")) ||
+		       map_in(map, "modelArtifacts");
+	take_model(map_in(map, "model"), "uri", a);
+	take_model(map_in(map, "modelArtifacts"), "uri", a);
+	take_model(map, "storageUri", a);
+	return take_env(w, map, a);
+}
+
+/* ---- a container ---- */
+
+/* Words of a key: a list as it is, a single text cut as a shell would. */
+static int add_words(struct walk *w, struct form_words *ret, const struct yaml_node *n, const struct form_env *env)
+{
+	struct arena *arena = &w->f->arena;
+
+	if (!n)
+		return 0;
+	if (n->type == YAML_SCALAR)
+		return form_words_cut(ret, arena, n->pos.file, n->text, strlen(n->text), &n->pos, env);
+	for (const struct yaml_node *c = n->type == YAML_SEQ ? n->first : NULL; c; c = c->next) {
+		const char *text = c->type == YAML_SCALAR ? form_expand(arena, c->text, strlen(c->text), env) : "";
+		const struct form_word word = {text, c->pos, true};
+		if (!text || form_push(arena, ret, word) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* "sh -c": the word behind it is a script. */
+static const struct form_word *script_of(const struct form_words *words)
+{
+	for (uint32_t i = 0; i + 1 < words->len; i++) {
+		const char *t = words->v[i].text;
+		if (t[0] == '-' && t[1] != '-' && strchr(t, 'c') && strlen(t) <= 4 && i > 0 &&
+			ends_with(words->v[i - 1].text, "sh"))
+			return &words->v[i + 1];
+		if (i > 4)
+			break;
+	}
+	return NULL;
+}
+
+static void fill(struct form_service *s, const struct around *a)
+{
+	*s = (struct form_service){.name = a->name ? a->name : "",
+		.pos = a->name_pos,
+		.replicas = a->replicas,
+		.replicas_pos = a->replicas_pos,
+		.gpus = a->gpus * MAX(a->nodes, 1u),
+		.gpus_pos = a->gpus_pos,
+		.role = a->role,
+		.model = NULL};
+}
+
+/* Behind the flags: what only the maps around say. */
+static int complete(struct walk *w, struct form_service *s, const struct around *a)
+{
+	static const char nixl[] = "{\"kv_connector\": \"NixlConnector\", \"kv_role\": \"kv_both\"}";
+	int code = 0;
+
+	if (!s->model && a->model) {
+		s->model = a->model;
+		s->model_pos = a->model_pos;
+	}
+	if (s->role == GRAPH_ROLE_BOTH)
+		s->role = a->role;
+	if (a->tensor && !form_arg_find(&s->args, "tensor-parallel-size"))
+		code = form_arg_add(w->f, &s->args, "tensor-parallel-size", a->tensor, &a->tensor_pos);
+	if (code == 0 && a->moves_kv && s->role != GRAPH_ROLE_BOTH && !form_arg_find(&s->args, "kv-transfer-config"))
+		code = form_arg_add(w->f, &s->args, "kv-transfer-config", nixl, &s->pos);
+	for (const struct form_env *e = a->env; e && code == 0; e = e->next)
+		code = form_arg_add(w->f, &s->envs, e->name, e->value, &a->name_pos);
+	return code;
+}
+
+static int read_script(struct walk *w, const struct form_word *script, const struct around *a, struct err *err)
+{
+	uint32_t before = w->f->services.len;
+	struct form_service s;
+
+	fill(&s, a);
+	int r = form_script_read(
+		w->f, script->pos.file, script->text, strlen(script->text), &script->pos, a->env, &s, err);
+	for (uint32_t i = before; i < w->f->services.len && r >= 0; i++)
+		r = complete(w, &w->f->services.v[i], a) < 0 ? -ENOMEM : r;
+	return r == -EINVAL ? 0 : r < 0 ? r : 0;
+}
+
+static int read_container(struct walk *w, const struct yaml_node *map, const struct around *a, struct err *err)
+{
+	const struct yaml_node *command = yaml_find(map, "command"), *entry = yaml_find(map, "entrypoint");
+	const char *image = scalar(map, "image"), *program = NULL;
+	enum graph_engine hint = a->hint;
+	struct form_words words = {0};
+	struct form_service s;
+	int code = add_words(w, &words, entry, a->env);
+
+	code = code < 0 ? code : add_words(w, &words, command, a->env);
+	code = code < 0 ? code : add_words(w, &words, yaml_find(map, "args"), a->env);
+	if (code < 0)
+		return err_set(err, code, "out of memory");
+	if (script_of(&words))
+		return read_script(w, script_of(&words), a, err);
+	/* Compose's command stands for the arguments of the image's entry point; Kubernetes' replaces it. */
+	bool replaces = entry || (command && command->type == YAML_SEQ && yaml_find(map, "args"));
+	if (!replaces && image && engine_named(image))
+		hint = engine_named(image);
+	fill(&s, a);
+	int r = form_command_read(
+		w->f, &s, words.v, words.len, words.len || a->model ? hint : GRAPH_ENGINE_NONE, &program, &w->foreign);
+	if (r != FORM_COMMAND_ENGINE)
+		return r < 0 ? err_set(err, r, "out of memory") : 0;
+	if (complete(w, &s, a) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
+	/* Told by its image alone, it may be a front end in the engine's image; and followers of a leader serve nothing. */
+	if (!s.model || form_arg_find(&s.args, "headless"))
+		return 0;
+	return form_add(w->f, &s) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
+}
+
+/* ---- the walk ---- */
+
+static bool is_passed_over(const char *key)
+{
+	static const char *const keys[] = {
+		"initContainers", "status", "annotations", "labels", "volumes", "workerTemplate"};
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (!strcmp(key, keys[i]))
+			return true;
+	return false;
+}
+
+static int walk(struct walk *w, const struct yaml_node *node, const struct around *outer, struct err *err)
+{
+	struct around a = *outer;
+	int code = 0;
+
+	if (node->type == YAML_MAP) {
+		if (take_around(w, node, &a) < 0)
+			return err_set(err, -ENOMEM, "out of memory");
+		if (is_container(node) || w->in_list)
+			return read_container(w, node, &a, err);
+	}
+	if (w->depth++ > DEPTH_MAX)
+		return 0;
+	for (const struct yaml_node *c = node->first; c && code == 0; c = c->next) {
+		struct around inner = a;
+		bool named = node->key && (!strcmp(node->key, "services") || !strcmp(node->key, "components"));
+		if (c->key && is_passed_over(c->key))
+			continue;
+		if (c->key && c->type == YAML_MAP && (named || role_of(c->key, GRAPH_ROLE_BOTH))) {
+			inner.name = named || !a.name ? c->key : arena_printf(&w->f->arena, "%s-%s", a.name, c->key);
+			inner.name_pos = c->key_pos;
+			inner.role = role_of(c->key, a.role);
+		}
+		w->in_list = node->type == YAML_SEQ && node->key && !strcmp(node->key, "containers");
+		if (c->type == YAML_MAP || c->type == YAML_SEQ)
+			code = walk(w, c, &inner, err);
+		w->in_list = false;
+	}
+	w->depth--;
+	return code;
+}
+
+int form_containers_read(struct form_set *f, const struct yaml_node *root, const char **ret_foreign, struct err *err)
+{
+	struct walk w = {.f = f};
+	const struct around none = {.replicas = 1, .nodes = 1};
+	int code = walk(&w, root, &none, err);
+
+	if (w.foreign)
+		*ret_foreign = w.foreign;
+	return code;
+}

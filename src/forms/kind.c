@@ -1,0 +1,60 @@
+/* kind.c - what a YAML tree is, by its shape. */
+#include "forms/form_priv.h"
+
+#include <stdio.h>
+
+static const char *text_of(const struct yaml_node *root, const char *key)
+{
+	const struct yaml_node *n = yaml_find(root, key);
+	return n && n->type == YAML_SCALAR ? n->text : NULL;
+}
+
+static bool has(const struct yaml_node *root, const char *key)
+{
+	return yaml_find(root, key) != NULL;
+}
+
+static bool is_graph(const struct yaml_node *root)
+{
+	for (const struct yaml_node *n = root->first; n; n = n->next)
+		if (graph_section_known(n->key) || (n->type == YAML_MAP && yaml_find(n, "engine")))
+			return true;
+	return false;
+}
+
+/* vllm serve --config FILE: a flat map of the command line's flags. */
+static bool is_vllm_config(const struct yaml_node *root)
+{
+	uint32_t known = 0;
+
+	for (const struct yaml_node *n = root->first; n; n = n->next)
+		known += config_key_find("VllmWorker", n->key) && strcmp(n->key, "engine") != 0;
+	return (has(root, "model") && known >= 2) || (known >= 2 && known * 2 >= root->count);
+}
+
+const char *form_kind_of(struct form_set *f, const struct yaml_node *root)
+{
+	const char *kind = text_of(root, "kind"), *version = text_of(root, "apiVersion");
+
+	if (root->type != YAML_MAP)
+		return NULL;
+	if (kind && version && !strncmp(version, "nvidia.com/", 11))
+		return arena_printf(&f->arena, "a %.64s (%.64s)", kind, version);
+	if (kind && version)
+		return arena_printf(&f->arena, "a Kubernetes %.64s (%.64s)", kind, version);
+	if (is_graph(root))
+		return NULL;
+	if (has(root, "servingEngineSpec"))
+		return "Helm values of vLLM's production stack";
+	if (has(root, "modelArtifacts") && (has(root, "decode") || has(root, "prefill")))
+		return "Helm values of llm-d";
+	if (has(root, "services"))
+		return "a docker-compose file";
+	if (has(root, "containers") || has(root, "spec") || has(root, "template"))
+		return "a part of a Kubernetes object";
+	if (is_vllm_config(root))
+		return "a configuration file of vLLM (--config)";
+	if (has(root, "command") || has(root, "args") || has(root, "image"))
+		return "a container";
+	return NULL;
+}

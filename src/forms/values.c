@@ -1,0 +1,148 @@
+/* values.c - forms that are neither commands nor containers: values of vLLM's production stack (helm/values.yaml of
+ * vllm-project/production-stack), vLLM's own --config files, Ollama's Modelfile. */
+#include "forms/form_priv.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+static const char *text_of(const struct yaml_node *map, const char *key)
+{
+	const struct yaml_node *n = yaml_find(map, key);
+	return n && n->type == YAML_SCALAR ? n->text : NULL;
+}
+
+/* "maxModelLen" -> "max-model-len" */
+static const char *kebab(struct arena *arena, const char *camel)
+{
+	char *ret = arena_alloc(arena, 2 * strlen(camel) + 1), *p = ret;
+
+	if (!ret)
+		return NULL;
+	for (; *camel; camel++) {
+		if (isupper((unsigned char)*camel) && p > ret)
+			*p++ = '-';
+		*p++ = (char)tolower((unsigned char)*camel);
+	}
+	return ret;
+}
+
+static int add_words(struct form_set *f, struct form_words *words, const struct yaml_node *list)
+{
+	int code = 0;
+
+	for (const struct yaml_node *n = list && list->type == YAML_SEQ ? list->first : NULL; n && code == 0;
+		n = n->next) {
+		const struct form_word w = {n->text ? n->text : "", n->pos, false};
+		code = form_push(&f->arena, words, w);
+	}
+	return code;
+}
+
+/* One entry of servingEngineSpec.modelSpec. */
+static int read_model_spec(struct form_set *f, const struct yaml_node *spec)
+{
+	const struct yaml_node *model = yaml_find(spec, "modelURL"), *config = yaml_find(spec, "vllmConfig"),
+			       *replicas = yaml_find(spec, "replicaCount"), *gpus = yaml_find(spec, "requestGPU");
+	struct form_service s = {
+		.name = text_of(spec, "name"), .pos = spec->pos, .engine = GRAPH_ENGINE_VLLM, .replicas = 1};
+	struct form_words words = {0};
+	const char *program, *foreign;
+	int code = 0;
+
+	if (!model || model->type != YAML_SCALAR)
+		return 0;
+	s.name = s.name ? s.name : "";
+	code = add_words(f, &words, config ? yaml_find(config, "extraArgs") : NULL);
+	if (code == 0)
+		code = form_command_read(f, &s, words.v, words.len, GRAPH_ENGINE_VLLM, &program, &foreign);
+	if (code < 0)
+		return code;
+	s.pos = spec->pos;
+	s.model = model->text;
+	s.model_pos = model->pos;
+	if (replicas && replicas->type == YAML_SCALAR) {
+		s.replicas = (uint32_t)strtoul(replicas->text, NULL, 10);
+		s.replicas_pos = replicas->pos;
+	}
+	if (gpus && gpus->type == YAML_SCALAR) {
+		s.gpus = strtod(gpus->text, NULL);
+		s.gpus_pos = gpus->pos;
+	}
+	code = 0;
+	for (const struct yaml_node *n = config && config->type == YAML_MAP ? config->first : NULL; n && code == 0;
+		n = n->next) {
+		const char *name = kebab(&f->arena, n->key);
+		if (n->type == YAML_SCALAR)
+			code = name ? form_arg_add(f, &s.args, name, n->text, &n->pos) : -ENOMEM;
+	}
+	return code < 0 ? code : form_add(f, &s);
+}
+
+int form_values_read(struct form_set *f, const struct yaml_node *root)
+{
+	const struct yaml_node *spec = yaml_find(root, "servingEngineSpec"),
+			       *list = spec ? yaml_find(spec, "modelSpec") : NULL;
+	int code = 0;
+
+	for (const struct yaml_node *n = list && list->type == YAML_SEQ ? list->first : NULL; n && code == 0;
+		n = n->next)
+		code = read_model_spec(f, n);
+	return code < 0 ? code : f->services.len > 0;
+}
+
+int form_vllm_config_read(struct form_set *f, const struct yaml_node *root)
+{
+	struct form_service s = {.name = "", .pos = root->pos, .engine = GRAPH_ENGINE_VLLM, .replicas = 1};
+	struct buf json;
+	int code = 0;
+
+	for (const struct yaml_node *n = root->first; n && code == 0; n = n->next) {
+		const char *value = n->text;
+		if (!strcmp(n->key, "model") || !strcmp(n->key, "model-tag") || !strcmp(n->key, "model_tag")) {
+			s.model = n->text;
+			s.model_pos = n->pos;
+			continue;
+		}
+		if (n->type == YAML_MAP || n->type == YAML_SEQ) {
+			buf_init(&json, YAML_BYTES_MAX);
+			yaml_print_json(n, &json);
+			value = arena_strdup(&f->arena, buf_str(&json));
+			buf_done(&json);
+		}
+		code = value ? form_arg_add(f, &s.args, n->key, value, &n->pos) : -ENOMEM;
+	}
+	return code < 0 ? code : form_add(f, &s) < 0 ? -ENOMEM : 1;
+}
+
+/* "FROM ./model.gguf", "PARAMETER num_ctx 8192"; other instructions say nothing of memory. */
+int form_modelfile_read(struct form_set *f, const char *file, const char *text, size_t len)
+{
+	struct form_service s = {.name = "", .engine = GRAPH_ENGINE_LLAMA, .replicas = 1};
+	struct form_words words = {0};
+	int code = form_words_cut(&words, &f->arena, file, text, len, NULL, NULL);
+	bool begins = true;
+
+	for (uint32_t i = 0; i + 1 < words.len && code == 0; i++) {
+		const struct form_word *w = &words.v[i];
+		bool end = !w->quoted && !strcmp(w->text, "\n");
+		if (begins && !strcasecmp(w->text, "FROM") && !s.model) {
+			s.model = words.v[i + 1].text;
+			s.model_pos = words.v[i + 1].pos;
+			s.pos = w->pos;
+		} else if (begins && (!strcasecmp(w->text, "RUN") || !strcasecmp(w->text, "COPY"))) {
+			return 0; /* a Dockerfile */
+		} else if (begins && i + 2 < words.len && !strcasecmp(w->text, "PARAMETER")) {
+			const char *name = words.v[i + 1].text;
+			const char *key = !strcmp(name, "num_ctx")   ? "context-length"
+					  : !strcmp(name, "num_gpu") ? "gpu-layers"
+								     : NULL;
+			if (key)
+				code = form_arg_add(f, &s.args, key, words.v[i + 2].text, &words.v[i + 2].pos);
+		}
+		begins = end || (begins && end);
+	}
+	if (code < 0 || !s.model)
+		return code;
+	return form_add(f, &s) < 0 ? -ENOMEM : 1;
+}

@@ -1,0 +1,253 @@
+/* Each form of a deployment to the graph it stands for, compared as YAML; and what is no form, or cannot be planned. */
+#include "forms/form_priv.h"
+
+#include "../lib/cmocka_all.h"
+
+static void check(const char *text, const char *form, const char *wanted)
+{
+	struct form_set f;
+	struct diags diags;
+	struct err err = {0};
+	struct buf got;
+
+	form_set_init(&f);
+	diags_init(&diags);
+	buf_init(&got, 1 << 20);
+	assert_int_equal(form_read(&f, "file", text, strlen(text), &diags, &err), 0);
+	assert_non_null(f.form);
+	if (!strstr(f.form, form))
+		fail_msg("\"%s\" is not called \"%s\"", f.form, form);
+	assert_non_null(f.root);
+	yaml_print(f.root, 0, &got);
+	assert_string_equal(buf_str(&got), wanted);
+	buf_done(&got);
+	diags_done(&diags);
+	form_set_done(&f);
+}
+
+static void a_pasted_line_is_a_worker(void **state)
+{
+	(void)state;
+	check("vllm serve Qwen/Qwen2.5-7B-Instruct -tp 2 \\\n   --max-model-len=32k --no-enable-prefix-caching "
+	      "--enforce-eager\n",
+		"a command line of vllm serve",
+		"VllmWorker:\n  engine: \"vllm\"\n  model: \"Qwen/Qwen2.5-7B-Instruct\"\n  tensor-parallel-size: "
+		"\"2\"\n"
+		"  max-model-len: \"32000\"\n  enable-prefix-caching: \"false\"\n  enforce-eager: \"true\"\n"
+		"  ServiceArgs:\n    workers: \"1\"\n    resources:\n      gpu: \"2\"\n");
+	check("sudo docker run --gpus '\"device=0,1\"' -v ~/x:/y -e A=b lmsysorg/sglang:latest python3 -m "
+	      "sglang.launch_server "
+	      "--model-path a/b --tp 2 --host 0.0.0.0",
+		"sglang.launch_server",
+		"SglangWorker:\n  engine: \"sglang\"\n  model-path: \"a/b\"\n  tp: \"2\"\n  ServiceArgs:\n    workers: "
+		"\"1\"\n"
+		"    resources:\n      gpu: \"2\"\n    envs:\n      A: \"b\"\n");
+	check("./build/bin/llama-server -m /m/x.gguf -ngl 99 -c 16384 -np 4 -ts 3,1", "llama-server",
+		"LlamaWorker:\n  engine: \"llama\"\n  model: \"/m/x.gguf\"\n  gpu-layers: \"99\"\n  context-length: "
+		"\"16384\"\n"
+		"  max-seqs: \"4\"\n  ServiceArgs:\n    workers: \"1\"\n    resources:\n      gpu: \"2\"\n");
+}
+
+static void a_script_knows_its_variables_and_starts_several(void **state)
+{
+	(void)state;
+	check("#!/bin/bash\nset -e # a comment\nexport TP=\"${TP:-4}\"\nMODEL=org/m-$TP\n"
+	      "if true; then CUDA_VISIBLE_DEVICES=0,1 vllm serve \"$MODEL\" --tensor-parallel-size ${TP} 2>&1 | tee "
+	      "log; fi\n"
+	      "python -m vllm.entrypoints.openai.api_server --model other/x & wait\n",
+		"a script that starts 2 engines",
+		"VllmWorker:\n  engine: \"vllm\"\n  model: \"org/m-4\"\n  tensor-parallel-size: \"4\"\n  ServiceArgs:\n"
+		"    workers: \"1\"\n    resources:\n      gpu: \"4\"\n    envs:\n      CUDA_VISIBLE_DEVICES: "
+		"\"0,1\"\n"
+		"      TP: \"4\"\n"
+		"VllmWorker-2:\n  engine: \"vllm\"\n  model: \"other/x\"\n  ServiceArgs:\n    workers: \"1\"\n    "
+		"resources:\n      gpu: \"1\"\n"
+		"    envs:\n      TP: \"4\"\n");
+}
+
+static void a_compose_file_has_its_devices(void **state)
+{
+	(void)state;
+	check("services:\n  api:\n    image: vllm/vllm-openai:v0.10\n    command: >\n      --model a/b\n      --dtype "
+	      "half\n"
+	      "    deploy:\n      replicas: 2\n      resources:\n        reservations:\n          devices:\n"
+	      "            - {driver: nvidia, count: 1, capabilities: [gpu]}\n  ui:\n    image: some/web-ui:1\n",
+		"a docker-compose file",
+		"api:\n  engine: \"vllm\"\n  model: \"a/b\"\n  dtype: \"half\"\n  ServiceArgs:\n    workers: \"2\"\n   "
+		" resources:\n"
+		"      gpu: \"1\"\n");
+}
+
+static void a_pod_is_found_in_any_object(void **state)
+{
+	static const char wanted[] =
+		"m7:\n  engine: \"vllm\"\n  model: \"org/m7\"\n  max-model-len: \"8192\"\n  ServiceArgs:\n"
+		"    workers: \"3\"\n    resources:\n      gpu: \"1\"\n    envs:\n      M: \"org/m7\"\n";
+
+	(void)state;
+	check("apiVersion: v1\nkind: Service\nmetadata: {name: x}\n---\napiVersion: apps/v1\nkind: Deployment\n"
+	      "metadata:\n  name: m7\nspec:\n  replicas: 3\n  template:\n    spec:\n      containers:\n      - name: "
+	      "main\n"
+	      "        image: registry/vllm:1\n        command: [/bin/sh, -c]\n        args:\n        - |\n          "
+	      "sleep 1\n"
+	      "          vllm serve $(M) --max-model-len 8192\n        env:\n        - {name: M, value: org/m7}\n"
+	      "        resources:\n          limits: {nvidia.com/gpu: 1}\n",
+		"a Kubernetes Deployment (apps/v1)", wanted);
+	check("apiVersion: example.org/v9\nkind: Something\nmetadata: {name: m7}\nspec:\n  group:\n    replicas: 3\n   "
+	      " pod:\n"
+	      "      containers:\n      - name: c\n        command: [vllm, serve, org/m7, --max-model-len, \"8192\"]\n"
+	      "        env: [{name: M, value: org/m7}]\n        resources: {requests: {nvidia.com/gpu: \"1\"}}\n",
+		"a Kubernetes Something", wanted);
+}
+
+static void roles_of_dynamos_resources_become_ours(void **state)
+{
+	(void)state;
+	check("apiVersion: nvidia.com/v1alpha1\nkind: DynamoGraphDeployment\nmetadata: {name: d}\nspec:\n  services:\n"
+	      "    Frontend: {componentType: frontend, replicas: 1, extraPodSpec: {mainContainer: {image: "
+	      "x/vllm-runtime:1}}}\n"
+	      "    Decode:\n      subComponentType: decode\n      replicas: 1\n      resources: {limits: {gpu: "
+	      "\"4\"}}\n"
+	      "      extraPodSpec: {mainContainer: {image: x/vllm-runtime:1, command: [python3, -m, dynamo.vllm],\n"
+	      "        args: [--model, a/b, --tensor-parallel-size, \"4\", --is-decode-worker]}}\n"
+	      "    Prefill:\n      subComponentType: prefill\n      replicas: 2\n      resources: {limits: {gpu: "
+	      "\"2\"}}\n"
+	      "      extraPodSpec: {mainContainer: {command: [sh, -c], args: [\"python3 -m dynamo.vllm --model a/b "
+	      "--is-prefill-worker"
+	      " --tensor-parallel-size 2\"]}}\n",
+		"a DynamoGraphDeployment (nvidia.com/v1alpha1)",
+		"Decode:\n  engine: \"vllm\"\n  role: \"decode\"\n  model: \"a/b\"\n  tensor-parallel-size: \"4\"\n"
+		"  kv-transfer-config: \"{\\\"kv_connector\\\": \\\"NixlConnector\\\", \\\"kv_role\\\": "
+		"\\\"kv_both\\\"}\"\n"
+		"  remote-prefill: \"true\"\n  ServiceArgs:\n    workers: \"1\"\n    resources:\n      gpu: \"4\"\n"
+		"Prefill:\n  engine: \"vllm\"\n  role: \"prefill\"\n  model: \"a/b\"\n  tensor-parallel-size: \"2\"\n"
+		"  kv-transfer-config: \"{\\\"kv_connector\\\": \\\"NixlConnector\\\", \\\"kv_role\\\": "
+		"\\\"kv_both\\\"}\"\n"
+		"  ServiceArgs:\n    workers: \"2\"\n    resources:\n      gpu: \"2\"\n");
+}
+
+static void values_and_configuration_files_are_read(void **state)
+{
+	(void)state;
+	check("servingEngineSpec:\n  modelSpec:\n  - name: l3\n    modelURL: a/b\n    replicaCount: 2\n    requestGPU: "
+	      "1\n    vllmConfig:\n"
+	      "      maxModelLen: 4096\n      extraArgs: [\"--gpu-memory-utilization\", \"0.8\"]\n",
+		"production stack",
+		"l3:\n  engine: \"vllm\"\n  model: \"a/b\"\n  gpu-memory-utilization: \"0.8\"\n  max-model-len: "
+		"\"4096\"\n"
+		"  ServiceArgs:\n    workers: \"2\"\n    resources:\n      gpu: \"1\"\n");
+	check("model: a/b\ntensor-parallel-size: 2\nmax-model-len: 8192\n", "(--config)",
+		"VllmWorker:\n  engine: \"vllm\"\n  model: \"a/b\"\n  tensor-parallel-size: \"2\"\n  max-model-len: "
+		"\"8192\"\n"
+		"  ServiceArgs:\n    workers: \"1\"\n    resources:\n      gpu: \"2\"\n");
+	check("# mine\nFROM ./x.gguf\nPARAMETER num_ctx 8192\nSYSTEM \"be kind\"\n", "Modelfile",
+		"LlamaWorker:\n  engine: \"llama\"\n  model: \"./x.gguf\"\n  context-length: \"8192\"\n  "
+		"ServiceArgs:\n    workers: \"1\"\n");
+}
+
+static int read_text(const char *text, struct err *err, bool *ret_form)
+{
+	struct form_set f;
+	struct diags diags;
+
+	form_set_init(&f);
+	diags_init(&diags);
+	int r = form_read(&f, "file", text, strlen(text), &diags, err);
+	*ret_form = f.form != NULL;
+	diags_done(&diags);
+	form_set_done(&f);
+	return r;
+}
+
+static void graphs_and_strangers_are_left_alone(void **state)
+{
+	static const char *const texts[] = {"", "LlamaWorker:\n  model: x\n", "mine:\n  engine: llama\n  model: x\n",
+		"a: b\n", "just words\n", "{\"Frontend\": {}}", "- 1\n- 2\n", "VllmWorker:\n  args: [a]\n", ":\n\t:"};
+	struct err err;
+	bool form;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		assert_int_equal(read_text(texts[i], &err, &form), 0);
+		assert_false(form);
+	}
+}
+
+static void what_cannot_be_planned_is_called_by_its_name(void **state)
+{
+	static const char *const cases[][2] = {
+		{"trtllm-serve m --tp_size 2\n", "TensorRT-LLM"},
+		{"TensorRTLLMWorker:\n  engine_args: x\n", "TensorRT-LLM"},
+		{"apiVersion: v1\nkind: Pod\nspec: {containers: [{image: redis, name: r}]}\n",
+			"no container or command"},
+		{"apiVersion: v1\nkind: Pod\nspec: {containers: [{command: [text-generation-launcher]}]}\n",
+			"Text Generation Inference"},
+		{"spec:\n  x: {{ .Values.model }}\n  {{- if y }}\n", "helm template"},
+	};
+	struct err err;
+	bool form;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(read_text(cases[i][0], &err, &form), -EINVAL);
+		if (!strstr(err.msg, cases[i][1]))
+			fail_msg("\"%s\" does not say \"%s\"", err.msg, cases[i][1]);
+	}
+}
+
+static void words_are_cut_as_a_shell_cuts_them(void **state)
+{
+	static const char text[] = "a 'b c' \"d $X e\"f\\ g ${X}h ${Y:-z} $(X) # no\n--k='{\"a\": \"$X\"}'; x\\\n y";
+	static const char *const wanted[] = {
+		"a", "b c", "d 1 ef g", "1h", "z", "1", "\n", "--k={\"a\": \"$X\"}", ";", "x", "y"};
+	const struct form_env env = {.name = "X", .value = "1"};
+	struct form_words words = {0};
+	struct arena arena;
+
+	(void)state;
+	arena_init(&arena, 1 << 20);
+	assert_int_equal(form_words_cut(&words, &arena, "f", text, strlen(text), NULL, &env), 0);
+	assert_int_equal(words.len, ARRAY_LEN(wanted));
+	for (uint32_t i = 0; i < words.len; i++)
+		assert_string_equal(words.v[i].text, wanted[i]);
+	assert_int_equal(words.v[7].pos.line, 2);
+	assert_int_equal(words.v[7].pos.column, 1);
+	assert_int_equal(words.v[10].pos.line, 3);
+	arena_done(&arena);
+}
+
+static void a_variable_that_names_itself_ends(void **state)
+{
+	const struct form_env b = {.name = "B", .value = "$A$A"}, a = {.name = "A", .value = "$B$B", .next = &b};
+	struct arena arena;
+
+	(void)state;
+	arena_init(&arena, 1 << 22);
+	assert_non_null(form_expand(&arena, "$A", 2, &a));
+	/* Values that become nothing cost time only: that has a bound of its own. */
+	char many[2001];
+	struct form_env chain[8] = {0};
+	for (uint32_t i = 0; i < 1000; i++)
+		memcpy(many + 2 * i, "$N", 3);
+	for (uint32_t i = 0; i < 8; i++)
+		chain[i] = (struct form_env){.name = "N", .value = many, .next = i ? &chain[i - 1] : NULL};
+	assert_non_null(form_expand(&arena, "$N", 2, &chain[7]));
+	arena_done(&arena);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_pasted_line_is_a_worker),
+		cmocka_unit_test(a_script_knows_its_variables_and_starts_several),
+		cmocka_unit_test(a_compose_file_has_its_devices),
+		cmocka_unit_test(a_pod_is_found_in_any_object),
+		cmocka_unit_test(roles_of_dynamos_resources_become_ours),
+		cmocka_unit_test(values_and_configuration_files_are_read),
+		cmocka_unit_test(graphs_and_strangers_are_left_alone),
+		cmocka_unit_test(what_cannot_be_planned_is_called_by_its_name),
+		cmocka_unit_test(words_are_cut_as_a_shell_cuts_them),
+		cmocka_unit_test(a_variable_that_names_itself_ends),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
