@@ -47,23 +47,22 @@ struct env_listener_ops {
 };
 
 /* Which threads do a job. Jobs of one pool start in the order of base/fair_queue.h: by what they cost and whose they are,
- * and those that say neither in the order they came. Beside its threads a text pool has one for small jobs alone, so that they
- * never wait for a long one to end. ENV_POOL_ENGINE has exactly one thread. */
+ * and those that say neither in the order they came. A text pool has threads for short jobs and as many for long ones, these of a
+ * lower priority: short ones never wait for long ones to end. ENV_POOL_ENGINE has exactly one thread, for short jobs. */
 enum env_pool { ENV_POOL_TEXT, ENV_POOL_ENGINE, ENV_POOL_COUNT };
-
-/* A job of at most so much is small. */
-enum { ENV_JOB_SMALL_US = 2000 };
 
 /* Work off the loop. Lives in its owner's struct until done is called. work must not touch env or the loop's objects.
  */
 struct env_job {
 	void (*work)(struct env_job *job); /* on a pool thread */
 	void (*done)(struct env_job *job); /* back on the loop */
-	/* For the queue: about how long work takes (0: not long), and whose it is (any number). */
+	/* For the queue: may it take long, about how much of a core work takes, and whose it is (any number). */
+	bool is_long;
 	uint64_t cost_us, owner;
 	/* Set by env_job_cancel, for work that takes long to look at. Any thread. */
 	atomic_bool cancelled;
-	/* Set for done: was work called (it is not when the job was cancelled before), and how long was it under way. */
+	/* Set for done: was work called (it is not when the job was cancelled before), and what it took of a core: the time
+	 * on the clock is also that of whoever shares the core. */
 	bool worked;
 	uint64_t took_us;
 	/* When a thread took it; 0: not yet. Any thread, relaxed. */

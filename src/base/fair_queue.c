@@ -2,6 +2,7 @@
 
 enum {
 	COST_US_MIN = 20, /* handing over, locks: flows of free jobs would never move on */
+	LONG_US = 16 * 1000, /* at most, of the shortest of the long jobs */
 	SIZE_STEP = 8, /* a flow's jobs cost at most so many times what those of the next smaller cost */
 	COST_US_MAX = 3600u * 1000 * 1000,
 };
@@ -10,7 +11,7 @@ void fair_queue_init(struct fair_queue *q)
 {
 	*q = (struct fair_queue){0};
 	for (uint32_t i = 0; i < FAIR_LANES; i++)
-		list_init(&q->lanes[i]);
+		list_init(&q->lanes[i].flows);
 	for (uint32_t i = 0; i < FAIR_OWNERS; i++)
 		for (uint32_t k = 0; k < FAIR_SIZES; k++) {
 			list_init(&q->flows[i][k].link);
@@ -20,7 +21,7 @@ void fair_queue_init(struct fair_queue *q)
 
 enum fair_lane fair_queue_lane(const struct env_job *job)
 {
-	return job->cost_us > ENV_JOB_SMALL_US ? FAIR_LONG : FAIR_SMALL;
+	return job->is_long ? FAIR_LONG : FAIR_SHORT;
 }
 
 uint32_t fair_queue_owner(uint64_t owner)
@@ -36,9 +37,11 @@ static uint32_t owner_of(const struct env_job *job)
 
 static uint32_t size_of(const struct env_job *job)
 {
-	uint64_t most = ENV_JOB_SMALL_US;
-	uint32_t size = 0;
+	uint64_t most = LONG_US;
+	uint32_t size = 1;
 
+	if (!job->is_long)
+		return 0;
 	while (size < FAIR_SIZES - 1 && job->cost_us > most) {
 		most *= SIZE_STEP;
 		size++;
@@ -53,70 +56,68 @@ static uint64_t charge(uint64_t cost_us)
 
 void fair_queue_add(struct fair_queue *q, struct env_job *job)
 {
-	uint32_t owner = owner_of(job);
-	enum fair_lane lane = fair_queue_lane(job);
-	struct fair_flow *f = &q->flows[owner][size_of(job)];
+	struct fair_lane_state *l = &q->lanes[fair_queue_lane(job)];
+	struct fair_flow *f = &q->flows[owner_of(job)][size_of(job)];
 
 	if (list_empty(&f->jobs)) {
-		f->start_us = MAX(q->virtual_us, f->finish_us);
-		list_add_tail(&q->lanes[lane], &f->link);
-		q->active[owner]++;
+		f->start_us = MAX(l->virtual_us, f->finish_us);
+		list_add_tail(&l->flows, &f->link);
+		q->active[owner_of(job)] += job->is_long;
 	}
 	list_add_tail(&f->jobs, &job->link);
-	q->waiting[lane]++;
+	l->waiting++;
 }
 
 /* A job leaves its flow; a flow without jobs leaves its lane. */
 static void unlink_job(struct fair_queue *q, struct fair_flow *f, struct env_job *job)
 {
 	list_del(&job->link);
-	q->waiting[fair_queue_lane(job)]--;
+	q->lanes[fair_queue_lane(job)].waiting--;
 	if (!list_empty(&f->jobs))
 		return;
 	list_del(&f->link);
-	q->active[owner_of(job)]--;
+	q->active[owner_of(job)] -= job->is_long;
 }
 
 /* All jobs are gone: what flows have had is forgotten. */
-static void rest(struct fair_queue *q)
+static void rest(struct fair_lane_state *l)
 {
-	if (!q->running && !q->waiting[FAIR_SMALL] && !q->waiting[FAIR_LONG])
-		q->virtual_us = MAX(q->virtual_us, q->finish_us);
+	if (!l->running && !l->waiting)
+		l->virtual_us = MAX(l->virtual_us, l->finish_us);
 }
 
-static struct fair_flow *furthest_behind(struct fair_queue *q, bool small_only)
+static struct fair_flow *furthest_behind(const struct fair_lane_state *l)
 {
 	struct fair_flow *best = NULL;
 
-	for (uint32_t i = 0; i < (small_only ? 1u : FAIR_LANES); i++)
-		list_foreach(it, &q->lanes[i])
-		{
-			struct fair_flow *f = list_entry(it, struct fair_flow, link);
-			if (!best || f->start_us < best->start_us)
-				best = f;
-		}
+	list_foreach(it, &l->flows)
+	{
+		struct fair_flow *f = list_entry(it, struct fair_flow, link);
+		if (!best || f->start_us < best->start_us)
+			best = f;
+	}
 	return best;
 }
 
-struct env_job *fair_queue_take(struct fair_queue *q, bool small_only)
+struct env_job *fair_queue_take(struct fair_queue *q, enum fair_lane lane)
 {
-	struct fair_flow *f = furthest_behind(q, small_only);
+	struct fair_lane_state *l = &q->lanes[lane];
+	struct fair_flow *f = furthest_behind(l);
 
 	if (!f)
 		return NULL;
 	struct env_job *job = list_first(&f->jobs, struct env_job, link);
-	enum fair_lane lane = fair_queue_lane(job);
 
-	job->parts = q->active[owner_of(job)];
-	q->virtual_us = MAX(q->virtual_us, f->start_us);
+	job->parts = MAX(q->active[owner_of(job)], 1u);
+	l->virtual_us = MAX(l->virtual_us, f->start_us);
 	f->finish_us = f->start_us + charge(job->cost_us) * job->parts;
 	f->start_us = f->finish_us;
-	q->finish_us = MAX(q->finish_us, f->finish_us);
-	q->running++;
+	l->finish_us = MAX(l->finish_us, f->finish_us);
+	l->running++;
 	unlink_job(q, f, job);
 	if (!list_empty(&f->jobs)) { /* behind those that are as far */
 		list_del(&f->link);
-		list_add_tail(&q->lanes[lane], &f->link);
+		list_add_tail(&l->flows, &f->link);
 	}
 	return job;
 }
@@ -127,24 +128,26 @@ struct fair_cost fair_queue_cost(struct fair_queue *q, const struct env_job *job
 		.said_us = charge(job->cost_us) * job->parts,
 		.took_us = charge(job->took_us) * job->parts,
 		.flow = &q->flows[owner_of(job)][size_of(job)],
+		.lane = fair_queue_lane(job),
 	};
 }
 
 void fair_queue_ended(struct fair_queue *q, const struct fair_cost *cost)
 {
+	struct fair_lane_state *l = &q->lanes[cost->lane];
 	struct fair_flow *f = cost->flow;
 
-	ASSERT(q->running);
-	q->running--;
+	ASSERT(l->running);
+	l->running--;
 	f->finish_us = f->finish_us + cost->took_us > cost->said_us ? f->finish_us + cost->took_us - cost->said_us : 0;
 	if (!list_empty(&f->jobs))
 		f->start_us = f->finish_us;
-	q->finish_us = MAX(q->finish_us, f->finish_us);
-	rest(q);
+	l->finish_us = MAX(l->finish_us, f->finish_us);
+	rest(l);
 }
 
 void fair_queue_remove(struct fair_queue *q, struct env_job *job)
 {
 	unlink_job(q, &q->flows[owner_of(job)][size_of(job)], job);
-	rest(q);
+	rest(&q->lanes[fair_queue_lane(job)]);
 }

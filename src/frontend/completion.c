@@ -66,7 +66,7 @@ static void on_freed(struct env_job *job)
 static void completion_release(struct completion *c)
 {
 	c->free_job = (struct env_job){
-		.work = on_free, .done = on_freed, .cost_us = ENV_JOB_SMALL_US + 1, .owner = c->demands.owner};
+		.work = on_free, .done = on_freed, .is_long = true, .cost_us = TEXT_FREE_US, .owner = c->demands.owner};
 	if (c->tree_is_large && c->parse_arena.head && env_offload(c->fe->env, ENV_POOL_TEXT, &c->free_job) == 0)
 		c->fe->jobs++;
 	else

@@ -224,7 +224,7 @@ static void give_memory_back(struct frontend *fe)
 {
 	if (fe->trimming || fe->body_bytes < TRIM_AFTER_BYTES)
 		return;
-	fe->trim_job = (struct env_job){.work = trim_work, .done = trim_done, .cost_us = ENV_JOB_SMALL_US + 1};
+	fe->trim_job = (struct env_job){.work = trim_work, .done = trim_done, .is_long = true, .cost_us = TEXT_FREE_US};
 	if (env_offload(fe->env, ENV_POOL_TEXT, &fe->trim_job) < 0)
 		return;
 	fe->body_bytes = 0;

@@ -27,7 +27,8 @@ enum {
 	COMPLETION_TEXT_BYTES_MAX = 64 * 1024 * 1024, /* of a whole answer's JSON */
 	PIECE_BYTES_MAX = 64 * 1024, /* of one token */
 	SCRATCH_BYTES_KEPT = 64 * 1024, /* a larger answer's memory is given back at once */
-	TEXT_LOAD_US = 200 * 1000, /* to read a vocabulary, about: never among small jobs */
+	TEXT_LOAD_US = 200 * 1000, /* to read a vocabulary, about */
+	TEXT_FREE_US = 10 * 1000, /* to free a large tree, or give memory back, about */
 };
 
 enum model_state { MODEL_LOADING, MODEL_READY, MODEL_FAILED };

@@ -223,7 +223,7 @@ static void on_loaded(struct env_job *job)
 
 static int load(struct model *m)
 {
-	m->job = (struct env_job){.work = on_load, .done = on_loaded, .cost_us = TEXT_LOAD_US};
+	m->job = (struct env_job){.work = on_load, .done = on_loaded, .is_long = true, .cost_us = TEXT_LOAD_US};
 	int r = env_offload(m->fe->env, ENV_POOL_TEXT, &m->job);
 	if (r == 0)
 		m->fe->jobs++;

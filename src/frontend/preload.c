@@ -66,7 +66,7 @@ static void start(struct frontend *fe, const char *spec, size_t len)
 	p->fe = fe;
 	p->spec = strndup(spec, len);
 	p->turn = (struct env_timer){.fn = on_turn, .ctx = p};
-	p->job = (struct env_job){.work = on_work, .done = on_done, .cost_us = TEXT_LOAD_US};
+	p->job = (struct env_job){.work = on_work, .done = on_done, .is_long = true, .cost_us = TEXT_LOAD_US};
 	if (!p->spec || env_offload(fe->env, ENV_POOL_TEXT, &p->job) < 0) {
 		preload_destroy(p);
 		return;

@@ -77,7 +77,7 @@ static void on_freed(struct env_job *job)
 static void call_release(struct text_call *t)
 {
 	t->free_job = (struct env_job){
-		.work = on_free, .done = on_freed, .cost_us = ENV_JOB_SMALL_US + 1, .owner = t->demands.owner};
+		.work = on_free, .done = on_freed, .is_long = true, .cost_us = TEXT_FREE_US, .owner = t->demands.owner};
 	if (t->tree_is_large && t->arena.head && env_offload(t->fe->env, ENV_POOL_TEXT, &t->free_job) == 0)
 		t->fe->jobs++;
 	else

@@ -2,7 +2,11 @@
 #include "frontend/internal.h"
 
 enum {
-	/* However fast it seems, more than this is not small: an estimate that is wrong costs others little. */
+	/* A request of a few words is small whatever its model's text costs, else slow templates would have no lane. However
+	 * fast it seems, one past the larger bounds is not: an estimate that is wrong costs others little. */
+	TINY_BYTES_MAX = 4 * 1024,
+	TINY_ITEMS_MAX = 8,
+	SMALL_US_MAX = 2000,
 	SMALL_BYTES_MAX = 32 * 1024,
 	SMALL_ITEMS_MAX = 64,
 	/* Each task costs what so many bytes would: a rate from a short text is no rate. */
@@ -66,12 +70,11 @@ void text_work_init(struct text_work *w, uint32_t threads)
 	list_init(&w->tasks);
 }
 
-static uint64_t cost_us(const struct text_task *t)
+bool text_is_long(const struct text_size *s, uint64_t cost_us)
 {
-	uint64_t us = text_rates_predict_us(t->rates, &t->size);
-	bool may_be_small = t->size.bytes <= SMALL_BYTES_MAX && t->size.items <= SMALL_ITEMS_MAX;
-
-	return may_be_small ? us : MAX(us, ENV_JOB_SMALL_US + 1u);
+	if (s->bytes <= TINY_BYTES_MAX && s->items <= TINY_ITEMS_MAX)
+		return false;
+	return s->bytes > SMALL_BYTES_MAX || s->items > SMALL_ITEMS_MAX || cost_us > SMALL_US_MAX;
 }
 
 /* counting */
@@ -80,7 +83,7 @@ static void count_in(struct text_work *w, const struct text_task *t)
 {
 	uint64_t *owner = &w->owner_us[fair_queue_owner(t->owner)];
 
-	if (fair_queue_lane(&t->job) == FAIR_SMALL) {
+	if (fair_queue_lane(&t->job) == FAIR_SHORT) {
 		w->small_us += t->job.cost_us;
 		return;
 	}
@@ -93,7 +96,7 @@ static void count_out(struct text_work *w, const struct text_task *t)
 {
 	uint64_t *owner = &w->owner_us[fair_queue_owner(t->owner)];
 
-	if (fair_queue_lane(&t->job) == FAIR_SMALL) {
+	if (fair_queue_lane(&t->job) == FAIR_SHORT) {
 		w->small_us -= t->job.cost_us;
 		return;
 	}
@@ -108,8 +111,8 @@ static uint64_t ahead_us(const struct text_work *w, uint64_t owner, enum fair_la
 {
 	uint64_t own_us = w->owner_us[fair_queue_owner(owner)];
 
-	if (lane == FAIR_SMALL)
-		return w->small_us;
+	if (lane == FAIR_SHORT)
+		return w->small_us / w->threads;
 	return MIN(w->long_us, own_us * (w->owners + !own_us)) / w->threads;
 }
 
@@ -243,7 +246,9 @@ int text_task_start(struct text_task *t, struct frontend *fe, struct api_error *
 	uint64_t now_us = env_now_us(fe->env);
 
 	t->fe = fe;
-	t->job = (struct env_job){.work = on_work, .done = on_done, .cost_us = cost_us(t), .owner = t->owner};
+	t->job = (struct env_job){.work = on_work, .done = on_done, .owner = t->owner};
+	t->job.cost_us = MAX(text_rates_predict_us(t->rates, &t->size), 1u);
+	t->job.is_long = text_is_long(&t->size, t->job.cost_us);
 	t->limit = (struct env_timer){.fn = on_limit, .ctx = t};
 	enum fair_lane lane = fair_queue_lane(&t->job);
 	uint64_t wait_us = MAX(ahead_us(&fe->text, t->owner, lane), waited_us(&fe->text, t->owner, lane, now_us));

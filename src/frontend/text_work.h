@@ -41,6 +41,8 @@ struct text_size {
 	uint32_t items; /* messages or prompts */
 };
 uint64_t text_rates_predict_us(const struct text_rates *r, const struct text_size *s);
+/* May it take long? A few words never; else not where it is both short and, by its estimate, quick. */
+bool text_is_long(const struct text_size *s, uint64_t cost_us);
 /* A task took so long; a part of one at least so long. */
 void text_rates_learn(struct text_rates *r, const struct text_size *s, uint64_t took_us, bool whole);
 

@@ -9,7 +9,8 @@
 
 struct loop;
 struct loop_config {
-	uint32_t text_threads; /* of ENV_POOL_TEXT, and one more for small jobs; 0: no pool, offload refuses */
+	uint32_t
+		text_threads; /* of ENV_POOL_TEXT, for short jobs and as many for long ones; 0: no pool, offload refuses */
 	uint32_t engine_threads; /* 0 or 1 */
 	size_t text_stack_bytes, engine_stack_bytes; /* 0: the system's default */
 };

@@ -35,6 +35,7 @@ enum {
 	POOL_RESOLVER = ENV_POOL_COUNT, /* our own: names to addresses */
 	POOL_COUNT,
 	UNSENT_BYTES_MAX = 64 * 1024, /* that the system takes of a TCP stream beyond what its peer has room for */
+	POOL_LONG_NICE = 5, /* of threads for long jobs: a third of what others get, where cores are short */
 	SPARE_OUTS_MAX = 64, /* send buffers kept for the next stream that writes */
 	SPARE_OUT_BYTES_MAX = 4096, /* larger ones are given back */
 };
@@ -46,11 +47,14 @@ struct job_queue {
 struct pool {
 	struct loop *loop;
 	pthread_mutex_t lock;
-	pthread_cond_t more, more_small;
 	struct fair_queue queue;
-	pthread_t *threads; /* the last one is for small jobs alone, when there is one */
+	struct pool_lane {
+		struct pool *pool;
+		pthread_cond_t more;
+		uint32_t idle; /* threads that wait for a job */
+	} lanes[FAIR_LANES];
+	pthread_t *threads;
 	uint32_t count;
-	uint32_t idle, idle_small; /* that wait for a job */
 	bool stopping;
 };
 
@@ -168,8 +172,8 @@ void listeners_retry(void *ctx);
 void listeners_bury(struct loop *l);
 
 /* pool.c */
-/* count threads, and with has_lane one more for small jobs. */
-int pool_start(struct pool *p, struct loop *l, uint32_t count, bool has_lane, size_t stack_bytes, const char *name,
+/* count threads for short jobs, and with_long as many for long ones, which are nicer. */
+int pool_start(struct pool *p, struct loop *l, uint32_t count, bool with_long, size_t stack_bytes, const char *name,
 	struct err *err);
 /* -EAGAIN: it has no threads or is stopping. */
 int pool_add(struct pool *p, struct env_job *job);

@@ -1,7 +1,9 @@
+#include "base/log.h"
 #include "net/loop_priv.h"
 
 #include <signal.h>
 #include <time.h>
+#include <unistd.h>
 
 void job_queue_init(struct job_queue *q)
 {
@@ -29,11 +31,11 @@ struct env_job *job_queue_take(struct job_queue *q)
 	return job;
 }
 
-static uint64_t now_us(void)
+static uint64_t clock_us(clockid_t id)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(id, &t);
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
@@ -48,56 +50,52 @@ static void hand_back(struct loop *l, struct env_job *job)
 		loop_wake(l);
 }
 
-/* Somebody who may do what waits. A thread that was woken counts as idle until it runs: whoever takes a job looks here again,
- * so that what a second wake did not reach is not forgotten. */
-static void wake_for(struct pool *p, enum fair_lane lane)
+static struct env_job *wait_for_job(struct pool *p, enum fair_lane lane)
 {
-	if (p->idle)
-		pthread_cond_signal(&p->more);
-	else if (lane == FAIR_SMALL && p->idle_small)
-		pthread_cond_signal(&p->more_small);
-}
-
-static void wake_for_the_rest(struct pool *p)
-{
-	if (p->queue.waiting[FAIR_SMALL])
-		wake_for(p, FAIR_SMALL);
-	else if (p->queue.waiting[FAIR_LONG])
-		wake_for(p, FAIR_LONG);
-}
-
-static struct env_job *wait_for_job(struct pool *p, bool small_only)
-{
-	pthread_cond_t *more = small_only ? &p->more_small : &p->more;
-	uint32_t *idle = small_only ? &p->idle_small : &p->idle;
+	struct pool_lane *l = &p->lanes[lane];
 
 	while (!p->stopping) {
-		struct env_job *job = fair_queue_take(&p->queue, small_only);
+		struct env_job *job = fair_queue_take(&p->queue, lane);
 		if (job)
 			return job;
-		++*idle;
-		pthread_cond_wait(more, &p->lock);
-		--*idle;
+		l->idle++;
+		pthread_cond_wait(&l->more, &p->lock);
+		l->idle--;
 	}
 	return NULL;
 }
 
-static void work_on(struct env_job *job)
+/* A thread that was woken counts as idle until it runs: whoever takes a job looks here again, so that what a second wake did
+ * not reach is not forgotten. */
+static void wake_one(struct pool *p, enum fair_lane lane)
 {
-	uint64_t from_us = now_us();
-
-	atomic_store_explicit(&job->begun_us, from_us, memory_order_relaxed);
-	job->worked = true;
-	job->work(job);
-	job->took_us = now_us() - from_us;
+	if (p->queue.lanes[lane].waiting && p->lanes[lane].idle)
+		pthread_cond_signal(&p->lanes[lane].more);
 }
 
-static void serve(struct pool *p, bool small_only)
+static void work_on(struct env_job *job)
 {
+	uint64_t from_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
+
+	atomic_store_explicit(&job->begun_us, clock_us(CLOCK_MONOTONIC), memory_order_relaxed);
+	job->worked = true;
+	job->work(job);
+	job->took_us = clock_us(CLOCK_THREAD_CPUTIME_ID) - from_us;
+}
+
+static void *pool_thread(void *arg)
+{
+	struct pool_lane *l = arg;
+	struct pool *p = l->pool;
+	enum fair_lane lane = (enum fair_lane)(l - p->lanes);
+
+	/* For this thread alone. It cannot be taken back, which is why no thread serves both lanes. */
+	if (lane == FAIR_LONG && nice(POOL_LONG_NICE) < 0)
+		log_debug("threads for long texts keep their priority");
 	pthread_mutex_lock(&p->lock);
-	for (struct env_job *job; (job = wait_for_job(p, small_only));) {
+	for (struct env_job *job; (job = wait_for_job(p, lane));) {
 		job->waits = false;
-		wake_for_the_rest(p);
+		wake_one(p, lane);
 		pthread_mutex_unlock(&p->lock);
 		work_on(job);
 		/* Handed back it is its owner's again. */
@@ -107,21 +105,10 @@ static void serve(struct pool *p, bool small_only)
 		fair_queue_ended(&p->queue, &cost);
 	}
 	pthread_mutex_unlock(&p->lock);
-}
-
-static void *pool_thread(void *arg)
-{
-	serve(arg, false);
 	return NULL;
 }
 
-static void *pool_lane_thread(void *arg)
-{
-	serve(arg, true);
-	return NULL;
-}
-
-static int thread_start(struct pool *p, void *(*run)(void *arg), size_t stack_bytes, const char *name)
+static int thread_start(struct pool *p, enum fair_lane lane, size_t stack_bytes, const char *name)
 {
 	pthread_attr_t attr;
 	pthread_t *t = &p->threads[p->count];
@@ -135,7 +122,7 @@ static int thread_start(struct pool *p, void *(*run)(void *arg), size_t stack_by
 	if (r == 0 && stack_bytes)
 		r = pthread_attr_setstacksize(&attr, stack_bytes);
 	if (r == 0)
-		r = pthread_create(t, &attr, run, p);
+		r = pthread_create(t, &attr, pool_thread, &p->lanes[lane]);
 	pthread_attr_destroy(&attr);
 	if (r)
 		return -r;
@@ -144,22 +131,23 @@ static int thread_start(struct pool *p, void *(*run)(void *arg), size_t stack_by
 	return 0;
 }
 
-int pool_start(struct pool *p, struct loop *l, uint32_t count, bool has_lane, size_t stack_bytes, const char *name,
+int pool_start(struct pool *p, struct loop *l, uint32_t count, bool with_long, size_t stack_bytes, const char *name,
 	struct err *err)
 {
-	uint32_t all = count + has_lane;
+	uint32_t all = with_long ? 2 * count : count;
 
 	p->loop = l;
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_cond_init(&p->more, NULL);
-	pthread_cond_init(&p->more_small, NULL);
 	fair_queue_init(&p->queue);
+	for (uint32_t i = 0; i < FAIR_LANES; i++) {
+		p->lanes[i].pool = p;
+		pthread_cond_init(&p->lanes[i].more, NULL);
+	}
 	p->threads = calloc(all, sizeof *p->threads);
 	if (!p->threads)
 		return err_set(err, -ENOMEM, "could not start %u %s threads: out of memory", all, name);
 	while (p->count < all) {
-		bool is_lane = p->count == count;
-		int r = thread_start(p, is_lane ? pool_lane_thread : pool_thread, stack_bytes, name);
+		int r = thread_start(p, p->count < count ? FAIR_SHORT : FAIR_LONG, stack_bytes, name);
 		if (r < 0)
 			return err_set_errno(
 				err, r, "could not start thread %u of %u for the %s pool", p->count + 1, all, name);
@@ -169,12 +157,14 @@ int pool_start(struct pool *p, struct loop *l, uint32_t count, bool has_lane, si
 
 int pool_add(struct pool *p, struct env_job *job)
 {
+	enum fair_lane lane = fair_queue_lane(job);
+
 	if (!p->count)
 		return -EAGAIN;
 	pthread_mutex_lock(&p->lock);
 	job->waits = true;
 	fair_queue_add(&p->queue, job);
-	wake_for(p, fair_queue_lane(job));
+	wake_one(p, lane);
 	pthread_mutex_unlock(&p->lock);
 	return 0;
 }
@@ -199,15 +189,16 @@ void pool_stop(struct pool *p)
 	pthread_mutex_lock(&p->lock);
 	p->stopping = true;
 	pthread_mutex_unlock(&p->lock);
-	pthread_cond_broadcast(&p->more);
-	pthread_cond_broadcast(&p->more_small);
+	for (uint32_t i = 0; i < FAIR_LANES; i++)
+		pthread_cond_broadcast(&p->lanes[i].more);
 	for (uint32_t i = 0; i < p->count; i++)
 		pthread_join(p->threads[i], NULL);
-	for (struct env_job *job; (job = fair_queue_take(&p->queue, false));)
-		job_queue_add(&p->loop->done, job);
+	for (enum fair_lane i = 0; i < FAIR_LANES; i++) {
+		for (struct env_job *job; (job = fair_queue_take(&p->queue, i));)
+			job_queue_add(&p->loop->done, job);
+		pthread_cond_destroy(&p->lanes[i].more);
+	}
 	free(p->threads);
-	pthread_cond_destroy(&p->more);
-	pthread_cond_destroy(&p->more_small);
 	pthread_mutex_destroy(&p->lock);
 	*p = (struct pool){0};
 }

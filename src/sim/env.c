@@ -29,7 +29,7 @@ static void op_timer_cancel(struct env *e, struct env_timer *t)
 /* Jobs: each pool has threads, told apart by when they are free, and a queue as the real ones. A job really works at the
  * moment it is done. */
 
-static void start_jobs(struct sim *s, enum env_pool pool);
+static void start_jobs(struct sim *s, enum env_pool pool, enum fair_lane lane);
 
 static void end_job(struct sim_job *j, bool worked)
 {
@@ -63,7 +63,7 @@ static void on_job(void *ctx)
 	*j->thread = false;
 	end_job(j, true);
 	fair_queue_ended(q, &cost);
-	start_jobs(s, pool);
+	start_jobs(s, pool, cost.lane);
 }
 
 static struct sim_job *sim_job_of(struct sim *s, const struct env_job *job)
@@ -78,24 +78,21 @@ static struct sim_job *sim_job_of(struct sim *s, const struct env_job *job)
 	return NULL;
 }
 
-/* A thread that is free: the small lane's is the last. */
-static bool *free_thread(struct sim_pool *p, bool *ret_small_only)
+static bool *free_thread(struct sim_pool *p, enum fair_lane lane)
 {
 	for (uint32_t i = 0; i < p->threads; i++)
-		if (!p->busy[i]) {
-			*ret_small_only = p->has_lane && i == p->threads - 1;
-			return &p->busy[i];
-		}
+		if (!p->busy[lane][i])
+			return &p->busy[lane][i];
 	return NULL;
 }
 
-static void start_jobs(struct sim *s, enum env_pool pool)
+static void start_jobs(struct sim *s, enum env_pool pool, enum fair_lane lane)
 {
 	struct sim_pool *p = &s->pools[pool];
-	bool small_only, *thread;
+	bool *thread;
 	struct env_job *job;
 
-	while ((thread = free_thread(p, &small_only)) && (job = fair_queue_take(&p->queue, small_only))) {
+	while ((thread = free_thread(p, lane)) && (job = fair_queue_take(&p->queue, lane))) {
 		struct sim_job *j = sim_job_of(s, job);
 		*thread = true;
 		job->waits = false;
@@ -120,7 +117,7 @@ static int op_offload(struct env *e, enum env_pool pool, struct env_job *job)
 	job->pool = (uint8_t)pool;
 	job->waits = true;
 	fair_queue_add(&s->pools[pool].queue, job);
-	start_jobs(s, pool);
+	start_jobs(s, pool, fair_queue_lane(job));
 	return 0;
 }
 
@@ -144,12 +141,12 @@ static void op_job_cancel(struct env *e, struct env_job *job)
 	arm(s, &j->timer, s->now_us);
 }
 
-static void pool_init(struct sim_pool *p, uint32_t threads, bool has_lane)
+static void pool_init(struct sim_pool *p, uint32_t threads)
 {
 	fair_queue_init(&p->queue);
-	p->has_lane = has_lane && threads;
-	p->threads = threads + p->has_lane;
-	p->busy = must_alloc(sizeof *p->busy * (p->threads + 1));
+	p->threads = threads;
+	for (uint32_t i = 0; i < FAIR_LANES; i++)
+		p->busy[i] = must_alloc(sizeof *p->busy[i] * (threads + 1));
 }
 
 static const struct env_ops sim_ops = {
@@ -199,8 +196,8 @@ int sim_create(struct sim **ret, const struct sim_config *config, struct err *er
 	rng_init(&s->owner_rng, config->seed ^ 0x9e3779b97f4a7c15ull);
 	s->now_us = 1000000; /* not 0, so that a time that was never set does not look like now */
 	s->next_port = 40000;
-	pool_init(&s->pools[ENV_POOL_TEXT], config->text_threads, true);
-	pool_init(&s->pools[ENV_POOL_ENGINE], 1, false);
+	pool_init(&s->pools[ENV_POOL_TEXT], config->text_threads);
+	pool_init(&s->pools[ENV_POOL_ENGINE], 1);
 	list_init(&s->conns);
 	list_init(&s->listeners);
 	list_init(&s->dials);
@@ -231,7 +228,8 @@ void sim_destroy(struct sim *s)
 	list_foreach_safe(r, &s->refused) free(list_entry(r, struct refused, link));
 	timer_heap_done(&s->heap);
 	for (uint32_t i = 0; i < ENV_POOL_COUNT; i++)
-		free(s->pools[i].busy);
+		for (uint32_t k = 0; k < FAIR_LANES; k++)
+			free(s->pools[i].busy[k]);
 	free(s);
 }
 

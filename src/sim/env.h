@@ -19,7 +19,8 @@ struct sim_config {
 	uint32_t segment_bytes_max; /* what one on_data brings at most; borders are random below it. 0: never split */
 	uint32_t socket_bytes; /* what the kernel takes from a writer before its peer has read */
 	uint32_t job_us_min, job_us_max; /* how long a job takes, beside what it says it costs */
-	uint32_t text_threads; /* of ENV_POOL_TEXT, and one more for small jobs; 0: offload to it refuses */
+	uint32_t
+		text_threads; /* of ENV_POOL_TEXT, for short jobs and as many for long ones; 0: offload to it refuses */
 	/* Told before and after each call of an owner (a timer, a stream's event, a job): what happens between the two is
 	 * the code under test, the rest is this simulation. NULL: nobody is told. */
 	void (*owner)(bool begins);

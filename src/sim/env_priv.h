@@ -71,9 +71,8 @@ struct sim_job {
 
 struct sim_pool {
 	struct fair_queue queue;
-	bool *busy; /* each thread */
-	uint32_t threads;
-	bool has_lane; /* the last thread takes small jobs alone */
+	bool *busy[FAIR_LANES]; /* each thread */
+	uint32_t threads; /* of each lane */
 };
 
 struct refused {

@@ -5,12 +5,13 @@
 #include "../lib/cmocka_all.h"
 
 #define SECOND_US 1000000u
+enum { SMALL_US = 2000 };
 
 static struct fair_queue q;
 
 static void add(struct env_job *job, uint64_t owner, uint64_t cost_us)
 {
-	*job = (struct env_job){.owner = owner, .cost_us = cost_us};
+	*job = (struct env_job){.owner = owner, .cost_us = cost_us, .is_long = cost_us > SMALL_US};
 	fair_queue_add(&q, job);
 }
 
@@ -22,9 +23,9 @@ static void end(struct env_job *job, uint64_t took_us)
 }
 
 /* Take one, which takes as long as it said. */
-static struct env_job *run(bool small_only)
+static struct env_job *run(enum fair_lane lane)
 {
-	struct env_job *job = fair_queue_take(&q, small_only);
+	struct env_job *job = fair_queue_take(&q, lane);
 
 	if (job)
 		end(job, job->cost_us);
@@ -40,60 +41,61 @@ static void jobs_that_say_nothing_come_in_order(void **state)
 	for (uint32_t i = 0; i < 100; i++)
 		add(&jobs[i], 0, 0);
 	for (uint32_t i = 0; i < 100; i++)
-		assert_ptr_equal(fair_queue_take(&q, false), &jobs[i]);
-	assert_null(fair_queue_take(&q, false));
-	assert_int_equal(q.running, 100);
+		assert_ptr_equal(fair_queue_take(&q, FAIR_SHORT), &jobs[i]);
+	assert_null(fair_queue_take(&q, FAIR_SHORT));
+	assert_int_equal(q.lanes[FAIR_SHORT].running, 100);
 }
 
-static void the_small_lane_never_gives_a_long_job(void **state)
+static void a_lane_gives_its_own_jobs_alone(void **state)
 {
 	(void)state;
 	struct env_job giant, small;
 
 	fair_queue_init(&q);
 	add(&giant, 1, 30 * SECOND_US);
-	assert_null(fair_queue_take(&q, true));
-	add(&small, 1, ENV_JOB_SMALL_US);
-	assert_ptr_equal(fair_queue_take(&q, true), &small);
-	assert_null(fair_queue_take(&q, true));
-	assert_ptr_equal(fair_queue_take(&q, false), &giant);
+	assert_null(fair_queue_take(&q, FAIR_SHORT));
+	add(&small, 1, SMALL_US);
+	assert_ptr_equal(fair_queue_take(&q, FAIR_SHORT), &small);
+	assert_null(fair_queue_take(&q, FAIR_SHORT));
+	assert_ptr_equal(fair_queue_take(&q, FAIR_LONG), &giant);
+	assert_null(fair_queue_take(&q, FAIR_LONG));
 }
 
-static void a_small_job_overtakes_the_long_ones_of_its_owner(void **state)
+static void a_shorter_job_overtakes_the_longer_ones_of_its_owner(void **state)
 {
 	(void)state;
-	struct env_job giants[50], small, middle;
+	struct env_job giants[50], shorter, middle;
 
 	fair_queue_init(&q);
 	for (uint32_t i = 0; i < 50; i++)
 		add(&giants[i], 1, 20 * SECOND_US);
-	run(false);
-	add(&small, 1, 100);
-	add(&middle, 1, 30000);
-	assert_ptr_equal(run(false), &small);
-	assert_ptr_equal(run(false), &middle);
-	assert_ptr_equal(run(false), &giants[1]);
+	run(FAIR_LONG);
+	add(&shorter, 1, 10000);
+	add(&middle, 1, 300000);
+	assert_ptr_equal(run(FAIR_LONG), &shorter);
+	assert_ptr_equal(run(FAIR_LONG), &middle);
+	assert_ptr_equal(run(FAIR_LONG), &giants[1]);
 }
 
-static void a_flood_of_small_jobs_does_not_starve_a_long_one(void **state)
+static void a_flood_of_shorter_jobs_does_not_starve_a_long_one(void **state)
 {
 	(void)state;
-	static struct env_job small[4000];
+	static struct env_job flood[4000];
 	struct env_job giant;
-	uint64_t small_us = 0;
+	uint64_t flood_us = 0;
 
 	fair_queue_init(&q);
 	for (uint32_t i = 0; i < 100; i++)
-		add(&small[i], 1, 1000);
+		add(&flood[i], 1, 10000);
 	add(&giant, 2, 5 * SECOND_US);
 	for (uint32_t i = 100; i < 4000; i++) {
-		struct env_job *job = run(false);
+		struct env_job *job = run(FAIR_LONG);
 		if (job == &giant)
 			break;
-		small_us += job->cost_us;
-		add(&small[i], 1, 1000);
+		flood_us += job->cost_us;
+		add(&flood[i], 1, 10000);
 	}
-	assert_true(small_us < 10000);
+	assert_true(flood_us < 100000);
 }
 
 /* Who asks for a hundred times as much gets no more. */
@@ -109,7 +111,7 @@ static void owners_share_evenly_whatever_they_ask_for(void **state)
 	for (uint32_t i = 0; i < 20; i++)
 		add(&modest[i], 2, SECOND_US);
 	while (got[2] < 20ull * SECOND_US) {
-		struct env_job *job = run(false);
+		struct env_job *job = run(FAIR_LONG);
 		assert_non_null(job);
 		got[job->owner] += job->cost_us;
 	}
@@ -128,7 +130,7 @@ static void an_owner_that_says_too_little_pays_when_its_jobs_end(void **state)
 		add(&honest[i], 2, 30000);
 	}
 	for (uint32_t i = 0; i < 100; i++) {
-		struct env_job *job = fair_queue_take(&q, false);
+		struct env_job *job = fair_queue_take(&q, FAIR_LONG);
 		uint64_t us = job->owner == 1 ? 300000 : 30000;
 		end(job, us);
 		took[job->owner] += us;
@@ -144,12 +146,12 @@ static void threads_that_were_idle_cost_nobody_anything(void **state)
 	fair_queue_init(&q);
 	for (uint32_t i = 0; i < 10; i++) {
 		add(&first[i], 1, 10 * SECOND_US);
-		run(false);
+		run(FAIR_LONG);
 	}
 	add(&again, 1, 10 * SECOND_US);
 	add(&other, 2, 10 * SECOND_US);
-	assert_ptr_equal(run(false), &again);
-	assert_ptr_equal(run(false), &other);
+	assert_ptr_equal(run(FAIR_LONG), &again);
+	assert_ptr_equal(run(FAIR_LONG), &other);
 }
 
 /* Random adds, takes, ends and removals: each job comes out once, the counts are right, small_only is obeyed, and within a
@@ -158,7 +160,7 @@ static void random_operations_lose_and_double_nothing(void **state)
 {
 	(void)state;
 	enum { JOBS = 64, OPS = 100000 };
-	static const uint64_t costs[] = {0, 500, ENV_JOB_SMALL_US, ENV_JOB_SMALL_US + 1, 90000, 4000000, 900000000};
+	static const uint64_t costs[] = {0, 500, SMALL_US, SMALL_US + 1, 90000, 4000000, 900000000};
 	static struct env_job jobs[JOBS];
 	enum { OUT, WAITS, RUNS } where[JOBS] = {0};
 	uint64_t order[JOBS] = {0}, no = 0;
@@ -184,14 +186,14 @@ static void random_operations_lose_and_double_nothing(void **state)
 			where[i] = OUT;
 			runs--;
 		} else {
-			bool small_only = rng_below(&r, 2);
-			job = fair_queue_take(&q, small_only);
-			assert_int_equal(job != NULL, waits[FAIR_SMALL] || (!small_only && waits[FAIR_LONG]));
+			enum fair_lane lane = (enum fair_lane)rng_below(&r, FAIR_LANES);
+			job = fair_queue_take(&q, lane);
+			assert_int_equal(job != NULL, waits[lane] > 0);
 			if (!job)
 				continue;
 			i = (uint32_t)(job - jobs);
 			assert_int_equal(where[i], WAITS);
-			assert_true(!small_only || fair_queue_lane(job) == FAIR_SMALL);
+			assert_int_equal(fair_queue_lane(job), lane);
 			for (uint32_t k = 0; k < JOBS; k++)
 				assert_false(where[k] == WAITS && jobs[k].owner == job->owner &&
 					     jobs[k].cost_us == job->cost_us && order[k] < order[i]);
@@ -199,9 +201,9 @@ static void random_operations_lose_and_double_nothing(void **state)
 			waits[fair_queue_lane(job)]--;
 			runs++;
 		}
-		assert_int_equal(q.waiting[FAIR_SMALL], waits[FAIR_SMALL]);
-		assert_int_equal(q.waiting[FAIR_LONG], waits[FAIR_LONG]);
-		assert_int_equal(q.running, runs);
+		assert_int_equal(q.lanes[FAIR_SHORT].waiting, waits[FAIR_SHORT]);
+		assert_int_equal(q.lanes[FAIR_LONG].waiting, waits[FAIR_LONG]);
+		assert_int_equal(q.lanes[FAIR_SHORT].running + q.lanes[FAIR_LONG].running, runs);
 	}
 }
 
@@ -209,9 +211,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(jobs_that_say_nothing_come_in_order),
-		cmocka_unit_test(the_small_lane_never_gives_a_long_job),
-		cmocka_unit_test(a_small_job_overtakes_the_long_ones_of_its_owner),
-		cmocka_unit_test(a_flood_of_small_jobs_does_not_starve_a_long_one),
+		cmocka_unit_test(a_lane_gives_its_own_jobs_alone),
+		cmocka_unit_test(a_shorter_job_overtakes_the_longer_ones_of_its_owner),
+		cmocka_unit_test(a_flood_of_shorter_jobs_does_not_starve_a_long_one),
 		cmocka_unit_test(owners_share_evenly_whatever_they_ask_for),
 		cmocka_unit_test(an_owner_that_says_too_little_pays_when_its_jobs_end),
 		cmocka_unit_test(threads_that_were_idle_cost_nobody_anything),

@@ -849,7 +849,8 @@ static bool held_is_done(void *ctx)
 }
 static void hold(struct fixture *f, struct held *h, atomic_bool *go, uint64_t cost_us)
 {
-	*h = (struct held){.job = {.work = held_work, .done = held_done, .cost_us = cost_us}, .go = go};
+	*h = (struct held){
+		.job = {.work = held_work, .done = held_done, .cost_us = cost_us, .is_long = cost_us > 0}, .go = go};
 	assert_int_equal(env_offload(f->env, ENV_POOL_TEXT, &h->job), 0);
 }
 

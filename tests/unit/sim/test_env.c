@@ -356,7 +356,8 @@ static void small_jobs_do_not_wait_for_long_ones(void **state)
 	uint64_t from_us = env_now_us(w.env);
 	dones = 0;
 	for (uint32_t i = 0; i < 20; i++) {
-		works[i].job = (struct env_job){.work = do_work, .done = count_done, .cost_us = i < 10 ? 3000000 : 0};
+		works[i].job = (struct env_job){
+			.work = do_work, .done = count_done, .cost_us = i < 10 ? 3000000 : 0, .is_long = i < 10};
 		assert_int_equal(env_offload(w.env, ENV_POOL_TEXT, &works[i].job), 0);
 	}
 	run_dry(&w);
@@ -377,7 +378,8 @@ static void a_cancelled_job_leaves_the_queue_or_ends_soon(void **state)
 	run_dry(&w);
 	dones = 0;
 	for (uint32_t i = 0; i < 10; i++) {
-		works[i].job = (struct env_job){.work = do_work, .done = count_done, .cost_us = 3000000};
+		works[i].job =
+			(struct env_job){.work = do_work, .done = count_done, .cost_us = 3000000, .is_long = true};
 		assert_int_equal(env_offload(w.env, ENV_POOL_TEXT, &works[i].job), 0);
 	}
 	sim_run_for(w.sim, 1000);
