@@ -55,6 +55,7 @@ enum {
 	/* What a chat template is given besides the messages' texts, all of one request together (tool calls, their
 	 * arguments, tools, keyword arguments). A value of the template engine is some 300 bytes. Past it: 400. */
 	TEMPLATE_VALUES_MAX = 256 * 1024,
+	TEMPLATE_CPU_MS_MAX = 3000, /* of one render; 16,384 messages take 0.8 s. Past it: 400 */
 	TEMPLATE_KWARGS_BYTES_MAX = 64 * 1024, /* chat_template_kwargs; switches and a few texts. Past it: 400 */
 	TEXT_CACHE_BYTES_MAX =
 		8 * 1024 * 1024, /* tokenized segments of chat prompts, the default; the least recently used goes */

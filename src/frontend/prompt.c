@@ -55,11 +55,18 @@ static void refuse_long(struct completion *c, const struct run *r, uint32_t toke
 		c->context_max, at_least ? "at least " : "", tokens + answer, tokens, answer);
 }
 
+/* A prompt that does not fit is counted no further than to twice the context: who trims it by the number is told the right one
+ * when it is little too long, and more of it is not worked on. */
+static uint32_t counted_max(const struct completion *c)
+{
+	return MIN(c->context_max, TOKENS_MAX / 2) * 2;
+}
+
 /* No tokens could be made. */
 static void refuse_prompt(struct completion *c, const struct run *r, const char *param, const struct err *err)
 {
 	if (err->code == -E2BIG)
-		refuse_long(c, r, c->context_max, true);
+		refuse_long(c, r, counted_max(c) + 1, true);
 	else
 		refuse(c, param, err);
 }
@@ -88,7 +95,8 @@ static bool render_chat(struct completion *c, struct run *r)
 		.no_generation_prompt = c->req.no_generation_prompt,
 		.kwargs_json = c->req.kwargs_json,
 		.tools_json = c->req.tools_json,
-		.tokens_max = TOKENS_MAX,
+		.tokens_max = counted_max(c),
+		.cancelled = &c->task.job.cancelled,
 	};
 	struct err err = {0};
 

@@ -196,6 +196,7 @@ static int tokenize(struct text_call *t, struct err *err)
 		.kwargs_json = t->chat.kwargs_json,
 		.tools_json = t->chat.tools_json,
 		.tokens_max = TOKENS_MAX,
+		.cancelled = &t->task.job.cancelled,
 	};
 	if (!t->model->loaded.template)
 		return err_set(err, -ENOENT, "the model has no usable chat template");

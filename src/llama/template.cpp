@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "config/json_parse.h"
 #include "llama/edge.hpp"
+#include "llama/template.hpp"
 
 #include <jinja/caps.h>
 #include <jinja/lexer.h>
@@ -69,6 +70,8 @@ uint32_t chain_of(const std::string &s)
 }
 
 constexpr uint32_t CHAIN_MAX = 4096;
+/* The analysis renders a message or two, some times. */
+constexpr uint32_t ANALYSIS_BYTES_MAX = 16 * 1024 * 1024, ANALYSIS_CPU_MS_MAX = 2000;
 
 int check_source(const std::string &source, struct err *err)
 {
@@ -100,7 +103,15 @@ void analyse(struct ll_template *t)
 	jinja::lexer lexer;
 	jinja::lexer_result tokens = lexer.tokenize(t->source);
 	t->program = jinja::parse_from_tokens(tokens);
+	nodes::wrap(t->program);
+	meter::state state;
+	state.bytes_max = ANALYSIS_BYTES_MAX;
+	state.stack_end = static_cast<const char *>(__builtin_frame_address(0)) - LL_TEMPLATE_STACK_BYTES;
+	budget_begin(&state.budget, ANALYSIS_CPU_MS_MAX);
+	meter::scope scope(&state);
 	t->caps = jinja::caps_get(t->program);
+	if (state.budget.code < 0) /* the analysis takes it for a template that cannot do something */
+		throw std::runtime_error("it takes too long, or writes too much");
 	t->facts.tools = t->caps.supports_tools;
 	t->facts.tool_calls = t->caps.supports_tool_calls;
 	t->facts.parallel_tool_calls = t->caps.supports_parallel_tool_calls;
@@ -188,6 +199,7 @@ struct maker {
 	jinja::value input(const char *text, size_t len) const
 	{
 		std::string s(text, len);
+		meter::spend(4 + len / 32);
 		if (in->guard) {
 			struct buf changed;
 			buf_init(&changed, len * 64 + 64);
@@ -238,7 +250,11 @@ struct maker {
 			const char *key;
 			json_t *item;
 			json_object_foreach(const_cast<json_t *>(j), key, item)
+			{
+				/* Keys can be chosen so that the engine's table finds them one behind the other. */
+				meter::spend(256);
 				object->insert(guarded(key), from_json(item));
+			}
 			return object;
 		}
 		case JSON_TRUE:
@@ -397,27 +413,29 @@ void put_globals(jinja::context &ctx, const struct ll_template *t, maker &make)
 }
 
 struct result {
-	jinja::value_string text; /* owns the bytes */
+	jinja::string text; /* owns the bytes */
 	std::vector<struct ll_part> parts;
 };
 
-int render(const struct ll_template *t, const struct ll_render *in, struct ll_parts *ret, struct err *err)
+int render(const struct ll_template *t, const struct ll_render *in, struct ll_parts *ret)
 {
+	meter::state state;
+	state.budget.cancelled = in->cancelled;
+	state.bytes_max = in->bytes_max;
+	state.stack_end = static_cast<const char *>(__builtin_frame_address(0)) - LL_TEMPLATE_STACK_BYTES;
+	budget_begin(&state.budget, in->cpu_ms_max);
+	meter::scope scope(&state);
 	/* No source for the context: it serves long error messages only, and copying it costs more than rendering. */
 	jinja::context ctx;
 	maker make{in};
 	put_globals(ctx, t, make);
-	jinja::runtime runtime(ctx);
+	nodes::text text;
+	for (const auto &s : t->program.body)
+		text.add(s->execute(ctx));
 	auto out = std::make_unique<result>();
-	out->text = jinja::runtime::gather_string_parts(runtime.execute(t->program));
-	size_t bytes = 0;
-	for (const auto &part : out->text->val_str.parts) {
-		if (!part.val.empty())
-			out->parts.push_back({part.val.data(), part.val.size(), part.is_input});
-		bytes += part.val.size();
-	}
-	if (bytes > in->bytes_max)
-		return err_set(err, -E2BIG, "the prompt has %zu bytes, %zu are possible", bytes, in->bytes_max);
+	out->text = std::move(text.made);
+	for (const auto &part : out->text.parts)
+		out->parts.push_back({part.val.data(), part.val.size(), part.is_input});
 	ret->v = out->parts.data();
 	ret->len = (uint32_t)out->parts.size();
 	ret->owner = out.release();
@@ -429,11 +447,13 @@ int ll_template_render(const struct ll_template *t, const struct ll_render *in, 
 {
 	return edge::guard(err, [&] {
 		try {
-			return render(t, in, ret, err);
+			return render(t, in, ret);
 		} catch (const std::bad_alloc &) {
 			throw;
 		} catch (const refused &e) {
 			return err_set(err, -EINVAL, "%s", e.what());
+		} catch (const meter::exhausted &e) {
+			return err_set(err, e.code == -ELOOP ? -EINVAL : e.code, "%s", e.what());
 		} catch (const std::exception &e) {
 			return err_set(err, -EINVAL, "the chat template refuses these messages: %s",
 				first_line(e.what()).c_str());

@@ -7,6 +7,7 @@
 #ifndef STATOR_LLAMA_TEMPLATE_H
 #define STATOR_LLAMA_TEMPLATE_H
 
+#include "base/budget.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include <stdbool.h>
@@ -20,6 +21,8 @@ extern "C" {
 enum {
 	LL_TEMPLATE_BYTES_MAX = 256 * 1024, /* the largest known one has 30 KiB */
 	LL_TEMPLATE_NESTING_MAX = 200, /* brackets and blocks; the parser recurses */
+	LL_TEMPLATE_STACK_BYTES =
+		4 * 1024 * 1024, /* what a render recurses into at most, and as much again behind it */
 };
 
 struct ll_template;
@@ -55,7 +58,9 @@ struct ll_render {
 			   * over midnight */
 	const char *tools_json; /* an array as in the request; or NULL */
 	const char *kwargs_json; /* an object: chat_template_kwargs; or NULL */
-	size_t bytes_max; /* of the result */
+	size_t bytes_max; /* of the result, and of any text that is made on the way to it */
+	uint32_t cpu_ms_max; /* of this thread's time; 0: no bound */
+	const budget_flag *cancelled; /* set by anybody: the result is wanted no more (base/budget.h). May be NULL */
 	/* Called for each text of the caller (contents, roles, strings and keys in the JSON), so that it cannot turn
 	 * into something else on its way through the template's filters. Writes what the template shall see to ret and
 	 * returns 1; or 0: as it is; or -ENOMEM. May be NULL. */
@@ -74,7 +79,8 @@ struct ll_parts {
 	uint32_t len;
 	void *owner; /* private */
 };
-/* -EINVAL: the template refuses these messages (its own words), or extra_json is no object. -E2BIG: past bytes_max. */
+/* -EINVAL: the template refuses these messages (its own words), or extra_json is no object. -E2BIG: past bytes_max. -ETIME:
+ * past cpu_ms_max. -ECANCELED. Each ends within a millisecond or so. */
 int ll_template_render(
 	const struct ll_template *t, const struct ll_render *in, struct ll_parts *ret, struct err *err) MUST_USE;
 void ll_parts_done(struct ll_parts *p);

@@ -24,6 +24,9 @@ struct chat_template {
 
 enum {
 	PROMPT_BYTES_MAX = HTTP_BODY_BYTES_MAX * 2, /* a template adds its own words to what a body can carry */
+	/* The render counts veils, and blanks that go; what a template may build on the way is more than the prompt. */
+	RENDER_BYTES_FACTOR = 8,
+	RENDER_BYTES_MIN = 1024 * 1024,
 	CACHE_SEGMENT_BYTES_MIN = 16, /* shorter ones tokenize quicker than they are looked up */
 };
 
@@ -210,6 +213,17 @@ static int add_part(const struct chat_template *c, const struct ll_part *part, s
 	return code < 0 || part->is_input ? code : trust(p, begin);
 }
 
+/* A text of so many bytes has more than tokens_max tokens, or is more than any may be. */
+static size_t render_bytes_max(const struct chat_template *c, uint32_t tokens_max)
+{
+	uint64_t bytes = (uint64_t)tokens_max * c->tokenizer->token_bytes_max * RENDER_BYTES_FACTOR;
+
+	for (uint32_t i = 0; i < c->tokenizer->controls.v.len; i++)
+		if (c->tokenizer->controls.v.v[i].strip_left || c->tokenizer->controls.v.v[i].strip_right)
+			return PROMPT_BYTES_MAX; /* a token may be any number of blanks */
+	return (size_t)MIN(MAX(bytes, (uint64_t)RENDER_BYTES_MIN), (uint64_t)PROMPT_BYTES_MAX);
+}
+
 static int render(const struct chat_template *c, const struct chat_request *in, struct prompt *ret, struct err *err)
 {
 	struct ll_render r = {
@@ -222,12 +236,16 @@ static int render(const struct chat_template *c, const struct chat_request *in, 
 		.date = in->date,
 		.tools_json = in->tools_json,
 		.kwargs_json = in->kwargs_json,
-		.bytes_max = PROMPT_BYTES_MAX,
+		.bytes_max = render_bytes_max(c, in->tokens_max),
+		.cpu_ms_max = TEMPLATE_CPU_MS_MAX,
+		.cancelled = in->cancelled,
 		.guard = c->user_specials ? NULL : veil,
 		.guard_ctx = (void *)(uintptr_t)c,
 	};
 	struct ll_parts parts = {0};
 	int code = ll_template_render(c->jinja, &r, &parts, err);
+	if (code == -E2BIG && r.bytes_max == PROMPT_BYTES_MAX)
+		return err_set(err, -EFBIG, "the prompt has more than %d bytes", PROMPT_BYTES_MAX);
 	if (code < 0)
 		return code;
 	for (uint32_t i = 0; i < parts.len && code == 0; i++)

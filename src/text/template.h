@@ -30,10 +30,13 @@ struct chat_request {
 	bool no_generation_prompt; /* the last message is to be continued by the model */
 	bool no_thinking;
 	const char *date, *tools_json, *kwargs_json; /* as in struct ll_render; may be NULL */
+	/* What the model takes: no more is rendered or tokenized than it takes to see that a prompt has more. */
 	uint32_t tokens_max;
+	const budget_flag *cancelled; /* env_job.cancelled: looked at every millisecond or so. May be NULL */
 };
 /* Append the prompt's tokens to ret. -EINVAL: the template refuses these messages, in its own words. -E2BIG: more than
- * tokens_max. Nothing is appended on failure. */
+ * tokens_max. -EFBIG: more text than any prompt may be. -ETIME: the template took more than TEMPLATE_CPU_MS_MAX of this
+ * thread's time. -ECANCELED. Nothing is appended on failure. */
 int chat_render(
 	const struct chat_template *c, const struct chat_request *in, struct tokens *ret, struct err *err) MUST_USE;
 /* The same as text, for people and tests; appended to ret. */

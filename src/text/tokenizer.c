@@ -16,6 +16,18 @@ static int create(struct tokenizer **ret, const char *spec, struct err *err)
 	return code < 0 || *ret ? code : tokenizer_llama_create(ret, spec, err);
 }
 
+static void measure_tokens(struct tokenizer *t)
+{
+	t->token_bytes_max = 1;
+	for (uint32_t id = 0; id < t->vocab; id++) {
+		uint32_t len;
+		token_table_piece(&t->table, id, &len);
+		t->token_bytes_max = MAX(t->token_bytes_max, len);
+	}
+	for (uint32_t i = 0; i < t->controls.v.len; i++)
+		t->token_bytes_max = MAX(t->token_bytes_max, t->controls.v.v[i].len);
+}
+
 int tokenizer_load(struct tokenizer **ret, const char *spec, struct err *err)
 {
 	struct tokenizer *t = NULL;
@@ -30,6 +42,7 @@ int tokenizer_load(struct tokenizer **ret, const char *spec, struct err *err)
 		tokenizer_destroy(t);
 		return code;
 	}
+	measure_tokens(t);
 	*ret = t;
 	return 0;
 }

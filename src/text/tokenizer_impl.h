@@ -29,6 +29,7 @@ struct tokenizer {
 	char *spec;
 	uint64_t hash;
 	uint32_t vocab, bos, eos;
+	uint32_t token_bytes_max; /* the longest text of a token: a text of n bytes has at least n / it of them */
 	bool add_bos, add_eos, adds_space;
 	const char *template; /* borrowed from the kind */
 	struct specials controls; /* control tokens only */

@@ -511,6 +511,20 @@ static void a_prompt_longer_than_the_context_names_both_numbers(void **state)
 		fail_msg("%s", answer);
 }
 
+static void a_chat_far_longer_than_the_context_is_not_counted_to_its_end(void **state)
+{
+	(void)state;
+	static char body[20000];
+
+	sprintf(body, "{\"messages\":[{\"role\":\"user\",\"content\":\"%0*d\"}]}", 9000, 7);
+	const char *answer = post("/v1/chat/completions", body);
+	assert_int_equal(c.status, 400);
+	if (!strstr(answer,
+		    "However, you requested at least 4098 tokens (4097 in the messages, 1 in the completion)") ||
+		!strstr(answer, "\"code\":\"context_length_exceeded\""))
+		fail_msg("%s", answer);
+}
+
 static void max_tokens_past_the_context_are_what_is_left(void **state)
 {
 	(void)state;
@@ -1589,6 +1603,7 @@ int main(void)
 		TEST(every_mistake_is_named),
 		TEST(nesting_past_the_limit_is_refused_with_its_place),
 		TEST(a_prompt_longer_than_the_context_names_both_numbers),
+		TEST(a_chat_far_longer_than_the_context_is_not_counted_to_its_end),
 		TEST(max_tokens_past_the_context_are_what_is_left),
 		TEST(no_limit_is_what_is_left_of_the_context),
 		TEST(no_token_with_echo_is_the_prompt_alone),

@@ -7,7 +7,12 @@
 #include "src/llama-model.h"
 #include "src/unicode.h"
 
+#include "llama/template.hpp"
+
 #include <chat.h>
+#include <jinja/lexer.h>
+#include <jinja/parser.h>
+#include <json.h>
 #include <llama.h>
 
 #include <algorithm>
@@ -18,6 +23,39 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
+
+char *oracle_engine(const char *source, const char *json, bool in_ours)
+try {
+	jinja::lexer lexer;
+	jinja::lexer_result tokens = lexer.tokenize(source);
+	jinja::program program = jinja::parse_from_tokens(tokens);
+	meter::state state;
+	state.bytes_max = 64 << 20;
+	budget_begin(&state.budget, 0);
+	meter::scope scope(in_ours ? &state : nullptr);
+	if (in_ours)
+		nodes::wrap(program);
+	jinja::context ctx;
+	ctx.current_time = 1700000000;
+	jinja::global_from_json(ctx, common_json::parse(json), true);
+	jinja::runtime runtime(ctx);
+	auto text = jinja::runtime::gather_string_parts(runtime.execute(program));
+	std::string ret;
+	bool before = false;
+	for (const auto &part : text->val_str.parts) {
+		if (part.val.empty())
+			continue;
+		if (ret.empty() || part.is_input != before)
+			ret += part.is_input ? "\x01i" : "\x01t";
+		before = part.is_input;
+		ret += part.val;
+	}
+	return strdup(ret.c_str());
+} catch (const std::exception &e) {
+	if (getenv("VERBOSE"))
+		fprintf(stderr, "%s\n", e.what());
+	return nullptr;
+}
 
 char *oracle_apply(const char *source, const struct ll_message *messages, uint32_t count, bool thinking)
 try {

@@ -10,6 +10,9 @@
 extern "C" {
 #endif
 
+/* Render source over the variables of a JSON object by the engine alone, or with its nodes in ours: each part of the text as
+ * "i" (the caller's) or "t" and its bytes, joined. NULL: it refuses. Caller frees. */
+char *oracle_engine(const char *source, const char *json, bool in_ours);
 /* The prompt (caller frees), or NULL when llama.cpp refuses. */
 char *oracle_apply(const char *source, const struct ll_message *messages, uint32_t count, bool thinking);
 /* Probabilities of llama.cpp's own sampler chain with these settings, by token id, into ret (n many). */

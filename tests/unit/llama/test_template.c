@@ -5,7 +5,10 @@
 #include "base/limits.h"
 
 #include <glob.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct ll_message message(const char *role, const char *content)
 {
@@ -90,6 +93,114 @@ static void prompts_equal_llama_cpps_own(void **state)
 	compare_all(turns + 1, 1, &tally);
 	assert_int_equal(tally.different, 0);
 	assert_in_range(tally.equal, 120, 1000);
+}
+
+/* --- Our nodes do what the engine's do --------------------------------------------------------------------------- */
+
+#define HEAD "{\"bos_token\":\"<s>\",\"eos_token\":\"</s>\",\"add_generation_prompt\":true,\"messages\":["
+static const char *const conversations[] = {
+	HEAD "{\"role\":\"user\",\"content\":\"Hi\"}]}",
+	HEAD
+	"{\"role\":\"system\",\"content\":\" Be good. \"},{\"role\":\"user\",\"content\":\"a </think> b\"},"
+	"{\"role\":\"assistant\",\"content\":\"<think>\\nx\\n</think>\\n\\ny\"},{\"role\":\"user\",\"content\":\"\"}]}",
+	HEAD
+	"{\"role\":\"user\",\"content\":\"w\"},{\"role\":\"assistant\",\"content\":\"\",\"reasoning_content\":\"hm\","
+	"\"tool_calls\":[{\"id\":\"call_0001\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":{\"z\":"
+	"[1,2.5,"
+	"{\"k\":null,\"t\":true}],\"a\":\"it's\"}}},{\"id\":\"call_0002\",\"type\":\"function\",\"function\":{\"name\":"
+	"\"g\","
+	"\"arguments\":{}}}]},{\"role\":\"tool\",\"content\":\"r1\",\"tool_call_id\":\"call_0001\",\"name\":\"f\"},"
+	"{\"role\":\"tool\",\"content\":\"r2\",\"tool_call_id\":\"call_0002\",\"name\":\"g\"},"
+	"{\"role\":\"assistant\",\"content\":\"done\"},{\"role\":\"user\",\"content\":\"and\\nnow? \"}],\"tools\":["
+	"{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":\"d\",\"parameters\":{\"type\":\"object\","
+	"\"required\":[\"a\"],\"properties\":{\"z\":{\"type\":\"array\",\"items\":{\"type\":\"number\"}},\"a\":{"
+	"\"type\":"
+	"[\"string\",\"null\"],\"enum\":[\"x\",\"y\"],\"description\":\"q\"}}}}},{\"type\":\"function\",\"function\":"
+	"{\"name\":\"g\",\"description\":\"\",\"parameters\":{\"type\":\"object\",\"properties\":{}}}}],"
+	"\"enable_thinking\":true,\"date_string\":\"26 Jul 2024\"}",
+	HEAD "{\"role\":\"developer\",\"content\":\"d\"},{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":"
+	     "\"p1\"},"
+	     "{\"type\":\"text\",\"text\":\"p2\"}]},{\"role\":\"assistant\",\"content\":\"a\"},{\"role\":\"assistant\","
+	     "\"content\":"
+	     "\"b\"},{\"role\":\"user\",\"content\":\"c\"}],\"enable_thinking\":false,\"documents\":[{\"title\":\"t\","
+	     "\"text\":\"x\"}],"
+	     "\"reasoning_effort\":\"high\"}",
+};
+
+/* Small templates for what the large ones seldom do. */
+static const char *const corners[] = {
+	"{% for m in messages if m.role == 'user' %}{{ loop.index }}/{{ loop.length }}{{ loop.previtem.role }}{% else "
+	"%}none{% endfor %}",
+	"{% for m in messages %}{% if loop.first %}{% continue %}{% endif %}{{ m.role }}{% if loop.index == 3 %}{% "
+	"break %}{% endif %}"
+	"{% else %}E{% endfor %}",
+	"{% set ns = namespace(n=none) %}{% for m in messages %}{% if not ns.n %}{% if m.role == 'assistant' %}{% set "
+	"ns.n = loop.index %}"
+	"{% endif %}{% endif %}{% endfor %}{{ ns.n }}",
+	"{% set ns = namespace(s=false) %}{% for i in range(9) %}{% if ns.s %}{% elif i == 4 %}{% set ns.s = true %}{% "
+	"else %}{{ i }}"
+	"{% endif %}{% endfor %}{{ i }}",
+	"{% for i in range(5, 0, -2) %}{{ i }},{% endfor %}{% for i in range(3, 3) %}x{% else %}empty{% endfor %}{% "
+	"for i in range(2, 9, 3) %}"
+	"{{ loop.revindex0 }}{{ i }};{% endfor %}",
+	"{% for k, v in {'a': 1, 'b': 2}.items() %}{{ k ~ v }}{% endfor %}{% for k in {'x': 1} %}{{ k }}{% endfor %}",
+	"{% macro f(x, y='d') %}[{{ x }}{{ y }}{{ loop.index }}]{% endmacro %}{% for m in messages %}{{ f(m.role) }}{% "
+	"endfor %}{{ f('q', y=2) }}",
+	"{{ 'a,b,,c'.split(',') }}{{ 'a,b,,c'.split(',', 1) }}{{ 'a,b,,c'.rsplit(',', 2) }}{{ 'aXbX'.rsplit('X') }}{{ "
+	"',a'.split(',')[0] }}|",
+	"{{ 'banana'.replace('an', 'o') }}{{ 'ab' | replace('', '-') }}{{ messages[0].content | replace('i', '<') }}{{ "
+	"'x' | replace('x', 'x') }}",
+	"{{ [3, 1, 2] | sort }}{{ ['b', 'a'] | sort(reverse=true) }}{{ messages | sort(attribute='role') | "
+	"map(attribute='role') | join(',') }}"
+	"{{ {'b': 1, 'a': 2} | dictsort }}{{ {'b': 1, 'a': 2} | dictsort(by='value') }}",
+	"{{ 'ab' * 3 }}{{ 2 * 'x' }}{{ 'q' * -1 }}{{ 2 * 3 }}{{ 2 * 1.5 }}{{ 7 is divisibleby(7) }}{{ 7 is not "
+	"divisibleby(2) }}",
+	"{{ messages[-1].role }}{{ messages[99] }}{{ 'abc'[1] }}{{ 'abc'[::-1] }}{{ messages[1:] | length }}{{ "
+	"'abc'[:2] }}{{ none.x }}{{ x.y }}",
+	"{% set x %} a {{ messages[0].content }} {% endset %}{{ x | trim }}{% set a, b = [1, 2] %}{{ b ~ a }}{% filter "
+	"upper %}q{{ 1 }}{% endfilter %}",
+	"{% macro outer() %}<{{ caller() }}>{% endmacro %}{% call outer() %}{{ messages[0].role }}{% endcall %}",
+	"{{ [1, [2, ['x']]] }}{{ {'a': [1]} }}{{ {'a': [1]} | tojson(indent=2) }}{{ 'x\ny' | indent(3, true) }}{{ '{} "
+	"{}'.format('a', 1) }}",
+	"{{ messages[0].content.upper().title() | capitalize }}{{ 12 | string }}{{ 1.50 }}{{ true }}{{ none }}{{ "
+	"[none] }}{{ 'a' in 'cat' }}{{ 1 in [1] }}",
+	"{{ namespace(a=1).a }}{{ dict(b=2)['b'] }}{{ range(3) }}{{ messages | selectattr('role', 'equalto', 'user') | "
+	"list | length }}",
+	"{{ raise_exception('no') }}",
+	"{{ 'a' * 'b' }}",
+	"{{ messages.nothing() }}",
+	"{{ 3 | nofilter }}",
+	"{% for a, b in messages %}x{% endfor %}",
+};
+
+/* 1: equal texts; 0: both refuse. */
+static int compare_engine(const char *name, const char *source, const char *json)
+{
+	CLEANUP(free_p) char *want = oracle_engine(source, json, false), *got = oracle_engine(source, json, true);
+	if (!want != !got || (want && strcmp(want, got) != 0))
+		fail_msg("%s\n%s\n--- ours\n%s\n--- the engine\n%s", name, json, got ? got : "(refused)",
+			want ? want : "(refused)");
+	return want != NULL;
+}
+
+static void nodes_of_ours_render_as_the_engines_own(void **state)
+{
+	(void)state;
+	glob_t found;
+	uint32_t rendered = 0;
+	assert_int_equal(glob(llama_data("templates/*.jinja"), 0, NULL, &found), 0);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		CLEANUP(free_p) char *source = file_text(found.gl_pathv[i], NULL);
+		for (uint32_t c = 0; c < ARRAY_LEN(conversations); c++)
+			rendered += (uint32_t)compare_engine(found.gl_pathv[i], source, conversations[c]);
+	}
+	globfree(&found);
+	assert_in_range(rendered, 150, 1000);
+	rendered = 0;
+	for (uint32_t i = 0; i < ARRAY_LEN(corners); i++)
+		for (uint32_t c = 0; c < ARRAY_LEN(conversations); c++)
+			rendered += (uint32_t)compare_engine(corners[i], corners[i], conversations[c]);
+	assert_in_range(rendered, 60, 1000);
 }
 
 /* --- Parts ------------------------------------------------------------------------------------------------------ */
@@ -317,6 +428,184 @@ static void keyword_arguments_replace_nothing_of_ours(void **state)
 	ll_template_destroy(t);
 }
 
+static void expect_refused(const char *source, const char *words)
+{
+	struct ll_template *t = NULL;
+	struct err err = {0};
+	assert_true(ll_template_create(&t, source, strlen(source), &err) < 0);
+	assert_null(t);
+	if (!strstr(err.msg, words))
+		fail_msg("\"%s\" does not say \"%s\"", err.msg, words);
+}
+
+/* --- What a render may cost ------------------------------------------------------------------------------------------ */
+
+struct costly {
+	const char *source;
+	int code;
+	const char *words;
+};
+
+/* content: of the one message. */
+static void expect_costly(const struct costly *x, const char *content)
+{
+	struct ll_message turns[] = {message("user", content)};
+	struct ll_render in = request(turns, 1);
+	struct err err = {0};
+	struct buf text, source;
+	buf_init(&source, 10000); /* the analysis has no "zero" */
+	buf_printf(&source, "{%% if zero is defined %%}%s{%% endif %%}", x->source);
+	struct ll_template *t = template_of(buf_str(&source));
+	buf_done(&source);
+	in.cpu_ms_max = 200;
+	in.kwargs_json =
+		"{\"kilo\": \"0123456789012345678901234567890123456789\", \"mixed\": [\"b\", 1, 2.5, \"a\", true, "
+		"null, [1], {\"x\": 2}, \"10\", 9, \"9\", -1e300, false, \"\"], \"zero\": 0, \"huge\": "
+		"9007199254740993}";
+	buf_init(&text, 64 << 20);
+	int code = render(t, &in, &text, NULL, &err);
+	if (code != x->code || (code < 0 && !strstr(err.msg, x->words)))
+		fail_msg("%s: %d %s", x->source, code, err.msg);
+	buf_done(&text);
+	ll_template_destroy(t);
+}
+
+#define NS "{% set ns = namespace(x=[], s='ab') %}"
+static void a_costly_template_ends_with_a_sentence(void **state)
+{
+	(void)state;
+	static const struct costly list[] = {
+		/* time */
+		{"{% for i in range(999999999) %}{% for j in range(999999999) %}{% endfor %}{% endfor %}", -ETIME,
+			"took too long"},
+		{"{% for i in range(huge) %}{% if i == -1 %}x{% endif %}{% endfor %}", -ETIME, "took too long"},
+		{NS "{% for i in range(huge) %}{% set ns.x = ns.x + [i] %}{% endfor %}", -ETIME, "took too long"},
+		{NS "{% for i in range(huge) %}{% set ns.y = messages[0].content + '' %}{% endfor %}", -ETIME,
+			"took too long"},
+		{"{% macro f(n) %}{% if n > 0 %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+			-ETIME, "took too long"},
+		/* text */
+		{"{% for i in range(huge) %}{{ kilo }}{% endfor %}", -E2BIG, "more than 1048576 bytes"},
+		{NS "{% for i in range(60) %}{% set ns.s = ns.s + ns.s %}{% endfor %}", -E2BIG,
+			"more than 1048576 bytes"},
+		{NS "{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}", -E2BIG, "bytes"},
+		{"{{ kilo * huge }}", -E2BIG, "more than 1048576 bytes"},
+		{"{{ huge * kilo }}", -E2BIG, "more than 1048576 bytes"},
+		{NS "{% for i in range(5) %}{% set ns.s = ns.s | replace('', kilo) %}{% endfor %}", -E2BIG, "bytes"},
+		{NS "{% for i in range(5) %}{% set ns.s = ns.s | replace('a', kilo ~ 'aaaa' ~ kilo) | replace('0', "
+		    "'aaaa') %}{% endfor %}",
+			-E2BIG, "bytes"},
+		{"{{ range(100000) | join(kilo) }}", -E2BIG, "bytes"},
+		{NS "{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x | tojson }}", -E2BIG,
+			"bytes"},
+		{NS "{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}", -E2BIG, "bytes"},
+		{NS "{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x ~ '' }}", -E2BIG,
+			"bytes"},
+		{NS "{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x | string }}", -E2BIG,
+			"bytes"},
+		{NS "{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x | upper }}", -E2BIG,
+			"bytes"},
+		{"{{ messages | tojson(indent=999999999) }}", -EINVAL, "indentation"},
+		{"{{ kilo | indent(huge) }}", -EINVAL, "indentation"},
+		{"{{ range(huge) | length }}", -EINVAL, "1048576 numbers"},
+		{"{% for i in range(0, huge) | list %}{% endfor %}", -EINVAL, "1048576 numbers"},
+		/* depth */
+		{NS "{% for i in range(100000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x | tojson }}", -EINVAL,
+			"nests too deep"},
+		{NS "{% for i in range(100000) %}{% set ns.x = (ns.x, 1) %}{% endfor %}", -EINVAL, "nests too deep"},
+		{NS "{% for i in range(100000) %}{% set ns.x = {'a': ns.x} %}{% endfor %}", -EINVAL, "nests too deep"},
+		{NS "{% for i in range(100000) %}{% set ns.x = dict(a=ns.x) %}{% endfor %}", -EINVAL, "nests too deep"},
+		{NS "{% for i in range(100000) %}{% set ns.x = namespace(a=ns.x) %}{% endfor %}", -EINVAL,
+			"nests too deep"},
+		{NS "{% for i in range(100000) %}{% set y = [] %}{% set z = y.append(ns.x) %}{% set ns.x = y %}{% "
+		    "endfor %}",
+			-EINVAL, "nests too deep"},
+		{NS "{% for i in range(100000) %}{% set y = namespace() %}{% set y.a = ns.x %}{% set ns.x = y %}{% "
+		    "endfor %}",
+			-EINVAL, "nests too deep"},
+		{NS "{% set ns.end = ns.x %}{% for i in range(100000) %}{% set y = [] %}{% set z = ns.end.append(y) "
+		    "%}{% set ns.end = y %}"
+		    "{% endfor %}",
+			-EINVAL, "nests too deep"},
+		{"{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}", -EINVAL, "nests too deep"},
+		{"{% macro f(x) %}{% call f(x) %}{% endcall %}{% endmacro %}{{ f(1) }}", -EINVAL, "nests too deep"},
+		{NS "{% set ns.x = ns %}", -EINVAL, "hold itself"},
+		{NS "{% set ns.x = [ns] %}", -EINVAL, "hold itself"},
+		{"{% set l = [] %}{% set m = [l] %}{% set x = l.append(m) %}", -EINVAL, "hold itself"},
+		{NS "{% set ns.f = ns.x.append %}", -EINVAL, "cannot hold a function"},
+		{"{% macro f() %}{% endmacro %}{% set l = [f] %}", -EINVAL, "cannot hold a function"},
+		/* what the processor or the library fails on */
+		{"{{ 7 is divisibleby(zero) }}", -EINVAL, "divisibleby"},
+		{"{{ [7] | select('divisibleby', zero) | list }}", -EINVAL, "divisibleby"},
+		{"{{ mixed | sort | length }}{{ mixed | sort(reverse=true) | length }}", 0, ""},
+		{"{{ {'b': mixed, 'a': 1, 'c': 'x'} | dictsort(by='value') | length }}", 0, ""},
+		{"{{ (messages[0].content * 90000).split('x') | length }}", 0, ""},
+		{"{{ (messages[0].content * 90000).rsplit('x') | length }}", 0, ""},
+		{"{{ (messages[0].content * 40000) | replace('x', 'yyy') | length }}", 0, ""},
+	};
+	for (uint32_t i = 0; i < ARRAY_LEN(list); i++)
+		expect_costly(&list[i], "xaxbxcx");
+}
+
+static void a_template_that_is_costly_to_analyse_is_refused(void **state)
+{
+	(void)state;
+	expect_refused(
+		"{% for i in range(99999) %}{% for j in range(99999) %}{{ i }}{% endfor %}{% endfor %}", "too long");
+}
+
+/* Grows with the square when a turn of the inner loop costs something. */
+static void looking_back_over_a_long_conversation_is_cheap(void **state)
+{
+	(void)state;
+	enum { TURNS = 8000 };
+	CLEANUP(free_p) char *source = file_text(llama_data("templates/google-gemma-4-31B-it.jinja"), NULL);
+	CLEANUP(free_p) struct ll_message *turns = calloc(TURNS, sizeof *turns);
+	struct ll_template *t = template_of(source);
+	struct ll_render in = request(turns, TURNS);
+	struct buf text;
+	assert_non_null(turns);
+	for (int i = 0; i < TURNS; i++)
+		turns[i] = message(i % 2 ? "assistant" : "user", "Hello, what about it?");
+	in.bytes_max = 4 << 20;
+	in.cpu_ms_max = 10000; /* some 400 ms; with the engine's own loops 6 minutes */
+	buf_init(&text, 4 << 20);
+	assert_int_equal(render(t, &in, &text, NULL, NULL), 0);
+	assert_non_null(strstr(buf_str(&text), "<|turn>model\nHello, what about it?<turn|>\n<|turn>user\n"));
+	buf_done(&text);
+	ll_template_destroy(t);
+}
+
+static atomic_bool unwanted;
+
+static void *want_no_more(void *arg)
+{
+	(void)arg;
+	usleep(20 * 1000);
+	atomic_store(&unwanted, true);
+	return NULL;
+}
+
+static void a_render_ends_when_nobody_wants_it(void **state)
+{
+	(void)state;
+	struct ll_message turns[] = {message("user", "x")};
+	struct ll_template *t =
+		template_of("{% if messages[0].content == 'x' %}{% for i in range(99999999) %}{% for j in range(i) %}"
+			    "{% if j == -1 %}{% endif %}{% endfor %}{% endfor %}{% endif %}");
+	struct ll_render in = request(turns, 1);
+	struct err err = {0};
+	struct buf text;
+	pthread_t thread;
+	in.cancelled = &unwanted;
+	buf_init(&text, 1000);
+	assert_int_equal(pthread_create(&thread, NULL, want_no_more, NULL), 0);
+	assert_int_equal(render(t, &in, &text, NULL, &err), -ECANCELED);
+	pthread_join(thread, NULL);
+	buf_done(&text);
+	ll_template_destroy(t);
+}
+
 static void a_given_date_is_the_templates_today(void **state)
 {
 	(void)state;
@@ -333,16 +622,6 @@ static void a_given_date_is_the_templates_today(void **state)
 }
 
 /* --- Refusals --------------------------------------------------------------------------------------------------- */
-
-static void expect_refused(const char *source, const char *words)
-{
-	struct ll_template *t = NULL;
-	struct err err = {0};
-	assert_true(ll_template_create(&t, source, strlen(source), &err) < 0);
-	assert_null(t);
-	if (!strstr(err.msg, words))
-		fail_msg("\"%s\" does not say \"%s\"", err.msg, words);
-}
 
 static void broken_and_hostile_templates_are_refused(void **state)
 {
@@ -400,7 +679,7 @@ static void a_result_past_its_bound_is_refused(void **state)
 	in.bytes_max = 20;
 	buf_init(&text, 1000);
 	assert_int_equal(render(t, &in, &text, NULL, &err), -E2BIG);
-	assert_non_null(strstr(err.msg, "20 are possible"));
+	assert_non_null(strstr(err.msg, "more than 20 bytes"));
 	buf_done(&text);
 	ll_template_destroy(t);
 }
@@ -409,6 +688,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(prompts_equal_llama_cpps_own),
+		cmocka_unit_test(nodes_of_ours_render_as_the_engines_own),
 		cmocka_unit_test(parts_tell_the_callers_text_apart),
 		cmocka_unit_test(the_guard_sees_every_text_of_the_caller),
 		cmocka_unit_test(tool_calls_reach_the_template_as_objects),
@@ -416,6 +696,10 @@ int main(void)
 		cmocka_unit_test(the_values_of_one_request_are_counted_together),
 		cmocka_unit_test(every_json_text_of_a_request_is_bounded),
 		cmocka_unit_test(keyword_arguments_replace_nothing_of_ours),
+		cmocka_unit_test(a_costly_template_ends_with_a_sentence),
+		cmocka_unit_test(a_template_that_is_costly_to_analyse_is_refused),
+		cmocka_unit_test(looking_back_over_a_long_conversation_is_cheap),
+		cmocka_unit_test(a_render_ends_when_nobody_wants_it),
 		cmocka_unit_test(a_given_date_is_the_templates_today),
 		cmocka_unit_test(broken_and_hostile_templates_are_refused),
 		cmocka_unit_test(a_templates_own_refusal_is_told),
