@@ -283,17 +283,28 @@ def lfm2(wide):
     return m
 
 
-def qwen35(wide):
-    m = Model("qwen35", 4, wide, **{"attention.head_count_kv": KV_HEADS, "attention.key_length": EMBD * wide // HEADS,
+def qwen35(wide, ahead=0):
+    """ahead: layers behind the last that predict further tokens; they are in the file, and not computed."""
+    m = Model("qwen35", 4 + ahead, wide, **{"attention.head_count_kv": KV_HEADS, "attention.key_length": EMBD * wide // HEADS,
                                     "attention.value_length": EMBD * wide // HEADS, "full_attention_interval": 4,
                                     "rope.dimension_count": EMBD * wide // HEADS,
                                     "rope.dimension_sections": (I32, [4, 2, 2, 0])})
     m.output()
+    if ahead:
+        m.put(nextn_predict_layers=ahead)
     for i in range(m.layers):
-        m.attention(i, q_scale=2, qk_norm=True) if i == 3 else m.delta_net(i)
+        m.attention(i, q_scale=2, qk_norm=True) if i >= 3 else m.delta_net(i)
         m.vector(f"blk.{i}.post_attention_norm.weight", m.embd)
         m.ffn(i, norm=None)
+        if i >= 4:
+            m.matrix(f"blk.{i}.nextn.eh_proj.weight", 2 * m.embd, m.embd)
+            m.vector(f"blk.{i}.nextn.enorm.weight", m.embd)
+            m.vector(f"blk.{i}.nextn.hnorm.weight", m.embd)
     return m
+
+
+def qwen35_ahead(wide):
+    return qwen35(wide, ahead=1)
 
 
 def qwen3next(wide):
@@ -411,7 +422,7 @@ def plamo2(wide):
 
 
 KINDS = {"llama": llama, "gemma3": gemma3, "mamba": mamba, "mamba2": mamba2, "jamba": jamba, "granite": granite,
-         "falcon-h1": falcon_h1, "nemotron-h": nemotron_h, "lfm2": lfm2, "qwen35": qwen35, "qwen3next": qwen3next, "rwkv6": rwkv6,
+         "falcon-h1": falcon_h1, "nemotron-h": nemotron_h, "lfm2": lfm2, "qwen35": qwen35, "qwen35-ahead": qwen35_ahead, "qwen3next": qwen3next, "rwkv6": rwkv6,
          "rwkv7": rwkv7, "plamo2": plamo2}
 
 

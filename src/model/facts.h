@@ -32,6 +32,9 @@ struct model_facts {
 	uint32_t
 		kv_layers; /* layers with a KV cache that grows with the context; sliding ones included. Equal layers but
 	                       for hybrids, whose other layers keep a state of fixed size */
+	uint64_t
+		state_bytes; /* of one sequence: the recurrent states of all layers, as llama.cpp keeps them; 0: none, or not known
+	                         (only GGUF files say it) */
 	uint32_t sliding_window, sliding_layers; /* layers that keep only that many tokens; 0: none */
 	bool tied_embeddings;
 	bool qkv_bias;

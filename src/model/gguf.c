@@ -5,6 +5,7 @@
 #include "base/compiler.h"
 #include "base/utf8.h"
 #include "model/gguf_reader.h"
+#include "model/gguf_state.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -103,6 +104,7 @@ struct meta {
 	char type[32];
 	uint64_t pooling, nextn;
 	bool adapter, bidirectional, labels;
+	struct gguf_state state;
 };
 
 /* Heads of each layer: the most, and how many layers have any. */
@@ -174,6 +176,7 @@ static void note_shape(
 {
 	bool scalar = gguf_number_bytes(v->type);
 
+	gguf_state_note(&m->state, r, key, v);
 	if (!scalar && !has_items(v))
 		return;
 	if (ends(key, "attention.causal")) {
@@ -353,7 +356,10 @@ static uint32_t sliding_of(const struct meta *m)
 static uint32_t kv_layers_of(const struct meta *m)
 {
 	uint64_t n = m->layers;
+	uint32_t told = gguf_state_kv_layers(&m->state, m->arch, m->layers, m->nextn);
 
+	if (told != UINT32_MAX)
+		return told;
 	if (m->kv_listed)
 		n = MIN(m->kv_layers, n);
 	if (m->interval > 1)
@@ -395,6 +401,8 @@ static void fill(struct model_facts *f, const struct meta *m)
 	f->dense_layers = (uint32_t)m->dense;
 	f->mla_rank = (uint32_t)m->kv_rank;
 	f->mla_rope_dim = (uint32_t)(m->kv_rank ? m->rope : 0);
+	f->state_bytes = gguf_state_layers(&m->state, m->arch, m->layers, m->nextn) *
+			 gguf_state_layer_bytes(&m->state, m->arch, m->hidden, m->heads, f->head_dim);
 	f->sliding_layers = sliding_of(m);
 	f->sliding_window = f->sliding_layers ? (uint32_t)m->window : 0;
 	snprintf(f->dtype, sizeof f->dtype, "float16");

@@ -36,9 +36,10 @@ void llama_memory_predict(struct llama_memory *ret, const struct model_facts *m,
 		p.weights = model_weight_bytes(m, ask->quant);
 
 	p.kv = model_kv_bytes_per_token(m, ask->kv) * cells; /* all cells are touched when the cache is made */
+	p.states = m->state_bytes * ask->sequences;
 	p.vocab = (uint64_t)m->vocab * VOCAB_BYTES_TOKEN;
 	p.compute = llama_compute_bytes(m, ask->batch, cells);
 	p.overhead = PROCESS_BYTES;
-	p.total = p.weights + p.kv + p.vocab + p.compute + p.overhead;
+	p.total = p.weights + p.kv + p.states + p.vocab + p.compute + p.overhead;
 	*ret = p;
 }

@@ -13,13 +13,14 @@ struct llama_memory_ask {
 	uint64_t context; /* cells in all: n_ctx of the worker; rounded up to 256 */
 	enum kv_dtype kv;
 	const char *quant; /* weights as model_weight_bytes names them; NULL: as they are */
-	uint32_t sequences; /* that may run at once */
+	uint32_t sequences; /* that hold cells or states, running or kept */
 	uint32_t batch; /* tokens of a step at most (n_ubatch); 0: 512 */
 };
 
 struct llama_memory {
 	uint64_t weights; /* file-backed, shared between the host's processes */
 	uint64_t kv;
+	uint64_t states; /* recurrent, of all sequences */
 	uint64_t vocab; /* tokenizer tables */
 	uint64_t compute; /* graph buffers */
 	uint64_t overhead; /* program, libraries, run time */

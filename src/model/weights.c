@@ -189,7 +189,7 @@ const char *model_tp_reason(const struct model_facts *m, uint32_t tp, char *ret,
 		snprintf(ret, cap, "%u attention heads do not divide by %u", m->heads, tp);
 	else if (!m->mla_rank && m->kv_heads >= tp && m->kv_heads % tp)
 		snprintf(ret, cap, "%u KV heads do not divide by %u", m->kv_heads, tp);
-	else if (!m->mla_rank && m->kv_heads < tp && tp % m->kv_heads)
+	else if (!m->mla_rank && m->kv_heads && m->kv_heads < tp && tp % m->kv_heads)
 		snprintf(ret, cap, "%u GPUs do not divide evenly among %u KV heads", tp, m->kv_heads);
 	else if (m->intermediate % tp)
 		snprintf(ret, cap, "the intermediate size %u does not divide by %u", m->intermediate, tp);

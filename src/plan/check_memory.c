@@ -52,6 +52,8 @@ static void table(
 	line(p, "activations at their peak", t->activations, how);
 	if (t->graphs)
 		line(p, "CUDA graphs", t->graphs, "");
+	if (t->states)
+		line(p, "recurrent states", t->states, "of all its sequences");
 	snprintf(how, sizeof how, "one request of %llu tokens", (unsigned long long)t->context);
 	line(p, "KV cache, at least", t->kv_least, how);
 	snprintf(how, sizeof how, "> %s = %s of %s x %.2f", PLAN_BYTES(t->budget), plan_card_name(card),

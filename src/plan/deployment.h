@@ -63,6 +63,7 @@ struct plan_service {
 	uint64_t batch, seqs, block; /* tokens a step, sequences, tokens a block */
 	bool eager, remote_prefill, conditional, chunked, transfer;
 	uint64_t ubatch; /* llama: tokens computed at once */
+	uint64_t room; /* llama on the CPU: RAM a worker may count on beside the weights; 0: not known */
 	uint32_t threads; /* llama: 0 when the launcher divides the cores */
 	uint32_t pinned[PLAN_PINNED_MAX], pinned_len; /* CUDA_VISIBLE_DEVICES of ServiceArgs.envs */
 	bool pinned_odd; /* it is set, but is no list of indices */

@@ -19,6 +19,8 @@ enum {
 	ACTIVATIONS_LEAST_MIB = 128,
 	BIG_CARD_GIB = 70, /* from here on vLLM's default step is 8192 tokens of 1024 sequences */
 	BIG_SEQS = 1024,
+	HOST_RESERVE_MIB = 256, /* llama/context.h's memory_reserve_bytes */
+	LLAMA_SEQS_LEAST = 8, /* llama/context.h's */
 };
 
 /* vLLM asks for the name; of capability 8.0 only the A100 and its kin are as large. */
@@ -31,7 +33,29 @@ uint64_t plan_seqs_on(const struct plan_service *s, const struct gpu_device *car
 {
 	bool left_open = s->engine == GRAPH_ENGINE_VLLM && !s->set[PLAN_SEQS] && s->seqs == PLAN_SEQS_DEFAULT;
 
+	/* Half of a llama worker's sequences keep the states of conversations. */
+	if (s->engine == GRAPH_ENGINE_LLAMA && s->model->facts && s->model->facts->state_bytes)
+		return MAX(plan_llama_seqs(s, s->room) / 2, 1);
 	return left_open && is_big(card) ? BIG_SEQS : s->seqs;
+}
+
+uint64_t plan_llama_seqs(const struct plan_service *s, uint64_t room)
+{
+	uint64_t state = s->model->facts ? s->model->facts->state_bytes : 0;
+
+	if (s->set[PLAN_SEQS] || !state || !room)
+		return s->seqs;
+	return MIN(s->seqs, MAX(room / 4 / state, LLAMA_SEQS_LEAST));
+}
+
+uint64_t plan_host_room(const struct plan_service *s, uint64_t ram, uint32_t workers)
+{
+	const struct model_facts *m = s->model->facts;
+	uint64_t taken = (m ? MAX(m->file_bytes, m->weight_bytes) : 0) + HOST_RESERVE_MIB * MIB;
+
+	if (!ram)
+		return 0;
+	return ram > taken ? (ram - taken) / MAX(workers, 1u) : 1;
 }
 
 uint64_t plan_batch_on(const struct plan_service *s, const struct gpu_device *card)
@@ -123,6 +147,8 @@ static void terms_llama(struct plan_terms *t, const struct plan_service *s, cons
 
 	t->weights = s->gpus > 1 ? weights / s->gpus + weights / 32 : weights;
 	t->runtime = llama_runtime(card);
+	uint64_t room = t->budget > t->weights ? (t->budget - t->weights) * MAX(s->gpus, 1u) : 1;
+	t->states = m->state_bytes * plan_llama_seqs(s, room) / MAX(s->gpus, 1u);
 	t->activations = llama_compute_bytes(m, s->ubatch, s->context) + MAX(s->ubatch, 1) * m->hidden * 4;
 }
 
@@ -166,11 +192,14 @@ void plan_host_need(struct plan_host_need *ret, const struct plan_service *s)
 	const struct llama_memory_ask ask = {.context = s->context,
 		.kv = plan_kv_type(s),
 		.quant = s->quant && model_quant_known(s->quant) ? s->quant : NULL,
-		.sequences = (uint32_t)MIN(s->seqs, 256),
+		.sequences = (uint32_t)MIN(plan_llama_seqs(s, s->room), 256),
 		.batch = (uint32_t)s->ubatch};
 	llama_memory_predict(&m, s->model->facts, &ask);
-	*ret = (struct plan_host_need){
-		.known = true, .weights = m.weights, .kv = m.kv, .rest = m.vocab + m.compute + m.overhead};
+	*ret = (struct plan_host_need){.known = true,
+		.weights = m.weights,
+		.kv = m.kv,
+		.rest = m.vocab + m.compute + m.overhead + m.states,
+		.states = m.states};
 }
 
 double plan_share_free(const struct gpu_device *card)

@@ -16,6 +16,7 @@ struct plan_terms {
 	uint64_t total, free; /* of the card, bytes */
 	uint64_t budget; /* what the engine may take */
 	uint64_t weights, runtime, links, activations, graphs; /* per card */
+	uint64_t states; /* llama: recurrent states of all its sequences, per card */
 	uint64_t
 		context; /* tokens of the request that must fit; of a llama worker without context-length what it takes by itself */
 	uint64_t kv_least; /* one request of that context */
@@ -29,7 +30,7 @@ void plan_need(struct plan_terms *ret, const struct plan_service *s, const struc
 /* All terms but KV. */
 static inline uint64_t plan_terms_fixed(const struct plan_terms *t)
 {
-	return t->weights + t->runtime + t->links + t->activations + t->graphs;
+	return t->weights + t->runtime + t->links + t->activations + t->graphs + t->states;
 }
 /* Do weights and one request fit into the budget? True when nothing is known. */
 static inline bool plan_terms_fit(const struct plan_terms *t)
@@ -51,12 +52,18 @@ static inline bool plan_context_yields(const struct plan_service *s)
  * cards of 70 GiB and more, the A100 excepted. */
 uint64_t plan_batch_on(const struct plan_service *s, const struct gpu_device *card);
 uint64_t plan_seqs_on(const struct plan_service *s, const struct gpu_device *card);
+/* Sequences of a llama worker that has room for its KV cache: what max-seqs says or, where a model has recurrent states, as many
+ * of 64 as a quarter of room holds states for, 8 at least. room 0: not known. */
+uint64_t plan_llama_seqs(const struct plan_service *s, uint64_t room);
+/* What each of so many workers on a host's CPUs may count on for KV cache and states. 0: ram is not known. */
+uint64_t plan_host_room(const struct plan_service *s, uint64_t ram, uint32_t workers);
 
 /* A llama worker without GPU. */
 struct plan_host_need {
 	bool known;
 	uint64_t weights; /* mapped once a host, shared by all workers of the same file */
 	uint64_t kv, rest; /* of each worker */
+	uint64_t states; /* of rest: recurrent states */
 };
 void plan_host_need(struct plan_host_need *ret, const struct plan_service *s);
 

@@ -5,11 +5,25 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Llama workers on the CPU share the RAM. */
+static void share_ram(struct plan_deployment *d, uint64_t ram)
+{
+	uint32_t workers = 0;
+
+	for (uint32_t i = 0; i < d->len; i++)
+		workers += d->services[i].engine == GRAPH_ENGINE_LLAMA && !plan_on_gpu(&d->services[i])
+				   ? d->services[i].workers
+				   : 0;
+	for (uint32_t i = 0; i < d->len; i++)
+		d->services[i].room = plan_on_gpu(&d->services[i]) ? 0 : plan_host_room(&d->services[i], ram, workers);
+}
+
 int plan_make_of(struct plan *ret, const struct plan_input *input, struct plan_deployment *d, struct err *err)
 {
 	struct plan p = {.input = *input, .deployment = *d};
 
 	findings_init(&p.findings);
+	share_ram(&p.deployment, input->inventory->host_facts.ram_total);
 	int r = plan_place(&p.placement, &p.deployment, input->inventory);
 	if (r < 0) {
 		plan_done(&p);

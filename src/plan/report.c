@@ -465,6 +465,8 @@ static void rows(const struct plan *p, uint32_t service, uint32_t class, struct 
 	row(out, "- activations", t->activations, how);
 	if (t->graphs)
 		row(out, "- CUDA graphs", t->graphs, "");
+	if (t->states)
+		row(out, "- recurrent states", t->states, "of all its sequences");
 	if (t->kv_room >= 0)
 		row(out, "= KV cache", (uint64_t)t->kv_room, "");
 	else
@@ -489,7 +491,9 @@ static void host_rows(const struct plan_service *s, struct buf *out)
 	char how[64];
 	snprintf(how, sizeof how, "each worker, %llu tokens", (unsigned long long)s->context);
 	row(out, "KV cache", n.kv, how);
-	row(out, "run time, buffers", n.rest, "each worker");
+	if (n.states)
+		row(out, "recurrent states", n.states, "each worker, of all its sequences");
+	row(out, "run time, buffers", n.rest - n.states, "each worker");
 	row(out, "together", n.weights + (n.kv + n.rest) * s->workers, "");
 }
 

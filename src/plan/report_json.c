@@ -32,6 +32,7 @@ static void terms(struct buf *out, const struct plan_terms *t)
 	bytes_field(out, "links_bytes", t->links);
 	bytes_field(out, "activations_bytes", t->activations);
 	bytes_field(out, "graphs_bytes", t->graphs);
+	bytes_field(out, "states_bytes", t->states);
 	bytes_field(out, "kv_request_bytes", t->kv_least);
 	buf_printf(out, ",\"kv_room_bytes\":%lld", (long long)t->kv_room);
 	bytes_field(out, "kv_tokens", t->kv_tokens);

@@ -38,7 +38,10 @@ static void contexts(struct host_search *h)
 
 static bool fits(const struct host_search *h, const struct plan_service *s, struct plan_host_need *ret)
 {
-	plan_host_need(ret, s);
+	struct plan_service on = *s;
+
+	on.room = plan_host_room(s, h->room, s->workers);
+	plan_host_need(ret, &on);
 	return ret->known && ret->weights && ret->weights + (ret->kv + ret->rest) * s->workers <= h->room;
 }
 

@@ -3,6 +3,7 @@
 #include "base/rng.h"
 #include "engine/llama.h"
 #include "llama/context.h"
+#include "model/facts.h"
 #include "worker/sched.h"
 
 #include "../lib/cmocka_all.h"
@@ -354,7 +355,7 @@ static void a_sliding_window_is_still_reused_at_any_place(void **state)
 static void memory_is_foreseen_to_the_byte(void **state)
 {
 	(void)state;
-	static const char *const more[] = {"llama", "gemma3"};
+	static const char *const more[] = {"llama", "gemma3", "qwen35-ahead"};
 	static const enum ll_kv_type types[] = {LL_KV_F16, LL_KV_F32};
 
 	for (size_t i = 0; i < (ARRAY_LEN(kinds) + ARRAY_LEN(more)) * ARRAY_LEN(types); i++) {
@@ -370,8 +371,10 @@ static void memory_is_foreseen_to_the_byte(void **state)
 		struct ll_context *c;
 		char path[256];
 		struct err err;
+		struct model_facts facts;
 		const struct ll_model_params load = {.gpu_layers = 0};
-		if (ll_model_load(&m, tiny_model(kind, path, sizeof path), &load, &err) < 0)
+		if (ll_model_load(&m, tiny_model(kind, path, sizeof path), &load, &err) < 0 ||
+			model_facts_from_gguf(&facts, path, &err) < 0)
 			fail_msg("%s: %s", kind, err.msg);
 		unlink(path);
 		if (ll_context_create(&c, m, &params, &err) < 0)
@@ -380,6 +383,10 @@ static void memory_is_foreseen_to_the_byte(void **state)
 		if (held < foreseen || held > foreseen + 64 * 1024 || held > foreseen * 1.02 + 256)
 			fail_msg("%s: %llu bytes foreseen, %llu allocated", kind, (unsigned long long)foreseen,
 				(unsigned long long)held);
+		/* And what plan says, which reads the file's header only. */
+		uint64_t kv = model_kv_bytes_per_token(&facts, types[i % 2] == LL_KV_F16 ? KV_F16 : KV_F32);
+		assert_int_equal(facts.state_bytes, ll_context_facts(c)->state_bytes_seq);
+		assert_int_equal(kv * params.cells + facts.state_bytes * params.seqs_max, foreseen);
 		ll_context_destroy(c);
 		ll_model_destroy(m);
 	}
