@@ -68,7 +68,10 @@ static void out_model(struct buf *b, const struct model *m)
 {
 	buf_add_str(b, "{\"id\":");
 	json_out_cstr(b, m->name);
-	buf_printf(b, ",\"object\":\"model\",\"created\":%llu,\"owned_by\":\"stator\",\"max_model_len\":%u}",
+	buf_add_str(b, ",\"root\":");
+	json_out_cstr(b, m->name);
+	buf_printf(b,
+		",\"parent\":null,\"object\":\"model\",\"created\":%llu,\"owned_by\":\"stator\",\"max_model_len\":%u}",
 		(unsigned long long)m->created_s, m->context_max);
 }
 

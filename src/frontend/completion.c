@@ -20,6 +20,7 @@ static void choices_free(struct completion *c)
 		free(ch->in.top_logprobs);
 		buf_done(&ch->text);
 		detok_done(&ch->detok);
+		detok_done(&ch->told_text);
 	}
 }
 
@@ -275,6 +276,7 @@ static int choices_init(struct completion *c)
 		ch->index = i;
 		buf_init(&ch->text, COMPLETION_TEXT_BYTES_MAX);
 		detok_init(&ch->detok, c->model->loaded.tokenizer, c->req.kind == API_CHAT);
+		detok_init(&ch->told_text, c->model->loaded.tokenizer, false);
 		c->choices_len++;
 		if (c->stops && !(ch->scan = arena_alloc(&c->arena, sizeof *ch->scan)))
 			return -ENOMEM;
@@ -373,7 +375,7 @@ static void ask(struct completion *c, struct run *r, uint32_t choices)
 {
 	r->ticket.request = (struct route_request){
 		.prompt_tokens = r->prompt_len,
-		.max_tokens = MIN(c->max_tokens, c->context_max - r->prompt_len),
+		.max_tokens = run_tokens_max(c, r),
 		.choices = choices,
 		.hashes = r->hashes,
 		.hashes_count = r->hashes_len,
@@ -605,6 +607,7 @@ void completion_flush(struct completion *c)
 	buf_reset(&fe->scratch.out);
 	buf_reset(&fe->scratch.piece);
 	buf_reset(&fe->scratch.clean);
+	fe->scratch.last = NULL;
 	c->waits = false;
 	for (uint32_t i = 0; i < c->choices_len; i++)
 		render(c, &c->choices[i]);

@@ -4,8 +4,8 @@
  *
  * completion.c  the life cycle: exactly one end, whatever happens     prompt.c   body and prompt, on a text thread
  * flight.c      what runs at workers, and may outlive the request     respond.c  tokens to JSON and SSE
- * retry.c       to another worker, when nothing was sent yet
- * ping.c        signs of life of streams that have nothing to say
+ * retry.c       to another worker, when nothing was sent yet          ping.c     signs of life of streams with nothing to say
+ * logprobs.c    log-probabilities
  *
  * Tokens wait as ids in their choice and become text only when the client has room for it; a slow client costs four
  * bytes a token, at most max_tokens of them, and never pauses a worker. */
@@ -91,7 +91,10 @@ struct choice {
 	struct detok detok;
 	struct stop_scan *scan; /* NULL: no stop strings */
 	struct buf text; /* the whole text, when not streamed */
-	uint64_t text_chars; /* rendered before, for text_offset */
+	/* Log-probabilities: tokens told, characters of their text, and what joins their bytes to count them. */
+	uint32_t told;
+	uint64_t text_chars;
+	struct detok told_text;
 	bool role_sent;
 	bool lost; /* its flight was; it is done again */
 	bool stopped; /* at a stop string: what follows is not text */
@@ -137,6 +140,12 @@ struct completion {
 	const char *text_open, *text_close; /* what stands around the text of an event; constant */
 	bool waits; /* tokens are there that the client has no room for */
 };
+
+/* Tokens that each of its choices may have. */
+static inline uint32_t run_tokens_max(const struct completion *c, const struct run *r)
+{
+	return MIN(c->max_tokens, c->context_max - r->prompt_len);
+}
 
 /* What is about to be written; a token's text; what of it may be passed on. */
 static inline struct buf *out_of(const struct completion *c)
@@ -198,5 +207,9 @@ void respond_stream_end(struct completion *c);
 void respond_stream_error(struct completion *c, const struct api_error *e);
 /* The whole answer of a request that is not streamed, into out. */
 void respond_whole(struct completion *c);
+
+/* logprobs.c */
+/* The value of "logprobs" for tokens from..to that ch has received, into out. Uses piece and clean. */
+void respond_logprobs(struct completion *c, struct choice *ch, uint32_t from, uint32_t to);
 
 #endif

@@ -108,7 +108,7 @@ static void fill_request(const struct run *r, uint32_t index, struct msg_request
 		.model = msg_str(c->model->name),
 		.tokens = {r->prompt.v, r->prompt.len},
 		.prompt_len = r->prompt.len,
-		.max_tokens = MIN(c->max_tokens, c->context_max - r->prompt.len),
+		.max_tokens = run_tokens_max(c, r),
 		.min_tokens = c->req.min_tokens,
 		.ignore_eos = c->req.ignore_eos,
 		.logprobs = c->req.logprobs ? c->req.top_logprobs + 1 : 0,
@@ -289,6 +289,17 @@ static void note_first_token(struct run *r)
 	explain_first_token(r->fe->explain, r->explained, t->first_us - t->ready_us);
 }
 
+/* The last token that was asked for is known to be the last before the worker says so, and its text can travel with the reason. */
+static void note_length(const struct run *r, struct choice *ch, uint32_t last)
+{
+	const struct completion *c = ch->completion;
+
+	if (ch->received < run_tokens_max(c, r))
+		return;
+	ch->state = CHOICE_DONE;
+	ch->finish = tokenizer_is_eog(c->model->loaded.tokenizer, last) ? "stop" : "length";
+}
+
 void flight_tokens(struct flight *f, const struct msg_token_item *item)
 {
 	struct choice *ch = f->choice;
@@ -308,6 +319,7 @@ void flight_tokens(struct flight *f, const struct msg_token_item *item)
 		return;
 	}
 	ch->received += n;
+	note_length(f->run, ch, item->tokens.v[n - 1]);
 	completion_dirty(c);
 }
 

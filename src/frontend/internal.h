@@ -127,6 +127,8 @@ struct frontend {
 	/* Empty between two calls of a completion; shared by all, so that they stay in the cache. */
 	struct {
 		struct buf out, piece, clean;
+		const struct choice *last; /* out ends with an event of its text; NULL: it does not */
+		size_t last_end; /* where that event's end begins */
 	} scratch;
 };
 

@@ -10,6 +10,7 @@ static const struct json_in_field common_fields[] = {
 	U32(n, "n", 1, CHOICES_MAX),
 	BOOL(stream, "stream"),
 	BOOL(ignore_eos, "ignore_eos"),
+	BOOL(tokens_as_ids, "return_tokens_as_token_ids"),
 	BOOL(keep_stop, "include_stop_str_in_output"),
 	F32(temperature, "temperature", 0, 2),
 	F32(top_p, "top_p", 0, 1),

@@ -49,7 +49,7 @@ struct api_request {
 	bool no_specials, has_parse_special, parse_special;
 	bool keep_stop; /* the stop string that was found is part of the text */
 	struct msg_u32s stop_tokens; /* each ends an answer, once min_tokens are there */
-	bool logprobs;
+	bool logprobs, tokens_as_ids; /* tokens_as_ids: their names are "token_id:N" */
 	uint32_t top_logprobs; /* with logprobs */
 	struct api_text *stops;
 	uint32_t stops_len;

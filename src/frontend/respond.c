@@ -8,12 +8,14 @@ static bool is_chat(const struct completion *c)
 	return c->req.kind == API_CHAT;
 }
 
+/* The end of an event without finish reason: [usage is wanted]. */
+#define OPEN_END ",\"finish_reason\":null}]}\n\n"
+#define OPEN_END_USAGE ",\"finish_reason\":null}],\"usage\":null}\n\n"
+static const size_t open_ends[2] = {sizeof OPEN_END - 1, sizeof OPEN_END_USAGE - 1};
 /* Behind the text of an event without log-probabilities: [chat][usage is wanted]. */
 static const char *const text_closes[2][2] = {
-	{"\",\"logprobs\":null,\"finish_reason\":null}]}\n\n",
-		"\",\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n"},
-	{"\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n",
-		"\"},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n"},
+	{"\",\"logprobs\":null" OPEN_END, "\",\"logprobs\":null" OPEN_END_USAGE},
+	{"\"},\"logprobs\":null" OPEN_END, "\"},\"logprobs\":null" OPEN_END_USAGE},
 };
 
 int respond_init(struct completion *c)
@@ -34,173 +36,6 @@ int respond_init(struct completion *c)
 	return b->failed ? -ENOMEM : 0;
 }
 
-/* log-probabilities */
-
-/* OpenAI writes the impossible as -9999; JSON has no infinity. */
-static void out_logprob(struct buf *out, float v)
-{
-	json_out_f64(out, v > -9999 ? (double)v : -9999.0);
-}
-
-static void out_bytes(struct buf *out, const struct buf *piece)
-{
-	buf_add_byte(out, '[');
-	for (size_t i = 0; i < piece->len; i++) {
-		if (i)
-			buf_add_byte(out, ',');
-		json_out_u64(out, (unsigned char)piece->data[i]);
-	}
-	buf_add_byte(out, ']');
-}
-
-static void take_piece(struct completion *c, uint32_t token)
-{
-	buf_reset(piece_of(c));
-	tokenizer_piece(c->model->loaded.tokenizer, token, true, piece_of(c));
-}
-
-/* {"token":..,"logprob":..,"bytes":[..]   (left open) */
-static void out_chat_token(struct completion *c, uint32_t token, float logprob)
-{
-	take_piece(c, token);
-	buf_add_str(out_of(c), "{\"token\":");
-	json_out_str(out_of(c), buf_str(piece_of(c)), piece_of(c)->len);
-	buf_add_str(out_of(c), ",\"logprob\":");
-	out_logprob(out_of(c), logprob);
-	buf_add_str(out_of(c), ",\"bytes\":");
-	out_bytes(out_of(c), piece_of(c));
-}
-
-static void out_chat_logprob(struct completion *c, const struct choice *ch, uint32_t i)
-{
-	uint32_t top = c->req.top_logprobs;
-
-	out_chat_token(c, ch->in.tokens[i], ch->in.logprobs[i]);
-	buf_add_str(out_of(c), ",\"top_logprobs\":[");
-	for (uint32_t k = 0; k < top; k++) {
-		if (k)
-			buf_add_byte(out_of(c), ',');
-		out_chat_token(c, ch->in.top_tokens[i * top + k], ch->in.top_logprobs[i * top + k]);
-		buf_add_byte(out_of(c), '}');
-	}
-	buf_add_str(out_of(c), "]}");
-}
-
-/* The answer's tokens from..to; an end token is not text and has no entry. */
-static bool has_entry(const struct completion *c, const struct choice *ch, uint32_t i)
-{
-	return !tokenizer_is_eog(c->model->loaded.tokenizer, ch->in.tokens[i]);
-}
-
-static void out_chat_logprobs(struct completion *c, const struct choice *ch, uint32_t from, uint32_t to)
-{
-	const char *comma = "";
-
-	buf_add_str(out_of(c), "{\"content\":[");
-	for (uint32_t i = from; i < to; i++) {
-		if (!has_entry(c, ch, i))
-			continue;
-		buf_add_str(out_of(c), comma);
-		out_chat_logprob(c, ch, i);
-		comma = ",";
-	}
-	buf_add_str(out_of(c), "],\"refusal\":null}");
-}
-
-static size_t count_chars(const struct buf *b)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < b->len; i++)
-		n += ((unsigned char)b->data[i] & 0xc0) != 0x80;
-	return n;
-}
-
-static void out_top_entry(struct completion *c, uint32_t token, float logprob, bool follows)
-{
-	take_piece(c, token);
-	if (follows)
-		buf_add_byte(out_of(c), ',');
-	json_out_str(out_of(c), buf_str(piece_of(c)), piece_of(c)->len);
-	buf_add_byte(out_of(c), ':');
-	out_logprob(out_of(c), logprob);
-}
-
-/* The likeliest, and the token itself where it is none of them: up to top + 1 entries, as OpenAI documents. */
-static void out_top_map(struct completion *c, const struct choice *ch, uint32_t i)
-{
-	uint32_t top = c->req.top_logprobs;
-	bool listed = false;
-
-	buf_add_byte(out_of(c), '{');
-	for (uint32_t k = 0; k < top; k++) {
-		out_top_entry(c, ch->in.top_tokens[i * top + k], ch->in.top_logprobs[i * top + k], k > 0);
-		listed |= ch->in.top_tokens[i * top + k] == ch->in.tokens[i];
-	}
-	if (!listed)
-		out_top_entry(c, ch->in.tokens[i], ch->in.logprobs[i], top > 0);
-	buf_add_byte(out_of(c), '}');
-}
-
-/* The four lists of the older form, one after another. */
-enum column { COLUMN_TOKENS, COLUMN_LOGPROBS, COLUMN_TOP, COLUMN_OFFSETS, COLUMN_COUNT };
-
-static void out_cell(struct completion *c, struct choice *ch, uint32_t i, enum column column)
-{
-	switch (column) {
-	case COLUMN_TOKENS:
-		take_piece(c, ch->in.tokens[i]);
-		json_out_str(out_of(c), buf_str(piece_of(c)), piece_of(c)->len);
-		break;
-	case COLUMN_LOGPROBS:
-		out_logprob(out_of(c), ch->in.logprobs[i]);
-		break;
-	case COLUMN_TOP:
-		out_top_map(c, ch, i);
-		break;
-	default:
-		take_piece(c, ch->in.tokens[i]);
-		json_out_u64(out_of(c), ch->text_chars);
-		ch->text_chars += count_chars(piece_of(c));
-	}
-}
-
-static void out_completion_logprobs(struct completion *c, struct choice *ch, uint32_t from, uint32_t to)
-{
-	static const char *const names[] = {
-		"{\"tokens\":[", "],\"token_logprobs\":[", "],\"top_logprobs\":", "\"text_offset\":["};
-
-	for (enum column column = 0; column < COLUMN_COUNT; column++) {
-		const char *comma = "";
-		buf_add_str(out_of(c), names[column]);
-		if (column == COLUMN_TOP && !c->req.top_logprobs) {
-			buf_add_str(out_of(c), "null,");
-			continue;
-		}
-		if (column == COLUMN_TOP)
-			buf_add_byte(out_of(c), '[');
-		for (uint32_t i = from; i < to; i++) {
-			if (!has_entry(c, ch, i))
-				continue;
-			buf_add_str(out_of(c), comma);
-			out_cell(c, ch, i, column);
-			comma = ",";
-		}
-		if (column == COLUMN_TOP)
-			buf_add_str(out_of(c), "],");
-	}
-	buf_add_str(out_of(c), "]}");
-}
-
-static void out_logprobs(struct completion *c, struct choice *ch, uint32_t from, uint32_t to)
-{
-	if (!c->req.logprobs || from >= to)
-		buf_add_str(out_of(c), "null");
-	else if (is_chat(c))
-		out_chat_logprobs(c, ch, from, to);
-	else
-		out_completion_logprobs(c, ch, from, to);
-}
-
 /* events of a stream */
 
 static void event_begin(struct completion *c, const struct choice *ch)
@@ -209,15 +44,34 @@ static void event_begin(struct completion *c, const struct choice *ch)
 	json_out_u64(out_of(c), ch->index);
 }
 
-static void event_end(struct completion *c, const char *finish)
+/* usage up to this event, as vLLM counts it: that of its choice. */
+static void out_usage_so_far(struct completion *c, const struct choice *ch)
+{
+	uint64_t prompt = c->runs[ch->index / c->req.n]->prompt_len;
+
+	buf_printf(out_of(c), ",\"usage\":{\"prompt_tokens\":%llu,\"completion_tokens\":%llu,\"total_tokens\":%llu}",
+		(unsigned long long)prompt, (unsigned long long)ch->generated,
+		(unsigned long long)(prompt + ch->generated));
+}
+
+static void event_end(struct completion *c, const struct choice *ch, const char *finish)
 {
 	if (finish)
 		buf_printf(out_of(c), ",\"finish_reason\":\"%s\"}]", finish);
 	else
 		buf_add(out_of(c), ",\"finish_reason\":null}]", 23);
-	if (c->req.include_usage)
+	if (c->req.continuous_usage)
+		out_usage_so_far(c, ch);
+	else if (c->req.include_usage)
 		buf_add_str(out_of(c), ",\"usage\":null");
 	buf_add(out_of(c), "}\n\n", 3);
+}
+
+/* The event that ends out is text of ch, and its end begins at at: a finish reason that comes in the same turn goes there. */
+static void event_may_finish(struct completion *c, const struct choice *ch, size_t at)
+{
+	c->fe->scratch.last = ch;
+	c->fe->scratch.last_end = at;
 }
 
 /* What a choice's stream begins with: the role, or the prompt that is to be repeated. */
@@ -235,7 +89,9 @@ static void event_first(struct completion *c, struct choice *ch)
 		json_out_str(out_of(c), echo->data, echo->len);
 	}
 	buf_add_str(out_of(c), ",\"logprobs\":null");
-	event_end(c, NULL);
+	if (!is_chat(c))
+		event_may_finish(c, ch, out_of(c)->len);
+	event_end(c, ch, NULL);
 }
 
 /* One event: text, and the log-probabilities of tokens from..to. */
@@ -248,16 +104,18 @@ static void event_text(struct completion *c, struct choice *ch, const struct buf
 	event_begin(c, ch);
 	buf_add_str(out_of(c), c->text_open);
 	json_out_str_inside(out_of(c), buf_str(text), text->len);
-	if (!c->req.logprobs) {
+	if (!c->req.logprobs && !c->req.continuous_usage) {
 		buf_add_str(out_of(c), c->text_close);
+		event_may_finish(c, ch, out_of(c)->len - open_ends[c->req.include_usage]);
 		return;
 	}
 	if (is_chat(c))
 		buf_add(out_of(c), "\"},\"logprobs\":", 14);
 	else
 		buf_add(out_of(c), "\",\"logprobs\":", 13);
-	out_logprobs(c, ch, from, to);
-	event_end(c, NULL);
+	respond_logprobs(c, ch, from, to);
+	event_may_finish(c, ch, out_of(c)->len);
+	event_end(c, ch, NULL);
 }
 
 static void give_text(struct completion *c, struct choice *ch, const struct buf *text, uint32_t from, uint32_t to)
@@ -353,10 +211,14 @@ void respond_finish(struct completion *c, struct choice *ch)
 	c->choices_open--;
 	if (!c->req.stream)
 		return;
-	event_begin(c, ch);
-	buf_add_str(out_of(c), is_chat(c) ? ",\"delta\":{}" : ",\"text\":\"\"");
-	buf_add_str(out_of(c), ",\"logprobs\":null");
-	event_end(c, ch->finish);
+	if (c->fe->scratch.last == ch && !out_of(c)->failed) {
+		out_of(c)->len = c->fe->scratch.last_end; /* the last text and the reason are one event */
+	} else {
+		event_begin(c, ch);
+		buf_add_str(out_of(c), is_chat(c) ? ",\"delta\":{}" : ",\"text\":\"\"");
+		buf_add_str(out_of(c), ",\"logprobs\":null");
+	}
+	event_end(c, ch, ch->finish);
 }
 
 static void out_usage(struct completion *c)
@@ -402,7 +264,7 @@ static void out_whole_choice(struct completion *c, struct choice *ch)
 	}
 	json_out_str_inside(out_of(c), buf_str(&ch->text), ch->text.len);
 	buf_add_str(out_of(c), is_chat(c) ? "\",\"refusal\":null},\"logprobs\":" : "\",\"logprobs\":");
-	out_logprobs(c, ch, 0, ch->rendered);
+	respond_logprobs(c, ch, 0, ch->rendered);
 	buf_printf(out_of(c), ",\"finish_reason\":\"%s\"}", ch->finish);
 }
 

@@ -79,12 +79,14 @@ static void choice_reset(struct choice *ch)
 	c->generated_tokens -= ch->generated;
 	ch->generated = ch->received = ch->rendered = 0;
 	ch->in.len = ch->in.taken = 0;
-	ch->last_us = ch->text_chars = 0;
+	ch->last_us = ch->text_chars = ch->told = 0;
 	ch->role_sent = ch->stopped = false;
 	ch->finish = NULL;
 	buf_reset(&ch->text);
 	detok_done(&ch->detok);
 	detok_init(&ch->detok, c->model->loaded.tokenizer, c->req.kind == API_CHAT);
+	detok_done(&ch->told_text);
+	detok_init(&ch->told_text, c->model->loaded.tokenizer, false);
 	if (ch->scan)
 		stop_scan_init(ch->scan, c->stops);
 }

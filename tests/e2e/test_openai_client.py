@@ -138,6 +138,58 @@ def test_the_token_that_was_drawn_is_among_the_likeliest_of_a_completion(client,
     assert {len(top) for top in found.top_logprobs} == {1, 2}  # drawn freely: not always the likeliest
 
 
+def test_parts_of_characters_keep_their_own_values(client, model):
+    fruit = "Fruit: " + "\U0001F34E \U0001F350 \U0001F34A " * 3
+    found = client.completions.create(model=model, prompt=fruit, max_tokens=12, temperature=0, logprobs=2).choices[0].logprobs
+    assert any(token.startswith("bytes:\\x") for token in found.tokens)  # or nothing was tried
+    for token, value, top in zip(found.tokens, found.token_logprobs, found.top_logprobs):
+        assert len(top) in (2, 3)
+        assert math.isclose(top[token], value, abs_tol=1e-3)
+    # A token stands where the character begins that it begins or goes on with.
+    for i, token in enumerate(found.tokens[1:], 1):
+        assert 0 <= found.text_offset[i] - found.text_offset[i - 1] <= max(1, len(found.tokens[i - 1]))
+
+
+def test_the_likeliest_none_are_the_token_itself(client, model):
+    found = client.completions.create(
+        model=model, prompt="Once upon a", max_tokens=3, temperature=0, logprobs=0).choices[0].logprobs
+    assert found.top_logprobs == [{token: value} for token, value in zip(found.tokens, found.token_logprobs)]
+
+
+def test_a_template_applied_by_the_client_is_the_chat(client, deployment, model):
+    raw = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nName a colour.<|im_end|>\n<|im_start|>assistant\n"
+    chat = tokenize(deployment, model, messages=[{"role": "system", "content": "Be brief."},
+                                                 {"role": "user", "content": "Name a colour."}])["tokens"]
+    asked = {"model": model, "max_tokens": 12, "temperature": 0}
+    answer = client.completions.create(prompt=raw, **asked)
+    assert answer.usage.prompt_tokens == len(chat)
+    assert answer.choices[0].text == client.completions.create(prompt=chat, **asked).choices[0].text
+    as_text = client.completions.create(prompt=raw, **asked, extra_body={"parse_special": False})
+    assert as_text.usage.prompt_tokens > len(chat) + 10
+
+
+def test_a_prompt_that_is_too_long_says_so_in_the_words_clients_look_for(client, model):
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.chat.completions.create(model=model, max_tokens=10,
+                                       messages=[{"role": "user", "content": "one two three four " * 4000}])
+    assert refused.value.code == "context_length_exceeded"
+    assert "this model's maximum context length is" in str(refused.value).lower()
+
+
+def test_the_last_text_of_a_stream_brings_the_reason(client, model):
+    chunks = list(client.chat.completions.create(
+        model=model, messages=STORY, max_tokens=6, temperature=0, stream=True, extra_body={"ignore_eos": True}))
+    assert chunks[-1].choices[0].finish_reason == "length"
+    assert chunks[-1].choices[0].delta.content
+
+
+def test_no_limit_and_tools_that_are_not_to_be_called(client, model):
+    tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+    answer = client.chat.completions.create(model=model, messages=HELLO, temperature=0, tools=[tool], tool_choice="none",
+                                            max_tokens=2147483647, stop=["."])
+    assert answer.choices[0].message.content and not answer.choices[0].message.tool_calls
+
+
 def test_two_choices_of_one_prompt(client, model):
     answer = client.chat.completions.create(model=model, messages=STORY, n=2, max_tokens=16, temperature=1, seed=7)
     assert sorted(choice.index for choice in answer.choices) == [0, 1]
