@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+enum { RESYNC_EVERY_US = 1000 * 1000 };
+
 int backend_create(struct frontend *fe, const char *addr, struct err *err)
 {
 	struct backend *b = calloc(1, sizeof *b);
@@ -45,6 +47,7 @@ static void add_metrics(struct backend *b)
 	b->cells_used = metrics_get(all, FM_KV_CELLS_USED, labels);
 	b->blocks = metrics_get(all, FM_KV_BLOCKS, labels);
 	b->mismatches = metrics_get(all, FM_KV_MISMATCHES, labels);
+	b->bad_reports = metrics_get(all, FM_WORKER_BAD_REPORTS, labels);
 }
 
 void backend_model_ready(struct backend *b)
@@ -133,6 +136,8 @@ static void on_up(void *ctx, struct link *l)
 	snprintf(b->name, sizeof b->name, "%s", link_card(l)->worker.data);
 	b->draining = b->kv_missed = b->starved = b->hung = false;
 	b->silent_us = b->idle_us = b->queued = 0;
+	b->bad_report_told = b->resync_due = false;
+	report_check_init(&b->report, env_now_us(b->fe->env));
 	b->model = model_of_card(b->fe, link_card(l), &err);
 	if (!b->model) {
 		b->starved = err.code == -ENOMEM;
@@ -226,10 +231,24 @@ static void watch_silence(struct backend *b, uint64_t passed_us)
 		link_ping(b->conn);
 }
 
+/* At once, and then no more often than the watch looks: one whose account is never right must not keep us busy. */
+static void ask_for_snapshot(struct backend *b)
+{
+	uint64_t now_us = env_now_us(b->fe->env);
+
+	b->resync_due = b->resynced_us && now_us - b->resynced_us < RESYNC_EVERY_US;
+	if (b->resync_due)
+		return;
+	b->resynced_us = now_us;
+	link_resync(b->conn);
+}
+
 void backend_watch(struct backend *b, uint64_t passed_us)
 {
 	if (link_is_up(b->conn))
 		watch_silence(b, passed_us);
+	if (link_is_up(b->conn) && b->resync_due)
+		ask_for_snapshot(b);
 	if (link_is_up(b->conn) && (b->starved || (b->model && model_is_starved(b->model))))
 		link_drop(b->conn, "there was no memory to use it; trying again");
 }
@@ -277,6 +296,27 @@ static void on_turn(void *ctx, struct link *l)
 	completions_flush(((struct backend *)ctx)->fe);
 }
 
+static void note_bad_report(struct backend *b, const char *what)
+{
+	metric_add(b->bad_reports, 1);
+	if (!b->bad_report_told)
+		log_warn("worker reports what cannot be, by its registration or the clock; such reports are not used",
+			LOG_F("worker", log_str(b->name)), LOG_F("figure", log_str(what)));
+	b->bad_report_told = true;
+}
+
+/* More blocks than its registration says would take the room of others in the index. */
+static bool has_room_for(const struct backend *b, const struct msg_kv *kv)
+{
+	uint64_t most = link_card(b->conn)->blocks,
+		 held = kv_index_held(pool_index(b->model->pool), pool_worker_slot(b->worker));
+
+	if (!most || kv->tier != MSG_TIER_DEVICE)
+		return true;
+	held = kv->cleared || (kv->snapshot && pool_worker_synced(b->worker)) ? 0 : held - MIN(held, kv->removed.len);
+	return held + kv->stored.len <= most + most / 8 + 1;
+}
+
 /* What we know of its cache and what it says are two things: count, say so once, and ask for all of it again. */
 static void resync(struct backend *b)
 {
@@ -286,7 +326,7 @@ static void resync(struct backend *b)
 			LOG_F("worker", log_str(b->name)));
 	b->mismatch_told = true;
 	index_check_leave(b, "its account was found wrong meanwhile");
-	link_resync(b->conn);
+	ask_for_snapshot(b);
 }
 
 static void on_kv(void *ctx, struct link *l, const struct msg_kv *kv)
@@ -300,28 +340,40 @@ static void on_kv(void *ctx, struct link *l, const struct msg_kv *kv)
 		b->kv_missed = true; /* its model is being loaded */
 		return;
 	}
+	if (!has_room_for(b, kv)) {
+		note_bad_report(b, "blocks");
+		return;
+	}
 	if (!index_check_take(b, kv) && pool_worker_kv(b->model->pool, b->worker, kv))
 		resync(b);
 	index_check_settle(b);
 }
 
-static void on_step(void *ctx, struct link *l, const struct msg_step *step)
+/* What it says that its last step was and what it has to do, as far as that can be. */
+static void on_step(void *ctx, struct link *l, const struct msg_step *told)
 {
 	struct backend *b = ctx;
+	struct msg_step step = *told;
+	bool usable;
 
-	(void)l;
 	if (!b->model)
 		return;
-	metric_set(b->running, step->running);
-	metric_set(b->waiting, step->waiting);
-	metric_observe(b->step, step->duration_us);
-	metric_set(b->preemptions, (int64_t)step->preemptions);
-	metric_set(b->cells, step->cells);
-	metric_set(b->cells_used, step->cells_used);
+	const char *bad = report_check(&b->report, link_card(l), env_now_us(b->fe->env), &step, &usable);
+	if (bad)
+		note_bad_report(b, bad);
+	if (!usable)
+		return;
+	metric_set(b->running, step.running);
+	metric_set(b->waiting, step.waiting);
+	if (!bad)
+		metric_observe(b->step, step.duration_us);
+	metric_set(b->preemptions, (int64_t)step.preemptions);
+	metric_set(b->cells, step.cells);
+	metric_set(b->cells_used, step.cells_used);
 	if (!b->worker)
 		return;
 	metric_set(b->blocks, kv_index_held(pool_index(b->model->pool), pool_worker_slot(b->worker)));
-	if (pool_worker_report(b->model->pool, b->worker, step))
+	if (pool_worker_report(b->model->pool, b->worker, &step))
 		resync(b);
 }
 

@@ -367,14 +367,14 @@ static void note_outcome(struct run *r, const struct msg_done *done)
 	struct pool_ticket *t = &r->ticket;
 	const struct route_outcome outcome = {
 		.ttft_us = t->first_us ? t->first_us - t->submitted_us : 0,
-		.cached_tokens = done->cached_tokens,
-		.generated = done->generated,
+		.cached_tokens = MIN(done->cached_tokens, r->prompt_len),
+		.generated = MIN(done->generated, t->request.max_tokens),
 	};
 
 	if (done->reason != MSG_REASON_EOS && done->reason != MSG_REASON_LENGTH)
 		return;
 	pool_outcome(r->model->pool, t, &outcome);
-	explain_done(r->fe->explain, r->explained, done->cached_tokens, done->generated);
+	explain_done(r->fe->explain, r->explained, outcome.cached_tokens, outcome.generated);
 }
 
 void flight_done(struct flight *f, const struct msg_done *done)
@@ -386,7 +386,7 @@ void flight_done(struct flight *f, const struct msg_done *done)
 	if (f == &r->flights[0])
 		note_outcome(r, done);
 	if (ch && f == &r->flights[0])
-		c->cached_tokens += done->cached_tokens;
+		c->cached_tokens += MIN(done->cached_tokens, r->prompt_len); /* it is the worker's word */
 	flight_land(f);
 	if (!ch)
 		return;

@@ -16,6 +16,7 @@
 #include "frontend/frontend.h"
 #include "frontend/link.h"
 #include "frontend/metrics.h"
+#include "frontend/report.h"
 #include "frontend/request.h"
 #include "frontend/text_work.h"
 #include "kv/reuse.h"
@@ -76,12 +77,15 @@ struct backend {
 	bool gone; /* discovery has lost it; forgotten when its link goes down */
 	bool kv_known; /* its prefix hashes mean the same as ours: one secret, one block size */
 	bool kv_missed; /* it told of its cache before it was in the pool */
-	bool mismatch_told;
+	bool mismatch_told, bad_report_told;
+	bool resync_due; /* it was asked for a snapshot a moment ago: the watch asks again */
+	uint64_t resynced_us;
+	struct report_check report;
 	bool hung; /* it is given up for doing nothing with its requests */
 	bool starved; /* it is up and not used because memory was gone when it came */
 	struct kv_check *check; /* its cache is being compared with the index */
 	struct metric *up, *known, *lost, *dispatched, *running, *waiting, *step, *preemptions;
-	struct metric *cells, *cells_used, *blocks, *mismatches;
+	struct metric *cells, *cells_used, *blocks, *mismatches, *bad_reports;
 };
 
 struct frontend {

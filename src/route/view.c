@@ -25,7 +25,7 @@ static uint32_t requests_max(const struct pool_worker *w)
 
 static bool has_room(const struct pool_worker *w, const struct route_request *r)
 {
-	uint32_t others = w->others_running + w->others_waiting;
+	uint64_t others = (uint64_t)w->others_running + w->others_waiting;
 
 	if (w->draining || (w->facts.context_max && r->prompt_tokens > w->facts.context_max))
 		return false;

@@ -222,7 +222,7 @@ int pool_worker_kv(struct pool *p, struct pool_worker *w, const struct msg_kv *k
 
 double worker_load(struct pool_worker *w, uint64_t now_us)
 {
-	double there = w->outstanding + w->others_running + w->others_waiting;
+	double there = (double)w->outstanding + w->others_running + w->others_waiting;
 
 	if (now_us - w->load_us >= LOAD_EVERY_US) {
 		w->load += (1 - exp(-(double)(now_us - w->load_us) / ROUTE_LOAD_TAU_US)) * (there - w->load);
@@ -249,7 +249,9 @@ static void measure_batch(struct pool_worker *w, const struct msg_step *s)
 {
 	if (!s->next_prefill_tokens || s->waiting_tokens <= s->next_prefill_tokens || s->running >= w->facts.slots)
 		return;
-	w->batch_full = MAX(s->next_prefill_tokens + s->next_decode_tokens, (uint32_t)(batch_keep * w->batch_full));
+	w->batch_full =
+		MAX((uint32_t)MIN((uint64_t)s->next_prefill_tokens + s->next_decode_tokens, (uint64_t)INT32_MAX),
+			(uint32_t)(batch_keep * w->batch_full));
 }
 
 uint64_t worker_queued(const struct pool_worker *w)
@@ -263,7 +265,7 @@ uint64_t worker_context(const struct pool_worker *w)
 
 	if (!w->others_running)
 		return ours;
-	return ours + w->report.cells_active / (w->others_running + w->decoding) * w->others_running;
+	return ours + w->report.cells_active / ((uint64_t)w->others_running + w->decoding) * w->others_running;
 }
 
 void worker_decodes(struct pool_worker *w, struct pool_ticket *t)
@@ -303,7 +305,7 @@ static void begin_step(struct pool_worker *w, uint64_t at_us)
 		.context = worker_context(w),
 		.used = w->report.cells_used,
 	};
-	if (at_us == w->reported_us && w->report.next_prefill_tokens + w->report.next_decode_tokens) {
+	if (at_us == w->reported_us && (w->report.next_prefill_tokens || w->report.next_decode_tokens)) {
 		w->step.prefill = (uint32_t)MIN(w->report.next_prefill_tokens, queued);
 		w->step.decodes = w->report.next_decode_tokens;
 	}
@@ -380,7 +382,7 @@ void worker_prompt_done(struct pool_worker *w, struct pool_ticket *t)
  * than it says, or waits between steps; both are time that requests there wait too. */
 static void measure_pace(struct pool_worker *w, const struct msg_step *s, uint64_t now_us)
 {
-	bool in_a_row = w->reported_us && s->step == w->report.step + 1 && w->report.running + w->report.waiting;
+	bool in_a_row = w->reported_us && s->step == w->report.step + 1 && (w->report.running || w->report.waiting);
 
 	if (!in_a_row || !s->duration_us)
 		return;
@@ -422,10 +424,10 @@ static void learn(struct pool *p, struct pool_worker *w, const struct msg_step *
 /* What of the report is not ours. Other frontends' prompts count as cached as far as ours are in the mean. */
 static void count_others(struct pool_worker *w, const struct msg_step *s)
 {
-	uint32_t there = s->running + s->waiting, ours = w->outstanding;
-	uint64_t ours_tokens = 0;
+	uint64_t there = (uint64_t)s->running + s->waiting, ours_tokens = 0;
+	uint32_t ours = w->outstanding;
 
-	uint32_t others = there > ours ? there - ours : 0;
+	uint32_t others = there > ours ? (uint32_t)MIN(there - ours, (uint64_t)INT32_MAX) : 0;
 	w->others_waiting = MIN(others, s->waiting > w->inflight_len ? s->waiting - w->inflight_len : 0);
 	w->others_running = others - w->others_waiting;
 	list_foreach(it, &w->inflight) ours_tokens +=
@@ -477,7 +479,7 @@ int pool_worker_report(struct pool *p, struct pool_worker *w, const struct msg_s
 	w->reported_us = now_us;
 	(void)worker_load(w, now_us);
 	w->step_is_first = false;
-	if (step->running + step->waiting || w->inflight_len)
+	if (step->running || step->waiting || w->inflight_len)
 		begin_step(w, now_us);
 	else
 		w->step_end_us = 0;

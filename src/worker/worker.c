@@ -10,6 +10,7 @@ enum {
 	WATCH_US = 5 * 1000 * 1000,
 	DRAIN_FLUSH_US = 2 * 1000 * 1000, /* for frontends to take the last frames */
 };
+static const uint64_t TIME_LEFT_MS_MAX = UINT64_MAX / 4000; /* later than any clock: no deadline */
 
 /* ---- telling ---- */
 
@@ -435,7 +436,7 @@ static struct sched_request to_sched(const struct worker *w, const struct msg_re
 		.min_tokens = m->min_tokens,
 		.ignore_eos = m->ignore_eos,
 		.logprobs = m->logprobs,
-		.deadline_us = m->time_left_ms ? env_now_us(w->env) + m->time_left_ms * 1000 : 0,
+		.deadline_us = m->time_left_ms ? env_now_us(w->env) + MIN(m->time_left_ms, TIME_LEFT_MS_MAX) * 1000 : 0,
 		.priority = m->priority,
 		.uses = (const uint8_t *)m->uses.data,
 		.uses_count = m->uses.len,

@@ -332,6 +332,20 @@ static void random_faults(struct rng *r, struct plan *plans)
 	}
 }
 
+/* What honest workers report is possible, whatever happened to them. */
+static void nobody_lied(void)
+{
+	struct world_client client;
+
+	world_send(&w, &client, "GET", "/metrics", NULL, NULL);
+	world_finish(&client);
+	const char *at = strstr(buf_str(&client.body), "\nstator_worker_bad_reports_total{");
+	assert_non_null(at);
+	for (; at; at = strstr(at + 1, "\nstator_worker_bad_reports_total{"))
+		assert_memory_equal(strstr(at, "} "), "} 0\n", 4);
+	world_client_done(&client);
+}
+
 static void every_request_ends_exactly_once_whatever_fails(void **state)
 {
 	(void)state;
@@ -379,6 +393,7 @@ static void every_request_ends_exactly_once_whatever_fails(void **state)
 		for (int i = 0; i < CLIENTS; i++)
 			world_client_done(&plans[i].client);
 		world_wait_workers(&w, config.workers);
+		nobody_lied();
 		world_done(&w);
 	}
 	seed_running = 0;
