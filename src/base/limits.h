@@ -21,6 +21,13 @@ enum {
 	HTTP_IDLE_TIMEOUT_MS =
 		75 * 1000, /* keep-alive without a request; the usual proxies use 60 s and must close first */
 	HTTP_STALL_TIMEOUT_MS = 60 * 1000, /* a reader that takes nothing for so long is closed */
+	HTTP_STALL_RATE_MIN = 64, /* bytes a second: one that takes less over that time takes nothing; modems did 700 */
+	HTTP_UNREAD_BYTES_MAX =
+		1024 * 1024, /* waiting for the reader of one stream: 6,000 tokens with 20 log-probabilities
+					      * each, 260,000 without. Then it ends with an error event */
+	HTTP_UNREAD_TOTAL_MAX =
+		1024 * 1024 * 1024, /* of all answers; the default is an eighth of memory where that is less.
+						     * Past it who holds most ends first */
 	FDS_RESERVED = 64, /* kept free of HTTP connections: workers, logs, event loop, and the fd to refuse with */
 	JSON_DEPTH_MAX = 64, /* nesting in a request body, and in any text in it that is parsed again */
 	/* What a body may hold. jansson needs some 60 bytes for a number and 160 for an empty list, so that bytes alone

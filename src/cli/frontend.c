@@ -172,6 +172,20 @@ static const struct flag flags_table[] = {
 		 .help = "memory of all requests that are being read or parsed; what does not fit waits, then 503. An "
 			 "eighth of memory when not given, at most 1 GiB"},
 		.arg = "SIZE"},
+	{.key = {.name = "max-unread-bytes",
+		 .type = CONFIG_BYTES,
+		 .min = 65536,
+		 .max = 1099511627776,
+		 .help = "of one stream, kept while its client does not read; past it: an error event. 1 MiB when not "
+			 "given"},
+		.arg = "SIZE"},
+	{.key = {.name = "max-total-unread-bytes",
+		 .type = CONFIG_BYTES,
+		 .min = 65536,
+		 .max = 1099511627776,
+		 .help = "of all answers; past it the one that holds most ends first. An eighth of memory when not "
+			 "given, at most 1 GiB"},
+		.arg = "SIZE"},
 #define FLAG_TIMEOUT(n, hi, text)                                                                                      \
 	{                                                                                                              \
 		.key = {.name = n, .type = CONFIG_DURATION, .unit = "s", .min = 0.1, .max = hi, .help = text},         \
@@ -207,12 +221,18 @@ static void take_ms(const struct flags *f, const char *name, uint32_t *ret)
 }
 
 /* An eighth of what this process may have. */
-static size_t room_default(void)
+static size_t eighth(size_t most)
 {
 	struct host_facts host;
 
 	host_facts_read(&host);
-	return host.ram_total ? MIN(host.ram_total / 8, (uint64_t)HTTP_BODIES_BYTES_MAX) : HTTP_BODIES_BYTES_MAX;
+	return host.ram_total ? MIN(host.ram_total / 8, most) : most;
+}
+
+static void take_bytes(const struct flags *f, const char *name, size_t *ret)
+{
+	if (flags_is_set(f, name))
+		*ret = flags_bytes(f, name);
 }
 
 /* What is not given stays at http_limits_default. */
@@ -227,8 +247,11 @@ static void limits_take(const struct flags *f, struct http_limits *l)
 		l->header_bytes_max = (uint32_t)flags_bytes(f, "max-header-bytes");
 	if (flags_is_set(f, "max-body-bytes"))
 		l->body_bytes_max = flags_bytes(f, "max-body-bytes");
-	l->bodies_bytes_max =
-		flags_is_set(f, "max-total-body-bytes") ? flags_bytes(f, "max-total-body-bytes") : room_default();
+	l->bodies_bytes_max = eighth(HTTP_BODIES_BYTES_MAX);
+	l->unread_total_max = eighth(HTTP_UNREAD_TOTAL_MAX);
+	take_bytes(f, "max-total-body-bytes", &l->bodies_bytes_max);
+	take_bytes(f, "max-unread-bytes", &l->unread_bytes_max);
+	take_bytes(f, "max-total-unread-bytes", &l->unread_total_max);
 }
 
 static const struct {

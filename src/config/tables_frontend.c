@@ -64,6 +64,20 @@ static const struct config_key frontend[] = {
 		.help = "memory of all requests that are being read or parsed, twice max-body-bytes at least; what "
 			"does "
 			"not fit waits, then 503. An eighth of memory when no one says, at most 1 GiB"},
+	{.name = "max-unread-bytes",
+		.type = CONFIG_BYTES,
+		.def = "1MiB",
+		.min = 65536,
+		.max = 1099511627776,
+		.help = "memory of one stream's tokens, kept while its client does not read; past it the stream ends "
+			"with an error event"},
+	{.name = "max-total-unread-bytes",
+		.type = CONFIG_BYTES,
+		.min = 65536,
+		.max = 1099511627776,
+		.help = "memory of all answers that are not read; past it the one that holds most ends first. An "
+			"eighth "
+			"of memory when no one says, at most 1 GiB"},
 	{.name = "header-timeout",
 		.type = CONFIG_DURATION,
 		.unit = "s",

@@ -208,6 +208,8 @@ static void serve_metrics(struct frontend *fe, struct http_exchange *x)
 	text_metrics_refresh(fe);
 	metric_set(fe->m_running, fe->requests);
 	metric_set(fe->m_conns, http_server_conns(fe->http));
+	metric_set(metrics_get(fe->metrics, FM_HTTP_BODY_BYTES, NULL), http_server_bodies(fe->http));
+	metric_set(metrics_get(fe->metrics, FM_HTTP_UNREAD_BYTES, NULL), http_server_unread(fe->http));
 	buf_init(&b, REPLY_BYTES_MAX);
 	metrics_print(fe->metrics, &b);
 	reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", &b);

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+enum { UNREAD_TRIM_BYTES = 32 * 1024 }; /* of tokens kept, before a look whether they are still needed */
+
 /* birth and end */
 
 const char *completion_endpoint(const struct completion *c)
@@ -149,7 +151,25 @@ static void on_drain(void *user)
 		completion_flush(c);
 }
 
-static const struct http_exchange_ops exchange_ops = {.on_drain = on_drain, .on_gone = on_gone};
+/* The client does not read what comes, or so many answers are being collected that there is no room for more of this one. */
+static void on_unread(void *user)
+{
+	struct completion *c = user;
+	struct api_error e = {.retry_after_s = 1};
+
+	if (c->req.stream)
+		api_error_set(&e, 503, "client_too_slow", NULL,
+			"the client reads this stream too slowly: %zu KiB of tokens wait for it here, more than the "
+			"server holds (max-unread-bytes, max-total-unread-bytes)",
+			c->kept / 1024);
+	else
+		api_error_set(&e, 503, "answer_too_large", NULL,
+			"the server has no room to collect this answer and its log-probabilities beside the others "
+			"(max-total-unread-bytes); ask for fewer, or for a stream");
+	completion_fail(c, &e);
+}
+
+static const struct http_exchange_ops exchange_ops = {.on_unread = on_unread, .on_drain = on_drain, .on_gone = on_gone};
 
 void completion_fail_all(struct frontend *fe, const struct api_error *e)
 {
@@ -626,5 +646,7 @@ void completion_flush(struct completion *c)
 		write_out(c);
 	if (over)
 		answer(c);
+	else if (c->kept > UNREAD_TRIM_BYTES && !c->waits)
+		choices_count(c);
 	scratch_trim(fe);
 }

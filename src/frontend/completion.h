@@ -134,6 +134,7 @@ struct completion {
 	uint32_t context_max, block_size; /* the model's when the prompt was made; text threads must not look there */
 	struct stops *stops;
 	struct api_text *echo; /* one a prompt, with req.echo */
+	size_t kept; /* bytes of its choices' arrays of tokens, as the server was told */
 	uint64_t prompt_tokens, cached_tokens, generated_tokens;
 	struct buf head; /* the constant beginning of each event */
 	uint32_t object_len; /* of head: up to "choices":[ */
@@ -175,6 +176,8 @@ void run_unref(struct run *r);
 void run_abandon(struct run *r);
 /* Send all flights of a run that has a worker. Negative: that failed, and the completion has ended. */
 int run_dispatch(struct run *r) MUST_USE;
+/* Tell the server what the choices' arrays of tokens take, where that has changed; give back what is empty. */
+void choices_count(struct completion *c);
 /* The choice reads no further: tell the worker to stop. */
 void choice_cancel(struct choice *ch);
 

@@ -2,6 +2,9 @@
 #include "base/rng.h"
 
 #include <stdio.h>
+#include <string.h>
+
+enum { KEPT_BYTES_MAX = 16 * 1024 }; /* of a choice's arrays, while nothing waits in them */
 
 struct run *run_create(struct completion *c, uint32_t flights)
 {
@@ -193,12 +196,68 @@ int run_dispatch(struct run *r)
 	return err;
 }
 
+static size_t token_bytes(const struct completion *c)
+{
+	size_t plain = sizeof(uint32_t), with = c->req.logprobs ? sizeof(float) : 0,
+	       each = c->req.logprobs ? sizeof(uint32_t) + sizeof(float) : 0;
+
+	return plain + with + each * c->req.top_logprobs;
+}
+
+/* A reader that was slow once and has caught up needs no large arrays. */
+static void choice_trim(struct choice *ch, size_t bytes)
+{
+	if (ch->in.taken < ch->in.len || ch->in.cap * bytes <= KEPT_BYTES_MAX)
+		return;
+	free(ch->in.tokens);
+	free(ch->in.logprobs);
+	free(ch->in.top_tokens);
+	free(ch->in.top_logprobs);
+	memset(&ch->in, 0, sizeof ch->in);
+}
+
+void choices_count(struct completion *c)
+{
+	size_t bytes = token_bytes(c), kept = 0;
+
+	for (uint32_t i = 0; i < c->choices_len; i++) {
+		if (c->req.stream)
+			choice_trim(&c->choices[i], bytes);
+		kept += c->choices[i].in.cap * bytes;
+	}
+	if (kept == c->kept || !c->x)
+		return;
+	c->kept = kept;
+	http_hold(c->x, kept);
+}
+
+/* The front that was rendered makes room, when it is the larger part. */
+static void choice_compact(struct choice *ch, uint32_t top, bool logprobs)
+{
+	uint32_t taken = ch->in.taken, left = ch->in.len - taken;
+
+	if (!taken || taken < left)
+		return;
+	memmove(ch->in.tokens, ch->in.tokens + taken, left * sizeof *ch->in.tokens);
+	if (logprobs)
+		memmove(ch->in.logprobs, ch->in.logprobs + taken, left * sizeof *ch->in.logprobs);
+	if (top) {
+		size_t at = (size_t)taken * top, count = (size_t)left * top;
+		memmove(ch->in.top_tokens, ch->in.top_tokens + at, count * sizeof *ch->in.top_tokens);
+		memmove(ch->in.top_logprobs, ch->in.top_logprobs + at, count * sizeof *ch->in.top_logprobs);
+	}
+	ch->in.taken = 0;
+	ch->in.len = left;
+}
+
 /* Keep n tokens of item behind those that wait. Whole answers with log-probabilities keep everything; else the front
  * that was rendered is used again. */
 static int keep(struct choice *ch, const struct msg_token_item *item, uint32_t n, uint32_t top, bool logprobs)
 {
-	if (ch->in.taken == ch->in.len && !(logprobs && !ch->completion->req.stream))
-		ch->in.taken = ch->in.len = 0;
+	bool keeps_all = logprobs && !ch->completion->req.stream;
+
+	if (!keeps_all && (ch->in.taken == ch->in.len || ch->in.len + n > ch->in.cap))
+		choice_compact(ch, top, logprobs);
 	if (ch->in.len + n > ch->in.cap) {
 		uint32_t cap = MAX(MAX(ch->in.len + n, ch->in.cap * 2), 16u);
 		void *v = realloc(ch->in.tokens, cap * sizeof *ch->in.tokens);
@@ -313,6 +372,7 @@ void flight_tokens(struct flight *f, const struct msg_token_item *item)
 		fail_choice(ch, 500, "worker_error", "the worker sent tokens that do not fit the request");
 		return;
 	}
+	uint32_t cap = ch->in.cap;
 	observe_arrival(c, ch, n);
 	if (keep(ch, item, n, c->req.logprobs ? c->req.top_logprobs : 0, c->req.logprobs) < 0) {
 		fail_choice(ch, 500, NULL, "out of memory");
@@ -320,6 +380,8 @@ void flight_tokens(struct flight *f, const struct msg_token_item *item)
 	}
 	ch->received += n;
 	note_length(f->run, ch, item->tokens.v[n - 1]);
+	if (ch->in.cap != cap)
+		choices_count(c);
 	completion_dirty(c);
 }
 

@@ -116,6 +116,10 @@ const struct metric_def frontend_metric_defs[FM_COUNT] = {
 	[FM_CACHED_ACTUAL] = COUNTER("stator_route_cached_tokens_actual_total",
 		"Prompt tokens of the same requests that the worker found cached", "model", "worker"),
 	[FM_HTTP_CONNS] = GAUGE("stator_http_connections", "Open client connections", NULL),
+	[FM_HTTP_BODY_BYTES] = GAUGE("stator_http_body_bytes",
+		"Memory of requests that are being read or parsed, of max-total-body-bytes", NULL),
+	[FM_HTTP_UNREAD_BYTES] = GAUGE("stator_http_unread_bytes",
+		"Memory of answers that clients have not read, of max-total-unread-bytes", NULL),
 	[FM_HTTP_EVENTS] = COUNTER("stator_http_events_total", "Odd events on client connections", "event"),
 };
 

@@ -1,3 +1,4 @@
+#include "base/limits.h"
 #include "net/http_priv.h"
 
 #include <stdio.h>
@@ -47,10 +48,11 @@ static void conn_free(struct http_conn *c)
 	c->reserved = 0;
 	buf_done(&c->pending);
 	http_room_count(c);
+	http_unread_count(c);
 	free(c);
 }
 
-static void leave(struct http_conn *c)
+void http_conn_leave(struct http_conn *c)
 {
 	if (--c->busy == 0 && c->dead)
 		conn_free(c);
@@ -65,6 +67,7 @@ static void conn_end(struct http_conn *c)
 	if (c->stream)
 		env_conn_close(c->s->env, c->stream);
 	c->stream = NULL;
+	http_unread_count(c);
 	if (c->state == CONN_ANSWER)
 		http_exchange_gone(c);
 }
@@ -73,7 +76,7 @@ void http_conn_close(struct http_conn *c)
 {
 	c->busy++;
 	conn_end(c);
-	leave(c);
+	http_conn_leave(c);
 }
 
 void http_conn_broken(struct http_conn *c)
@@ -280,7 +283,7 @@ static void on_data(void *ctx, const uint8_t *data, size_t len)
 		keep(c, data + used, len - used);
 	if (parses)
 		settle(c);
-	leave(c);
+	http_conn_leave(c);
 }
 
 /* The body's own deadline again, when something else had the timer. */
@@ -342,12 +345,14 @@ void http_conn_answered(struct http_conn *c)
 		c->state = CONN_DISCARD;
 		c->body_us = env_now_us(s->env);
 		set_timer(c, s->limits.body_timeout_ms);
-		leave(c);
+		http_conn_leave(c);
 		return;
 	}
 	http_exchange_free(s, c->x);
 	c->x = NULL;
+	c->kept = 0;
 	http_room_count(c);
+	http_unread_count(c);
 	if (c->broken) {
 		c->state = CONN_CLOSING;
 	} else if (keep_alive) {
@@ -358,26 +363,35 @@ void http_conn_answered(struct http_conn *c)
 	} else {
 		http_conn_finish(c);
 	}
-	leave(c);
+	http_conn_leave(c);
 }
 
 void http_conn_wrote(struct http_conn *c, size_t len)
 {
 	c->written += len;
+	http_unread_count(c);
 	if (c->state == CONN_ANSWER && !env_timer_is_set(&c->timer)) {
 		c->quiet_ticks = 0;
+		c->taken = c->written - unsent(c);
 		set_timer(c, c->s->limits.stall_timeout_ms / HTTP_STALL_TICKS);
 	}
 }
 
-/* Does the reader take anything? A timer that looks now and then costs the token path nothing. */
+/* Does the reader take enough? A timer that looks now and then costs the token path nothing. A byte now and then is not
+ * reading: since it last took enough, or had taken all, there is one stall_timeout for as much as a slow line carries. */
 static void look_at_reader(struct http_conn *c)
 {
 	size_t queued = unsent(c);
-	uint64_t taken = c->written - queued;
+	uint64_t taken = c->written - queued,
+		 enough = MAX((uint64_t)c->s->limits.stall_timeout_ms * HTTP_STALL_RATE_MIN / 1000, (uint64_t)1);
 
-	c->quiet_ticks = queued && taken == c->taken ? (uint8_t)(c->quiet_ticks + 1) : 0;
-	c->taken = taken;
+	http_unread_count(c);
+	if (!queued || taken - c->taken >= enough) {
+		c->quiet_ticks = 0;
+		c->taken = taken;
+	} else {
+		c->quiet_ticks++;
+	}
 	if (c->quiet_ticks >= HTTP_STALL_TICKS) {
 		http_count(c->s, "http_stalled");
 		conn_end(c);
@@ -417,7 +431,7 @@ static void on_timer(void *ctx)
 	} else {
 		look_at_reader(c);
 	}
-	leave(c);
+	http_conn_leave(c);
 }
 
 static void on_drain(void *ctx)
@@ -425,11 +439,12 @@ static void on_drain(void *ctx)
 	struct http_conn *c = ctx;
 
 	c->busy++;
+	http_unread_count(c);
 	if (c->state == CONN_ANSWER && c->x->begun && c->x->ops && c->x->ops->on_drain)
 		c->x->ops->on_drain(c->x->user);
 	else if (c->state == CONN_IDLE && c->pending.len)
 		http_conn_kick(c);
-	leave(c);
+	http_conn_leave(c);
 }
 
 /* No more requests come. An answer under way still goes out: half-closed clients are alive (printf | nc). Whether there
@@ -444,7 +459,7 @@ static void on_eof(void *ctx)
 		http_answer_probe(c);
 	else if (c->state != CONN_CLOSING && !c->pending.len && !c->waits)
 		http_conn_finish(c);
-	leave(c);
+	http_conn_leave(c);
 }
 
 static void on_closed(void *ctx, int code)
@@ -457,7 +472,7 @@ static void on_closed(void *ctx, int code)
 	if (c->state == CONN_ANSWER)
 		http_count(c->s, "http_client_gone");
 	conn_end(c);
-	leave(c);
+	http_conn_leave(c);
 }
 
 static const struct env_conn_ops stream_ops = {
@@ -492,7 +507,7 @@ static void turn_away(struct http_conn *c)
 	c->busy++;
 	http_answer_error(c, 503, "too many connections");
 	http_conn_finish(c);
-	leave(c);
+	http_conn_leave(c);
 }
 
 void http_conn_accepted(struct http_server *s, struct env_conn *stream)

@@ -1,4 +1,4 @@
-/* http_priv.h - what http_server.c, http_conn.c, http_request.c, http_framing.c, http_room.c and http_answer.c share. Not for other files. */
+/* http_priv.h - what http_server.c, http_conn.c, http_request.c, http_framing.c, http_room.c, http_unread.c and http_answer.c share. Not for other files. */
 #ifndef STATOR_NET_HTTP_PRIV_H
 #define STATOR_NET_HTTP_PRIV_H
 
@@ -14,6 +14,7 @@ enum {
 	HTTP_SPARE_MAX = 64, /* exchanges kept for reuse */
 	HTTP_SPARE_BYTES_MAX = 8 * 1024, /* buffers of a spare exchange above this are given back */
 	HTTP_STALL_TICKS = 4, /* progress of a slow reader is looked at so often in the time it has */
+	HTTP_UNREAD_ENDS_A_TURN = 4, /* answers that are ended because all together are too much */
 	HTTP_EXTRA_BYTES_MAX = 16 * 1024, /* headers a handler adds to one answer */
 	HTTP_DATE_BYTES = 32,
 	HTTP_SMALL_CHUNK_BYTES = 1024,
@@ -95,7 +96,8 @@ struct http_conn {
 	size_t reserved; /* of them, for a body that was announced */
 	uint64_t body_us, body_byte_us; /* when the body began; when bytes of it came last */
 	uint64_t wait_began_us, waited_us; /* for room; of this request in all */
-	uint64_t written, taken; /* bytes given to the stream; of them left when last looked at */
+	uint64_t written, taken; /* bytes given to the stream; of them left when it had last read enough */
+	size_t kept, unread; /* by the handler, for want of a reader; that and what has not left, as last counted */
 	uint32_t head_bytes; /* of the request being read; chunk extensions and trailers count */
 	char head_last; /* the byte before */
 	uint16_t bad_status; /* what a parser callback found wrong */
@@ -123,6 +125,8 @@ struct http_server {
 	uint32_t waiter_count;
 	uint64_t reclaimed_us;
 	struct env_timer room_timer;
+	size_t unread_bytes; /* (http_unread.c) */
+	struct env_timer unread_timer;
 	struct buf scratch; /* an answer's header while it is put together */
 	uint64_t date_s; /* what date shows */
 	char date[HTTP_DATE_BYTES];
@@ -157,7 +161,14 @@ void http_room_wait_end(struct http_conn *c);
 /* Bring what is counted for c up to date. */
 void http_room_count(struct http_conn *c);
 
+/* http_unread.c: the memory of all answers. */
+void http_unread_init(struct http_server *s);
+/* Bring what is counted for c up to date. */
+void http_unread_count(struct http_conn *c);
+
 /* http_conn.c: the life of a connection. */
+/* Behind busy++: c may be gone. */
+void http_conn_leave(struct http_conn *c);
 /* Parse what waits in pending, in a turn of its own. */
 void http_conn_kick(struct http_conn *c);
 /* There is no room for its request: refuse it. */

@@ -23,6 +23,8 @@ struct http_limits {
 	size_t body_bytes_max;
 	size_t bodies_bytes_max; /* of all requests that are being read or parsed; at least twice body_bytes_max counts */
 	uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, stall_timeout_ms;
+	size_t unread_bytes_max; /* of one answer in pieces, once its handler keeps some (http_hold) */
+	size_t unread_total_max; /* of all answers */
 	uint32_t body_wait_ms; /* for room in bodies_bytes_max */
 };
 /* The values of base/limits.h; connections no more than the process has fds for. */
@@ -37,16 +39,18 @@ struct http_handler {
 	void (*on_request)(void *ctx, struct http_exchange *x);
 	/* Counts for metrics; may be NULL. name is a string literal: http_requests, http_conn_accepted, http_conn_refused
 	 * (503, too many), http_bad_request (4xx of the parser), http_too_large (413, 431), http_refused (5xx of the
-	 * parser), http_body_waited and http_body_refused (no room for it in bodies_bytes_max), http_header_timeout, http_body_timeout, http_idle_timeout, http_stalled (a reader that takes nothing),
+	 * parser), http_body_waited and http_body_refused (no room for it in bodies_bytes_max), http_unread_ended (too much of it was not read), http_header_timeout, http_body_timeout, http_idle_timeout, http_stalled (a reader that takes next to nothing),
 	 * http_client_gone (while it was being answered), http_out_of_memory. */
 	void (*on_count)(void *ctx, const char *name);
 };
-/* What an exchange tells while it is being answered. Either may be NULL. */
+/* What an exchange tells while it is being answered. Any may be NULL. */
 struct http_exchange_ops {
 	void (*on_drain)(void *user); /* what was written has left */
 	/* The client left, or stalled too long: x must not be used any more, nor inside it. A client that shut down its
 	 * sending side alone is still there and gets its answer. */
 	void (*on_gone)(void *user);
+	/* What its client has not read is too much: end the answer now, inside. NULL: the connection is closed. */
+	void (*on_unread)(void *user);
 };
 
 /* Listen on addr (forms as env_listen). */
@@ -61,6 +65,8 @@ void http_server_drain(struct http_server *s);
 void http_server_close(struct http_server *s);
 /* Connections whose last answer has not reached its client for sure. */
 uint32_t http_server_closing(const struct http_server *s);
+/* Bytes of answers that clients have not read, of unread_total_max. */
+size_t http_server_unread(const struct http_server *s);
 /* Bytes that requests hold, of bodies_bytes_max. */
 size_t http_server_bodies(const struct http_server *s);
 /* Connections that are open. */
@@ -96,6 +102,9 @@ void http_begin(struct http_exchange *x, int status, const char *content_type);
 void http_write(struct http_exchange *x, const void *data, size_t len);
 /* Bytes written that the client has not taken. */
 size_t http_queued(const struct http_exchange *x);
+/* Bytes that the handler keeps for x, because its client does not read, or until the answer is whole. They count with those
+ * that have not left; past unread_bytes_max, or when x holds most of all and they are too much, on_unread follows. */
+void http_hold(struct http_exchange *x, size_t bytes);
 /* End of the answer. x is gone after it. */
 void http_end(struct http_exchange *x);
 /* Break off an answer that has begun, so that the client sees it is not whole. x is gone after it. */

@@ -1056,6 +1056,98 @@ static void a_slow_reader_never_stops_the_worker(void **state)
 	world_stream_done(&s);
 }
 
+#define MANY_LOGPROBS                                                                                                  \
+	"{\"prompt\":[65],\"max_tokens\":2000,\"ignore_eos\":true,\"stream\":true,\"temperature\":0,\"logprobs\":20}"
+static void what_a_reader_that_does_not_read_holds_is_bounded(void **state)
+{
+	(void)state;
+	struct frontend_counts counts;
+	struct world_stream s;
+
+	world_config_default(&config, 7);
+	config.workers = 1;
+	config.frontend.http.unread_bytes_max = 256 * 1024;
+	config.sim.socket_bytes = 16 * 1024;
+	world_init(&w, &config);
+	world_wait_workers(&w, 1);
+	/* 2,000 tokens with 20 log-probabilities each are 336 KB. */
+	world_post(&w, &c, "/v1/completions", MANY_LOGPROBS);
+	sim_run_for(w.sim, 3000);
+	env_conn_pause(w.env, c.conn, true);
+	sim_run_for(w.sim, 10000000);
+	frontend_counts(w.fe, &counts);
+	assert_int_equal(counts.requests, 0);
+	assert_int_equal(worker_counts(w.workers[0].worker).requests, 0);
+	env_conn_pause(w.env, c.conn, false);
+	world_finish(&c);
+	assert_true(c.whole);
+	world_stream_read(&s, &c);
+	assert_int_equal(s.errors, 1);
+	assert_int_equal(s.dones, 0);
+	assert_non_null(strstr(buf_str(&c.body), "\"client_too_slow\""));
+	assert_true(s.text[0].len > 0);
+	world_stream_done(&s);
+	/* One that reads, slower than tokens come but always on, has all of it: what was rendered makes room. */
+	world_client_done(&c);
+	world_post(&w, &c, "/v1/completions", MANY_LOGPROBS);
+	while (c.conn) {
+		env_conn_pause(w.env, c.conn, true);
+		sim_run_for(w.sim, 120000);
+		if (c.conn)
+			env_conn_pause(w.env, c.conn, false);
+		sim_run_for(w.sim, 500);
+	}
+	world_finish(&c);
+	world_stream_read(&s, &c);
+	assert_int_equal(s.text[0].len, 2000);
+	assert_int_equal(s.dones, 1);
+	world_stream_done(&s);
+}
+
+/* Many, of which each is within its bound: the largest end, the small ones go on, and whole answers count too. */
+static void all_unread_answers_have_one_bound(void **state)
+{
+	(void)state;
+	enum { CLIENTS = 10 };
+	struct world_client many[CLIENTS] = {0};
+	struct frontend_counts counts;
+	uint32_t small = 0, large = 0;
+
+	world_config_default(&config, 7);
+	config.workers = 1;
+	config.mock.cells = 65536;
+	config.frontend.http.unread_total_max = 1024 * 1024;
+	world_init(&w, &config);
+	world_wait_workers(&w, 1);
+	for (int i = 0; i < CLIENTS; i++) {
+		world_post(&w, &many[i], "/v1/completions",
+			i % 2 ? MANY_LOGPROBS
+			      : "{\"prompt\":[65],\"max_tokens\":1900,\"ignore_eos\":true,\"stream\":true,"
+				"\"temperature\":0}");
+		sim_run_for(w.sim, 2000);
+		env_conn_pause(w.env, many[i].conn, true);
+	}
+	sim_run_for(w.sim, 20000000);
+	frontend_counts(w.fe, &counts);
+	for (int i = 0; i < CLIENTS; i++) {
+		struct world_stream s;
+		env_conn_pause(w.env, many[i].conn, false);
+		world_finish(&many[i]);
+		world_stream_read(&s, &many[i]);
+		small += i % 2 == 0 && s.dones && s.text[0].len == 1900;
+		large += i % 2 && s.dones;
+		assert_int_equal(s.dones + s.errors, 1);
+		world_stream_done(&s);
+		world_client_done(&many[i]);
+	}
+	assert_int_equal(small, CLIENTS / 2);
+	assert_in_range(large, 1, CLIENTS / 2 - 1);
+	/* An answer that is collected whole: 16 choices of 2,000 tokens are 5 MB. */
+	post("/v1/completions", "{\"prompt\":[65],\"max_tokens\":2000,\"ignore_eos\":true,\"n\":16,\"logprobs\":20}");
+	assert_int_equal(c.status, 503);
+	assert_non_null(strstr(buf_str(&c.body), "\"answer_too_large\""));
+}
+
 static void a_client_that_leaves_frees_the_worker_at_once(void **state)
 {
 	(void)state;
@@ -1619,6 +1711,8 @@ int main(void)
 		TEST(metrics_count_what_happened),
 		TEST(a_lost_worker_ends_a_stream_with_an_error_event),
 		TEST(a_slow_reader_never_stops_the_worker),
+		ALONE(what_a_reader_that_does_not_read_holds_is_bounded),
+		ALONE(all_unread_answers_have_one_bound),
 		TEST(a_client_that_leaves_frees_the_worker_at_once),
 		ALONE(no_worker_at_all_is_503_with_retry_after),
 		cmocka_unit_test(keys_are_asked_for_where_they_must_be),

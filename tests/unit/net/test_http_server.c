@@ -47,7 +47,7 @@ static void on_drain(void *user)
 {
 	((struct fixture *)user)->drains++;
 }
-static const struct http_exchange_ops exchange_ops = {on_drain, on_gone};
+static const struct http_exchange_ops exchange_ops = {on_drain, on_gone, NULL};
 
 static void reply_headers(struct http_exchange *x)
 {
@@ -585,6 +585,88 @@ static void a_reader_that_is_slow_is_not_stalled(void **state)
 	assert_true(total + c.in.len > 24 * sizeof big);
 	assert_null(strstr(f.counts, "http_stalled"));
 	hang_up(&c);
+	tear_down(&f);
+}
+
+static void on_unread(void *user)
+{
+	struct fixture *f = user;
+	http_write(f->held, "too slow", 8);
+	http_end(f->held);
+	f->held = NULL;
+	f->gone++;
+}
+static const struct http_exchange_ops unread_ops = {on_drain, on_gone, on_unread};
+
+static void what_is_kept_for_one_reader_is_bounded(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct client c;
+	set_up(&f);
+	dial(&f, &c);
+	say(&c, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n");
+	assert_true(net_run_until(f.l, is_held, &f, NET_WAIT_MS));
+	http_set_ops(f.held, &unread_ops, &f);
+	/* An answer that is being put together is no unread one. */
+	http_hold(f.held, HTTP_UNREAD_BYTES_MAX + 1);
+	net_run_for(f.l, 5);
+	assert_int_equal(f.gone, 0);
+	http_hold(f.held, HTTP_UNREAD_BYTES_MAX - 1000);
+	http_begin(f.held, 200, "text/event-stream");
+	net_run_for(f.l, 5);
+	assert_int_equal(f.gone, 0);
+	assert_int_equal(http_server_unread(f.s), HTTP_UNREAD_BYTES_MAX - 1000);
+	http_hold(f.held, HTTP_UNREAD_BYTES_MAX + 1);
+	assert_int_equal(f.gone, 0); /* not inside the call */
+	wait_for(&c, "too slow\r\n0\r\n\r\n", 1);
+	assert_int_equal(f.gone, 1);
+	assert_int_equal(http_server_unread(f.s), 0);
+	assert_non_null(strstr(f.counts, "http_unread_ended"));
+	say(&c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+	wait_for(&c, "hello", 1);
+	hang_up(&c);
+	tear_down(&f);
+}
+
+/* Whole answers that are not read count as well, and who holds most goes first. */
+static void of_all_unread_answers_the_largest_ends_first(void **state)
+{
+	(void)state;
+	enum { CLIENTS = 6, MIB = 1 << 20 };
+	struct fixture f = {0};
+	struct client c[CLIENTS];
+	char *body = calloc(16, MIB);
+	assert_non_null(body);
+	http_limits_default(&f.limits);
+	f.limits.unread_total_max = 64 * MIB;
+	set_up_on(&f, "127.0.0.1:0");
+	/* 8, 9, 10, ... MiB: five are 50, less what sockets hold; the sixth is too much. */
+	for (int i = 0; i < CLIENTS; i++) {
+		dial(&f, &c[i]);
+		say(&c[i], "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n");
+		assert_true(net_run_until(f.l, is_held, &f, NET_WAIT_MS));
+		http_reply(f.held, 200, "text/plain", body, (size_t)(i == 2 ? 16 : 8 + i) * MIB);
+		f.held = NULL;
+		net_run_for(f.l, 5);
+	}
+	free(body);
+	net_run_for(f.l, 20);
+	assert_true(http_server_unread(f.s) <= 64 * MIB);
+	assert_int_equal(http_server_conns(f.s), CLIENTS - 1);
+	for (int i = 0; i < CLIENTS; i++) {
+		size_t len = (size_t)(i == 2 ? 16 : 8 + i) * MIB;
+		if (i != 2) {
+			while (c[i].in.len < len && !c[i].closed) {
+				net_run_for(f.l, 0);
+				read_some(&c[i]);
+			}
+		} else {
+			wait_close(&c[i]);
+		}
+		assert_int_equal(c[i].in.len > len, i != 2);
+		hang_up(&c[i]);
+	}
 	tear_down(&f);
 }
 
@@ -1294,6 +1376,8 @@ int main(void)
 		cmocka_unit_test(a_client_that_left_is_noticed_in_the_middle_of_a_stream),
 		cmocka_unit_test(a_reader_that_stalls_is_closed),
 		cmocka_unit_test(a_reader_that_is_slow_is_not_stalled),
+		cmocka_unit_test(what_is_kept_for_one_reader_is_bounded),
+		cmocka_unit_test(of_all_unread_answers_the_largest_ends_first),
 		cmocka_unit_test(slow_headers_meet_one_deadline_in_all),
 		cmocka_unit_test(slow_bodies_meet_a_deadline),
 		cmocka_unit_test(idle_connections_are_closed_without_a_word),

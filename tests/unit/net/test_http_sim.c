@@ -259,11 +259,87 @@ static void deadlines_are_those_of_the_limits(void **state)
 	}
 }
 
+/* A reader that takes one byte at a time, and how often. */
+struct sipper {
+	struct env *env;
+	struct env_conn *conn;
+	struct env_timer timer;
+	uint64_t every_us, bytes;
+	bool closed;
+};
+static void sip(void *ctx)
+{
+	struct sipper *s = ctx;
+	if (s->closed)
+		return;
+	env_conn_pause(s->env, s->conn, false);
+	env_timer_set_in(s->env, &s->timer, s->every_us);
+}
+static void sip_data(void *ctx, const uint8_t *data, size_t len)
+{
+	struct sipper *s = ctx;
+	(void)data;
+	s->bytes += len;
+	env_conn_pause(s->env, s->conn, true);
+}
+static void sip_closed(void *ctx, int code)
+{
+	(void)code;
+	((struct sipper *)ctx)->closed = true;
+}
+static const struct env_conn_ops sip_ops = {.on_data = sip_data, .on_closed = sip_closed};
+
+static void big_request(void *ctx, struct http_exchange *x)
+{
+	static char big[200000];
+	(void)ctx;
+	http_begin(x, 200, "text/event-stream");
+	http_write(x, big, sizeof big);
+}
+static const struct http_handler big_handler = {.on_request = big_request};
+
+static void a_byte_now_and_then_is_not_reading(void **state)
+{
+	(void)state;
+	static const struct {
+		uint64_t every_us;
+		bool ends;
+	} cases[] = {{15000000, true}, {1000000, true}, {20000, true}, {12000, false}, {1000, false}};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct sim *sim;
+		struct sim_config config;
+		struct http_limits limits;
+		struct http_server *server;
+		struct sipper s = {.every_us = cases[i].every_us, .timer = {.fn = sip, .ctx = &s}};
+		sim_config_default(&config, i);
+		config.segment_bytes_max = 1;
+		config.socket_bytes = 500;
+		assert_int_equal(sim_create(&sim, &config, NULL), 0);
+		s.env = sim_env(sim);
+		http_limits_default(&limits);
+		assert_int_equal(http_server_create(&server, s.env, "front:80", &limits, &big_handler, NULL, NULL), 0);
+		assert_int_equal(env_connect(s.env, "front:80", &sip_ops, &s, &s.conn, NULL), 0);
+		static const char ask[] = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+		assert_int_equal(env_conn_write(s.env, s.conn, ask, sizeof ask - 1), 0);
+		env_timer_set_in(s.env, &s.timer, s.every_us);
+		sim_run_for(sim, HTTP_STALL_TIMEOUT_MS * 2000ull);
+		if ((http_server_conns(server) == 0) != cases[i].ends || http_server_unread(server) > 200000)
+			fail_msg("every %lu us: %u connections, %lu bytes read", (unsigned long)s.every_us,
+				http_server_conns(server), (unsigned long)s.bytes);
+		env_timer_cancel(s.env, &s.timer);
+		if (!s.closed)
+			env_conn_close(s.env, s.conn);
+		http_server_destroy(server);
+		sim_destroy(sim);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_request_ends_once_whatever_the_network_does),
 		cmocka_unit_test(deadlines_are_those_of_the_limits),
+		cmocka_unit_test(a_byte_now_and_then_is_not_reading),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
