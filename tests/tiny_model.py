@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""tests/tiny_model.py KIND OUT.gguf [--wide N]: a tiny GGUF model of an architecture, with random weights and a tokenizer of bytes.
+"""tests/tiny_model.py KIND OUT.gguf [--wide N] [--no-template]: a tiny GGUF model of an architecture, with random weights and a tokenizer of bytes.
 
 For tests about architectures: how a state is kept, what memory it takes. KINDS below names them. The same call writes the same
 bytes. --wide multiplies the widths, for measuring. Needs only Python.
@@ -431,8 +431,12 @@ def main():
     parser.add_argument("kind", choices=sorted(KINDS))
     parser.add_argument("out")
     parser.add_argument("--wide", type=int, default=1)
+    parser.add_argument("--no-template", action="store_true")
     args = parser.parse_args()
-    KINDS[args.kind](args.wide).write(args.out)
+    model = KINDS[args.kind](args.wide)
+    if args.no_template:
+        del model.fields["tokenizer.chat_template"]
+    model.write(args.out)
 
 
 if __name__ == "__main__":

@@ -321,8 +321,13 @@ int check_memory(const struct ll_model *m, const struct ll_context_params &p, st
 			"no room for the KV cache: %u cells of type %s/%s%s need %.0f MiB and %.0f MiB must stay free, "
 			"but %s has %.0f MiB available",
 			p.cells, ll_kv_type_name(p.type_k), ll_kv_type_name(p.type_v), states_words(m, p).c_str(),
-			mib(bytes), mib(p.memory_reserve_bytes), dev ? ggml_backend_dev_name(dev) : "this host",
+			mib(bytes), mib(p.memory_reserve_bytes),
+			dev                ? ggml_backend_dev_name(dev)
+			: host.group.limit ? "the control group of this process"
+					   : "this host",
 			mib(available));
+		if (!dev && host.group.limit)
+			err_hint(err, "its limit is %.0f MiB (%s)", mib(host.group.limit), host.group.file);
 		return err_hint(err, states ? "fewer sequences or cells, a smaller KV type or more memory help"
 					    : "fewer cells, a smaller KV type or more memory help");
 	}

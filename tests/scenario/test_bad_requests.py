@@ -45,7 +45,7 @@ def test_a_body_that_is_no_object_is_refused(mock, path, body):
 WRONG_TYPES = [
     ("messages", "hello"), ("messages", {}), ("messages", [1]), ("messages", ["hello"]), ("messages", [{}]),
     ("messages", [{"role": 1, "content": "x"}]), ("messages", [{"role": "user", "content": 1}]),
-    ("max_tokens", "4"), ("max_tokens", -1), ("max_tokens", 1.5), ("max_tokens", 10**15),
+    ("max_tokens", "4"), ("max_tokens", -2), ("max_tokens", 1.5), ("max_tokens", [4]),
     ("temperature", "hot"), ("temperature", -1), ("temperature", 1e9), ("top_p", 2), ("top_p", []), ("n", 0), ("n", "2"), ("n", 100000),
     ("stop", 1), ("stop", [1]), ("stop", ["a"] * 1000), ("stop", "x" * 100000), ("stream", "yes"), ("seed", "one"),
     ("logprobs", "yes"), ("top_logprobs", 1000), ("logit_bias", [1]), ("logit_bias", {"x": 1}), ("logit_bias", {"1": "x"}),
