@@ -1,7 +1,7 @@
 /* demo.c - the demo model's path; the same rule as in scripts/model. */
 #include "cli/demo.h"
+#include "base/file.h"
 
-#include <fcntl.h>
 #include <pwd.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,7 +34,8 @@ bool arg_is_model(const char *arg)
 {
 	char magic[4] = {0};
 	size_t len = strlen(arg);
-	int fd = strcmp(arg, "demo") ? open(arg, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+	/* A graph may come through a pipe, from which a look would take its first bytes. */
+	int fd = strcmp(arg, "demo") ? file_open_plain(arg, NULL, NULL) : -1;
 
 	if (fd >= 0) {
 		ssize_t n = read(fd, magic, sizeof magic);

@@ -2,17 +2,15 @@
 #include "launch/deployment.h"
 #include "base/limits.h"
 #include "base/vec.h"
+#include "launch/deployment_check.h"
 #include "launch/devices.h"
-#include "llama/model.h"
-#include "model/refusal.h"
+#include "launch/runtime_dir.h"
 
 #include <ctype.h>
 #include <stdarg.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 struct words {
 	VEC(const char *) list;
@@ -24,8 +22,9 @@ struct builder {
 	struct deployment *d;
 	const struct deployment_config *config;
 	uint32_t llama_workers, llama_next; /* they divide the CPUs */
+	uint32_t name_next; /* the least number of a name of this service that may be free */
 	struct devices devices;
-	const char *sockets; /* "unix:/run/a.sock,unix:/run/b.sock" */
+	struct buf sockets; /* "unix:/run/a.sock,unix:/run/b.sock" */
 	const char *vocabularies; /* files that the frontend will be asked to load; NULL: none */
 };
 
@@ -115,28 +114,23 @@ static void base_name(const char *service, char *ret, size_t cap)
 }
 
 /* "llama-0"; the number goes on when two services share a base. */
-static const char *worker_name(const struct builder *b, const char *service)
+static const char *worker_name(struct builder *b, const char *service)
 {
 	char base[32], name[SCREEN_NAME_BYTES];
 
 	base_name(service, base, sizeof base);
-	for (uint32_t n = 0; n <= b->d->count; n++) {
+	for (uint32_t n = b->name_next; n <= b->d->count; n++) {
 		bool taken = false;
 
 		snprintf(name, sizeof name, "%s-%u", base, n);
 		for (uint32_t i = 0; i < b->d->count && !taken; i++)
 			taken = b->d->processes[i].process.name && strcmp(b->d->processes[i].process.name, name) == 0;
-		if (!taken)
+		if (!taken) {
+			b->name_next = n + 1;
 			return arena_strdup(&b->d->arena, name);
+		}
 	}
 	return NULL;
-}
-
-static const char *model_path(const struct builder *b, const struct graph_service *s)
-{
-	bool demo = strcmp(s->model, "demo") == 0 && s->engine == GRAPH_ENGINE_LLAMA;
-
-	return demo ? b->config->demo_model : s->model;
 }
 
 /* CPUs of a llama worker, unless the user chose threads or CPUs. Fills facts for the table; how many threads there are
@@ -148,7 +142,7 @@ static void cpus_give(struct builder *b, const struct graph_service *s, struct s
 	struct buf text;
 
 	if (config_is_set(&s->settings, "threads") || config_is_set(&s->settings, "cpus")) {
-		snprintf(p->facts, sizeof p->facts, "threads and CPUs as configured");
+		deployment_cpus_text(b->config, s, p->facts, sizeof p->facts);
 		return;
 	}
 	char threads[16];
@@ -183,7 +177,7 @@ static void log_flags(struct words *w, const struct flags_command *spec, const s
 /* The vocabulary of a service's model, once. A frontend can read it while the workers start. */
 static int vocabulary_note(struct builder *b, const struct graph_service *s)
 {
-	const char *path = model_path(b, s);
+	const char *path = deployment_model_path(b->config, s);
 	size_t len = strlen(path);
 
 	if (len < 6 || strcmp(path + len - 5, ".gguf") != 0 || strchr(path, ','))
@@ -228,7 +222,7 @@ static int worker_add(struct builder *b, const struct graph_service *s)
 	word_flag(&w, spec, "status-fd", number);
 	word_flag(&w, spec, "kv-secret-file", arena_printf(&b->d->arena, "%s/secret", b->config->dir));
 	if (*s->model)
-		word_flag(&w, spec, "model", model_path(b, s));
+		word_flag(&w, spec, "model", deployment_model_path(b->config, s));
 	word_flag(&w, spec, "served-model-name", s->served_name);
 	word_settings(&w, spec, &s->settings, decided);
 	log_flags(&w, spec, b->config->graph);
@@ -237,13 +231,14 @@ static int worker_add(struct builder *b, const struct graph_service *s)
 		snprintf(number, sizeof number, "%.4f", s->gpus > 0 ? MIN(s->gpus, 1.0) : 1.0 / b->llama_workers);
 		word_flag(&w, spec, "memory-share", number);
 	}
-	p->process.start_silence_ms = silence_ms(*s->model ? model_path(b, s) : "");
+	p->process.start_silence_ms = silence_ms(*s->model ? deployment_model_path(b->config, s) : "");
 	p->process.spec.listen_fd = -1;
 	p->process.spec.argv = words_take(&w);
 	p->process.spec.envs = envs_of(&b->d->arena, s);
-	const char *before = b->sockets;
-	b->sockets = before ? arena_printf(&b->d->arena, "%s,%s", before, socket) : socket;
-	if (!p->process.spec.argv || !p->process.spec.envs || !b->sockets)
+	if (b->sockets.len > 0)
+		buf_add_byte(&b->sockets, ',');
+	buf_add_str(&b->sockets, socket);
+	if (!p->process.spec.argv || !p->process.spec.envs || b->sockets.failed)
 		return -ENOMEM;
 	b->d->count++;
 	return 0;
@@ -303,7 +298,8 @@ static bool memory_is_certain(const struct builder *b, const struct graph_servic
 
 	if (s->engine == GRAPH_ENGINE_MOCK)
 		return true;
-	if (s->engine != GRAPH_ENGINE_LLAMA || b->config->memory_available == 0 || stat(model_path(b, s), &st) < 0)
+	if (s->engine != GRAPH_ENGINE_LLAMA || b->config->memory_available == 0 ||
+		stat(deployment_model_path(b->config, s), &st) < 0)
 		return false;
 	uint64_t each = (uint64_t)st.st_size + (512ull << 20);
 	return (uint64_t)st.st_size + b->llama_workers * each < b->config->memory_available;
@@ -360,7 +356,7 @@ static const char *const *frontend_words(struct builder *b, bool again)
 	word_flag(&w, spec, "listen-name", config_str(&front->settings, "host"));
 	snprintf(number, sizeof number, "%d", CHILD_STATUS_FD);
 	word_flag(&w, spec, "status-fd", number);
-	word_flag(&w, spec, "workers", b->sockets);
+	word_flag(&w, spec, "workers", buf_str(&b->sockets));
 	if (b->vocabularies)
 		word_flag(&w, spec, "preload", b->vocabularies);
 	/* Ready means that requests can go to every worker, unless the user is content with less. */
@@ -395,56 +391,7 @@ static int frontend_fill(struct builder *b)
 	return env_lead(b, p, "CUDA_VISIBLE_DEVICES=");
 }
 
-/* Checks. */
-
-static int engine_check(const struct graph *g, const struct graph_service *s, struct err *err)
-{
-	if (s->engine == GRAPH_ENGINE_LLAMA || s->engine == GRAPH_ENGINE_MOCK)
-		return 0;
-	return err_set(err, -ENOTSUP,
-		"%s runs on %s, which this version does not start (its graph was read and checked); the same graph "
-		"runs on "
-		"engines of our own: \"stator serve %s --engine mock\" pretends to compute, and --engine llama does "
-		"when its "
-		"model is a GGUF file",
-		s->name, graph_engine_name(s->engine), g->file);
-}
-
-/* A model that is not there, is cut short or of a kind nobody knows is worth a sentence before anything is started: what the
- * worker would say. Reads the header. */
-static int model_check(const struct builder *b, const struct graph_service *s, struct err *err)
-{
-	const char *path = model_path(b, s);
-	struct stat st;
-
-	if (s->engine != GRAPH_ENGINE_LLAMA)
-		return 0;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		err_set_errno(err, -errno, "could not open model \"%s\" of %s", path, s->name);
-		if (path == b->config->demo_model)
-			err_hint(err, "\"make model\" in Stator's source folder fetches it; STATOR_CACHE names the "
-				      "folder it is looked for in");
-		else if (!strstr(path, ".gguf"))
-			err_hint(err, "the llama engine runs GGUF files; \"%s\" looks like the name of something else",
-				path);
-		return err ? err->code : -ENOENT;
-	}
-	int r = fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)
-			? err_set(err, -EISDIR, "cannot load model \"%s\" of %s: it is a folder; a GGUF file is needed",
-				  path, s->name)
-			: 0;
-	close(fd);
-	if (r < 0 || !b->config->look_into_models)
-		return r;
-	struct ll_file_facts facts;
-	if (refusal_check(path, err) == 0 && ll_file_check(path, true, &facts, err) == 0)
-		return 0;
-	err_wrap(err, "could not load the model of %s", s->name);
-	if (err)
-		err->code = -EBADMSG; /* the file is to blame, not the graph */
-	return -EBADMSG;
-}
+/* The whole. */
 
 static int workers_count(struct builder *b, struct err *err)
 {
@@ -457,7 +404,7 @@ static int workers_count(struct builder *b, struct err *err)
 
 		if (s->kind != GRAPH_WORKER || s->workers == 0)
 			continue;
-		if ((r = engine_check(g, s, err)) < 0 || (r = model_check(b, s, err)) < 0)
+		if ((r = deployment_check_service(b->config, s, err)) < 0)
 			return r;
 		workers += s->workers;
 		b->llama_workers += s->engine == GRAPH_ENGINE_LLAMA ? s->workers : 0;
@@ -506,6 +453,7 @@ static int fill(struct builder *b, struct err *err)
 	for (uint32_t i = 0; i < g->len && r == 0; i++) {
 		uint32_t first = b->d->count;
 
+		b->name_next = 0;
 		for (uint32_t k = 0; g->services[i].kind == GRAPH_WORKER && k < g->services[i].workers && r == 0; k++) {
 			r = worker_add(b, &g->services[i]);
 			if (r == 0 && (r = gpus_give(b, &g->services[i], &b->d->processes[b->d->count - 1], err)) < 0)
@@ -528,7 +476,11 @@ int deployment_build(struct deployment *ret, const struct deployment_config *con
 	struct builder b = {.d = &d, .config = config, .devices = {.inventory = config->gpus}};
 
 	arena_init(&d.arena, DEPLOYMENT_BYTES_MAX);
+	buf_init(&b.sockets, WORKERS_MAX * (RUNTIME_DIR_BYTES_MAX + SCREEN_NAME_BYTES + 16));
 	int r = fill(&b, err);
+	buf_done(&b.sockets);
+	if (r == 0)
+		r = deployment_check_bounds(&d, config, err);
 	if (r < 0) {
 		deployment_done(&d);
 		return r;

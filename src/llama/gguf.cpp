@@ -5,6 +5,7 @@
  *   array value  u32 item type | u64 count | items
  *   tensor info  string name | u32 dims | u64 dim... | u32 type | u64 offset in data
  * Every read is checked against the end of the file. */
+#include "base/file.h"
 #include "llama/edge.hpp"
 
 #include "src/llama-arch.h"
@@ -16,9 +17,7 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace
@@ -82,24 +81,19 @@ struct header {
 
 int open_mapped(const char *path, mapped &ret, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	uint64_t bytes = 0;
+	int code = 0, fd = file_open_plain(path, &bytes, err);
 	if (fd < 0)
-		return err_set_errno(err, -errno, "could not open \"%s\"", path);
-	struct stat st;
-	int code = 0;
-	if (fstat(fd, &st) < 0)
-		code = err_set_errno(err, -errno, "could not read \"%s\"", path);
-	else if (!S_ISREG(st.st_mode))
-		code = err_set(err, -EINVAL, "\"%s\" is not a file", path);
-	else if (st.st_size == 0)
+		return fd;
+	if (bytes == 0) {
 		code = err_set(err, -EINVAL, "\"%s\" is empty", path);
-	if (code == 0) {
-		void *p = mmap(nullptr, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	} else {
+		void *p = mmap(nullptr, (size_t)bytes, PROT_READ, MAP_PRIVATE, fd, 0);
 		if (p == MAP_FAILED)
 			code = err_set_errno(err, -errno, "could not map \"%s\"", path);
 		else {
 			ret.data = static_cast<const uint8_t *>(p);
-			ret.len = (uint64_t)st.st_size;
+			ret.len = bytes;
 		}
 	}
 	close(fd);

@@ -2,11 +2,10 @@
 #include "model/gguf.h"
 
 #include "base/compiler.h"
-#include <fcntl.h>
+#include "base/file.h"
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SPLITS_MAX = 999, PATH_BYTES_MAX = 4096 };
@@ -18,20 +17,15 @@ struct mapped {
 
 static int map_file(struct mapped *ret, const char *path, struct err *err)
 {
-	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC), code = 0;
+	uint64_t bytes = 0;
+	int code = 0, fd = file_open_plain(path, &bytes, err);
 
 	if (fd < 0)
-		return err_set_errno(err, -errno, "could not open \"%s\"", path);
-	if (fstat(fd, &st) < 0)
-		code = err_set_errno(err, -errno, "could not read \"%s\"", path);
-	else if (!S_ISREG(st.st_mode))
-		code = err_set(err, -EINVAL, "\"%s\" is not a file", path);
-	else if (st.st_size == 0)
+		return fd;
+	if (bytes == 0)
 		code = err_set(err, -EINVAL, "\"%s\" is empty", path);
 	if (code == 0) {
-		*ret = (struct mapped){
-			mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0), (uint64_t)st.st_size};
+		*ret = (struct mapped){mmap(NULL, (size_t)bytes, PROT_READ, MAP_PRIVATE, fd, 0), bytes};
 		if (ret->data == MAP_FAILED)
 			code = err_set_errno(err, -errno, "could not map \"%s\"", path);
 	}

@@ -111,22 +111,54 @@ int worker_cpus_parse(const char *text, bool *ret, uint32_t cap, struct err *err
 	}
 }
 
+/* "0-1,4" for those that are set. */
+static const char *cpus_text(const cpu_set_t *set, char *ret, size_t cap)
+{
+	size_t n = 0;
+
+	ret[0] = '\0';
+	for (int i = 0; i < CPU_SETSIZE && n + 16 < cap; i++) {
+		int last = i;
+		if (!CPU_ISSET(i, set))
+			continue;
+		while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, set))
+			last++;
+		n += (size_t)snprintf(ret + n, cap - n, last > i ? "%s%d-%d" : "%s%d", n ? "," : "", i, last);
+		i = last;
+	}
+	return ret;
+}
+
 static int set_cpus(const char *text, struct err *err)
 {
 	bool wanted[CPUS_CAP];
-	cpu_set_t set;
+	char there_text[256];
+	cpu_set_t set, there;
+	int missing = 0;
 
 	if (!text || !*text)
 		return 0;
 	int r = worker_cpus_parse(text, wanted, MIN((uint32_t)CPUS_CAP, (uint32_t)CPU_SETSIZE), err);
 	if (r < 0)
 		return r;
+	if (sched_getaffinity(0, sizeof there, &there) < 0)
+		return err_set_errno(err, -errno, "could not read which CPUs may be used");
 	CPU_ZERO(&set);
-	for (uint32_t i = 0; i < CPUS_CAP && i < CPU_SETSIZE; i++)
-		if (wanted[i])
+	for (uint32_t i = 0; i < CPUS_CAP && i < CPU_SETSIZE; i++) {
+		if (wanted[i] && CPU_ISSET(i, &there))
 			CPU_SET(i, &set);
+		missing += wanted[i] && !CPU_ISSET(i, &there);
+	}
+	cpus_text(&there, there_text, sizeof there_text);
+	/* The kernel takes the part that is there without a word, and refuses none with "Invalid argument". */
+	if (CPU_COUNT(&set) == 0)
+		return err_set(err, -EINVAL, "CPUs \"%s\" names none of the CPUs there are for this process: %s", text,
+			there_text);
 	if (sched_setaffinity(0, sizeof set, &set) < 0)
 		return err_set_errno(err, -errno, "could not run on CPUs \"%s\"", text);
+	if (missing > 0)
+		log_warn("not all CPUs that were asked for are there", LOG_F("cpus", log_str(text)),
+			LOG_F("there", log_str(there_text)), LOG_F("used", log_u64((uint64_t)CPU_COUNT(&set))));
 	return 0;
 }
 

@@ -167,12 +167,14 @@ def test_no_memory_for_the_kv_cache_is_one_clear_sentence(tmp_path, demo_model):
 
 @pytest.fixture
 def group():
-    """make(controller, limit): a control group with that limit (memory: MiB, cpu: CPUs); gives a function that enters it."""
+    """make(controller, limit): a control group with that limit (memory: MiB, cpu: CPUs, pids: a number); gives what enters it."""
     made = []
 
     def write(path, controller, limit):
         if controller == "memory":
             (path / ("memory.limit_in_bytes" if path.parent.name == "memory" else "memory.max")).write_text(str(limit << 20))
+        elif controller == "pids":
+            (path / "pids.max").write_text(str(limit))
         elif path.parent.name == "cpu":
             (path / "cpu.cfs_quota_us").write_text(str(int(limit * 100000)))
         else:
@@ -230,6 +232,55 @@ def test_a_context_that_nobody_chose_is_what_the_control_group_leaves(group):
     with Deployment("--port", "0", enter=group("memory", 700)) as deployment:
         ready = deployment.wait_line(r"llama-0 .*KV \d+ MiB \((\d+) tokens, all that memory holds of (\d+)\)")
         assert int(ready.group(1)) < int(ready.group(2))
+
+
+def test_more_workers_than_there_are_files_or_processes_for_are_refused_with_the_arithmetic(group):
+    check = Process("serve", "--engine", "mock", "--workers", "300", "--check", fd_limit=256)
+    assert check.wait_exit() == 1
+    assert re.search(r"301 processes need 935 open files .*and 256 are allowed; .* start 73 workers or fewer", check.output)
+    fits = Process("serve", "--engine", "mock", "--workers", "73", "--check", fd_limit=256)
+    assert fits.wait_exit() == 0
+    check = Process("serve", "--engine", "mock", "--workers", "300", "--check", enter=group("pids", 400))
+    assert check.wait_exit() == 1
+    assert re.search(r"301 processes have 903 threads at least, .*pids\.max.* has room for \d+; raise", check.output), check.output
+
+
+@pytest.mark.parametrize("kind", ["fifo", "socket", "folder", "device"])
+def test_a_model_that_is_no_plain_file_is_refused_at_once(tmp_path, kind):
+    path = tmp_path / "model.gguf"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "socket":
+        socket.socket(socket.AF_UNIX).bind(str(path))
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    for command in (["serve", "--check", path], ["serve", "--port", "0", path], ["run", path, "-p", "Hello"],
+                    ["worker", "--listen", f"unix:{tmp_path}/w.sock", "--model", path],
+                    ["serve", "--port", "0", "--engine", "mock", path]):
+        process = Process(*command)
+        try:
+            assert process.wait_exit(20) in (1, 2), command
+            assert "model.gguf" in process.output and kind in process.output.lower(), f"{command}: {process.output}"
+        finally:
+            process.kill_all()
+
+
+def test_cpus_that_are_not_there_are_a_sentence(tmp_path, demo_model):
+    there = sorted(os.sched_getaffinity(0))
+    graph = tmp_path / "deploy.yaml"
+    worker = ["worker", "--listen", f"unix:{tmp_path}/w.sock", "--model", demo_model]
+    for cpus, status in (("1000-1010", 1), (f"{there[0]},1000", 0)):
+        graph.write_text(f"Frontend:\n  port: 0\nLlamaWorker:\n  model: demo\n  cpus: {cpus}\n")
+        check = Process("serve", "--check", graph)
+        assert (check.wait_exit() != 0) == (status != 0), check.output
+        assert ("names none of the CPUs" if status else "1 of the 2 CPUs of") in check.output
+        process = Process(*worker, "--cpus", cpus)
+        try:
+            process.wait_line("names none of the CPUs" if status else "not all CPUs that were asked for are there")
+        finally:
+            process.kill_all()
 
 
 @pytest.fixture

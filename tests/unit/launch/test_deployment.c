@@ -345,6 +345,50 @@ static void frontends_and_llama_workers_without_a_gpu_see_none(void **state)
 	assert_null(env_of(f, 1, "CUDA_VISIBLE_DEVICES"));
 }
 
+static void a_thousand_workers_have_names_and_sockets_of_their_own(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(build(f, "MockWorker:\n  ServiceArgs:\n    workers: 1024\n", NULL), 0);
+	assert_int_equal(f->d.count, 1025);
+	assert_string_equal(f->d.processes[1024].process.name, "mock-1023");
+	for (const char *const *a = f->d.processes[0].process.spec.argv; *a; a++)
+		if (strncmp(*a, "--workers=", 10) == 0) {
+			const char *last = strrchr(*a, ',');
+			assert_non_null(last);
+			assert_string_equal(last, ",unix:/run/d/mock-1023.sock");
+			return;
+		}
+	fail_msg("the frontend is told of no workers");
+}
+
+static void more_processes_than_memory_holds_are_refused_with_the_arithmetic(void **state)
+{
+	struct fixture *f = *state;
+
+	f->memory = 1ull << 30;
+	assert_int_equal(build(f, "MockWorker:\n  ServiceArgs:\n    workers: 1000\n", NULL), -E2BIG);
+	assert_non_null(
+		strstr(f->err.msg, "1001 processes take 4004 MiB before they load anything (4 each), and 1024 MiB"));
+}
+
+static void cpus_that_are_not_there_are_said_or_refused(void **state)
+{
+	struct fixture *f = *state;
+	char graph[256];
+
+	snprintf(graph, sizeof graph, "LlamaWorker:\n  model: %s\n  cpus: 2-9\n", f->model);
+	assert_int_equal(build(f, graph, NULL), 0);
+	assert_string_equal(f->d.processes[1].facts, "2 of the 8 CPUs of \"2-9\" are there");
+	deployment_done(&f->d);
+	graph_destroy(f->graph);
+	f->graph = NULL;
+	snprintf(graph, sizeof graph, "LlamaWorker:\n  model: %s\n  cpus: 5-7\n", f->model);
+	assert_int_equal(build(f, graph, NULL), -EINVAL);
+	assert_non_null(
+		strstr(f->err.msg, "LlamaWorker: cpus \"5-7\" names none of the CPUs there are for this process: 0-3"));
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 int main(void)
 {
@@ -358,6 +402,9 @@ int main(void)
 		TEST(workers_that_take_a_part_of_a_gpu_share_it),
 		TEST(frontends_and_llama_workers_without_a_gpu_see_none),
 		TEST(mock_workers_get_names_sockets_and_their_settings),
+		TEST(a_thousand_workers_have_names_and_sockets_of_their_own),
+		TEST(more_processes_than_memory_holds_are_refused_with_the_arithmetic),
+		TEST(cpus_that_are_not_there_are_said_or_refused),
 		TEST(llama_workers_share_the_cpus),
 		TEST(threads_of_the_user_are_left_alone),
 		TEST(services_of_one_base_name_count_on),

@@ -35,7 +35,7 @@ static void what_is_no_model_is_told_apart(void **state)
 {
 	(void)state;
 	expect_refused("/nowhere/m.gguf", true, "could not open \"/nowhere/m.gguf\": No such file");
-	expect_refused("/tmp", true, "is not a file");
+	expect_refused("/tmp", true, "is a folder, not a file");
 	write_file("", 0);
 	expect_refused(scratch, true, "is empty");
 	write_file("PK\3\4 and so on", 12);

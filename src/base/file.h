@@ -1,0 +1,20 @@
+/* file.h - open what must be a plain file, such as a model. Never waits: a FIFO that nobody writes to would hold the thread, and
+ * with it whoever waits for it, for ever; a device would do what devices do. Thread: any. */
+#ifndef STATOR_BASE_FILE_H
+#define STATOR_BASE_FILE_H
+
+#include "base/err.h"
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Open path for reading. Returns the descriptor, close-on-exec, and its size (ret_bytes may be NULL); or negative: the
+ * system's code and words, -EISDIR for a folder, -EINVAL for a FIFO, a socket or a device, each named. */
+int file_open_plain(const char *path, uint64_t *ret_bytes, struct err *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
