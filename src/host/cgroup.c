@@ -126,31 +126,43 @@ static const char *below(const char *path, const char *mount_root)
 	return strcmp(path + len, "/") == 0 ? "" : path + len;
 }
 
-/* False: the process is in no group of that controller, which then has no limit. */
-static bool place_find(struct place *ret, const char *root, const struct texts *t, const char *controller)
+bool cgroup_folder(char ret[CGROUP_PATH_BYTES], size_t *ret_top, const char *membership, const char *mountinfo,
+	const char *controller)
 {
 	char path[CGROUP_PATH_BYTES] = "", mount_root[CGROUP_PATH_BYTES], point[CGROUP_PATH_BYTES];
 
 	/* No /proc: look at the usual place all the same. */
-	if (*t->membership && !membership_find(t->membership, controller, path, sizeof path))
+	if (*membership && !membership_find(membership, controller, path, sizeof path))
 		return false;
-	mount_find(t->mounts, controller, mount_root, point);
-	ret->v1 = controller != NULL;
-	ret->top = strlen(root) + strlen(point);
-	if (snprintf(ret->dir, sizeof ret->dir, "%s%s%s", root, point, below(path, mount_root)) >= (int)sizeof ret->dir)
-		return false;
-	while (strlen(ret->dir) > ret->top && access(ret->dir, F_OK) < 0)
-		*strrchr(ret->dir, '/') = '\0';
-	return access(ret->dir, F_OK) == 0;
+	mount_find(mountinfo, controller, mount_root, point);
+	*ret_top = strlen(point);
+	return snprintf(ret, CGROUP_PATH_BYTES, "%s%s", point, below(path, mount_root)) < CGROUP_PATH_BYTES;
 }
 
 /* One level up; false when it was the last. */
 static bool place_up(struct place *p)
 {
-	if (strlen(p->dir) <= p->top)
+	char *slash = strrchr(p->dir, '/');
+
+	if (strlen(p->dir) <= p->top || !slash)
 		return false;
-	*strrchr(p->dir, '/') = '\0';
+	*slash = '\0';
 	return true;
+}
+
+static bool place_find(struct place *ret, const char *root, const struct texts *t, const char *controller)
+{
+	char folder[CGROUP_PATH_BYTES];
+
+	if (!cgroup_folder(folder, &ret->top, t->membership, t->mounts, controller))
+		return false;
+	ret->v1 = controller != NULL;
+	ret->top += strlen(root);
+	if (snprintf(ret->dir, sizeof ret->dir, "%s%s", root, folder) >= (int)sizeof ret->dir)
+		return false;
+	while (access(ret->dir, F_OK) < 0 && place_up(ret))
+		;
+	return access(ret->dir, F_OK) == 0;
 }
 
 /* Call fn for each level of both versions' hierarchies of a controller. */

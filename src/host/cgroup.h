@@ -35,6 +35,11 @@ uint64_t cgroup_pids_room(const char *root);
 /* Processes of this process's own group that the out-of-memory killer has ended; 0: none, or not counted here. */
 uint64_t cgroup_oom_kills(const char *root);
 
+/* The folder of a group, from the texts of /proc/PID/cgroup and /proc/PID/mountinfo; controller NULL: version 2. Pure. ret_top is
+ * the length of its mount point, where the levels end. False: the process is in no group of that controller. */
+bool cgroup_folder(char ret[CGROUP_PATH_BYTES], size_t *ret_top, const char *membership, const char *mountinfo,
+	const char *controller);
+
 #ifdef __cplusplus
 }
 #endif

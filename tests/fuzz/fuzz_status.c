@@ -1,7 +1,10 @@
-/* What a child writes to its supervisor: never a crash, the same lines however they are
- * cut, and every parsed value within its range. */
+/* What a child writes to its supervisor, and what the kernel writes of cgroups: never a crash, the same lines however they
+ * are cut, and every parsed value within its range. */
 #include "base/buf.h"
+#include "host/cgroup.h"
 #include "launch/status.h"
+
+#include <string.h>
 
 static void note(void *ctx, char *line)
 {
@@ -25,6 +28,24 @@ static void feed(struct buf *out, const char *text, size_t len, size_t piece)
 	line_cutter_finish(&c, note, out);
 }
 
+/* The bytes as /proc/PID/cgroup, and behind the first blank line as /proc/PID/mountinfo. */
+static void groups(const char *text, size_t len)
+{
+	static const char *const controllers[] = {NULL, "memory", "cpu"};
+	char copy[4096], folder[CGROUP_PATH_BYTES];
+	size_t top;
+
+	len = MIN(len, sizeof copy - 1);
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	char *mounts = strstr(copy, "\n\n");
+	if (mounts)
+		*mounts = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(controllers); i++)
+		if (cgroup_folder(folder, &top, copy, mounts ? mounts + 2 : "", controllers[i]))
+			ASSERT(top <= strlen(folder));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
@@ -40,5 +61,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		(whole.len == cut.len && memcmp(buf_str(&whole), buf_str(&cut), whole.len) == 0));
 	buf_done(&whole);
 	buf_done(&cut);
+	groups((const char *)data + 1, len - 1);
 	return 0;
 }
