@@ -68,7 +68,7 @@ struct engine_item {
 	bool logprobs;
 	const struct engine_sampling *sampling;
 	/* The whole sequence so far (prompt and answer, history_len == pos + count), for penalties; the draw is keyed
-	 * by (seed, history_len). prompt_len tells the mock which of it was the prompt. */
+	 * by (seed, history_len). Its first prompt_len were the prompt: presence and frequency penalties leave them out. */
 	const uint32_t *history;
 	uint32_t history_len, prompt_len;
 };

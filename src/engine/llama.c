@@ -128,6 +128,7 @@ static int prepare(struct llama_engine *l, const struct engine_batch *b, uint32_
 		.sampling = &p->sampling,
 		.history = it->history,
 		.history_len = it->history_len,
+		.prompt_len = it->prompt_len,
 		.key = rng_keyed_u64(it->sampling->seed, it->history_len),
 		.logprobs = it->logprobs,
 		.top = MIN(it->top, (uint32_t)ENGINE_TOP_MAX),

@@ -2,7 +2,7 @@
  *
  * The rows of a step do not depend on each other, so the result is that of one ll_sampler_draw after another, to the bit. The
  * threads sleep between steps; a step too small to repay waking them is drawn by the caller alone.
- * Thread: ll_draws_run is called by one at a time. Memory: a sampler (12 bytes a vocabulary entry) a thread, allocated at
+ * Thread: ll_draws_run is called by one at a time. Memory: a sampler (20 bytes a vocabulary entry) a thread, allocated at
  * create; pages that no draw has touched cost nothing. */
 #ifndef STATOR_LLAMA_DRAWS_H
 #define STATOR_LLAMA_DRAWS_H

@@ -12,12 +12,15 @@
 #include <string.h>
 
 enum { HIDDEN_MAX = 64 }; /* models have up to some ten end tokens */
+#define SEEN_IN_PROMPT ((uint64_t)1)
+#define SEEN_GENERATED ((uint64_t)1 << 32)
 
 struct ll_sampler {
 	uint32_t vocab;
 	struct candidate *c; /* vocab many; the first len are in play */
 	uint32_t len;
 	float *row; /* vocab many: the logits when something changes them */
+	uint64_t *seen; /* vocab many: how often penalties meet a token, in the prompt and generated; 0 between draws */
 	float hidden[HIDDEN_MAX]; /* what bans replaced in the caller's row */
 };
 
@@ -36,8 +39,9 @@ int ll_sampler_create(struct ll_sampler **ret, uint32_t vocab, struct err *err)
 		s->vocab = vocab;
 		s->c = malloc(sizeof *s->c * vocab);
 		s->row = malloc(sizeof *s->row * vocab);
+		s->seen = calloc(vocab, sizeof *s->seen);
 	}
-	if (!s || !s->c || !s->row) {
+	if (!s || !s->c || !s->row || !s->seen) {
 		ll_sampler_destroy(s);
 		return err_set(err, -ENOMEM, "out of memory");
 	}
@@ -50,6 +54,7 @@ void ll_sampler_destroy(struct ll_sampler *s)
 	if (s) {
 		free(s->c);
 		free(s->row);
+		free(s->seen);
 	}
 	free(s);
 }
@@ -169,33 +174,27 @@ static uint32_t select_mass(struct candidate *c, uint32_t len, struct order *o, 
 
 /* --- Bias, penalties, bans -------------------------------------------------------------------------------------- */
 
-static int compare_ids(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-	return x < y ? -1 : x > y;
-}
-
-/* llama.cpp's formula (and the CTRL paper's): divide or multiply by repetition once, subtract presence once and
- * frequency for each time. */
+/* Repetition as in CTRL (Keskar et al. 2019), then presence once and frequency for each time: of what was generated only, as
+ * OpenAI defines them. */
 static float penalize(float logit, const struct ll_sampling *p, uint32_t times)
 {
 	logit = logit <= 0 ? logit * p->repetition_penalty : logit / p->repetition_penalty;
-	return logit - ((float)times * p->frequency_penalty + p->presence_penalty);
+	return times ? logit - ((float)times * p->frequency_penalty + p->presence_penalty) : logit;
 }
 
-/* The candidates are not in use yet and have room: recent tokens are sorted there, to count them. */
+/* seen has a 0 a token, and so it has afterwards. O(history looked at). */
 static void apply_penalties(struct ll_sampler *s, const struct ll_draw_in *in)
 {
-	_Static_assert(sizeof(struct candidate) >= sizeof(uint32_t), "recent tokens borrow the room of candidates");
-	uint32_t *recent = (uint32_t *)(void *)s->c;
-	uint32_t n = MIN(MIN(in->history_len, in->sampling->penalty_last_n), s->vocab);
-	memcpy(recent, in->history + (in->history_len - n), n * sizeof *recent);
-	qsort(recent, n, sizeof *recent, compare_ids);
-	for (uint32_t i = 0, j; i < n; i = j) {
-		for (j = i; j < n && recent[j] == recent[i];)
-			j++;
-		if (recent[i] < s->vocab)
-			s->row[recent[i]] = penalize(s->row[recent[i]], in->sampling, j - i);
+	uint32_t begin = in->history_len - MIN(in->history_len, in->sampling->penalty_last_n);
+	for (uint32_t i = begin; i < in->history_len; i++)
+		if (in->history[i] < s->vocab)
+			s->seen[in->history[i]] += i < in->prompt_len ? SEEN_IN_PROMPT : SEEN_GENERATED;
+	for (uint32_t i = begin; i < in->history_len; i++) {
+		uint32_t id = in->history[i];
+		if (id >= s->vocab || !s->seen[id])
+			continue;
+		s->row[id] = penalize(s->row[id], in->sampling, (uint32_t)(s->seen[id] / SEEN_GENERATED));
+		s->seen[id] = 0;
 	}
 }
 

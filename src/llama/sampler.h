@@ -1,7 +1,8 @@
 /* sampler.h - draw a token from a row of logits. The same steps in the same order as llama.cpp's usual chain: logit
  * bias, penalties, top-k, typical, top-p, min-p, temperature; then one draw from a key the caller gives (made of seed and
  * position, so that the draw does not depend on where it is made, and hardly on rounding: see sampler.c).
- * Thread: one owner. Memory: 12 bytes a vocabulary entry, allocated at create, nothing later. */
+ * Thread: one owner. Memory: 20 bytes a vocabulary entry, allocated at create, nothing later (8 of them
+ * are not touched before a request with penalties comes). */
 #ifndef STATOR_LLAMA_SAMPLER_H
 #define STATOR_LLAMA_SAMPLER_H
 
@@ -23,8 +24,8 @@ struct ll_sampling {
 	float typical_p; /* 1: off */
 	/* Over the last penalty_last_n tokens of history (UINT32_MAX: all; 0: off). */
 	uint32_t penalty_last_n;
-	float repetition_penalty; /* 1: off */
-	float presence_penalty, frequency_penalty; /* 0: off */
+	float repetition_penalty; /* 1: off. Prompt and answer count */
+	float presence_penalty, frequency_penalty; /* 0: off. The answer alone counts */
 	const uint32_t *bias_tokens; /* ids outside the vocabulary are ignored */
 	const float *bias_values;
 	uint32_t bias_count;
@@ -38,7 +39,7 @@ struct ll_draw_in {
 	float *logits;
 	const struct ll_sampling *sampling;
 	const uint32_t *history; /* prompt and answer so far, for penalties */
-	uint32_t history_len;
+	uint32_t history_len, prompt_len; /* the first prompt_len were not generated */
 	uint64_t key; /* random number of this draw: equal keys and logits, equal token */
 	bool logprobs; /* fill logprob and top of the result (costs an exp a vocabulary entry) */
 	uint32_t top; /* at most LL_TOP_MAX */

@@ -55,7 +55,7 @@ static void all_is_made_or_nothing(void **state)
 		ll_draws_destroy(d);
 	} while (calls >= fail_at);
 	assert_int_equal(code, 0);
-	assert_int_equal(no_memory, 1 + 3 * THREADS);
+	assert_int_equal(no_memory, 1 + 4 * THREADS);
 	assert_int_equal(no_thread, THREADS - 1);
 }
 

@@ -104,6 +104,67 @@ static struct ll_draw draw(float *logits, uint32_t n, const struct ll_sampling *
 	return ret;
 }
 
+/* Counted token by token: repetition looks at all of the window, presence and frequency at what was generated in it. */
+static uint32_t best_with_penalties(const float *logits, const struct ll_draw_in *in)
+{
+	const struct ll_sampling *p = in->sampling;
+	uint32_t begin = in->history_len - MIN(in->history_len, p->penalty_last_n), best = 0;
+	float best_logit = -INFINITY;
+	for (uint32_t id = 0; id < VOCAB; id++) {
+		uint32_t there = 0, generated = 0;
+		for (uint32_t i = begin; i < in->history_len; i++) {
+			there += in->history[i] == id;
+			generated += in->history[i] == id && i >= in->prompt_len;
+		}
+		float x = logits[id];
+		if (there)
+			x = x > 0 ? x / p->repetition_penalty : x * p->repetition_penalty;
+		if (generated)
+			x -= p->presence_penalty + (float)generated * p->frequency_penalty;
+		if (x > best_logit) {
+			best = id;
+			best_logit = x;
+		}
+	}
+	return best;
+}
+
+static void presence_and_frequency_count_what_was_generated_only(void **state)
+{
+	(void)state;
+	struct rng r;
+	rng_init(&r, 5);
+	struct ll_sampler *s = sampler(VOCAB);
+	uint32_t told_apart = 0;
+	for (int round = 0; round < 2000; round++) {
+		float logits[VOCAB];
+		uint32_t history[3 * VOCAB]; /* longer than the vocabulary: nothing of it is forgotten */
+		fill_logits(&r, logits, VOCAB, 3);
+		struct ll_sampling p = plain;
+		p.temperature = 0;
+		p.presence_penalty = (float)rng_below(&r, 5) - 2;
+		p.frequency_penalty = (float)rng_below(&r, 5) * 0.3f - 0.6f;
+		p.repetition_penalty = round & 1 ? 1 : 0.7f + (float)rng_unit(&r);
+		p.penalty_last_n = round & 2 ? UINT32_MAX : (uint32_t)rng_below(&r, ARRAY_LEN(history));
+		struct ll_draw_in in = {.logits = logits,
+			.sampling = &p,
+			.history = history,
+			.history_len = 1 + (uint32_t)rng_below(&r, ARRAY_LEN(history)),
+			.key = 1};
+		for (uint32_t i = 0; i < in.history_len; i++)
+			history[i] = (uint32_t)rng_below(&r, VOCAB + 2); /* an id outside changes nothing */
+		in.prompt_len = (uint32_t)rng_below(&r, in.history_len + 1);
+		struct ll_draw got;
+		ll_sampler_draw(s, &in, &got);
+		assert_int_equal(got.token, best_with_penalties(logits, &in));
+		struct ll_draw_in whole = in;
+		whole.prompt_len = 0;
+		told_apart += got.token != best_with_penalties(logits, &whole);
+	}
+	assert_true(told_apart > 100);
+	ll_sampler_destroy(s);
+}
+
 static void greedy_takes_the_first_of_equals(void **state)
 {
 	(void)state;
@@ -393,6 +454,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(distributions_equal_llama_cpps),
+		cmocka_unit_test(presence_and_frequency_count_what_was_generated_only),
 		cmocka_unit_test(greedy_takes_the_first_of_equals),
 		cmocka_unit_test(one_pass_finds_what_looking_at_each_does),
 		cmocka_unit_test(banned_tokens_are_put_back),
