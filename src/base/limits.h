@@ -47,6 +47,7 @@ enum {
 	CHOICES_MAX = 16, /* n */
 	PROMPTS_MAX = 128, /* choices of one request in all: prompts times n */
 	STOPS_MAX = 16, /* stop strings; OpenAI allows 4 */
+	CACHE_SALT_BYTES_MAX = 256, /* cache_salt of a request */
 	STOP_TOKENS_MAX = 64, /* stop_token_ids; looked through a token */
 	STOP_BYTES_MAX = 256, /* one stop string: what must be held back of a stream */
 	TOP_LOGPROBS_MAX = 20, /* OpenAI's */

@@ -86,8 +86,12 @@ static const struct flag flags_table[] = {
 		.arg = "NAME=COUNT"},
 	{.key = {.name = "api-keys-file",
 		 .type = CONFIG_STRING,
-		 .help = "file with one API key a line; without it no key is asked for"},
+		 .help = "file with one API key a line, an admin's as admin:KEY; without it no key is asked for"},
 		.arg = "FILE"},
+	{.key = {.name = "share-prefixes",
+		 .type = CONFIG_BOOL,
+		 .def = "false",
+		 .help = "with API keys: let prompts of different keys use each other's cached prefixes"}},
 	{.key = {.name = "allow-host",
 		 .type = CONFIG_STRING,
 		 .help = "names that clients may ask for (the Host of a request) besides the address's own, comma "
@@ -328,6 +332,7 @@ static void options_get(const struct flags *f, struct frontend_main_options *o)
 	o->config.listen_name = flags_str(f, "listen-name");
 	o->config.allow_origin = flags_str(f, "allow-origin");
 	o->config.allow_tenant = flags_bool(f, "allow-tenant");
+	o->config.share_prefixes = flags_bool(f, "share-prefixes");
 	if (flags_is_set(f, "index-bytes-max"))
 		o->config.index_bytes_max = flags_bytes(f, "index-bytes-max");
 	o->kv_secret_file = flags_str(f, "kv-secret-file");

@@ -28,7 +28,12 @@ static const struct config_key frontend[] = {
 	{.name = "endpoints", .type = CONFIG_LIST, .help = "accepted from Dynamo's graphs; not used"},
 	{.name = "api-keys-file",
 		.type = CONFIG_STRING,
-		.help = "file with one API key a line; without it no key is asked for"},
+		.help = "file with one API key a line, an admin's as admin:KEY; without it no key is asked for"},
+	{.name = "share-prefixes",
+		.type = CONFIG_BOOL,
+		.help = "with API keys: let prompts of different keys use each other's cached prefixes; how fast an "
+			"answer "
+			"comes, and its cached_tokens, then tell what others have asked"},
 	{.name = "allow-host",
 		.type = CONFIG_STRING,
 		.help = "names that clients may ask for (the Host of a request) besides the address's own, comma "

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "config/suggest.h"
 #include "frontend/cors.h"
+#include "frontend/demands.h"
 #include "frontend/guard.h"
 #include "frontend/index_check.h"
 #include "frontend/keys.h"
@@ -217,6 +218,15 @@ static void serve_metrics(struct frontend *fe, struct http_exchange *x)
 
 /* decisions */
 
+/* Whose decisions the client may see: with keys its own, unless its key is an admin's. */
+static uint64_t viewer_of(struct frontend *fe, struct http_exchange *x)
+{
+	struct demands d = {0};
+
+	demands_read_key(&d, fe, x);
+	return d.admin ? EXPLAIN_ALL : d.key_id;
+}
+
 static void serve_decision(struct frontend *fe, struct http_exchange *x)
 {
 	struct api_error e = {0};
@@ -224,7 +234,7 @@ static void serve_decision(struct frontend *fe, struct http_exchange *x)
 	struct buf b;
 
 	buf_init(&b, REPLY_BYTES_MAX);
-	if (explain_print(fe->explain, id, env_now_us(fe->env), &b)) {
+	if (explain_print(fe->explain, viewer_of(fe, x), id, env_now_us(fe->env), &b)) {
 		reply_json(x, 200, &b);
 		return;
 	}
@@ -241,7 +251,7 @@ static void serve_decisions(struct frontend *fe, struct http_exchange *x)
 
 	buf_init(&b, REPLY_BYTES_MAX);
 	buf_add_str(&b, "{\"requests\":");
-	explain_print_all(fe->explain, env_now_us(fe->env), &b);
+	explain_print_all(fe->explain, viewer_of(fe, x), env_now_us(fe->env), &b);
 	buf_add_str(&b, "}");
 	reply_json(x, 200, &b);
 }
@@ -341,7 +351,7 @@ static int check_key(struct frontend *fe, struct http_exchange *x, struct api_er
 {
 	const char *given = http_header(x, "authorization");
 
-	if (!fe->config.keys || api_keys_allow(fe->config.keys, given))
+	if (!fe->config.keys || api_keys_find(fe->config.keys, given, NULL))
 		return 0;
 	http_add_header(x, "www-authenticate", "Bearer");
 	return api_error_set(e, 401, "invalid_api_key", NULL,

@@ -354,6 +354,7 @@ static void explain(struct completion *c, struct run *r)
 		.model = c->model->name,
 		.endpoint = completion_endpoint(c),
 		.worker = r->backend->name,
+		.owner = c->demands.key_id,
 		.prompt = r->index,
 		.block_size = c->block_size,
 		.blocks = r->hashes_len,

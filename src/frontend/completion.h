@@ -116,6 +116,7 @@ struct completion {
 	size_t body_counted; /* bytes of all requests' that are this one's, until its prompt is tokens */
 	struct api_request req;
 	struct demands demands;
+	struct msg_str salt; /* of its cached prefixes; empty: none. In arena */
 	struct api_error error; /* of the job */
 	struct text_task task;
 	struct env_job free_job;

@@ -1,5 +1,8 @@
 #include "frontend/demands.h"
 
+#include "frontend/keys.h"
+#include "kv/hash.h"
+
 #include <stdio.h>
 
 enum { PRIORITY_MAX = 100, DEADLINE_MS_MAX = 24 * 3600 * 1000 };
@@ -63,6 +66,19 @@ static int read_tenant(struct demands *d, struct frontend *fe, struct http_excha
 	return 0;
 }
 
+/* Never the key, nor what it could be found from without the deployment's secret. */
+void demands_read_key(struct demands *d, struct frontend *fe, struct http_exchange *x)
+{
+	struct api_caller caller;
+
+	if (!fe->config.keys || !api_keys_find(fe->config.keys, http_header(x, "authorization"), &caller))
+		return;
+	d->key_id = kv_hash_seed(
+		&fe->kv_seed, sizeof fe->kv_seed, "owner of an API key", caller.digest, sizeof caller.digest);
+	d->key_id += !d->key_id;
+	d->admin = caller.admin;
+}
+
 static int read_direct(
 	struct demands *d, struct frontend *fe, struct http_exchange *x, struct arena *arena, struct api_error *e)
 {
@@ -89,6 +105,7 @@ int demands_read(
 	struct demands *ret, struct frontend *fe, struct http_exchange *x, struct arena *arena, struct api_error *e)
 {
 	*ret = (struct demands){.session = hash_of(http_header(x, "x-session-id"))};
+	demands_read_key(ret, fe, x);
 	if (read_deadline(ret, fe, x, e) < 0 || read_tenant(ret, fe, x, e) < 0)
 		return -EINVAL;
 	ret->owner = ret->tenant ? ret->tenant : peer_hash(x);

@@ -15,12 +15,16 @@
 
 struct demands {
 	uint64_t session, tenant; /* hashes; 0: none */
+	uint64_t key_id; /* whose API key it came with: a keyed hash of it; 0: none is asked for */
+	bool admin; /* that key may see what others ask */
 	uint64_t owner; /* the tenant, else the host the request came from: who shares text threads with whom */
 	uint64_t deadline_us; /* by the env's clock; 0: none */
 	int32_t priority;
 	const char *direct; /* in the arena; NULL: none */
 };
 
+/* Only key_id and admin. */
+void demands_read_key(struct demands *d, struct frontend *fe, struct http_exchange *x);
 /* 0, or negative with e filled: a value out of range, or a header that is not allowed here. */
 int demands_read(
 	struct demands *ret, struct frontend *fe, struct http_exchange *x, struct arena *arena, struct api_error *e);

@@ -8,6 +8,7 @@ enum state { RUNNING, ANSWERING, DONE };
 
 struct record {
 	uint64_t number; /* 0: never used */
+	uint64_t owner;
 	char request_id[REQUEST_ID_BYTES_MAX + 1], model[EXPLAIN_NAME_BYTES], worker[EXPLAIN_NAME_BYTES];
 	const char *endpoint; /* literal */
 	uint32_t prompt, block_size, blocks, prompt_tokens;
@@ -48,6 +49,7 @@ uint64_t explain_note(struct explain *e, const struct explain_decision *d)
 
 	*r = (struct record){
 		.number = number,
+		.owner = d->owner,
 		.endpoint = d->endpoint,
 		.prompt = d->prompt,
 		.block_size = d->block_size,
@@ -203,26 +205,35 @@ static const struct record *newest(const struct explain *e, uint64_t back)
 	return r && back < EXPLAIN_RECORDS ? r : NULL;
 }
 
-bool explain_print(const struct explain *e, const char *request_id, uint64_t now_us, struct buf *out)
+static bool is_shown(const struct record *r, uint64_t viewer)
+{
+	return viewer == EXPLAIN_ALL || r->owner == viewer;
+}
+
+bool explain_print(const struct explain *e, uint64_t viewer, const char *request_id, uint64_t now_us, struct buf *out)
 {
 	const struct record *r, *found = NULL;
 
 	for (uint64_t i = 0; (r = newest(e, i)) && !(found && found->prompt == 0); i++)
-		if (!strcmp(r->request_id, request_id) && (!found || r->prompt < found->prompt))
+		if (is_shown(r, viewer) && !strcmp(r->request_id, request_id) && (!found || r->prompt < found->prompt))
 			found = r;
 	if (found)
 		out_record(out, found, now_us);
 	return found;
 }
 
-void explain_print_all(const struct explain *e, uint64_t now_us, struct buf *out)
+void explain_print_all(const struct explain *e, uint64_t viewer, uint64_t now_us, struct buf *out)
 {
 	const struct record *r;
+	bool first = true;
 
 	buf_add_str(out, "[");
 	for (uint64_t i = 0; (r = newest(e, i)); i++) {
-		buf_add_str(out, i ? "," : "");
+		if (!is_shown(r, viewer))
+			continue;
+		buf_add_str(out, first ? "" : ",");
 		out_record(out, r, now_us);
+		first = false;
 	}
 	buf_add_str(out, "]");
 }

@@ -16,6 +16,7 @@ struct explain;
 
 struct explain_decision {
 	const char *request_id, *model, *endpoint, *worker;
+	uint64_t owner; /* whose key it came with; 0: no keys are asked for */
 	uint32_t prompt; /* which one of the request's */
 	uint32_t block_size, blocks; /* of the model's KV domain; whole blocks of the prompt */
 	uint64_t now_us;
@@ -34,9 +35,10 @@ void explain_done(struct explain *e, uint64_t number, uint32_t cached_tokens, ui
 
 /* Value of the x-stator-route header: "finish-time; worker=mock-0; overlap=3/5; predicted_ms=12; of=2". */
 void explain_header(char *ret, size_t cap, const struct explain_decision *d);
-/* Append the JSON object of the newest request with this id (its first prompt). False: not known (any more). */
-bool explain_print(const struct explain *e, const char *request_id, uint64_t now_us, struct buf *out);
+enum { EXPLAIN_ALL = 0 }; /* viewer: sees every decision; another number sees those of that owner */
+/* Append the JSON object of the newest request with this id (its first prompt). False: not known (any more), or not shown. */
+bool explain_print(const struct explain *e, uint64_t viewer, const char *request_id, uint64_t now_us, struct buf *out);
 /* Append an array of all, newest first. */
-void explain_print_all(const struct explain *e, uint64_t now_us, struct buf *out);
+void explain_print_all(const struct explain *e, uint64_t viewer, uint64_t now_us, struct buf *out);
 
 #endif

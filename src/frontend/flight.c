@@ -109,6 +109,8 @@ static void fill_request(const struct run *r, uint32_t index, struct msg_request
 		.request_id = msg_str(c->request_id),
 		.traceparent = msg_str(c->traceparent),
 		.model = msg_str(c->model->name),
+		.salt = c->salt,
+		.no_cache = !c->req.cache_prompt,
 		.tokens = {r->prompt.v, r->prompt.len},
 		.prompt_len = r->prompt.len,
 		.max_tokens = run_tokens_max(c, r),

@@ -108,7 +108,7 @@ static int start(struct frontend *fe, struct err *err)
 	if (explain_create(&fe->explain) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
 	/* Without a secret of the deployment, one that no worker has. */
-	fe->kv_seed = c->kv_secret ? kv_hash_seed(c->kv_secret, c->kv_secret_len, NULL, NULL) : env_rand(fe->env);
+	fe->kv_seed = c->kv_secret ? kv_hash_seed(c->kv_secret, c->kv_secret_len, NULL, NULL, 0) : env_rand(fe->env);
 	r = metrics_create(&fe->metrics, frontend_metric_defs, FM_COUNT, SERIES_MAX, err);
 	if (r < 0)
 		return r;

@@ -31,6 +31,7 @@ struct frontend_config {
 	const char *listen_name; /* a name of the address that listen is, when listen does not say it; NULL: none */
 	const char *allow_origin; /* whose pages may read answers in a browser: "*", or a list; NULL: none */
 	const struct api_keys *keys; /* NULL: everybody may ask. Borrowed */
+	bool share_prefixes; /* prompts of different keys share cached prefixes */
 	uint32_t waiting_max; /* prompts that wait for a worker, each model; past it: 429 or 503 */
 	uint32_t wait_ms_max; /* of one; past it: 503 */
 	uint32_t ping_ms; /* a stream with nothing to say says so after so long at most; 0: never */

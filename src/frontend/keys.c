@@ -9,25 +9,26 @@
 
 enum { KEYS_FILE_BYTES_MAX = 1024 * 1024 };
 
-struct digest {
-	unsigned char bytes[SHA256_DIGEST_LENGTH];
-};
+_Static_assert(sizeof(((struct api_caller *)0)->digest) == SHA256_DIGEST_LENGTH, "a key is told by its SHA-256");
+
 struct api_keys {
-	VEC(struct digest) digests;
+	VEC(struct api_caller) callers;
 };
 
 void api_keys_destroy(struct api_keys *k)
 {
 	if (!k)
 		return;
-	vec_done(&k->digests);
+	vec_done(&k->callers);
 	free(k);
 }
 DEFINE_CLEANUP(api_keys_destroy, struct api_keys)
 
+#define ADMIN "admin:"
+
 static int add_line(struct api_keys *k, const char *line, size_t len)
 {
-	struct digest d;
+	struct api_caller c = {0};
 
 	while (len && (line[len - 1] == ' ' || line[len - 1] == '\t' || line[len - 1] == '\r'))
 		len--;
@@ -35,8 +36,13 @@ static int add_line(struct api_keys *k, const char *line, size_t len)
 		line++;
 	if (!len || *line == '#')
 		return 0;
-	SHA256((const unsigned char *)line, len, d.bytes);
-	return vec_push(&k->digests, d);
+	if (len > strlen(ADMIN) && !memcmp(line, ADMIN, strlen(ADMIN))) {
+		c.admin = true;
+		line += strlen(ADMIN);
+		len -= strlen(ADMIN);
+	}
+	SHA256((const unsigned char *)line, len, c.digest);
+	return vec_push(&k->callers, c);
 }
 
 int api_keys_parse(struct api_keys **ret, const char *text, size_t len, struct err *err)
@@ -52,7 +58,7 @@ int api_keys_parse(struct api_keys **ret, const char *text, size_t len, struct e
 			return err_set(err, -ENOMEM, "out of memory");
 		at += n + 1;
 	}
-	if (!k->digests.len)
+	if (!k->callers.len)
 		return err_set(err, -EINVAL, "it holds no key");
 	*ret = TAKE(k);
 	return 0;
@@ -80,18 +86,23 @@ int api_keys_load(struct api_keys **ret, const char *path, struct err *err)
 	return r;
 }
 
-bool api_keys_allow(const struct api_keys *k, const char *authorization)
+bool api_keys_find(const struct api_keys *k, const char *authorization, struct api_caller *ret)
 {
-	struct digest d;
-	int found = 0;
+	struct api_caller c = {0};
+	bool found = false;
 
 	if (!authorization || strncasecmp(authorization, "Bearer ", 7))
 		return false;
 	const char *key = authorization + 7;
 	while (*key == ' ')
 		key++;
-	SHA256((const unsigned char *)key, strlen(key), d.bytes);
-	for (uint32_t i = 0; i < k->digests.len; i++)
-		found |= CRYPTO_memcmp(d.bytes, k->digests.v[i].bytes, sizeof d.bytes) == 0;
+	SHA256((const unsigned char *)key, strlen(key), c.digest);
+	for (uint32_t i = 0; i < k->callers.len; i++) {
+		bool same = CRYPTO_memcmp(c.digest, k->callers.v[i].digest, sizeof c.digest) == 0;
+		found |= same;
+		c.admin |= same & k->callers.v[i].admin;
+	}
+	if (found && ret)
+		*ret = c;
 	return found;
 }

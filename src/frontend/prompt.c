@@ -239,16 +239,52 @@ static bool keep_bias(struct completion *c)
 	return true;
 }
 
-/* What the router looks up: the identity of each whole block. */
+/* Whose prefixes this request may meet: those of its key and of its own salt. Worker and frontend make the same seed of it. The
+ * key's part has 16 digits or none, so no salt can stand for another key's. */
+static bool make_salt(struct completion *c)
+{
+	const struct api_text *own = &c->req.cache_salt;
+	uint64_t owner = c->fe->config.share_prefixes ? 0 : c->demands.key_id;
+	char key[17] = "";
+
+	if (!owner && !own->len)
+		return true;
+	if (owner)
+		snprintf(key, sizeof key, "%016llx", (unsigned long long)owner);
+	char *salt = arena_alloc(&c->arena, strlen(key) + 1 + own->len);
+	if (!salt) {
+		out_of_memory(c);
+		return false;
+	}
+	memcpy(salt, key, strlen(key));
+	salt[strlen(key)] = '/';
+	if (own->len)
+		memcpy(salt + strlen(key) + 1, own->data, own->len);
+	c->salt = (struct msg_str){salt, (uint32_t)(strlen(key) + 1 + own->len)};
+	return true;
+}
+
+static uint64_t kv_seed_of(const struct completion *c)
+{
+	const struct frontend_config *config = &c->fe->config;
+
+	if (!c->salt.len)
+		return c->fe->kv_seed;
+	return config->kv_secret
+		       ? kv_hash_seed(config->kv_secret, config->kv_secret_len, NULL, c->salt.data, c->salt.len)
+		       : kv_hash_seed(&c->fe->kv_seed, sizeof c->fe->kv_seed, NULL, c->salt.data, c->salt.len);
+}
+
+/* What the router looks up: the identity of each whole block. None where nothing that is cached may be used. */
 static int hash_prompt(const struct completion *c, struct run *r)
 {
-	uint32_t block_size = c->block_size, count = r->prompt.len / block_size;
+	uint32_t block_size = c->block_size, count = c->req.cache_prompt ? r->prompt.len / block_size : 0;
 
 	r->hashes = malloc(count * (sizeof *r->hashes + sizeof *r->uses) + 1);
 	if (!r->hashes)
 		return -ENOMEM;
 	r->uses = memset(r->hashes + count, 0, count);
-	r->hashes_len = kv_hash_blocks(r->prompt.v, r->prompt.len, block_size, c->fe->kv_seed, r->hashes);
+	r->hashes_len = kv_hash_blocks(r->prompt.v, count * block_size, block_size, kv_seed_of(c), r->hashes);
 	return 0;
 }
 
@@ -287,7 +323,7 @@ static void make_runs(struct completion *c)
 		return;
 	}
 	c->runs_len = count;
-	if (!make_stops(c) || !keep_stop_tokens(c) || !keep_bias(c))
+	if (!make_stops(c) || !keep_stop_tokens(c) || !keep_bias(c) || !make_salt(c))
 		return;
 	for (uint32_t i = 0; i < count && !is_cancelled(c); i++)
 		if (!make_run(c, i))

@@ -12,6 +12,7 @@ static const struct json_in_field common_fields[] = {
 	BOOL(ignore_eos, "ignore_eos"),
 	BOOL(tokens_as_ids, "return_tokens_as_token_ids"),
 	BOOL(keep_stop, "include_stop_str_in_output"),
+	BOOL(cache_prompt, "cache_prompt"),
 	F32(temperature, "temperature", 0, 2),
 	F32(top_p, "top_p", 0, 1),
 	F32(min_p, "min_p", 0, 1),
@@ -270,6 +271,24 @@ static int read_stop_tokens(struct api_request *r, const json_t *root, struct ar
 	return json_in_tokens(v, "stop_token_ids", arena, &r->stop_tokens, e);
 }
 
+/* vLLM's: what one who does not know the salt sends cannot find out what was cached. */
+static int read_cache_salt(struct api_request *r, const json_t *root, struct arena *arena, struct api_error *e)
+{
+	const json_t *v = json_in_get(root, "cache_salt");
+
+	if (!v)
+		return 0;
+	if (!json_is_string(v))
+		return json_in_wrong_type(e, "cache_salt", "a string", v);
+	size_t len = json_string_length(v);
+	if (!len || len > CACHE_SALT_BYTES_MAX)
+		return api_error_set(e, 400, NULL, "cache_salt",
+			"\"cache_salt\" has %zu bytes; 1 to %u are taken, and without the field there is none", len,
+			CACHE_SALT_BYTES_MAX);
+	r->cache_salt = (struct api_text){arena_strndup(arena, json_string_value(v), len), len};
+	return r->cache_salt.data ? 0 : out_of_memory(e);
+}
+
 /* 0 for no text. A NUL inside does not end it. */
 static uint64_t text_hash(const json_t *v)
 {
@@ -292,13 +311,15 @@ static void read_session(struct api_request *r, const json_t *root)
 static int read_common(struct api_request *r, json_t *root, struct arena *arena, struct api_error *e)
 {
 	r->n = 1;
+	r->cache_prompt = true;
 	r->sampling.temperature = 1;
 	r->sampling.top_p = 1;
 	if (read_nvext(r, root, e) < 0 || json_in_fields(root, common_fields, ARRAY_LEN(common_fields), r, e) < 0 ||
 		read_model(r, root, arena, e) < 0 || read_limits(r, root, e) < 0 || read_top_k(r, root, e) < 0 ||
 		read_greedy(r, root, e) < 0 || read_seed(r, root, e) < 0 || read_stop(r, root, arena, e) < 0 ||
 		read_stop_tokens(r, root, arena, e) < 0 || read_bias(r, root, arena, e) < 0 ||
-		read_stream_options(r, root, e) < 0 || request_refuse_unsupported(r, root, e) < 0)
+		read_cache_salt(r, root, arena, e) < 0 || read_stream_options(r, root, e) < 0 ||
+		request_refuse_unsupported(r, root, e) < 0)
 		return -EINVAL;
 	read_session(r, root);
 	/* OpenAI allows 0, the likeliest token alone; 0 means "off" in our frames. */

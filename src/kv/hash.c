@@ -38,13 +38,13 @@ static uint64_t digest_end(EVP_MD_CTX *ctx)
 	return ret;
 }
 
-uint64_t kv_hash_seed(const void *secret, size_t secret_len, const char *adapter, const char *salt)
+uint64_t kv_hash_seed(const void *secret, size_t secret_len, const char *adapter, const void *salt, size_t salt_len)
 {
 	EVP_MD_CTX *ctx = digest_begin("stator kv seed");
 
 	digest_part(ctx, secret, secret_len);
 	digest_part(ctx, adapter, adapter ? strlen(adapter) : 0);
-	digest_part(ctx, salt, salt ? strlen(salt) : 0);
+	digest_part(ctx, salt, salt_len);
 	return digest_end(ctx);
 }
 

@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* secret: any bytes (the launcher makes 32). adapter and salt may be NULL. */
-uint64_t kv_hash_seed(const void *secret, size_t secret_len, const char *adapter, const char *salt);
+/* secret: any bytes (the launcher makes 32). adapter may be NULL; salt is any bytes, salt_len 0: none. */
+uint64_t kv_hash_seed(const void *secret, size_t secret_len, const char *adapter, const void *salt, size_t salt_len);
 /* A number that tells equal seeds without telling the seed. */
 uint64_t kv_hash_seed_check(uint64_t seed);
 /* Fill ret[0 .. count / block_size) and return how many. O(count). */

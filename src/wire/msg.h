@@ -103,7 +103,8 @@ struct msg_sampling {
 	float typical_p; /* 0 or 1: off */
 	uint32_t top_k; /* 0: off */
 	float repetition_penalty; /* 0 or 1: off */
-	float presence_penalty, frequency_penalty; /* 0: off. Of generated tokens only; repetition_penalty of the prompt's too */
+	float presence_penalty,
+		frequency_penalty; /* 0: off. Of generated tokens only; repetition_penalty of the prompt's too */
 	uint32_t penalty_last_n; /* tokens looked back at, prompt included; 0: all */
 	uint64_t seed; /* fixed by the frontend; the draw at position p is keyed by (seed, p) */
 	struct msg_u32s bias_tokens; /* beside bias_values */
@@ -127,6 +128,7 @@ struct msg_request {
 	struct msg_sampling sampling;
 	struct msg_str uses; /* bytes: of each whole block of tokens, how many requests used it as far as the router saw
 				(kv/uses.h), for the worker's eviction; may be shorter, or missing */
+	bool no_cache; /* compute all of it: nothing that is cached is used (what it leaves may be used by others) */
 };
 
 struct msg_cancel {

@@ -99,8 +99,8 @@ static void start_waiting(struct sched *s, uint64_t now_us)
 		struct seqs_key key = key_of(r);
 		if (s->broken || s->running_count >= s->config.running_max || passed_over > START_LOOK_MAX)
 			return;
-		struct seqs_match m = seqs_match(&s->seqs, &key, r->tokens.len - 1);
-		if (waits_for_another(s, r, m.len)) {
+		struct seqs_match m = seqs_match(&s->seqs, &key, r->q.no_cache ? 0 : r->tokens.len - 1);
+		if (!r->q.no_cache && waits_for_another(s, r, m.len)) {
 			passed_over++;
 			continue;
 		}

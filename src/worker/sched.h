@@ -63,6 +63,7 @@ struct sched_request {
 	const uint8_t *uses; /* of its first whole blocks: by how many requests the router saw each used */
 	uint32_t uses_count;
 	uint64_t kv_seed; /* requests share prefixes only with those of the same seed */
+	bool no_cache; /* nothing that is cached is used, also after a pre-emption; what it leaves may be used by others */
 	struct engine_sampling sampling;
 };
 

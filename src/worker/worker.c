@@ -426,7 +426,7 @@ static struct sched_request to_sched(const struct worker *w, const struct msg_re
 	uint64_t seed = w->kv_seed;
 
 	if (m->salt.len)
-		seed = kv_hash_seed(w->kv_secret, w->kv_secret_len, NULL, m->salt.data);
+		seed = kv_hash_seed(w->kv_secret, w->kv_secret_len, NULL, m->salt.data, m->salt.len);
 	return (struct sched_request){.id = r->sched_id,
 		.user = r,
 		.tokens = m->tokens.v,
@@ -441,6 +441,7 @@ static struct sched_request to_sched(const struct worker *w, const struct msg_re
 		.uses = (const uint8_t *)m->uses.data,
 		.uses_count = m->uses.len,
 		.kv_seed = seed,
+		.no_cache = m->no_cache,
 		.sampling = {.temperature = s->temperature,
 			.top_p = s->top_p,
 			.min_p = s->min_p,
@@ -528,7 +529,7 @@ static int fill(struct worker *w, const struct worker_config *c)
 	if (c->kv_secret_len)
 		memcpy(w->kv_secret, c->kv_secret, c->kv_secret_len);
 	w->kv_secret_len = c->kv_secret_len;
-	w->kv_seed = kv_hash_seed(w->kv_secret, w->kv_secret_len, NULL, NULL);
+	w->kv_seed = kv_hash_seed(w->kv_secret, w->kv_secret_len, NULL, NULL, 0);
 	if (!w->config.queue_bytes_max)
 		w->config.queue_bytes_max = FRAME_QUEUE_BYTES_MAX;
 	if (!w->config.instance)

@@ -45,6 +45,68 @@ def test_api_keys_as_the_client_sees_them(tmp_path):
             client.chat.completions.create(model=model, messages=HELLO, max_tokens=2)
 
 
+def cached_tokens(client, model, text, **fields):
+    answer = client.chat.completions.create(model=model, messages=[{"role": "user", "content": text}], max_tokens=2,
+                                            temperature=0, extra_body=fields)
+    return answer.usage.prompt_tokens_details.cached_tokens
+
+
+def decisions(deployment, key):
+    return call(deployment, "GET", "/stator/requests", headers=[f"authorization: Bearer {key}"]).json()["requests"]
+
+
+def test_a_key_learns_nothing_of_what_others_asked(tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text("sk-ada\nsk-bob\nadmin:sk-root\n")
+    keys.chmod(0o600)
+    text = "The harbour of a town in the north. " * 20
+    with Deployment("--engine", "mock", "--workers", 1, "--port", "0", "--api-keys", keys) as deployment:
+        with client_of(deployment, "sk-ada") as ada, client_of(deployment, "sk-bob") as bob:
+            model = ada.models.list().data[0].id
+            assert cached_tokens(ada, model, text) == 0
+            assert cached_tokens(bob, model, text) == 0
+            assert cached_tokens(ada, model, text) > 100
+            assert cached_tokens(bob, model, text) > 100
+        seen = {key: decisions(deployment, key) for key in ("sk-ada", "sk-bob", "sk-root")}
+        ids = {key: [r["id"] for r in records] for key, records in seen.items()}
+        assert len(ids["sk-ada"]) == len(ids["sk-bob"]) == 2
+        assert not set(ids["sk-ada"]) & set(ids["sk-bob"])
+        assert set(ids["sk-root"]) == set(ids["sk-ada"]) | set(ids["sk-bob"])
+        # What the router expected of Bob's first prompt is nothing either.
+        assert seen["sk-bob"][-1]["overlap_blocks"] == 0
+        path = "/stator/requests/" + ids["sk-ada"][0]
+        for key, status in ("sk-ada", 200), ("sk-bob", 404), ("sk-root", 200):
+            assert call(deployment, "GET", path, headers=[f"authorization: Bearer {key}"]).status == status
+
+
+def test_keys_share_prefixes_when_the_operator_says_so(tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text("sk-ada\nsk-bob\n")
+    keys.chmod(0o600)
+    text = "A hill behind the harbour of the town. " * 20
+    with Deployment("--engine", "mock", "--workers", 1, "--port", "0", "--api-keys", keys,
+                    "--Frontend.share-prefixes=true") as deployment:
+        with client_of(deployment, "sk-ada") as ada, client_of(deployment, "sk-bob") as bob:
+            model = ada.models.list().data[0].id
+            assert cached_tokens(ada, model, text) == 0
+            assert cached_tokens(bob, model, text) > 100
+            assert cached_tokens(bob, model, text, cache_salt="mine") == 0
+
+
+def test_a_request_may_leave_the_cache_out_or_keep_it_to_itself(client, deployment, model):
+    text = "Seven lanterns on a bridge of copper, and one of silver. " * 20
+    first, warm = cached_tokens(client, model, text), cached_tokens(client, model, text)
+    assert first + 100 < warm  # the first may share what the template puts in front of every chat
+    assert cached_tokens(client, model, text, cache_prompt=False) == 0
+    assert cached_tokens(client, model, text, cache_salt="one") == 0
+    assert cached_tokens(client, model, text, cache_salt="one") == warm
+    assert cached_tokens(client, model, text, cache_salt="two") == 0
+    assert cached_tokens(client, model, text, cache_salt="two", cache_prompt=False) == 0
+    assert cached_tokens(client, model, text) == warm
+    with pytest.raises(openai.BadRequestError, match="cache_salt"):
+        cached_tokens(client, model, text, cache_salt="")
+
+
 def test_two_models_behind_one_frontend(demo_model):
     def worker(name):
         return {"engine": "llama", "model": demo_model, "served-model-name": name, "context-length": 2048, "threads": 1}

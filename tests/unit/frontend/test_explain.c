@@ -35,7 +35,7 @@ static json_t *read_one(const struct explain *e, const char *id)
 	struct buf b;
 
 	buf_init(&b, 1 << 20);
-	json_t *root = explain_print(e, id, 1005000, &b) ? json_loads(buf_str(&b), 0, NULL) : NULL;
+	json_t *root = explain_print(e, EXPLAIN_ALL, id, 1005000, &b) ? json_loads(buf_str(&b), 0, NULL) : NULL;
 	assert_true(root || !b.len);
 	buf_done(&b);
 	return root;
@@ -85,7 +85,7 @@ static void the_oldest_go_and_their_ends_change_nobody_else(void **state)
 	assert_null(read_one(e, "old"));
 	explain_done(e, old, 1, 1); /* its place is another's now */
 	buf_init(&b, 16 << 20);
-	explain_print_all(e, 1005000, &b);
+	explain_print_all(e, EXPLAIN_ALL, 1005000, &b);
 	json_t *all = json_loads(buf_str(&b), 0, NULL);
 	assert_int_equal(json_array_size(all), EXPLAIN_RECORDS);
 	assert_string_equal(json_string_value(json_object_get(json_array_get(all, 0), "id")), id);
@@ -93,6 +93,34 @@ static void the_oldest_go_and_their_ends_change_nobody_else(void **state)
 		assert_string_equal(json_string_value(json_object_get(json_array_get(all, i), "state")), "running");
 	json_decref(all);
 	buf_done(&b);
+	explain_destroy(e);
+}
+
+static void a_caller_sees_its_own_decisions_only(void **state)
+{
+	(void)state;
+	struct explain *e;
+	struct buf b;
+	const uint64_t owners[] = {7, 8, 7};
+	const uint64_t viewers[] = {7, 8, 9, EXPLAIN_ALL};
+	const size_t counts[] = {2, 1, 0, 3};
+
+	assert_int_equal(explain_create(&e), 0);
+	for (size_t i = 0; i < ARRAY_LEN(owners); i++) {
+		const struct explain_decision d = {
+			.request_id = "same", .model = "m", .endpoint = "chat", .owner = owners[i], .ticket = &ticket};
+		explain_note(e, &d);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(viewers); i++) {
+		buf_init(&b, 1 << 20);
+		assert_int_equal(explain_print(e, viewers[i], "same", 1005000, &b), counts[i] > 0);
+		buf_reset(&b);
+		explain_print_all(e, viewers[i], 1005000, &b);
+		json_t *all = json_loads(buf_str(&b), 0, NULL);
+		assert_int_equal(json_array_size(all), counts[i]);
+		json_decref(all);
+		buf_done(&b);
+	}
 	explain_destroy(e);
 }
 
@@ -113,6 +141,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_decision_is_told_and_later_what_came_of_it),
 		cmocka_unit_test(the_oldest_go_and_their_ends_change_nobody_else),
+		cmocka_unit_test(a_caller_sees_its_own_decisions_only),
 		cmocka_unit_test(the_header_is_one_short_line),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,8 +24,19 @@ static void a_key_file_without_keys_opens_no_door(void **state)
 	assert_non_null(strstr(err.msg, "it holds no key"));
 	assert_int_equal(write(fd, "k", 1), 1);
 	assert_int_equal(api_keys_load(&keys, path, &err), 0);
-	assert_true(api_keys_allow(keys, "Bearer k"));
-	assert_false(api_keys_allow(keys, NULL));
+	assert_true(api_keys_find(keys, "Bearer k", NULL));
+	assert_false(api_keys_find(keys, NULL, NULL));
+	api_keys_destroy(keys);
+	const char *text = "one\n admin:root \n#admin:no\nadmin:\n";
+	struct api_caller one, root;
+	assert_int_equal(api_keys_parse(&keys, text, strlen(text), &err), 0);
+	assert_true(api_keys_find(keys, "Bearer one", &one) && !one.admin);
+	assert_true(api_keys_find(keys, "Bearer root", &root) && root.admin);
+	assert_memory_not_equal(one.digest, root.digest, sizeof one.digest);
+	assert_false(api_keys_find(keys, "Bearer admin:root", NULL));
+	assert_false(api_keys_find(keys, "Bearer no", NULL));
+	assert_false(api_keys_find(keys, "Bearer ", NULL));
+	assert_true(api_keys_find(keys, "Bearer admin:", NULL)); /* nothing follows: a key like any other */
 	api_keys_destroy(keys);
 	close(fd);
 	unlink(path);

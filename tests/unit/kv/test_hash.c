@@ -61,9 +61,10 @@ static void a_chain_can_be_continued_block_by_block(void **state)
 static void other_secrets_adapters_and_salts_share_nothing(void **state)
 {
 	(void)state;
-	uint64_t seeds[] = {kv_hash_seed("secret", 6, NULL, NULL), kv_hash_seed("secreT", 6, NULL, NULL),
-		kv_hash_seed("secret", 6, "a", NULL), kv_hash_seed("secret", 6, NULL, "a"),
-		kv_hash_seed("secret", 6, "ab", "c"), kv_hash_seed("secret", 6, "a", "bc")};
+	uint64_t seeds[] = {kv_hash_seed("secret", 6, NULL, NULL, 0), kv_hash_seed("secreT", 6, NULL, NULL, 0),
+		kv_hash_seed("secret", 6, "a", NULL, 0), kv_hash_seed("secret", 6, NULL, "a", 1),
+		kv_hash_seed("secret", 6, "ab", "c", 1), kv_hash_seed("secret", 6, "a", "bc", 2),
+		kv_hash_seed("secret", 6, "a", "b\0c", 3), kv_hash_seed("secret", 6, "a", "b", 1)};
 	uint32_t tokens[TOKENS];
 	uint64_t a[TOKENS], b[TOKENS];
 
@@ -75,7 +76,7 @@ static void other_secrets_adapters_and_salts_share_nothing(void **state)
 			assert_int_equal(kv_hash_common(a, TOKENS / BLOCK, b, TOKENS / BLOCK), 0);
 			assert_true(kv_hash_seed_check(seeds[i]) != kv_hash_seed_check(seeds[j]));
 		}
-	assert_true(kv_hash_seed("secret", 6, "", "") == seeds[0]);
+	assert_true(kv_hash_seed("secret", 6, "", "", 0) == seeds[0]);
 	assert_true(kv_hash_seed_check(seeds[0]) != seeds[0]);
 }
 

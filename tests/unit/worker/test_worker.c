@@ -359,7 +359,7 @@ static void a_frontend_gets_the_card_a_snapshot_and_its_tokens(void **state)
 	assert_true(until(is_ready, &w.a));
 	assert_string_equal(w.a.card_model, "m");
 	assert_int_equal(w.a.card.blocks, 2048 / 16);
-	assert_true(w.a.card.kv_seed_check == kv_hash_seed_check(kv_hash_seed("s", 1, NULL, NULL)));
+	assert_true(w.a.card.kv_seed_check == kv_hash_seed_check(kv_hash_seed("s", 1, NULL, NULL, 0)));
 	request(&w.a, 1, prompt, 100, 0, false);
 	assert_true(until(is_done, &w.a.got[1]));
 	assert_int_equal(w.a.got[1].done.reason, MSG_REASON_EOS);
@@ -386,7 +386,7 @@ static void cached_prefixes_are_known_to_every_frontend(void **state)
 	assert_true(until(is_done, &w.a.got[1]));
 	client_start(&w.b);
 	assert_true(until(is_ready, &w.b));
-	kv_hash_blocks(prompt, 64, 16, kv_hash_seed("s", 1, NULL, NULL), hashes);
+	kv_hash_blocks(prompt, 64, 16, kv_hash_seed("s", 1, NULL, NULL, 0), hashes);
 	for (int i = 0; i < 4; i++)
 		assert_true(map_get(&w.a.blocks, hashes[i], NULL) && map_get(&w.b.blocks, hashes[i], NULL));
 	/* Reuse is told, to another frontend too. */
