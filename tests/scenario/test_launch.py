@@ -552,6 +552,15 @@ def test_run_reads_its_prompt_from_a_pipe(demo_model):
     assert done.returncode == 0 and done.stdout.strip(), done.stderr
 
 
+def test_run_reads_control_tokens_of_a_raw_prompt_only(demo_model):
+    def prompt_tokens(*args):
+        done = stator("run", demo_model, "-v", "-n", "1", "-p", "<|im_start|>user\nHi<|im_end|>\n", *args)
+        return int(re.search(r"prompt +(\d+) tokens", done.stderr).group(1))
+
+    assert prompt_tokens("--raw") == 6
+    assert prompt_tokens() > 20  # a message: its text stays text
+
+
 def test_run_says_where_the_demo_model_comes_from(tmp_path):
     answer = stator("run", "demo", "-p", "hi", env={"STATOR_CACHE": str(tmp_path)})
     assert answer.returncode == 1
