@@ -33,7 +33,10 @@ static const struct variable {
 	{"documents", "documents", JSON_ARRAY, "an array"},
 	{"reasoning_effort", "reasoning_effort", JSON_STRING, "a string"},
 	{"enable_thinking", "enable_thinking", JSON_TRUE, "true or false"},
+	{"think", "enable_thinking", JSON_TRUE, "true or false"}, /* Ollama's name */
 };
+/* "reasoning": {"effort": "low"}, as the Responses API and routers of many providers have it. */
+static const struct variable reasoning_effort = {"reasoning.effort", "reasoning_effort", JSON_STRING, "a string"};
 
 static const char *const efforts[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
 
@@ -99,12 +102,17 @@ static int fill_variables(json_t *vars, const json_t *root, struct api_error *e)
 		if (v && read_variable(vars, &variables[i], v, e) < 0)
 			return -EINVAL;
 	}
+	json_t *reasoning = json_in_get(root, "reasoning"), *effort = json_in_get(reasoning, "effort");
+	if (reasoning && !json_is_object(reasoning))
+		return json_in_wrong_type(e, "reasoning", "an object", reasoning);
+	if (effort && read_variable(vars, &reasoning_effort, effort, e) < 0)
+		return -EINVAL;
 	return kwargs ? read_kwargs(vars, kwargs, e) : 0;
 }
 
 static int read_variables(struct api_request *r, const json_t *root, struct arena *arena, struct api_error *e)
 {
-	bool any = json_in_get(root, "chat_template_kwargs");
+	bool any = json_in_get(root, "chat_template_kwargs") || json_in_get(root, "reasoning");
 
 	for (uint32_t i = 0; i < ARRAY_LEN(variables); i++)
 		any |= json_in_get(root, variables[i].field) != NULL;

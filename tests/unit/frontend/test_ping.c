@@ -171,7 +171,7 @@ static void what_fails_after_the_headers_is_an_error_event(void **state)
 
 	config.mock.timing.prefill_token_us = 13000;
 	start();
-	post_stream(&c, 2000, "x-stator-deadline-ms: 3000\r\n", ",\"max_tokens\":5");
+	post_stream(&c, 2000, "x-stator-deadline-ms: 3000.0\r\n", ",\"max_tokens\":5");
 	world_finish(&c);
 	assert_int_equal(c.status, 200);
 	world_stream_read(&s, &c);

@@ -381,6 +381,8 @@ static void variables_of_the_template_reach_it(void **state)
 	refused(API_CHAT, "\"reasoning_effort\":\"banana\"", "reasoning_effort",
 		"which is none of \"none\", \"minimal\"");
 	refused(API_CHAT, "\"reasoning_effort\":\"hihg\"", "reasoning_effort", "did you mean \"high\"?");
+	refused(API_CHAT, "\"reasoning\":{\"effort\":\"lo\"}", "reasoning.effort", "did you mean \"low\"?");
+	refused(API_CHAT, "\"reasoning\":\"low\"", "reasoning", "must be an object, not a string");
 	refused(API_CHAT, "\"documents\":\"x\"", "documents", "must be an array, not a string");
 	refused(API_CHAT, "\"enable_thinking\":1", "enable_thinking", "must be true or false, not an integer");
 }

@@ -71,6 +71,9 @@ static void variables_reach_the_template(void **state)
 	prompt_is(",\"reasoning_effort\":\"high\"", "Hieffort high@");
 	prompt_is(",\"reasoning_effort\":\"none\"", "Hieffort none quiet@");
 	prompt_is(",\"enable_thinking\":false", "Hi quiet@");
+	prompt_is(",\"think\":false", "Hi quiet@");
+	prompt_is(",\"reasoning\":{\"effort\":\"low\",\"summary\":\"auto\"}", "Hieffort low@");
+	prompt_is(",\"reasoning\":{\"summary\":\"auto\"}", "Hi@");
 	prompt_is(",\"enable_thinking\":false,\"chat_template_kwargs\":{\"enable_thinking\":true}", "Hi@");
 	prompt_is(",\"documents\":[{\"text\":\"one\"},{\"text\":\"two\"}]", "Hi(one)(two)@");
 }
