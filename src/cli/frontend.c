@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "cli/command.h"
 #include "cli/process_flags.h"
+#include "frontend/alias.h"
 #include "frontend/frontend_main.h"
 #include "gpu/host.h"
 #include "net/addr.h"
@@ -92,6 +93,10 @@ static const struct flag flags_table[] = {
 		 .type = CONFIG_BOOL,
 		 .def = "false",
 		 .help = "with API keys: let prompts of different keys use each other's cached prefixes"}},
+	{.key = {.name = "model-aliases",
+		 .type = CONFIG_STRING,
+		 .help = "other names that clients may call models by: ALIAS=MODEL, comma between"},
+		.arg = "LIST"},
 	{.key = {.name = "allow-host",
 		 .type = CONFIG_STRING,
 		 .help = "names that clients may ask for (the Host of a request) besides the address's own, comma "
@@ -243,6 +248,7 @@ static void take_bytes(const struct flags *f, const char *name, size_t *ret)
 static void limits_take(const struct flags *f, struct http_limits *l)
 {
 	take_u32(f, "max-conns", &l->conns_max);
+	l->conns_by_fds = l->conns_by_fds && !flags_is_set(f, "max-conns");
 	take_ms(f, "header-timeout", &l->header_timeout_ms);
 	take_ms(f, "body-timeout", &l->body_timeout_ms);
 	take_ms(f, "idle-timeout", &l->idle_timeout_ms);
@@ -328,6 +334,7 @@ static void options_get(const struct flags *f, struct frontend_main_options *o)
 	o->config.discovery_arg = flags_str(f, in_dir ? "workers-dir" : "workers");
 	o->config.policy = policy_text(f, policy, sizeof policy);
 	o->config.allow_direct = flags_bool(f, "allow-direct");
+	o->config.model_aliases = flags_str(f, "model-aliases");
 	o->config.allow_host = flags_str(f, "allow-host");
 	o->config.listen_name = flags_str(f, "listen-name");
 	o->config.allow_origin = flags_str(f, "allow-origin");
@@ -382,6 +389,10 @@ static enum exit_status frontend_run(const struct flags *flags)
 	}
 	if (!listen_addr(flags)) {
 		command_complain("frontend", "--reuse-port needs --listen HOST:PORT; only TCP ports can be shared");
+		return EXIT_USAGE;
+	}
+	if (alias_check(flags_str(flags, "model-aliases"), &err) < 0) {
+		command_complain("frontend", "%s", err.msg);
 		return EXIT_USAGE;
 	}
 	if (idle_knob(flags)) {

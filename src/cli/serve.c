@@ -6,6 +6,7 @@
 #include "cli/gate.h"
 #include "cli/serve_graph.h"
 #include "config/graph.h"
+#include "frontend/alias.h"
 #include "launch/deployment.h"
 #include "launch/listen.h"
 #include "launch/runtime_dir.h"
@@ -141,11 +142,13 @@ static int http_listen(struct serve *s, struct err *err)
 }
 
 /* Before anything starts: the frontend would say so only among its log lines. */
-static int keys_check(const struct serve *s, struct err *err)
+static int front_check(const struct serve *s, struct err *err)
 {
 	const struct config_section *front = &graph_find(s->graph, GRAPH_FRONTEND)->settings;
 	const char *path = config_has(front, "api-keys-file") ? config_str(front, "api-keys-file") : NULL;
 
+	if (config_has(front, "model-aliases") && alias_check(config_str(front, "model-aliases"), err) < 0)
+		return -EINVAL;
 	if (!path || access(path, R_OK) == 0)
 		return 0;
 	return err_set_errno(err, -errno, "could not read the API keys: could not open \"%s\"", path);
@@ -190,7 +193,7 @@ static int prepare(struct serve *s, struct err *err)
 	if (!config.demo_model)
 		return err_set(err, -ENOMEM, "out of memory");
 	s->json = config_bool(&graph_find(s->graph, GRAPH_FRONTEND)->settings, "log-json");
-	if ((r = keys_check(s, err)) < 0 || (r = cores_available(&s->cores, err)) < 0 || (r = http_listen(s, err)) < 0)
+	if ((r = front_check(s, err)) < 0 || (r = cores_available(&s->cores, err)) < 0 || (r = http_listen(s, err)) < 0)
 		return r;
 	if ((r = runtime_dir_create(&s->dir, NULL, err)) < 0 || (r = runtime_dir_write_secret(&s->dir, err)) < 0)
 		return r;

@@ -34,6 +34,9 @@ static const struct config_key frontend[] = {
 		.help = "with API keys: let prompts of different keys use each other's cached prefixes; how fast an "
 			"answer "
 			"comes, and its cached_tokens, then tell what others have asked"},
+	{.name = "model-aliases",
+		.type = CONFIG_STRING,
+		.help = "other names that clients may call models by: ALIAS=MODEL, comma between, such as gpt-4o=demo"},
 	{.name = "allow-host",
 		.type = CONFIG_STRING,
 		.help = "names that clients may ask for (the Host of a request) besides the address's own, comma "

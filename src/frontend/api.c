@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "config/suggest.h"
+#include "frontend/alias.h"
 #include "frontend/cors.h"
 #include "frontend/demands.h"
 #include "frontend/guard.h"
@@ -12,7 +13,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-enum { REPLY_BYTES_MAX = 16 * 1024 * 1024 };
+enum { REPLY_BYTES_MAX = 16 * 1024 * 1024, FULL_TOLD_US = 60 * 1000 * 1000 };
 
 struct endpoint {
 	const char *method, *path;
@@ -65,15 +66,30 @@ static void serve_completions(struct frontend *fe, struct http_exchange *x)
 
 /* models */
 
-static void out_model(struct buf *b, const struct model *m)
+/* id is its name, or an alias. */
+static void out_model(struct buf *b, const struct model *m, const char *id)
 {
 	buf_add_str(b, "{\"id\":");
-	json_out_cstr(b, m->name);
+	json_out_cstr(b, id);
 	buf_add_str(b, ",\"root\":");
 	json_out_cstr(b, m->name);
 	buf_printf(b,
 		",\"parent\":null,\"object\":\"model\",\"created\":%llu,\"owned_by\":\"stator\",\"max_model_len\":%u}",
 		(unsigned long long)m->created_s, m->context_max);
+}
+
+static void out_aliases(struct frontend *fe, struct buf *b, const char *comma)
+{
+	char alias[ALIAS_NAME_BYTES], name[ALIAS_NAME_BYTES];
+
+	for (const char *at = fe->config.model_aliases; at && alias_next(&at, alias, name);) {
+		const struct model *m = model_known(fe, name);
+		if (!m || m->state != MODEL_READY || model_known(fe, alias))
+			continue;
+		buf_add_str(b, comma);
+		out_model(b, m, alias);
+		comma = ",";
+	}
 }
 
 static void serve_models(struct frontend *fe, struct http_exchange *x)
@@ -89,9 +105,10 @@ static void serve_models(struct frontend *fe, struct http_exchange *x)
 		if (m->state != MODEL_READY)
 			continue;
 		buf_add_str(&b, comma);
-		out_model(&b, m);
+		out_model(&b, m, m->name);
 		comma = ",";
 	}
+	out_aliases(fe, &b, comma);
 	buf_add_str(&b, "]}");
 	reply_json(x, 200, &b);
 }
@@ -107,7 +124,7 @@ static void serve_model(struct frontend *fe, struct http_exchange *x)
 		return;
 	}
 	buf_init(&b, REPLY_BYTES_MAX);
-	out_model(&b, m);
+	out_model(&b, m, http_path(x) + strlen("/v1/models/"));
 	reply_json(x, 200, &b);
 }
 
@@ -117,6 +134,14 @@ static void serve_live(struct frontend *fe, struct http_exchange *x)
 {
 	(void)fe;
 	http_reply(x, 200, "application/json", "{\"status\":\"ok\"}", 15);
+}
+
+static void serve_version(struct frontend *fe, struct http_exchange *x)
+{
+	static const char text[] = "{\"version\":\"" STATOR_VERSION "\"}";
+
+	(void)fe;
+	http_reply(x, 200, "application/json", text, sizeof text - 1);
 }
 
 static void out_health(struct frontend *fe, struct buf *b, const char *name, const struct model *m)
@@ -264,11 +289,14 @@ static const struct endpoint endpoints[] = {
 	{"GET", "/v1/models/", false, serve_model},
 	{"POST", "/tokenize", false, text_api_tokenize},
 	{"POST", "/detokenize", false, text_api_detokenize},
+	{"GET", "/version", false, serve_version},
 	{"GET", "/stator/index-check", false, index_check_start},
 	{"GET", "/stator/requests", false, serve_decisions},
 	{"GET", "/stator/requests/", false, serve_decision},
 	{"GET", "/health", true, serve_health},
 	{"GET", "/ready", true, serve_health},
+	{"GET", "/ping", true, serve_health}, /* as hosting platforms call it, by either method */
+	{"POST", "/ping", true, serve_health},
 	{"GET", "/live", true, serve_live},
 	{"GET", "/metrics", true, serve_metrics},
 };
@@ -339,12 +367,30 @@ static void refuse_method(struct http_exchange *x, const struct endpoint *e)
 	api_error_reply(x, &error);
 }
 
+/* Once a minute, not once a client. */
+static void tell_full(struct frontend *fe)
+{
+	uint64_t now_us = env_now_us(fe->env);
+
+	if (fe->full_told_us && now_us - fe->full_told_us < FULL_TOLD_US)
+		return;
+	fe->full_told_us = now_us;
+	log_warn("too many connections: new ones are refused", LOG_F("open", log_u64(http_server_conns(fe->http))),
+		LOG_F("limit", log_str(fe->config.http.conns_by_fds ? "open files" : "max-conns")),
+		LOG_F("remedy",
+			log_str(fe->config.http.conns_by_fds
+					? "raise the hard limit of open files: ulimit -Hn, or LimitNOFILE= of a unit"
+					: "raise max-conns, or look who holds them")));
+}
+
 static void on_count(void *ctx, const char *name)
 {
 	struct frontend *fe = ctx;
 	const char *labels[] = {name};
 
 	metric_add(metrics_get(fe->metrics, FM_HTTP_EVENTS, labels), 1);
+	if (!strcmp(name, "http_conn_refused"))
+		tell_full(fe);
 }
 
 static int check_key(struct frontend *fe, struct http_exchange *x, struct api_error *e)

@@ -27,6 +27,7 @@ struct frontend_config {
 	uint64_t index_bytes_max; /* of each model's index of cached prefixes; 0: kv/index.h's default */
 	bool allow_direct; /* clients may name a worker (x-stator-worker) */
 	bool allow_tenant; /* and their tenant and priority (x-stator-tenant, x-stator-priority): a gateway asks for them */
+	const char *model_aliases; /* other names of models (alias.h), checked; NULL: none */
 	const char *allow_host; /* names it goes by besides its address (guard.h): a list, or "*"; NULL: none */
 	const char *listen_name; /* a name of the address that listen is, when listen does not say it; NULL: none */
 	const char *allow_origin; /* whose pages may read answers in a browser: "*", or a list; NULL: none */

@@ -7,11 +7,13 @@
 #include "net/loop.h"
 
 #include <malloc.h>
+#include <openssl/crypto.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -60,6 +62,17 @@ static uint32_t core_count(void)
 	return cpus.usable;
 }
 
+/* A secret that others can read is none for long. */
+static void tell_if_open(FILE *f, const char *what, const char *path)
+{
+	struct stat st;
+
+	if (strstr(what, "template") || fstat(fileno(f), &st) < 0 || !S_ISREG(st.st_mode) || !(st.st_mode & 077))
+		return;
+	log_warn("a file of secrets can be read by others", LOG_F("what", log_str(what)), LOG_F("path", log_str(path)),
+		LOG_F("remedy", log_str("chmod 600 it")));
+}
+
 static int read_file(const char *path, const char *what, struct buf *ret, struct err *err)
 {
 	char chunk[4096];
@@ -69,6 +82,7 @@ static int read_file(const char *path, const char *what, struct buf *ret, struct
 
 	if (!f)
 		return err_set_errno(err, -errno, "could not open the %s \"%s\"", what, path);
+	tell_if_open(f, what, path);
 	while (r == 0 && (n = fread(chunk, 1, sizeof chunk, f)) > 0)
 		r = buf_add(ret, chunk, n);
 	if (r < 0)
@@ -96,6 +110,21 @@ static int read_secret(const char *path, struct buf *ret, const void **ret_secre
 	return 0;
 }
 
+static int read_keys(struct process *p, struct err *err)
+{
+	const char *path = p->options->api_keys_file;
+	struct buf text;
+
+	buf_init(&text, FILE_BYTES_MAX);
+	int r = read_file(path, "API keys file", &text, err);
+	if (r == 0 && (r = api_keys_parse(&p->keys, buf_str(&text), text.len, err)) < 0)
+		(void)err_wrap(err, "could not use the API keys file \"%s\"", path);
+	if (text.data)
+		OPENSSL_cleanse(text.data, text.cap);
+	buf_done(&text);
+	return r;
+}
+
 static int read_files(struct process *p, struct err *err)
 {
 	const struct frontend_main_options *o = p->options;
@@ -106,7 +135,7 @@ static int read_files(struct process *p, struct err *err)
 		r = read_secret(o->kv_secret_file, &p->kv_secret, &c->kv_secret, &c->kv_secret_len, err);
 
 	if (r == 0 && o->api_keys_file) {
-		r = api_keys_load(&p->keys, o->api_keys_file, err);
+		r = read_keys(p, err);
 		p->config.keys = p->keys;
 	}
 	if (r == 0 && o->chat_template_file) {
@@ -157,8 +186,14 @@ static void fit_conns(struct http_limits *limits)
 {
 	uint64_t fds = loop_raise_fd_limit(), most = fds > 2 * FDS_RESERVED ? fds - FDS_RESERVED : fds / 2;
 
-	if (limits->conns_max > most)
-		limits->conns_max = (uint32_t)most;
+	if (limits->conns_max <= most)
+		return;
+	log_warn("the limit of open files allows fewer connections than max-conns",
+		LOG_F("max-conns", log_u64(limits->conns_max)), LOG_F("connections", log_u64(most)),
+		LOG_F("open_files", log_u64(fds)),
+		LOG_F("remedy", log_str("raise the hard limit: ulimit -Hn, or LimitNOFILE= of a unit")));
+	limits->conns_max = (uint32_t)most;
+	limits->conns_by_fds = true;
 }
 
 /* Prompts come in bursts. What they took goes back to the system when they are through, instead of staying in an arena

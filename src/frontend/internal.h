@@ -103,6 +103,7 @@ struct frontend {
 	struct text_work text;
 	uint32_t requests, flights, jobs;
 	uint64_t accepted, ended, next_id;
+	uint64_t full_told_us; /* when the log was told last that there are too many connections; 0: never */
 	struct metric *m_running, *m_conns;
 	bool draining;
 	struct env_timer drain_timer;

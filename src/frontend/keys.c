@@ -4,10 +4,8 @@
 
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
-#include <stdio.h>
+#include <string.h>
 #include <strings.h>
-
-enum { KEYS_FILE_BYTES_MAX = 1024 * 1024 };
 
 _Static_assert(sizeof(((struct api_caller *)0)->digest) == SHA256_DIGEST_LENGTH, "a key is told by its SHA-256");
 
@@ -26,23 +24,47 @@ DEFINE_CLEANUP(api_keys_destroy, struct api_keys)
 
 #define ADMIN "admin:"
 
-static int add_line(struct api_keys *k, const char *line, size_t len)
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* A line without the comment and the blanks around the key. */
+static size_t key_of(const char **line, size_t len)
+{
+	const char *at = *line;
+	size_t n = 0;
+
+	/* A # inside a key belongs to it. */
+	while (n < len && !(at[n] == '#' && (n == 0 || is_blank(at[n - 1]))))
+		n++;
+	while (n && is_blank(at[n - 1]))
+		n--;
+	for (; n && is_blank(*at); n--)
+		at++;
+	*line = at;
+	return n;
+}
+
+static int add_line(struct api_keys *k, const char *line, size_t len, uint32_t number, struct err *err)
 {
 	struct api_caller c = {0};
 
-	while (len && (line[len - 1] == ' ' || line[len - 1] == '\t' || line[len - 1] == '\r'))
-		len--;
-	for (; len && (*line == ' ' || *line == '\t'); len--)
-		line++;
-	if (!len || *line == '#')
+	len = key_of(&line, len);
+	if (!len)
 		return 0;
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)line[i] <= ' ' || line[i] == 0x7f)
+			return err_set(err, -EINVAL,
+				"line %u has a blank or control character inside its key; write one key a line",
+				number);
 	if (len > strlen(ADMIN) && !memcmp(line, ADMIN, strlen(ADMIN))) {
 		c.admin = true;
 		line += strlen(ADMIN);
 		len -= strlen(ADMIN);
 	}
 	SHA256((const unsigned char *)line, len, c.digest);
-	return vec_push(&k->callers, c);
+	return vec_push(&k->callers, c) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
 }
 
 int api_keys_parse(struct api_keys **ret, const char *text, size_t len, struct err *err)
@@ -51,39 +73,20 @@ int api_keys_parse(struct api_keys **ret, const char *text, size_t len, struct e
 
 	if (!k)
 		return err_set(err, -ENOMEM, "out of memory");
-	for (size_t at = 0; at < len;) {
+	/* What some editors put before the text. */
+	size_t at = len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
+	for (uint32_t number = 1; at < len; number++) {
 		const char *end = memchr(text + at, '\n', len - at);
 		size_t n = end ? (size_t)(end - text) - at : len - at;
-		if (add_line(k, text + at, n) < 0)
-			return err_set(err, -ENOMEM, "out of memory");
+		int r = add_line(k, text + at, n, number, err);
+		if (r < 0)
+			return r;
 		at += n + 1;
 	}
 	if (!k->callers.len)
 		return err_set(err, -EINVAL, "it holds no key");
 	*ret = TAKE(k);
 	return 0;
-}
-
-int api_keys_load(struct api_keys **ret, const char *path, struct err *err)
-{
-	char *text = NULL;
-	FILE *f = fopen(path, "re");
-
-	if (!f)
-		return err_set_errno(err, -errno, "could not read the API keys: could not open \"%s\"", path);
-	text = malloc(KEYS_FILE_BYTES_MAX);
-	size_t len = text ? fread(text, 1, KEYS_FILE_BYTES_MAX, f) : 0;
-	int r = !text                                    ? err_set(err, -ENOMEM, "out of memory")
-		: ferror(f)                              ? err_set_errno(err, -EIO, "could not read \"%s\"", path)
-		: !feof(f) && len == KEYS_FILE_BYTES_MAX ? err_set(err, -EFBIG, "\"%s\" is larger than 1 MiB", path)
-							 : api_keys_parse(ret, text, len, err);
-	if (r == -EINVAL)
-		err_wrap(err, "could not use the API keys file \"%s\"", path);
-	if (text)
-		OPENSSL_cleanse(text, KEYS_FILE_BYTES_MAX);
-	free(text);
-	fclose(f);
-	return r;
 }
 
 bool api_keys_find(const struct api_keys *k, const char *authorization, struct api_caller *ret)

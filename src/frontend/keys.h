@@ -13,9 +13,9 @@ struct api_caller {
 	unsigned char digest[32]; /* SHA-256 of the key */
 	bool admin; /* sees everybody's requests under /stator/ */
 };
-/* One key a line, an admin's as admin:KEY; blanks around it, empty lines and lines that begin with # do not count. -EINVAL for a
- * file without any, so that an empty file does not open the door. */
-int api_keys_load(struct api_keys **ret, const char *path, struct err *err) MUST_USE;
+/* One key a line, an admin's as admin:KEY. A # at the beginning of a line or behind a blank begins a comment; blanks around a key
+ * and empty lines do not count. -EINVAL for a text without any, so that an empty file does not open the door, and for a blank
+ * inside a key. */
 int api_keys_parse(struct api_keys **ret, const char *text, size_t len, struct err *err) MUST_USE;
 void api_keys_destroy(struct api_keys *k);
 /* Is the value of an Authorization header "Bearer KEY" with a KEY of these? Then *ret (may be NULL) is filled. NULL header: no. */

@@ -1,3 +1,4 @@
+#include "frontend/alias.h"
 #include "frontend/internal.h"
 
 #include "base/log.h"
@@ -72,8 +73,14 @@ static struct model *only_one(struct frontend *fe)
 
 struct model *model_find(struct frontend *fe, const char *name, struct api_error *e)
 {
+	char own[ALIAS_NAME_BYTES];
 	struct model *m = *name ? model_known(fe, name) : only_one(fe);
 
+	/* A model of that very name comes before an alias. */
+	if (!m && !expect_find(&fe->expect, name) && alias_find(fe->config.model_aliases, name, own)) {
+		m = model_known(fe, own);
+		name = own;
+	}
 	if (!m) {
 		not_found(fe, name, e);
 		return NULL;

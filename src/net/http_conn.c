@@ -505,7 +505,11 @@ static void turn_away(struct http_conn *c)
 	c->refused = true;
 	s->refused_count++;
 	c->busy++;
-	http_answer_error(c, 503, "too many connections");
+	http_answer_error(c, 503,
+		s->limits.conns_by_fds ? "too many connections: the server has as many as its limit of open files "
+					 "allows; its operator "
+					 "can raise that (ulimit -n, or LimitNOFILE= of a unit)"
+				       : "too many connections; try again soon");
 	http_conn_finish(c);
 	http_conn_leave(c);
 }

@@ -15,6 +15,7 @@ void http_limits_default(struct http_limits *ret)
 	uint64_t spare = fds.rlim_cur > 2 * FDS_RESERVED ? fds.rlim_cur - FDS_RESERVED : fds.rlim_cur / 2;
 	*ret = (struct http_limits){
 		.conns_max = (uint32_t)MIN(conns, spare),
+		.conns_by_fds = spare < conns,
 		.header_bytes_max = HTTP_HEADER_BYTES_MAX,
 		.header_count_max = HTTP_HEADER_COUNT_MAX,
 		.body_bytes_max = HTTP_BODY_BYTES_MAX,

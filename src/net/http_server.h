@@ -20,6 +20,7 @@ struct http_exchange; /* one request and its answer; owned by the server */
 
 struct http_limits {
 	uint32_t conns_max, header_bytes_max, header_count_max;
+	bool conns_by_fds; /* the limit of open files allows no more connections: whoever is refused hears it */
 	size_t body_bytes_max;
 	size_t bodies_bytes_max; /* of all requests that are being read or parsed; at least twice body_bytes_max counts */
 	uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, stall_timeout_ms;

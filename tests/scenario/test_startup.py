@@ -437,6 +437,39 @@ def test_api_keys_let_in_those_who_know_one(tmp_path):
         assert post(deployment, "/v1/completions", SHORT).status == 401
 
 
+def test_a_file_of_keys_that_others_can_read_is_told_and_comments_are_no_keys(tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text("secret-one # of the team\n")
+    keys.chmod(0o640)
+    with Deployment("--api-keys", keys, graph=mock_graph()) as deployment:
+        assert call(deployment, "GET", "/v1/models", headers=["Authorization: Bearer secret-one"]).status == 200
+        line = deployment.wait_line("can be read by others").string
+        assert str(keys) in line and "chmod 600" in line and "secret-one" not in line
+
+
+def test_who_is_refused_for_want_of_descriptors_hears_it():
+    with Deployment(graph=mock_graph(), fd_limit=64) as deployment:
+        wires = []
+        try:
+            def refused():
+                wires.append(Wire(deployment))
+                wires[-1].request("GET", "/live")
+                answer = wires[-1].answer()
+                return answer if answer.status == 503 else None
+
+            answer = until("a connection to be refused", refused, 30)
+            assert "limit of open files" in answer.error() and "ulimit -n" in answer.error()
+            assert int(answer.headers["retry-after"]) >= 1
+            for _ in range(3):
+                refused()
+            deployment.wait_line("too many connections.*open files")
+        finally:
+            for wire in wires:
+                wire.close()
+        until("a new one to be welcome", lambda: call(deployment, "GET", "/live").status == 200, 10)
+        assert deployment.output.count("too many connections") == 1
+
+
 def test_a_missing_or_empty_file_of_keys_is_refused(tmp_path):
     assert "No such file" in refused("--engine", "mock", "--port", "0", "--api-keys", tmp_path / "nothing")
     (tmp_path / "empty").write_text("# nobody\n")

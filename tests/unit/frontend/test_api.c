@@ -1578,6 +1578,45 @@ static void draining_ends_what_runs_and_then_says_so(void **state)
 	assert_int_equal(drained, 1);
 }
 
+static void a_model_is_found_by_its_other_names(void **state)
+{
+	(void)state;
+	world_config_default(&config, 3);
+	config.frontend.model_aliases = "gpt-x=mock, lost=gone, fast=other";
+	world_init(&w, &config);
+	world_wait_workers(&w, 2);
+	json_t *root = json_of(post("/v1/completions", "{\"prompt\":\"x\",\"model\":\"gpt-x\",\"max_tokens\":1}"));
+	assert_int_equal(c.status, 200);
+	assert_string_equal(json_string_value(json_object_get(root, "model")), "mock");
+	json_decref(root);
+	assert_non_null(strstr(post("/tokenize", "{\"prompt\":\"x\",\"model\":\"gpt-x\"}"), "\"tokens\""));
+	/* What it means is not there: said by the name it means. */
+	assert_non_null(strstr(post("/v1/completions", "{\"prompt\":\"x\",\"model\":\"lost\"}"), "\\\"gone\\\""));
+	assert_int_equal(c.status, 404);
+	root = json_of(get("/v1/models"));
+	const json_t *data = json_object_get(root, "data");
+	assert_int_equal(json_array_size(data), 2);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(data, 0), "id")), "mock");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(data, 1), "id")), "gpt-x");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(data, 1), "root")), "mock");
+	json_decref(root);
+	assert_non_null(strstr(get("/v1/models/gpt-x"), "\"id\":\"gpt-x\",\"root\":\"mock\""));
+	assert_int_equal(c.status, 200);
+	/* Without a name there is still one model. */
+	post("/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":1}");
+	assert_int_equal(c.status, 200);
+}
+
+static void version_and_ping_are_vllm_s(void **state)
+{
+	(void)state;
+	assert_string_equal(get("/version"), "{\"version\":\"" STATOR_VERSION "\"}");
+	get("/ping");
+	assert_int_equal(c.status, 200);
+	post("/ping", "");
+	assert_int_equal(c.status, 200);
+}
+
 /* While a stream goes on: probes and metrics answer, everything else is told, on connections old and new. */
 static void draining_tells_whoever_comes(void **state)
 {
@@ -1735,6 +1774,8 @@ int main(void)
 		ALONE(time_in_which_the_frontend_was_stopped_is_not_silence),
 		ALONE(a_worker_that_leaves_the_folder_is_kept_while_it_lives),
 		TEST(draining_ends_what_runs_and_then_says_so),
+		ALONE(a_model_is_found_by_its_other_names),
+		TEST(version_and_ping_are_vllm_s),
 		TEST(draining_tells_whoever_comes),
 		TEST(draining_ends_what_runs_past_the_deadline_with_an_error),
 		ALONE(a_shared_port_is_given_up_at_once),

@@ -7,23 +7,26 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../lib/cmocka_all.h"
+
+static int keys_of(struct api_keys **ret, const char *text, struct err *err)
+{
+	return api_keys_parse(ret, text, strlen(text), err);
+}
 
 static void a_key_file_without_keys_opens_no_door(void **state)
 {
 	(void)state;
+	static const char *const none[] = {"", "\n\n", "# none\n\n", "  # none", "\t\r\n #", "\xef\xbb\xbf# none\n"};
 	struct api_keys *keys;
 	struct err err;
-	char path[] = "/tmp/stator-keys-XXXXXX";
-	int fd = mkstemp(path);
 
-	assert_int_equal(write(fd, "# none\n\n", 8), 8);
-	assert_int_equal(api_keys_load(&keys, path, &err), -EINVAL);
-	assert_non_null(strstr(err.msg, "it holds no key"));
-	assert_int_equal(write(fd, "k", 1), 1);
-	assert_int_equal(api_keys_load(&keys, path, &err), 0);
+	for (uint32_t i = 0; i < ARRAY_LEN(none); i++) {
+		assert_int_equal(keys_of(&keys, none[i], &err), -EINVAL);
+		assert_non_null(strstr(err.msg, "it holds no key"));
+	}
+	assert_int_equal(keys_of(&keys, "# none\n\nk", &err), 0);
 	assert_true(api_keys_find(keys, "Bearer k", NULL));
 	assert_false(api_keys_find(keys, NULL, NULL));
 	api_keys_destroy(keys);
@@ -38,9 +41,41 @@ static void a_key_file_without_keys_opens_no_door(void **state)
 	assert_false(api_keys_find(keys, "Bearer ", NULL));
 	assert_true(api_keys_find(keys, "Bearer admin:", NULL)); /* nothing follows: a key like any other */
 	api_keys_destroy(keys);
-	close(fd);
-	unlink(path);
-	assert_int_equal(api_keys_load(&keys, path, &err), -ENOENT);
+}
+
+static void a_comment_begins_behind_a_blank_and_not_inside_a_key(void **state)
+{
+	(void)state;
+	static const char text[] = "\xef\xbb\xbf"
+				   "first\nsk-def # mine\n\tsk-tab\t#mine\r\nsk#hash\nsk-end#\n#sk-off\n  #sk-off2\n";
+	static const char *const good[] = {"first", "sk-def", "sk-tab", "sk#hash", "sk-end#"}, *const bad[] = {
+												       "sk-def # mine",
+												       "sk", "#sk-off",
+												       "sk-off", "mine",
+												       "sk-off2", ""};
+	struct api_keys *keys;
+	struct err err;
+	char header[64];
+
+	assert_int_equal(keys_of(&keys, text, &err), 0);
+	for (uint32_t i = 0; i < ARRAY_LEN(good); i++) {
+		snprintf(header, sizeof header, "Bearer %s", good[i]);
+		if (!api_keys_find(keys, header, NULL))
+			fail_msg("%s is not allowed", good[i]);
+	}
+	for (uint32_t i = 0; i < ARRAY_LEN(bad); i++) {
+		snprintf(header, sizeof header, "Bearer %s", bad[i]);
+		if (api_keys_find(keys, header, NULL))
+			fail_msg("%s is allowed", bad[i]);
+	}
+	api_keys_destroy(keys);
+	assert_int_equal(keys_of(&keys, "one\n\ntwo three\n", &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "line 3"));
+	assert_int_equal(keys_of(&keys,
+				 "a\x01"
+				 "b",
+				 &err),
+		-EINVAL);
 }
 
 static void the_metrics_page_is_what_the_table_prints(void **state)
@@ -247,6 +282,7 @@ static void a_body_of_empty_lists_is_stopped_by_its_count(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_comment_begins_behind_a_blank_and_not_inside_a_key),
 		cmocka_unit_test(a_key_file_without_keys_opens_no_door),
 		cmocka_unit_test(the_metrics_page_is_what_the_table_prints),
 		cmocka_unit_test(a_request_with_everything_is_read_whole),
