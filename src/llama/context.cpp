@@ -27,6 +27,7 @@ constexpr uint32_t BATCH_DEFAULT = 512;
 constexpr uint64_t RESERVE_DEFAULT = 256ull << 20;
 /* Chosen by ourselves, cells leave room for what comes after them: compute buffers, cuBLAS, CUDA graphs. */
 constexpr uint32_t CELLS_LEAST = 2048;
+constexpr uint64_t CELLS_FREE_MOST = 1 << 20; /* of those that cost nothing here: 8 MiB of tables in the scheduler */
 constexpr uint64_t DEVICE_LATER = 768ull << 20;
 constexpr uint64_t DEVICE_CONTEXT = 512ull << 20;
 
@@ -282,6 +283,10 @@ uint32_t cells_default(const struct ll_model *m, const struct ll_context_params 
 	two.cells = 2 * CELLS_STEP;
 	if (m->facts.layers == 0)
 		return wanted;
+	/* Without attention a cell is a number in a table, and only states bound what is held: a whole context for each sequence. */
+	if (m->facts.recurrent)
+		return (uint32_t)std::max<uint64_t>(
+			wanted, std::min<uint64_t>((uint64_t)wanted * p.seqs_max, CELLS_FREE_MOST));
 	auto first = bytes_by_device(m, one), second = bytes_by_device(m, two);
 	for (const auto &[dev, bytes] : first) {
 		uint64_t step = second[dev] - bytes; /* the rest is state that does not grow */

@@ -416,6 +416,26 @@ static uint32_t seqs_of(const char *kind, uint32_t seqs, bool fit, double share)
 	return ret;
 }
 
+/* Eight conversations of 4,000 tokens do not fit into one context of 4,096, and need not. */
+static void without_attention_every_sequence_has_a_context_of_its_own(void **state)
+{
+	(void)state;
+	char path[256];
+	struct err err;
+	struct llama_config config = {.path = tiny_model("mamba", path, sizeof path),
+		.context = {.seqs_max = SEQS, .flash_attention = true, .threads = 1}};
+
+	assert_int_equal(llama_engine_create(&engine, &config, &err), 0);
+	assert_int_equal(engine_info(engine)->cells, SEQS * 4096);
+	assert_int_equal(engine_info(engine)->context_max, 4096);
+	close_model();
+	config.context.cells = 2048;
+	assert_int_equal(llama_engine_create(&engine, &config, &err), 0);
+	assert_int_equal(engine_info(engine)->cells, 2048);
+	close_model();
+	unlink(path);
+}
+
 static void states_that_nobody_asked_for_leave_memory_for_the_rest(void **state)
 {
 	(void)state;
@@ -436,6 +456,7 @@ int main(void)
 		cmocka_unit_test(whatever_happens_streams_are_those_of_requests_that_run_alone),
 		cmocka_unit_test(a_sliding_window_is_still_reused_at_any_place),
 		cmocka_unit_test(memory_is_foreseen_to_the_byte),
+		cmocka_unit_test(without_attention_every_sequence_has_a_context_of_its_own),
 		cmocka_unit_test(states_that_nobody_asked_for_leave_memory_for_the_rest),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
