@@ -134,7 +134,7 @@ struct completion {
 	uint32_t flights_flying, max_tokens;
 	uint32_t context_max, block_size; /* the model's when the prompt was made; text threads must not look there */
 	struct stops *stops;
-	struct api_text *echo; /* one a prompt, with req.echo */
+	struct api_text *echo; /* one a prompt, with req.echo: what stands inside the JSON string */
 	size_t kept; /* bytes of its choices' arrays of tokens, as the server was told */
 	uint64_t prompt_tokens, cached_tokens, generated_tokens;
 	struct buf head; /* the constant beginning of each event */

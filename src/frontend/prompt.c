@@ -1,5 +1,6 @@
 /* prompt.c - from the body to tokens. Runs on text threads: touches the completion's own memory, the model's tokenizer
  * and template (safe from many threads), nothing of the loop's. */
+#include "base/json_out.h"
 #include "frontend/completion.h"
 #include "kv/hash.h"
 
@@ -161,20 +162,38 @@ static bool encode(struct completion *c, const struct api_prompt *p, struct run 
 	return false;
 }
 
-/* What echo repeats: the text as it was sent, or that of the token ids. */
+static bool is_cancelled(const struct completion *c)
+{
+	return atomic_load_explicit(&c->task.job.cancelled, memory_order_relaxed);
+}
+
+/* The text of token ids. */
+static int add_pieces(const struct completion *c, const struct msg_u32s *ids, struct buf *ret)
+{
+	int code = 0;
+
+	for (uint32_t i = 0; i < ids->len && code == 0 && !is_cancelled(c); i++)
+		code = tokenizer_piece(c->model->loaded.tokenizer, ids->v[i], true, ret);
+	return code;
+}
+
+/* What echo repeats: the text as it was sent, or that of the token ids, as it stands inside a JSON string, since the loop
+ * should only have to copy it. */
 static bool keep_echo(struct completion *c, const struct api_prompt *p, struct api_text *ret)
 {
-	struct buf text;
-	bool ok = true;
+	struct buf text, json;
 
 	buf_init(&text, COMPLETION_TEXT_BYTES_MAX);
-	if (!p->is_tokens)
-		ok = buf_add(&text, p->text.data, p->text.len) == 0;
-	for (uint32_t i = 0; p->is_tokens && ok && i < p->tokens.len; i++)
-		ok = tokenizer_piece(c->model->loaded.tokenizer, p->tokens.v[i], true, &text) == 0;
-	ret->len = text.len;
-	ret->data = ok ? arena_strndup(&c->arena, buf_str(&text), text.len) : NULL;
+	buf_init(&json, COMPLETION_TEXT_BYTES_MAX);
+	bool ok = !p->is_tokens || add_pieces(c, &p->tokens, &text) == 0;
+	if (ok && p->is_tokens)
+		json_out_str_inside(&json, buf_str(&text), text.len);
+	else if (ok)
+		json_out_str_inside(&json, p->text.data, p->text.len);
+	ret->len = json.len;
+	ret->data = ok && !json.failed ? arena_strndup(&c->arena, buf_str(&json), json.len) : NULL;
 	buf_done(&text);
+	buf_done(&json);
 	if (!ret->data)
 		out_of_memory(c);
 	return ret->data != NULL;
@@ -305,11 +324,6 @@ static bool make_run(struct completion *c, uint32_t i)
 		return false;
 	}
 	return !c->req.echo || keep_echo(c, &c->req.prompts[i], &c->echo[i]);
-}
-
-static bool is_cancelled(struct completion *c)
-{
-	return atomic_load_explicit(&c->task.job.cancelled, memory_order_relaxed);
 }
 
 static void make_runs(struct completion *c)

@@ -85,8 +85,9 @@ static void event_first(struct completion *c, struct choice *ch)
 		buf_add_str(out_of(c), ",\"delta\":{\"role\":\"assistant\",\"content\":\"\"}");
 	} else {
 		const struct api_text *echo = &c->echo[ch->index / c->req.n];
-		buf_add_str(out_of(c), ",\"text\":");
-		json_out_str(out_of(c), echo->data, echo->len);
+		buf_add_str(out_of(c), ",\"text\":\"");
+		buf_add(out_of(c), echo->data, echo->len);
+		buf_add_byte(out_of(c), '"');
 	}
 	buf_add_str(out_of(c), ",\"logprobs\":null");
 	if (!is_chat(c))
@@ -260,7 +261,7 @@ static void out_whole_choice(struct completion *c, struct choice *ch)
 	buf_add_str(out_of(c), is_chat(c) ? ",\"message\":{\"role\":\"assistant\",\"content\":\"" : ",\"text\":\"");
 	if (c->req.echo) {
 		const struct api_text *echo = &c->echo[ch->index / c->req.n];
-		json_out_str_inside(out_of(c), echo->data, echo->len);
+		buf_add(out_of(c), echo->data, echo->len);
 	}
 	json_out_str_inside(out_of(c), buf_str(&ch->text), ch->text.len);
 	buf_add_str(out_of(c), is_chat(c) ? "\",\"refusal\":null},\"logprobs\":" : "\",\"logprobs\":");

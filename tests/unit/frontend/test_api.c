@@ -597,6 +597,30 @@ static void large_bodies_are_parsed_off_the_loop_all_the_same(void **state)
 	}
 }
 
+static void what_echo_repeats_is_a_json_string_whatever_is_in_it(void **state)
+{
+	(void)state;
+	static const char *const prompts[] = {"\"q\\\"\\\\ \\n\\u0001 \xc3\xbc\"", "[113,34,92,10,1,195,188]"};
+	static const char *const texts[] = {"q\"\\ \n\x01 \xc3\xbc", "q\"\\\n\x01\xc3\xbc"};
+	char body[200];
+
+	for (uint32_t i = 0; i < 2; i++) {
+		struct world_stream s;
+		snprintf(body, sizeof body, "{\"prompt\":%s,\"echo\":true,\"max_tokens\":0}", prompts[i]);
+		json_t *a = json_of(post("/v1/completions", body));
+		assert_string_equal(
+			json_string_value(json_object_get(json_array_get(json_object_get(a, "choices"), 0), "text")),
+			texts[i]);
+		json_decref(a);
+		snprintf(body, sizeof body, "{\"prompt\":%s,\"echo\":true,\"max_tokens\":1,\"stream\":true}",
+			prompts[i]);
+		post("/v1/completions", body);
+		world_stream_read(&s, &c);
+		assert_memory_equal(buf_str(&s.text[0]), texts[i], strlen(texts[i]));
+		world_stream_done(&s);
+	}
+}
+
 static void request_ids_are_echoed_when_they_are_harmless(void **state)
 {
 	(void)state;
@@ -1739,6 +1763,7 @@ int main(void)
 		TEST(no_limit_is_what_is_left_of_the_context),
 		TEST(no_token_with_echo_is_the_prompt_alone),
 		TEST(large_bodies_are_parsed_off_the_loop_all_the_same),
+		TEST(what_echo_repeats_is_a_json_string_whatever_is_in_it),
 		TEST(request_ids_are_echoed_when_they_are_harmless),
 		TEST(models_are_listed_and_found),
 		TEST(text_goes_to_tokens_and_back),
