@@ -241,46 +241,6 @@ static void serve_metrics(struct frontend *fe, struct http_exchange *x)
 	reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", &b);
 }
 
-/* decisions */
-
-/* Whose decisions the client may see: with keys its own, unless its key is an admin's. */
-static uint64_t viewer_of(struct frontend *fe, struct http_exchange *x)
-{
-	struct demands d = {0};
-
-	demands_read_key(&d, fe, x);
-	return d.admin ? EXPLAIN_ALL : d.key_id;
-}
-
-static void serve_decision(struct frontend *fe, struct http_exchange *x)
-{
-	struct api_error e = {0};
-	const char *id = http_path(x) + strlen("/stator/requests/");
-	struct buf b;
-
-	buf_init(&b, REPLY_BYTES_MAX);
-	if (explain_print(fe->explain, viewer_of(fe, x), id, env_now_us(fe->env), &b)) {
-		reply_json(x, 200, &b);
-		return;
-	}
-	buf_done(&b);
-	api_error_set(&e, 404, "unknown_request", NULL,
-		"no decision is known for the request \"%.128s\"; the last %d are kept, by x-request-id", id,
-		EXPLAIN_RECORDS);
-	api_error_reply(x, &e);
-}
-
-static void serve_decisions(struct frontend *fe, struct http_exchange *x)
-{
-	struct buf b;
-
-	buf_init(&b, REPLY_BYTES_MAX);
-	buf_add_str(&b, "{\"requests\":");
-	explain_print_all(fe->explain, viewer_of(fe, x), env_now_us(fe->env), &b);
-	buf_add_str(&b, "}");
-	reply_json(x, 200, &b);
-}
-
 /* A path that ends with "/" takes what follows it; one slash more at the end of any other is forgiven. */
 static const struct endpoint endpoints[] = {
 	{"POST", "/v1/chat/completions", false, serve_chat},
@@ -291,8 +251,8 @@ static const struct endpoint endpoints[] = {
 	{"POST", "/detokenize", false, text_api_detokenize},
 	{"GET", "/version", false, serve_version},
 	{"GET", "/stator/index-check", false, index_check_start},
-	{"GET", "/stator/requests", false, serve_decisions},
-	{"GET", "/stator/requests/", false, serve_decision},
+	{"GET", "/stator/requests", false, decisions_serve},
+	{"GET", "/stator/requests/", false, decision_serve},
 	{"GET", "/health", true, serve_health},
 	{"GET", "/ready", true, serve_health},
 	{"GET", "/ping", true, serve_health}, /* as hosting platforms call it, by either method */

@@ -36,6 +36,15 @@ void explain_destroy(struct explain *e)
 	free(e);
 }
 
+int explain_copy(struct explain **ret, const struct explain *e)
+{
+	*ret = malloc(sizeof **ret);
+	if (!*ret)
+		return -ENOMEM;
+	memcpy(*ret, e, sizeof **ret);
+	return 0;
+}
+
 static void copy_name(char *ret, const char *name)
 {
 	snprintf(ret, EXPLAIN_NAME_BYTES, "%s", name ? name : "");

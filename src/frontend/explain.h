@@ -26,6 +26,8 @@ struct explain_decision {
 
 int explain_create(struct explain **ret) MUST_USE;
 void explain_destroy(struct explain *e);
+/* As it is now, for another thread to print. Returns owned. */
+int explain_copy(struct explain **ret, const struct explain *e) MUST_USE;
 /* Note a decision. Returns its number, for the calls below; never 0. Copies. */
 uint64_t explain_note(struct explain *e, const struct explain_decision *d);
 /* The first token came so long after dispatch. */

@@ -224,6 +224,10 @@ void text_api_tokenize(struct frontend *fe, struct http_exchange *x);
 void text_api_detokenize(struct frontend *fe, struct http_exchange *x);
 void text_api_fail_all(struct frontend *fe, const struct api_error *e);
 
+/* decisions.c */
+void decision_serve(struct frontend *fe, struct http_exchange *x);
+void decisions_serve(struct frontend *fe, struct http_exchange *x);
+
 /* api.c */
 extern const struct http_handler api_handler;
 /* Put x-request-id (the client's, or a new one) on the answer; ret is it. */

@@ -262,6 +262,24 @@ static void a_tree_of_many_values_is_freed_by_a_job(void **state)
 	}
 }
 
+static void decisions_are_printed_by_a_job(void **state)
+{
+	(void)state;
+
+	world_post(&w, &c, "/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":1}");
+	world_finish(&c);
+	world_client_done(&c);
+	world_send(&w, &c, "GET", "/stator/requests", NULL, NULL);
+	wait_jobs(1, 10 * MS);
+	world_leave(&c);
+	wait_jobs(0, 10 * MS);
+	world_client_done(&c);
+	world_send(&w, &c, "GET", "/stator/requests", NULL, NULL);
+	world_finish(&c);
+	assert_int_equal(c.status, 200);
+	assert_non_null(strstr(buf_str(&c.body), "{\"requests\":[{\"id\":"));
+}
+
 static void an_object_with_too_many_members_is_refused_with_its_place(void **state)
 {
 	(void)state;
@@ -382,6 +400,7 @@ int main(void)
 		TEST(text_that_would_wait_too_long_is_refused_and_told_when),
 		TEST(text_that_takes_too_long_is_refused_for_good),
 		TEST(a_tree_of_many_values_is_freed_by_a_job),
+		TEST(decisions_are_printed_by_a_job),
 		TEST(an_object_with_too_many_members_is_refused_with_its_place),
 		cmocka_unit_test(only_what_is_cheap_is_parsed_on_the_loop),
 		cmocka_unit_test(what_many_messages_cost_says_nothing_of_few),
