@@ -14,7 +14,9 @@ static const struct flag flags_table[] = {
 	{.key = {.name = "listen",
 		 .type = CONFIG_STRING,
 		 .def = "127.0.0.1:8000",
-		 .help = "where clients connect: HOST:PORT, or fd:N for an inherited listening socket"},
+		 .help = "where clients connect: HOST:PORT, unix:/PATH for a socket in the file system (mode 0600), or "
+			 "fd:N for "
+			 "an inherited listening socket"},
 		.letter = 'l',
 		.arg = "ADDRESS"},
 	{.key = {.name = "reuse-port",

@@ -11,11 +11,13 @@
 #include "launch/listen.h"
 #include "launch/runtime_dir.h"
 #include "net/loop.h"
+#include "net/unix_socket.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SERVE_ARENA_BYTES_MAX = 8 * 1024 * 1024 };
@@ -31,7 +33,8 @@ static const struct flag flags_table[] = {
 	{.key = {.name = "host",
 		 .type = CONFIG_STRING,
 		 .def = "127.0.0.1",
-		 .help = "address to listen on; 0.0.0.0 lets other machines in"},
+		 .help = "address to listen on; 0.0.0.0 lets other machines in, unix:/PATH makes a socket in the file "
+			 "system, for this user alone"},
 		.arg = "ADDRESS"},
 	{.key = {.name = "engine",
 		 .type = CONFIG_ENUM,
@@ -109,6 +112,7 @@ struct serve {
 	struct arena arena;
 	struct graph *graph;
 	int listen_fd;
+	ino_t listen_inode; /* of its file, when it is a Unix socket; 0: there is none of ours */
 	char addr[LISTEN_ADDR_BYTES], url[LISTEN_ADDR_BYTES + 16];
 	struct runtime_dir dir;
 	struct cores cores;
@@ -120,6 +124,16 @@ struct serve {
 
 /* Preparing. */
 
+static void unlisten(struct serve *s)
+{
+	if (s->listen_inode)
+		unix_socket_remove(listen_unix_path(s->addr), s->listen_inode);
+	s->listen_inode = 0;
+	if (s->listen_fd >= 0)
+		close(s->listen_fd);
+	s->listen_fd = -1;
+}
+
 static int http_listen(struct serve *s, struct err *err)
 {
 	const struct config_section *front = &graph_find(s->graph, GRAPH_FRONTEND)->settings;
@@ -129,7 +143,10 @@ static int http_listen(struct serve *s, struct err *err)
 	if (flags_bool(s->flags, "check")) { /* a deployment may be serving there: to look is not to take */
 		char bare[LISTEN_ADDR_BYTES];
 		listen_bare_host(host, bare);
-		snprintf(s->addr, sizeof s->addr, strchr(bare, ':') ? "[%.70s]:%u" : "%.70s:%u", bare, port);
+		if (listen_unix_path(host))
+			snprintf(s->addr, sizeof s->addr, "%s", host);
+		else
+			snprintf(s->addr, sizeof s->addr, strchr(bare, ':') ? "[%.70s]:%u" : "%.70s:%u", bare, port);
 		listen_url(s->addr, s->url, sizeof s->url);
 		return 0;
 	}
@@ -137,6 +154,9 @@ static int http_listen(struct serve *s, struct err *err)
 	if (fd < 0)
 		return fd;
 	s->listen_fd = fd;
+	struct stat st;
+	if (listen_unix_path(s->addr) && lstat(listen_unix_path(s->addr), &st) == 0)
+		s->listen_inode = st.st_ino;
 	listen_url(s->addr, s->url, sizeof s->url);
 	return 0;
 }
@@ -215,8 +235,7 @@ static void serve_done(struct serve *s)
 	deployment_done(&s->deployment);
 	gpu_inventory_done(&s->gpus.inventory);
 	runtime_dir_destroy(&s->dir);
-	if (s->listen_fd >= 0)
-		close(s->listen_fd);
+	unlisten(s);
 	graph_destroy(s->graph);
 	arena_done(&s->arena);
 }
@@ -243,7 +262,15 @@ static void curl_print(struct buf *out, const struct serve *s)
 	json_out_cstr(&body, s->deployment.model);
 	buf_add_str(&body,
 		", \"stream\": true, \"messages\": [{\"role\": \"user\", \"content\": \"Why is the sky blue?\"}]}");
-	buf_printf(out, "curl -N %s/v1/chat/completions -H 'content-type: application/json'", s->url);
+	const char *path = listen_unix_path(s->url);
+	if (path) {
+		buf_add_str(out, "curl -N --unix-socket '");
+		shell_quoted(out, path);
+		buf_add_str(out, "' http://localhost");
+	} else {
+		buf_printf(out, "curl -N %s", s->url);
+	}
+	buf_add_str(out, "/v1/chat/completions -H 'content-type: application/json'");
 	if (config_has(&graph_find(s->graph, GRAPH_FRONTEND)->settings, "api-keys-file"))
 		buf_add_str(out, " -H \"authorization: Bearer $API_KEY\"");
 	buf_add_str(out, " -d '");
@@ -273,11 +300,7 @@ static void on_ready(void *ctx, struct screen *screen, uint64_t took_us)
 
 static void on_unserved(void *ctx)
 {
-	struct serve *s = ctx;
-
-	if (s->listen_fd >= 0)
-		close(s->listen_fd);
-	s->listen_fd = -1;
+	unlisten(ctx);
 }
 
 static void on_drain(void *ctx)

@@ -10,7 +10,8 @@ static const struct config_key frontend[] = {
 	{.name = "host",
 		.type = CONFIG_STRING,
 		.def = "127.0.0.1",
-		.help = "address to listen on; 0.0.0.0 lets other machines in"},
+		.help = "address to listen on; 0.0.0.0 lets other machines in, unix:/PATH makes a socket in the file "
+			"system, for this user alone (mode 0600), and no port"},
 	{.name = "reuse-port",
 		.type = CONFIG_BOOL,
 		.def = "false",

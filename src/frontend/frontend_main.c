@@ -150,7 +150,8 @@ static void on_ready(void *ctx)
 	struct process *p = ctx;
 	char url[256];
 
-	snprintf(url, sizeof url, "http://%s", frontend_addr(p->fe));
+	const char *addr = frontend_addr(p->fe);
+	snprintf(url, sizeof url, "%s%s", strncmp(addr, "unix:", 5) ? "http://" : "", addr);
 	log_info("ready", LOG_F("url", log_str(url)));
 	tell(p, "ready", url);
 }

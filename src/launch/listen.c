@@ -1,5 +1,6 @@
 /* listen.c - bind the HTTP port; see listen.h. */
 #include "launch/listen.h"
+#include "net/unix_socket.h"
 
 #include <netdb.h>
 #include <netinet/in.h>
@@ -61,12 +62,39 @@ void listen_bare_host(const char *host, char ret[LISTEN_ADDR_BYTES])
 	snprintf(ret, LISTEN_ADDR_BYTES, "%.*s", (int)(brackets ? len - 2 : len), host + brackets);
 }
 
+const char *listen_unix_path(const char *host)
+{
+	return strncmp(host, "unix:", 5) == 0 ? host + 5 : NULL;
+}
+
+static int open_unix(const char *path, bool shared, char ret_addr[LISTEN_ADDR_BYTES], struct err *err)
+{
+	ino_t inode;
+
+	if (*path != '/')
+		return err_set(err, -EINVAL, "could not listen on \"unix:%s\": the path must begin with /", path);
+	if (shared)
+		return err_set(err, -EINVAL, "could not listen on \"unix:%s\": only TCP ports can be shared", path);
+	int fd = unix_socket_bind(path, &inode, err);
+	if (fd >= 0 && listen(fd, LISTEN_BACKLOG) < 0) {
+		(void)err_set_errno(err, -errno, "could not listen");
+		close(fd);
+		fd = err->code;
+	}
+	if (fd < 0)
+		return err_wrap(err, "could not listen on \"unix:%s\"", path);
+	snprintf(ret_addr, LISTEN_ADDR_BYTES, "unix:%s", path);
+	return fd;
+}
+
 int listen_open(const char *host, uint16_t port, bool shared, char ret_addr[LISTEN_ADDR_BYTES], struct err *err)
 {
 	struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *list = NULL;
 	char service[8], bare[LISTEN_ADDR_BYTES];
 	int fd = -EADDRNOTAVAIL;
 
+	if (listen_unix_path(host))
+		return open_unix(listen_unix_path(host), shared, ret_addr, err);
 	snprintf(service, sizeof service, "%u", port);
 	listen_bare_host(host, bare);
 	int r = getaddrinfo(bare, service, &hints, &list);
@@ -89,6 +117,8 @@ void listen_url(const char *addr, char *ret, size_t cap)
 		snprintf(ret, cap, "http://127.0.0.1%s", port);
 	else if (strncmp(addr, "[::]:", 5) == 0)
 		snprintf(ret, cap, "http://[::1]%s", port);
+	else if (listen_unix_path(addr))
+		snprintf(ret, cap, "%s", addr);
 	else
 		snprintf(ret, cap, "http://%s", addr);
 }

@@ -1,4 +1,5 @@
 #include "net/loop_priv.h"
+#include "net/unix_socket.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -116,75 +117,14 @@ void listeners_fd_freed(struct loop *loop)
 	}
 }
 
-/* Where a Unix socket goes. */
-
-/* Does anybody listen on the socket file? Then it is not ours to replace. */
-static int check_nobody_listens(const struct sockaddr_un *un, struct err *err)
-{
-	struct stat st;
-
-	if (lstat(un->sun_path, &st) < 0)
-		return errno == ENOENT ? 0 : err_set_errno(err, -errno, "could not look at \"%s\"", un->sun_path);
-	if (!S_ISSOCK(st.st_mode))
-		return err_set(err, -EEXIST, "\"%s\" is there already, and is not a socket", un->sun_path);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return err_set_errno(err, -errno, "could not open a socket");
-	int code = connect(fd, (const struct sockaddr *)un, sizeof *un) < 0 ? errno : 0;
-	close(fd);
-	if (code == ECONNREFUSED || code == ENOENT)
-		return 0;
-	return err_set(err, -EADDRINUSE, "another process listens on \"%s\"", un->sun_path);
-}
-
-static int unix_bind(int fd, const struct sockaddr_un *un, struct err *err)
-{
-	/* The file gets the socket's mode at birth: there is no moment when others may connect, and the process-wide
-	 * umask stays as it is. */
-	fchmod(fd, 0600);
-	if (bind(fd, (const struct sockaddr *)un, sizeof *un) == 0)
-		return 0;
-	if (errno != EADDRINUSE)
-		return err_set_errno(err, -errno, "could not bind");
-	int r = check_nobody_listens(un, err);
-	if (r < 0)
-		return r;
-	unlink(un->sun_path);
-	if (bind(fd, (const struct sockaddr *)un, sizeof *un) < 0)
-		return err_set_errno(err, -errno, "could not bind");
-	return 0;
-}
-
-/* The file must be the one we made, for us alone; file systems exist that know no modes. */
-static int unix_check(struct env_listener *l, struct err *err)
-{
-	struct stat st;
-
-	if (lstat(l->path, &st) < 0)
-		return err_set_errno(err, -errno, "could not look at \"%s\"", l->path);
-	if (!S_ISSOCK(st.st_mode) || (st.st_mode & 0177) || st.st_uid != geteuid())
-		return err_set(
-			err, -EPERM, "\"%s\" did not get mode 0600; choose a folder on another file system", l->path);
-	l->inode = st.st_ino;
-	return 0;
-}
-
 static int listen_unix(struct env_listener *l, const char *path, struct err *err)
 {
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
-
-	memcpy(un.sun_path, path, strlen(path) + 1);
 	snprintf(l->name, sizeof l->name, "unix:%s", path);
-	l->fd = socket_open(AF_UNIX, err);
-	if (l->fd < 0)
-		return l->fd;
-	int r = unix_bind(l->fd, &un, err);
-	if (r < 0)
-		return r;
 	l->path = strdup(path);
 	if (!l->path)
 		return err_set(err, -ENOMEM, "out of memory");
-	return unix_check(l, err);
+	l->fd = unix_socket_bind(path, &l->inode, err);
+	return MIN(l->fd, 0);
 }
 
 /* A socket file that somebody removed (a cleaner of /tmp, by age) is made again: a peer that has to connect anew would not
@@ -194,19 +134,13 @@ static void path_watch(struct env_listener *l);
 
 static int unix_again(struct env_listener *l, struct err *err)
 {
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int fd = unix_socket_bind(l->path, &l->inode, err);
 
-	memcpy(un.sun_path, l->path, strlen(l->path) + 1);
-	int fd = socket_open(AF_UNIX, err);
 	if (fd < 0)
 		return fd;
-	fchmod(fd, 0600);
-	int r = bind(fd, (const struct sockaddr *)&un, sizeof un) < 0 || listen(fd, LISTEN_BACKLOG) < 0 ? -errno : 0;
-	if (r == 0)
-		r = unix_check(l, err);
-	if (r < 0) {
+	if (listen(fd, LISTEN_BACKLOG) < 0) {
 		close(fd);
-		return r;
+		return -errno;
 	}
 	accept_all(l, false); /* those who found the old file */
 	if (l->dead) {
@@ -242,11 +176,17 @@ static void path_watch(struct env_listener *l)
 
 static void name_from_socket(struct env_listener *l)
 {
-	struct net_addr a = {.len = 0};
-	socklen_t len = sizeof a.in6;
+	union {
+		struct net_addr net;
+		struct sockaddr_un un;
+		struct sockaddr sa;
+	} a = {.net = {.len = 0}};
+	socklen_t len = sizeof a;
 
-	if (getsockname(l->fd, &a.sa, &len) == 0)
-		net_addr_format(&a, l->name);
+	if (getsockname(l->fd, &a.sa, &len) == 0 && a.sa.sa_family == AF_UNIX)
+		snprintf(l->name, sizeof l->name, "unix:%.*s", (int)sizeof a.un.sun_path, a.un.sun_path);
+	else if (len)
+		net_addr_format(&a.net, l->name);
 }
 
 /* Several processes of one user may then bind the same address, all with this option, and the system shares new streams
@@ -324,15 +264,6 @@ static int listener_open(struct env_listener *l, const char *addr, struct err *e
 	return r;
 }
 
-/* Remove the file only when it is the one we made: a successor may have replaced it. */
-static void path_remove(const struct env_listener *l)
-{
-	struct stat st;
-
-	if (l->path && l->inode && lstat(l->path, &st) == 0 && st.st_ino == l->inode)
-		unlink(l->path);
-}
-
 static void listener_free(struct env_listener *l)
 {
 	list_del(&l->link);
@@ -350,7 +281,8 @@ void listener_op_close(struct env *e, struct env_listener *l)
 	list_add_tail(&l->loop->dead_listeners, &l->link);
 	if (event_initialized(&l->ev))
 		event_del(&l->ev);
-	path_remove(l);
+	if (l->path && l->inode)
+		unix_socket_remove(l->path, l->inode);
 	if (l->fd >= 0)
 		close(l->fd);
 }

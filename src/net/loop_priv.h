@@ -85,7 +85,7 @@ struct env_listener {
 	void *ctx;
 	int fd;
 	bool paused, starved, dead;
-	uint64_t inode; /* of a Unix socket's file: it is removed at close only when it is still ours */
+	ino_t inode; /* of a Unix socket's file: it is removed at close only when it is still ours */
 	char *path; /* NULL: not a Unix socket of ours */
 	struct env_timer path_timer; /* when to look whether the file is still there */
 	char name[NET_ADDR_TEXT_BYTES];

@@ -7,6 +7,8 @@ import re
 import shlex
 import shutil
 import signal
+import socket
+import stat
 import subprocess
 import sys
 
@@ -145,6 +147,33 @@ def test_ctrl_c_lets_a_stream_finish_tells_new_ones_and_leaves_nothing():
         assert deployment.wait_exit() == 0
         assert not deployment.session()
         assert not folder.exists()
+    finally:
+        deployment.kill_all()
+        deployment.folder.cleanup()
+
+
+def test_a_deployment_on_a_unix_socket_is_for_this_user_and_leaves_no_file(tmp_path):
+    path = tmp_path / "clients.sock"
+    deployment = Deployment("--host", f"unix:{path}", graph=mock_graph({"port": 1}), ready=False)
+    try:
+        deployment.wait_line(r"Ready in .* at unix:" + re.escape(str(path)))
+        assert "--unix-socket" in deployment.output
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        # Any name is welcome: no browser comes here.
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.sendall(b"GET /v1/models HTTP/1.1\r\nHost: any.example\r\nConnection: close\r\n\r\n")
+            answer = b"".join(iter(lambda: client.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 200 ") and b'"mock"' in answer
+        said = stator("chat", f"unix:{path}", "-n", "4", input="hello\n")
+        assert said.returncode == 0 and said.stdout.strip()
+        os.kill(deployment.frontend(), signal.SIGKILL)
+        until("the frontend to be back", lambda: stator("chat", f"unix:{path}", "-n", "1", input="x\n").returncode == 0)
+        second = stator("serve", "--engine", "mock", "--host", f"unix:{path}")
+        assert second.returncode == 1 and "another process listens" in second.stderr
+        assert path.exists()
+        deployment.stop()
+        assert not path.exists()
     finally:
         deployment.kill_all()
         deployment.folder.cleanup()

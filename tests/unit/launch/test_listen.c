@@ -2,6 +2,7 @@
 #include "launch/listen.h"
 #include "launch/runtime_dir.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -267,9 +268,47 @@ static void a_folder_that_cannot_be_made_is_explained(void **state)
 		-ENAMETOOLONG);
 }
 
+static void a_socket_in_the_file_system_is_for_its_user_alone(void **state)
+{
+	(void)state;
+	char dir[] = "/tmp/stator-listen-XXXXXX", host[64], addr[LISTEN_ADDR_BYTES], url[LISTEN_ADDR_BYTES + 16];
+	struct stat st;
+	struct err err;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(host, sizeof host, "unix:%s/s", dir);
+	int fd = listen_open(host, 80, false, addr, &err);
+	assert_true(fd >= 0);
+	assert_string_equal(addr, host);
+	listen_url(addr, url, sizeof url);
+	assert_string_equal(url, host);
+	assert_int_equal(stat(host + 5, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	/* Not twice, not in place of another file, not where it cannot be; a dead one is replaced. */
+	assert_int_equal(listen_open(host, 80, false, addr, &err), -EADDRINUSE);
+	assert_non_null(strstr(err.msg, "another process listens"));
+	close(fd);
+	fd = listen_open(host, 80, false, addr, &err);
+	assert_true(fd >= 0);
+	close(fd);
+	unlink(host + 5);
+	FILE *f = fopen(host + 5, "w");
+	fclose(f);
+	assert_int_equal(listen_open(host, 80, false, addr, &err), -EEXIST);
+	unlink(host + 5);
+	assert_int_equal(listen_open(host, 80, true, addr, &err), -EINVAL);
+	assert_int_equal(listen_open("unix:s", 80, false, addr, &err), -EINVAL);
+	assert_true(listen_open("unix:/no/such/folder/s", 80, false, addr, &err) < 0);
+	static char long_host[200] = "unix:/";
+	memset(long_host + 6, 'x', sizeof long_host - 7);
+	assert_int_equal(listen_open(long_host, 80, false, addr, &err), -ENAMETOOLONG);
+	rmdir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_socket_in_the_file_system_is_for_its_user_alone),
 		cmocka_unit_test(port_0_takes_a_free_one_and_names_it),
 		cmocka_unit_test(a_busy_port_is_named_with_a_way_out),
 		cmocka_unit_test(a_shared_port_takes_others_that_share_it_and_no_one_else),
