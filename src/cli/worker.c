@@ -103,6 +103,11 @@ static const struct flag flags_table[] = {
 		.letter = 't',
 		.arg = "N"},
 	{.key = {.name = "cpus", .type = CONFIG_STRING, .help = "cores to run on, such as 0-3,8"}, .arg = "LIST"},
+	{.key = {.name = "deterministic",
+		 .type = CONFIG_BOOL,
+		 .def = "false",
+		 .help = "compute every request so that equal ones get equal answers whatever else runs; refused where "
+			 "the engine cannot"}},
 	{.key = {.name = "evict",
 		 .type = CONFIG_ENUM,
 		 .choices = "lru|age-uses",
@@ -238,6 +243,7 @@ static void options_get(const struct flags *f, struct worker_options *o)
 	o->kv_secret_file = flags_str(f, "kv-secret-file");
 	o->cpus = flags_str(f, "cpus");
 	o->evict = flags_str(f, "evict");
+	o->deterministic = flags_bool(f, "deterministic");
 	o->record_steps = flags_str(f, "record-steps");
 	o->send_interval_us = (uint32_t)flags_uint(f, "send-interval-us");
 	o->status_fd = (int)flags_int(f, "status-fd");

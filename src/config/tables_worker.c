@@ -85,6 +85,12 @@ static const struct config_key llama[] = {
 		.min = 1,
 		.max = 65536,
 		.help = "tokens computed at once; sets the size of the compute buffers"},
+	{.name = "deterministic",
+		.type = CONFIG_BOOL,
+		.help = "compute every request so that equal ones get equal answers whatever else runs, as the field "
+			"of "
+			"a request does; costs nothing where the model's weights allow it, else most of what "
+			"computing together gains"},
 	{.name = "evict",
 		.type = CONFIG_ENUM,
 		.choices = "lru|age-uses",

@@ -19,6 +19,13 @@ struct engine {
 	const struct engine_ops *ops;
 };
 
+/* What the bits of a token's logits depend on, besides the tokens before it. */
+enum engine_exact {
+	ENGINE_EXACT_NO, /* on where the cells lie, or on more */
+	ENGINE_EXACT_ALONE, /* on which tokens are computed with it: equal for items that are alone and of equal pieces */
+	ENGINE_EXACT_ALWAYS, /* on nothing */
+};
+
 struct engine_info {
 	uint32_t cells; /* KV capacity in tokens, over all sequences */
 	uint32_t seqs; /* sequences that can hold cells at once, running and retained together */
@@ -35,6 +42,7 @@ struct engine_info {
 	/* Without prefix_copy: ENGINE_SEQ_COPY of all that src holds works, and ENGINE_SEQ_TRIM to 0 only. So it is with a
 	 * recurrent state, which cannot go back. Neither: nothing can be kept. */
 	bool whole_copy;
+	enum engine_exact exact;
 	bool hand_off;
 	bool virtual_time; /* results carry duration_us that has not passed: the caller lets it pass (mock) */
 };
@@ -61,6 +69,7 @@ struct engine_sampling {
 struct engine_item {
 	uint32_t seq, pos, count;
 	const uint32_t *tokens;
+	bool alone; /* computed by itself, beside none of the others (ENGINE_EXACT_ALONE) */
 	/* When want is set: draw the token that follows the last one. */
 	bool want;
 	bool no_eog; /* end-of-generation tokens may not be drawn (ignore_eos, min_tokens) */

@@ -20,6 +20,12 @@ struct pending {
 	struct ll_sampling sampling;
 };
 
+/* Items of a batch that are computed together; the n-th is the n-th run. */
+struct group {
+	const uint32_t *items;
+	uint32_t count;
+};
+
 struct llama_engine {
 	struct engine base;
 	struct engine_info info;
@@ -28,7 +34,8 @@ struct llama_engine {
 	struct ll_draws *draws;
 	const struct ll_vocab *vocab;
 	struct ll_run *runs; /* info.seqs of them: a batch has at most one item a sequence */
-	struct pending *pending; /* as many: the draws of this step */
+	uint32_t *items; /* as many: those computed together */
+	struct pending *pending; /* as many: the draws of a group */
 	struct ll_draw_in *ins;
 	struct ll_draw *drawn;
 	VEC(uint32_t) eogs; /* all end-of-generation tokens, for no_eog */
@@ -62,32 +69,13 @@ static int run_ops(struct llama_engine *l, const struct engine_batch *b, struct 
 }
 
 /* After a failure in the middle of a batch some sequences hold more than the scheduler believes. Put them back. */
-static void roll_back(struct llama_engine *l, const struct engine_batch *b)
+static int roll_back(struct llama_engine *l, const struct engine_batch *b, int code)
 {
 	for (uint32_t i = 0; i < b->items_count; i++)
-		if (ll_seq_len(l->context, b->items[i].seq) > b->items[i].pos)
-			ll_seq_trim(l->context, b->items[i].seq, b->items[i].pos, NULL);
-}
-
-static int compute(struct llama_engine *l, const struct engine_batch *b, struct err *err)
-{
-	if (b->items_count > l->info.seqs)
-		return err_set(
-			err, -EINVAL, "a batch of %u runs; the context has %u sequences", b->items_count, l->info.seqs);
-	for (uint32_t i = 0; i < b->items_count; i++) {
-		const struct engine_item *it = &b->items[i];
-		l->runs[i] = (struct ll_run){
-			.seq = it->seq,
-			.pos = it->pos,
-			.count = it->count,
-			.tokens = it->tokens,
-			.want = it->want,
-		};
-	}
-	int r = ll_decode(l->context, l->runs, b->items_count, err);
-	if (r < 0 && r != -ENOSPC && r != -EINVAL)
-		roll_back(l, b);
-	return r;
+		if (ll_seq_len(l->context, b->items[i].seq) > b->items[i].pos &&
+			ll_seq_trim(l->context, b->items[i].seq, b->items[i].pos, NULL) < 0)
+			return -EIO; /* a state that cannot go back */
+	return code;
 }
 
 /* engine.h says 0 for "off" or "all" throughout; llama/sampler.h has each step's neutral value. */
@@ -116,15 +104,17 @@ static struct ll_sampling to_ll(const struct llama_engine *l, const struct engin
 	return ret;
 }
 
-/* What the n-th draw needs. Asked for all rows before any is drawn: llama.cpp may put them in order when the first is. */
-static int prepare(struct llama_engine *l, const struct engine_batch *b, uint32_t i, uint32_t n, struct err *err)
+/* What the n-th draw of a group needs. Asked for all rows before any is drawn: llama.cpp may put them in order when the first is. */
+static int prepare(struct llama_engine *l, const struct engine_batch *b, const struct group *g, uint32_t run,
+	uint32_t n, struct err *err)
 {
+	uint32_t i = g->items[run];
 	const struct engine_item *it = &b->items[i];
 	struct pending *p = &l->pending[n];
 
 	*p = (struct pending){i, to_ll(l, it)};
 	l->ins[n] = (struct ll_draw_in){
-		.logits = ll_logits(l->context, i),
+		.logits = ll_logits(l->context, run),
 		.sampling = &p->sampling,
 		.history = it->history,
 		.history_len = it->history_len,
@@ -151,21 +141,60 @@ static void hand_out(const struct llama_engine *l, const struct ll_draw *drawn, 
 }
 _Static_assert((int)ENGINE_TOP_MAX <= (int)LL_TOP_MAX, "a draw holds all that a request may ask for");
 
-static int draw(struct llama_engine *l, const struct engine_batch *b, struct engine_out *outs, struct err *err)
+static int draw(struct llama_engine *l, const struct engine_batch *b, const struct group *g, struct engine_out *outs,
+	struct err *err)
 {
 	uint32_t count = 0;
 
-	for (uint32_t i = 0; i < b->items_count; i++) {
-		int r = b->items[i].want ? prepare(l, b, i, count, err) : 0;
+	for (uint32_t run = 0; run < g->count; run++) {
+		bool want = b->items[g->items[run]].want;
+		int r = want ? prepare(l, b, g, run, count, err) : 0;
 		if (r < 0)
 			return r;
-		count += b->items[i].want;
+		count += want;
 	}
 	if (count)
 		ll_draws_run(l->draws, l->ins, l->drawn, count);
 	for (uint32_t n = 0; n < count; n++)
 		hand_out(l, &l->drawn[n], &outs[l->pending[n].item]);
 	return 0;
+}
+
+static int compute(struct llama_engine *l, const struct engine_batch *b, const struct group *g, struct engine_out *outs,
+	struct err *err)
+{
+	for (uint32_t run = 0; run < g->count; run++) {
+		const struct engine_item *it = &b->items[g->items[run]];
+		l->runs[run] = (struct ll_run){
+			.seq = it->seq,
+			.pos = it->pos,
+			.count = it->count,
+			.tokens = it->tokens,
+			.want = it->want,
+		};
+	}
+	int r = ll_decode(l->context, l->runs, g->count, err);
+	return r < 0 ? r : draw(l, b, g, outs, err);
+}
+
+/* Those that are alone one after another, all the others together. */
+static int compute_all(struct llama_engine *l, const struct engine_batch *b, struct engine_out *outs, struct err *err)
+{
+	struct group together = {.items = l->items};
+	int r = 0;
+
+	if (b->items_count > l->info.seqs)
+		return err_set(
+			err, -EINVAL, "a batch of %u runs; the context has %u sequences", b->items_count, l->info.seqs);
+	for (uint32_t i = 0; i < b->items_count; i++)
+		if (!b->items[i].alone)
+			l->items[together.count++] = i;
+	if (together.count)
+		r = compute(l, b, &together, outs, err);
+	for (uint32_t i = 0; i < b->items_count && r == 0; i++)
+		if (b->items[i].alone)
+			r = compute(l, b, &(struct group){&i, 1}, outs, err);
+	return r < 0 ? roll_back(l, b, r) : 0;
 }
 
 static int step(struct engine *e, const struct engine_batch *b, struct engine_result *ret, struct err *err)
@@ -175,9 +204,7 @@ static int step(struct engine *e, const struct engine_batch *b, struct engine_re
 	int r = run_ops(l, b, err);
 
 	if (r == 0 && b->items_count)
-		r = compute(l, b, err);
-	if (r == 0)
-		r = draw(l, b, ret->outs, err);
+		r = compute_all(l, b, ret->outs, err);
 	ret->duration_us = clock_us() - begin_us;
 	return r;
 }
@@ -201,6 +228,7 @@ static void destroy(struct engine *e)
 	ll_model_destroy(l->model);
 	vec_done(&l->eogs);
 	free(l->runs);
+	free(l->items);
 	free(l->pending);
 	free(l->ins);
 	free(l->drawn);
@@ -283,6 +311,9 @@ static void fill_info(struct llama_engine *l, const struct llama_config *config)
 		.tokenizer_hash = f->file.vocab_hash,
 		.prefix_copy = c->prefix_copy,
 		.whole_copy = c->whole_copy,
+		.exact = !c->cells_alike ? ENGINE_EXACT_NO
+			 : c->rows_alike ? ENGINE_EXACT_ALWAYS
+					 : ENGINE_EXACT_ALONE,
 		.hand_off = c->prefix_copy,
 	};
 	snprintf(in->tokenizer, sizeof in->tokenizer, "%s", config->path);
@@ -297,10 +328,11 @@ static int make_tables(struct llama_engine *l)
 	uint32_t n = l->info.seqs;
 
 	l->runs = calloc(n, sizeof *l->runs);
+	l->items = calloc(n, sizeof *l->items);
 	l->pending = calloc(n, sizeof *l->pending);
 	l->ins = calloc(n, sizeof *l->ins);
 	l->drawn = calloc(n, sizeof *l->drawn);
-	return l->runs && l->pending && l->ins && l->drawn ? 0 : -ENOMEM;
+	return l->runs && l->items && l->pending && l->ins && l->drawn ? 0 : -ENOMEM;
 }
 
 int llama_engine_create(struct engine **ret, const struct llama_config *config, struct err *err)

@@ -355,6 +355,7 @@ static void fill_info(struct mock *m)
 		.context_max = MIN(c->context_max, c->cells),
 		.vocab = c->vocab ? c->vocab : BYTE_VOCAB,
 		.tokenizer_hash = c->tokenizer_hash,
+		.exact = ENGINE_EXACT_ALWAYS,
 		.prefix_copy = !c->no_copy && !c->whole_copy,
 		.whole_copy = c->whole_copy && !c->no_copy,
 		.virtual_time = !c->real_time};

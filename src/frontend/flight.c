@@ -111,6 +111,7 @@ static void fill_request(const struct run *r, uint32_t index, struct msg_request
 		.model = msg_str(c->model->name),
 		.salt = c->salt,
 		.no_cache = !c->req.cache_prompt,
+		.deterministic = c->req.deterministic,
 		.tokens = {r->prompt.v, r->prompt.len},
 		.prompt_len = r->prompt.len,
 		.max_tokens = run_tokens_max(c, r),
@@ -404,7 +405,9 @@ static void fail_by_reason(struct run *r, struct choice *ch, const struct msg_do
 			break;
 		}
 		snprintf(why, sizeof why, "the worker refused the request: %s", error);
-		if (done->code == -EINVAL || done->code == -ERANGE)
+		if (done->code == -ENOTSUP)
+			fail_choice(ch, 400, "unsupported_parameter", why);
+		else if (done->code == -EINVAL || done->code == -ERANGE)
 			fail_choice(ch, 400, NULL, why);
 		else
 			fail_or_retry(r, ch, 503, "worker_busy", why);

@@ -13,6 +13,7 @@ static const struct json_in_field common_fields[] = {
 	BOOL(tokens_as_ids, "return_tokens_as_token_ids"),
 	BOOL(keep_stop, "include_stop_str_in_output"),
 	BOOL(cache_prompt, "cache_prompt"),
+	BOOL(deterministic, "deterministic"),
 	F32(temperature, "temperature", 0, 2),
 	F32(top_p, "top_p", 0, 1),
 	F32(min_p, "min_p", 0, 1),

@@ -54,6 +54,7 @@ struct api_request {
 	struct api_text *stops;
 	uint32_t stops_len;
 	struct msg_sampling sampling; /* seed set when has_seed */
+	bool deterministic; /* equal answers to equal requests whatever else runs, or refused */
 	bool cache_prompt; /* cached prefixes may be used */
 	struct api_text cache_salt; /* prefixes are shared only with prompts of the same; empty: none */
 	uint64_t session; /* hash of prompt_cache_key, else of user; 0: none */

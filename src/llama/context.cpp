@@ -3,6 +3,7 @@
 #include "llama/context.h"
 #include "host/limits.h"
 #include "llama/edge.hpp"
+#include "llama/exact.hpp"
 
 #include "src/llama-memory-hybrid-iswa.h"
 #include "src/llama-memory-hybrid.h"
@@ -436,6 +437,8 @@ void fill_facts(ll_context *c, const struct ll_context_params &p)
 		one.cells = 1;
 		f.state_bytes_token += kv_bytes_of(c->model, one);
 	}
+	f.cells_alike = exact_cells_alike(c->model, p.flash_attention);
+	f.rows_alike = f.cells_alike && exact_rows_alike(c->model);
 	snprintf(f.layout, sizeof f.layout, "llama.cpp %s, K %s, V %s, flash attention %s", llama_version(),
 		ll_kv_type_name(p.type_k), ll_kv_type_name(p.type_v), p.flash_attention ? "on" : "off");
 }

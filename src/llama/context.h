@@ -63,6 +63,8 @@ struct ll_context_facts {
 	bool whole_copy; /* ll_seq_copy of all of a sequence works; so it does with prefix_copy */
 	uint32_t runs_max; /* of one decode; 0: as many as sequences */
 	uint64_t state_bytes_seq; /* of kv_bytes: recurrent state of one sequence; 0: there is none */
+	/* A row of logits has the same bits wherever the cells of its sequence lie; and among whatever other rows it is computed. */
+	bool cells_alike, rows_alike;
 	char layout[96]; /* what must be equal for KV to move: types, flash attention, version */
 };
 const struct ll_context_facts *ll_context_facts(const struct ll_context *c);

@@ -123,6 +123,7 @@ static const struct wire_field request_fields[] = {
 	{16, WIRE_SUB, offsetof(struct msg_request, sampling), 0, "sampling", &sampling_table},
 	FIELD(17, WIRE_BYTES, uses, TOKENS_MAX),
 	FIELD(18, WIRE_BOOL, no_cache, 0),
+	FIELD(19, WIRE_BOOL, deterministic, 0),
 };
 static const struct wire_table request_table = TABLE("REQUEST", request_fields, request_check);
 #undef THIS

@@ -129,6 +129,7 @@ struct msg_request {
 	struct msg_str uses; /* bytes: of each whole block of tokens, how many requests used it as far as the router saw
 				(kv/uses.h), for the worker's eviction; may be shorter, or missing */
 	bool no_cache; /* compute all of it: nothing that is cached is used (what it leaves may be used by others) */
+	bool deterministic; /* its logits depend on its tokens alone, to the bit; refused where the worker cannot */
 };
 
 struct msg_cancel {

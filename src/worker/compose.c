@@ -10,9 +10,19 @@ enum {
 
 /* ---- starting requests ---- */
 
-static struct seqs_key key_of(const struct req *r)
+static struct seqs_key key_of(const struct sched *s, const struct req *r)
 {
-	return (struct seqs_key){r->tokens.v, r->hashes, r->tokens.len, r->hashes_count, r->q.kv_seed};
+	return (struct seqs_key){
+		r->tokens.v, r->hashes, r->tokens.len, r->hashes_count, r->q.kv_seed, r->alone ? s->piece : 0};
+}
+
+/* How much of what is cached it may start from, at most. What is alone computes the last piece of its prompt itself, with all of
+ * its tokens, as it did when nothing was cached. */
+static uint32_t reuse_max(const struct sched *s, const struct req *r)
+{
+	if (r->q.no_cache || (r->alone && s->seqs.reuse == SEQS_REUSE_WHOLE))
+		return 0;
+	return r->alone ? (r->q.prompt_len - 1) / s->piece * s->piece : r->tokens.len - 1;
 }
 
 /* Where a state cannot go back: have the other one pause where the two part, if it has not come so far. Returns where it will be
@@ -31,18 +41,20 @@ static uint32_t pause_at(const struct sched *s, struct req *other, uint32_t comm
  * the prompts are the same (the other choices of n > 1). */
 static bool waits_for_another(const struct sched *s, const struct req *r, uint32_t matched)
 {
-	struct seqs_key key = key_of(r);
-	uint32_t most = r->tokens.len - 1;
+	struct seqs_key key = key_of(s, r);
+	uint32_t most = reuse_max(s, r);
 
-	if (s->seqs.reuse == SEQS_REUSE_NONE)
+	if (s->seqs.reuse == SEQS_REUSE_NONE || !most)
 		return false;
 	list_foreach(it, &s->running)
 	{
 		struct req *other = req_of(it);
-		if (req_left(s, other) <= 1 && seqs_len(&s->seqs, other->seq) > 0)
+		if ((req_left(s, other) <= 1 && seqs_len(&s->seqs, other->seq) > 0) || (r->alone && !other->alone))
 			continue;
-		struct seqs_key theirs = key_of(other);
+		struct seqs_key theirs = key_of(s, other);
 		uint32_t common = MIN(seqs_common(&s->seqs, &key, &theirs), most);
+		if (r->alone)
+			common = MIN(common, other->q.prompt_len) / s->piece * s->piece;
 		if (s->seqs.reuse == SEQS_REUSE_WHOLE)
 			common = pause_at(s, other, common, most);
 		if (common > matched && (common == most || common - matched >= s->config.block_size))
@@ -96,11 +108,11 @@ static void start_waiting(struct sched *s, uint64_t now_us)
 	list_foreach_safe(it, &s->waiting)
 	{
 		struct req *r = req_of(it);
-		struct seqs_key key = key_of(r);
+		struct seqs_key key = key_of(s, r);
 		if (s->broken || s->running_count >= s->config.running_max || passed_over > START_LOOK_MAX)
 			return;
-		struct seqs_match m = seqs_match(&s->seqs, &key, r->q.no_cache ? 0 : r->tokens.len - 1);
-		if (!r->q.no_cache && waits_for_another(s, r, m.len)) {
+		struct seqs_match m = seqs_match(&s->seqs, &key, reuse_max(s, r));
+		if (waits_for_another(s, r, m.len)) {
 			passed_over++;
 			continue;
 		}
@@ -181,9 +193,26 @@ static uint32_t prefill_room(const struct sched *s, const struct share *sh)
 	return MIN(room, MIN(s->info.batch_tokens_max - sh->tokens, sh->cells - sh->tokens));
 }
 
+/* A piece that is computed by itself is given whole or not at all, though it costs more time than there was: where it ends
+ * depends on nothing but the prompt. */
+static uint32_t give_alone(struct sched *s, struct share *sh, struct req *r, uint32_t most)
+{
+	uint32_t len = seqs_len(&s->seqs, r->seq);
+	uint32_t piece = len < r->q.prompt_len ? MIN(s->piece - len % s->piece, r->q.prompt_len - len) : 1;
+
+	if (r->give || !most || piece > MIN(s->info.batch_tokens_max, sh->cells) - sh->tokens)
+		return 0;
+	r->give = piece;
+	sh->tokens += piece;
+	return MIN(piece, most);
+}
+
 static uint32_t give_piece(struct sched *s, struct share *sh, struct req *r, uint32_t most)
 {
-	uint32_t piece = MIN(req_left(s, r) - r->give, most);
+	if (r->alone)
+		return give_alone(s, sh, r, most);
+	uint32_t piece =
+		MIN(req_left(s, r) - r->give, MIN(most, MIN(s->info.batch_tokens_max, sh->cells) - sh->tokens));
 
 	if (s->seqs.reuse == SEQS_REUSE_WHOLE) {
 		uint32_t len = seqs_len(&s->seqs, r->seq);
@@ -248,6 +277,7 @@ static void add_item(struct sched *s, struct req *r)
 		.pos = pos,
 		.count = r->give,
 		.tokens = r->tokens.v + pos,
+		.alone = r->alone,
 		.want = want,
 		.no_eog = r->q.ignore_eos || r->tokens.len - r->q.prompt_len < r->q.min_tokens,
 		.top = r->q.logprobs ? r->q.logprobs - 1 : 0,

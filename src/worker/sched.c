@@ -28,6 +28,8 @@ static int check(const struct engine_info *info, const struct sched_config *conf
 	if (!info->seqs || info->cells < 2 || info->context_max < 2)
 		return err_set(err, -EINVAL, "an engine of %u cells, %u sequences, context %u cannot serve a request",
 			info->cells, info->seqs, info->context_max);
+	if (config->deterministic && info->exact == ENGINE_EXACT_NO)
+		return err_set(err, -ENOTSUP, "%s", SCHED_NOT_EXACT);
 	return 0;
 }
 
@@ -42,6 +44,8 @@ int sched_create(struct sched **ret, const struct engine_info *info, const struc
 	s->info = *info;
 	s->config = *config;
 	set_defaults(&s->config, info);
+	/* Decodes leave a quarter of a batch to prompts (compose.c). */
+	s->piece = MAX(MIN((uint32_t)SCHED_PIECE, info->batch_tokens_max / 4), 1u);
 	list_init(&s->waiting);
 	list_init(&s->running);
 	step_model_init(&s->model);
@@ -239,6 +243,8 @@ static int req_create(struct sched *s, const struct sched_request *q, struct req
 	r->q = *q;
 	r->q.tokens = NULL;
 	r->q.uses = NULL;
+	r->q.deterministic |= s->config.deterministic;
+	r->alone = r->q.deterministic && s->info.exact == ENGINE_EXACT_ALONE;
 	int code = copy_bias(&r->q.sampling, &q->sampling);
 	if (code == 0)
 		code = vec_reserve(&r->tokens, q->tokens_count);
@@ -283,6 +289,10 @@ static bool check_request(struct sched *s, uint64_t now_us, struct req *r)
 		req_end(s, now_us, r, MSG_REASON_REFUSED, -E2BIG,
 			"%u tokens leave no room for an answer in %s of %u tokens", n,
 			cells ? "the worker's KV cache" : "the context", room);
+		return false;
+	}
+	if (r->q.deterministic && s->info.exact == ENGINE_EXACT_NO) {
+		req_end(s, now_us, r, MSG_REASON_REFUSED, -ENOTSUP, "%s", SCHED_NOT_EXACT);
 		return false;
 	}
 	/* The last token drawn needs no cell, but a context is counted with it. */
@@ -415,6 +425,8 @@ static int apply_item(struct sched *s, uint64_t now_us, uint32_t i)
 	int code = seqs_append(&s->seqs, r->seq, it->tokens, it->count);
 	if (code < 0)
 		return code;
+	if (it->alone && it->pos == s->seqs.v[it->seq].exact && it->count == s->piece)
+		seqs_set_exact(&s->seqs, it->seq, it->pos + it->count);
 	/* What was computed for a request that has ended meanwhile stays cached; its token goes nowhere. */
 	if (it->want && !r->ended)
 		take_token(s, now_us, r, &s->result.outs[i]);

@@ -15,6 +15,11 @@
  * something always ends. A request that can never fit is refused with both numbers. Where the engine's state cannot go back,
  * prompts pause at marks (marks.h) and copies are kept there.
  *
+ * A deterministic request is computed like any other where the engine's results depend on nothing else. Where they depend on
+ * what is computed together (ENGINE_EXACT_ALONE) its tokens are: each piece by itself, the prompt in pieces of SCHED_PIECE from
+ * its first token on, the answer token by token; and it starts only from whole pieces that were computed so. After a pre-emption
+ * its answer is computed again token by token. Where they depend on more it is refused.
+ *
  * Thread: one owner. Memory: tokens of the requests (bounded by waiting_max and waiting_tokens_max), and the mirror of the
  * cells (seqs.h). Cost: compose and apply are O(running requests), plus O(tokens) for what starts. */
 #ifndef STATOR_WORKER_SCHED_H
@@ -34,8 +39,12 @@ struct sched_config {
 	uint64_t step_budget_us; /* a step's time while somebody decodes; 0: SCHED_STEP_BUDGET_US */
 	uint64_t idle_budget_us; /* and while nobody does; 0: SCHED_IDLE_BUDGET_US */
 	const struct kv_evict_policy *evict; /* NULL: age-uses */
+	bool deterministic; /* every request is */
 };
 enum {
+	/* Of a deterministic prompt: some 90 ms of the demo model on one core, so others keep their cadence; products of so many
+	 * rows run at nearly full speed on a CPU. Less where a batch is small. */
+	SCHED_PIECE = 32,
 	SCHED_WAITING_MAX = 1024,
 	SCHED_WAITING_TOKENS_MAX = 64 * 1024 * 1024, /* 256 MiB of token ids */
 	/* Measured with the demo model on one core: a step costs 5 ms and 6 ms a token; four streams take 33 ms a step. With
@@ -47,6 +56,11 @@ enum {
 	 * makes the step's fixed cost (5 ms above) one percent. */
 	SCHED_IDLE_BUDGET_US = 500 * 1000,
 };
+
+#define SCHED_NOT_EXACT                                                                                                \
+	"\"deterministic\" is not possible here: with this model on this device the result of a token depends on "     \
+	"where "                                                                                                       \
+	"in the cache its sequence lies; a llama worker on CPUs with flash attention can do it"
 
 struct sched;
 struct sched_request {
@@ -63,6 +77,7 @@ struct sched_request {
 	const uint8_t *uses; /* of its first whole blocks: by how many requests the router saw each used */
 	uint32_t uses_count;
 	uint64_t kv_seed; /* requests share prefixes only with those of the same seed */
+	bool deterministic; /* every bit of its logits depends on its tokens alone, whatever else runs or is cached */
 	bool no_cache; /* nothing that is cached is used, also after a pre-emption; what it leaves may be used by others */
 	struct engine_sampling sampling;
 };

@@ -28,6 +28,7 @@ struct req {
 	bool ended; /* the outbox has its done; freed when the step is over */
 	bool preempt; /* goes back to the queue when the step is over */
 	bool started;
+	bool alone; /* deterministic on an engine that must be given its pieces one by one */
 	uint32_t give; /* tokens it gets in the batch being composed */
 	struct marks marks; /* when running; SEQS_REUSE_WHOLE */
 	uint32_t kept_at; /* length at which its mark was looked at */
@@ -54,6 +55,7 @@ struct sched {
 	uint64_t arrivals, preemptions;
 	uint32_t decode_turn; /* whose turn it is when a batch cannot take every decode */
 	bool broken;
+	uint32_t piece; /* of the prompts of those that are alone */
 
 	/* The batch: at most one item a sequence. */
 	bool out; /* compose gave it, apply has not come */

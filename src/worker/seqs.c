@@ -40,7 +40,7 @@ void seqs_done(struct seqs *s)
 
 static struct seqs_key key_of(const struct seq *q)
 {
-	return (struct seqs_key){q->tokens.v, q->hashes.v, q->tokens.len, q->hashes.len, q->kv_seed};
+	return (struct seqs_key){q->tokens.v, q->hashes.v, q->tokens.len, q->hashes.len, q->kv_seed, 0};
 }
 
 uint32_t seqs_common(const struct seqs *s, const struct seqs_key *a, const struct seqs_key *b)
@@ -74,7 +74,10 @@ struct seqs_match seqs_match(const struct seqs *s, const struct seqs_key *key, u
 		if (s->v[i].state == SEQ_FREE)
 			continue;
 		struct seqs_key held = key_of(&s->v[i]);
-		uint32_t common = MIN(seqs_common(s, key, &held), len_max), len = usable(s, &s->v[i], common);
+		uint32_t common = MIN(seqs_common(s, key, &held), len_max);
+		if (key->piece)
+			common = MIN(common, s->v[i].exact) / key->piece * key->piece;
+		uint32_t len = usable(s, &s->v[i], common);
 		best.common = MAX(best.common, common);
 		bool retained = s->v[i].state == SEQ_RETAINED && held.tokens_count - len < s->block_size;
 		/* Of equals, one that can be taken over whole saves a copy and a sequence. */
@@ -162,6 +165,7 @@ static int trim(struct seqs *s, uint32_t seq, uint32_t len)
 		return r;
 	kv_cells_trim(&s->cells, seq, len);
 	q->tokens.len = len;
+	q->exact = MIN(q->exact, len);
 	return unref_hashes(s, q, len / s->block_size);
 }
 
@@ -249,6 +253,7 @@ static int copy_prefix(struct seqs *s, struct seqs_match m, uint32_t dst)
 	s->ops.v[s->ops.len++] = (struct engine_op){ENGINE_SEQ_COPY, m.seq, dst, m.len};
 	memcpy(to->tokens.v, from->tokens.v, m.len * sizeof *to->tokens.v);
 	to->tokens.len = m.len;
+	to->exact = MIN(from->exact, m.len);
 	for (uint32_t i = 0; i < blocks && r == 0; i++) {
 		r = is_told(s, to) ? kv_blocks_ref(&s->blocks, from->hashes.v[i]) : 0;
 		if (r == 0)
@@ -318,6 +323,12 @@ int seqs_append(struct seqs *s, uint32_t seq, const uint32_t *tokens, uint32_t c
 		q->hashes.v[q->hashes.len++] = hash;
 	}
 	return 0;
+}
+
+void seqs_set_exact(struct seqs *s, uint32_t seq, uint32_t len)
+{
+	ASSERT(len <= s->v[seq].tokens.len);
+	s->v[seq].exact = len;
 }
 
 int seqs_set_uses(struct seqs *s, uint32_t seq, const uint8_t *uses, uint32_t count)

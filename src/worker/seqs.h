@@ -29,6 +29,7 @@ struct seq {
 	enum seq_state state;
 	uint64_t kv_seed;
 	VEC(uint32_t) tokens; /* beside the cells of the mirror */
+	uint32_t exact; /* so many leading tokens were computed in whole pieces of one size, each by itself */
 	VEC(uint64_t) hashes; /* of its whole blocks */
 	VEC(uint8_t) uses; /* of the running request's blocks, told by the router; the rest counts as 1 */
 	uint64_t released_us;
@@ -62,6 +63,7 @@ struct seqs_key {
 	const uint64_t *hashes;
 	uint32_t tokens_count, hashes_count;
 	uint64_t kv_seed;
+	uint32_t piece; /* only what was computed in whole pieces of this size, each by itself, counts; 0: all does */
 };
 
 /* Borrows evict. 0 or -ENOMEM. */
@@ -85,6 +87,8 @@ int seqs_set_uses(struct seqs *s, uint32_t seq, const uint8_t *uses, uint32_t co
 int seqs_start(struct seqs *s, struct seqs_match m, uint64_t kv_seed, uint32_t len_max, uint32_t *ret_seq);
 /* The engine put count more tokens into seq. 0 or -ENOMEM. */
 int seqs_append(struct seqs *s, uint32_t seq, const uint32_t *tokens, uint32_t count);
+/* The first len tokens of seq, which is active, were computed in whole pieces, each by itself. */
+void seqs_set_exact(struct seqs *s, uint32_t seq, uint32_t len);
 /* The request is done with it: it is retained for others, or freed when it holds nothing, the engine cannot share, or (where
  * only ends are used) another retained one holds the same. 0 or -ENOMEM. */
 int seqs_release(struct seqs *s, uint32_t seq);

@@ -442,6 +442,7 @@ static struct sched_request to_sched(const struct worker *w, const struct msg_re
 		.uses_count = m->uses.len,
 		.kv_seed = seed,
 		.no_cache = m->no_cache,
+		.deterministic = m->deterministic,
 		.sampling = {.temperature = s->temperature,
 			.top_p = s->top_p,
 			.min_p = s->min_p,

@@ -301,6 +301,7 @@ static int serve(struct process *p, struct err *err)
 		.kv_secret_len = p->kv_secret.len,
 		.sched = {.block_size = o->block_size ? o->block_size : BLOCK_SIZE_DEFAULT,
 			.running_max = o->running_max,
+			.deterministic = o->deterministic,
 			.evict = o->evict ? kv_evict_find(o->evict) : NULL,
 			.step_budget_us = o->step_budget_us},
 		.send_interval_us = o->send_interval_us,

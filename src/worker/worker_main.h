@@ -21,6 +21,7 @@ struct worker_options {
 	const char *secret_file; /* shared with frontends on TCP */
 	const char *kv_secret_file; /* shared with the frontends of the KV domain; NULL: a random one */
 	const char *cpus; /* "0-3,8": run there only */
+	bool deterministic; /* every request is */
 	const char *evict; /* a policy of kv/evict.h; NULL: the scheduler's default */
 	const char *record_steps; /* file that gets one JSON line a step (worker_main.c has the keys); NULL: none */
 	int status_fd; /* -1: none */

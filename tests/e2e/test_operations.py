@@ -103,6 +103,7 @@ def test_a_request_may_leave_the_cache_out_or_keep_it_to_itself(client, deployme
     assert cached_tokens(client, model, text, cache_salt="two") == 0
     assert cached_tokens(client, model, text, cache_salt="two", cache_prompt=False) == 0
     assert cached_tokens(client, model, text) == warm
+    assert cached_tokens(client, model, text, deterministic=True) == warm  # the demo model needs no care
     with pytest.raises(openai.BadRequestError, match="cache_salt"):
         cached_tokens(client, model, text, cache_salt="")
 

@@ -375,9 +375,9 @@ static void the_bytes_of_request_messages_do_not_drift(void **state)
 	(void)state;
 	struct msg_request req = {1, msg_str("i"), msg_str("t"), msg_str("m"), msg_str("a"), msg_str("s"), msg_str("g"),
 		{gold_u32, 3}, 2, 100, 4, true, 5, 6, -1,
-		{0.5f, 1, 2, 3, 40, 1, 2, 3, 64, 7, {gold_u32, 1}, {gold_f32, 1}}, {"\1\2", 2}, true};
+		{0.5f, 1, 2, 3, 40, 1, 2, 3, 64, 7, {gold_u32, 1}, {gold_f32, 1}}, {"\1\2", 2}, true, true};
 	expect_bytes(MSG_REQUEST, &req,
-		"96000000"
+		"98000000"
 		"03"
 		"0801"
 		"120100000069"
@@ -408,7 +408,8 @@ static void the_bytes_of_request_messages_do_not_drift(void **state)
 		"5a0400000001000000"
 		"6204000000000000bf"
 		"8a020000000102"
-		"9001");
+		"9001"
+		"9801");
 	expect_bytes(MSG_CANCEL, &(struct msg_cancel){300},
 		"04000000"
 		"04"

@@ -7,7 +7,7 @@
 #include "../lib/cmocka_all.h"
 #include <stdio.h>
 
-enum { REQUESTS_MAX = 64, TOKENS_CAP = 512 };
+enum { REQUESTS_MAX = 64, TOKENS_CAP = 512, SEQS_CAP = 16 };
 
 /* One request as the test knows it. */
 struct want {
@@ -17,7 +17,15 @@ struct want {
 	struct sched_done done;
 	bool admitted, cancelled;
 };
+/* With what a cell was computed. */
+struct shape {
+	uint32_t pos, count;
+	bool alone;
+};
 struct world {
+	enum engine_exact exact; /* what the engine is said to be */
+	struct shape shapes[SEQS_CAP][TOKENS_CAP]; /* of each sequence's cells */
+	uint32_t alone; /* items that were */
 	struct mock_config mock;
 	struct engine *engine;
 	struct sched *sched;
@@ -28,15 +36,25 @@ struct world {
 	uint32_t count;
 };
 
-static void world_init(struct world *w, struct mock_config mock, struct sched_config config)
+static void world_init_exact(
+	struct world *w, struct mock_config mock, struct sched_config config, enum engine_exact exact)
 {
 	struct err err = {0};
 
 	memset(w, 0, sizeof *w);
+	w->exact = exact;
 	w->mock = mock;
 	w->mock.verify = true;
 	assert_int_equal(mock_engine_create(&w->engine, &w->mock, &err), 0);
-	assert_int_equal(sched_create(&w->sched, engine_info(w->engine), &config, &err), 0);
+	struct engine_info info = *engine_info(w->engine);
+	info.exact = exact;
+	assert_true(info.seqs <= SEQS_CAP);
+	assert_int_equal(sched_create(&w->sched, &info, &config, &err), 0);
+}
+
+static void world_init(struct world *w, struct mock_config mock, struct sched_config config)
+{
+	world_init_exact(w, mock, config, ENGINE_EXACT_ALWAYS);
 }
 
 static void world_done(struct world *w)
@@ -84,6 +102,44 @@ static void admit(struct world *w, struct want *x)
 	collect(w);
 }
 
+/* Each cell of a deterministic request was computed as if nothing else had ever run: by itself, its prompt in whole pieces from the
+ * first token on, its answer token by token; whoever computed it, and whatever became of that one. */
+static void expect_exact(
+	const struct world *w, const struct engine_item *it, const struct shape *shapes, uint32_t count)
+{
+	uint32_t piece = w->sched->piece;
+
+	for (uint32_t p = 0; p < count; p++) {
+		uint32_t begin = p < it->prompt_len ? p / piece * piece : p;
+		uint32_t len = p < it->prompt_len ? MIN(piece, it->prompt_len - begin) : 1;
+		if (!shapes[p].alone || shapes[p].pos != begin || shapes[p].count != len)
+			fail_msg("cell %u of a prompt of %u was computed in %u tokens from %u%s, not %u from %u", p,
+				it->prompt_len, shapes[p].count, shapes[p].pos, shapes[p].alone ? "" : " beside others",
+				len, begin);
+	}
+}
+
+static void move_shapes(struct world *w, const struct engine_batch *b)
+{
+	for (uint32_t i = 0; i < b->ops_count; i++)
+		if (b->ops[i].kind == ENGINE_SEQ_COPY)
+			memcpy(w->shapes[b->ops[i].dst], w->shapes[b->ops[i].src],
+				b->ops[i].count * sizeof **w->shapes);
+}
+
+static void note_shapes(struct world *w, const struct engine_batch *b)
+{
+	for (uint32_t i = 0; i < b->items_count; i++) {
+		const struct engine_item *it = &b->items[i];
+		assert_true(it->pos + it->count <= TOKENS_CAP);
+		for (uint32_t k = 0; k < it->count; k++)
+			w->shapes[it->seq][it->pos + k] = (struct shape){it->pos, it->count, it->alone};
+		if (it->alone)
+			expect_exact(w, it, w->shapes[it->seq], it->pos + it->count);
+		w->alone += it->alone;
+	}
+}
+
 /* Compute what compose gave. */
 static void finish_step(struct world *w, const struct engine_batch *b)
 {
@@ -92,6 +148,9 @@ static void finish_step(struct world *w, const struct engine_batch *b)
 	uint32_t tokens = 0;
 
 	int r = engine_step(w->engine, b, res, &err);
+	move_shapes(w, b);
+	if (r == 0)
+		note_shapes(w, b);
 	if (r < 0 && r != -ENOSPC)
 		fail_msg("the scheduler broke a rule: %s", err.msg);
 	if (r == -ENOSPC && !w->mock.fail_nospace_every)
@@ -212,6 +271,8 @@ static void random_request(struct world *w, struct rng *r)
 	x->q.kv_seed = rng_below(r, 5) ? 1 : 2;
 	x->q.sampling.temperature = rng_below(r, 2) ? 0 : 0.8f;
 	x->q.sampling.seed = rng_below(r, 3);
+	x->q.no_cache = rng_below(r, 10) == 0;
+	x->q.deterministic = w->exact == ENGINE_EXACT_ALONE && rng_below(r, 2);
 	if (rng_below(r, 5) == 0) {
 		/* Begun elsewhere: some of its answer is there already. */
 		uint32_t more = between(r, 1, 6);
@@ -238,6 +299,7 @@ static void random_next_turn(struct world *w, struct rng *r)
 	memcpy(x->tokens, before->tokens, kept * sizeof *x->tokens);
 	x->q.kv_seed = before->q.kv_seed;
 	x->q.max_tokens = between(r, 1, 30);
+	x->q.deterministic = w->exact == ENGINE_EXACT_ALONE && rng_below(r, 2);
 	admit(w, x);
 }
 
@@ -267,7 +329,8 @@ static void random_event(struct world *w, struct rng *r)
 	}
 }
 
-static void random_world(uint64_t seed)
+/* Returns how many items were computed alone. */
+static uint32_t random_world(uint64_t seed, enum engine_exact exact)
 {
 	static struct world w;
 	struct rng r;
@@ -288,7 +351,7 @@ static void random_world(uint64_t seed)
 		.waiting_max = rng_below(&r, 3) ? 0 : between(&r, 1, 6),
 		.step_budget_us = between(&r, 1000, 20000),
 		.idle_budget_us = between(&r, 1000, 40000)};
-	world_init(&w, mock, config);
+	world_init_exact(&w, mock, config, exact);
 	for (uint32_t turn = 0; turn < 150; turn++) {
 		random_event(&w, &r);
 		const struct engine_batch *b = sched_compose(w.sched, w.now_us);
@@ -302,6 +365,7 @@ static void random_world(uint64_t seed)
 	run_to_the_end(&w);
 	check_all_is_over(&w);
 	world_done(&w);
+	return w.alone;
 }
 
 static void random_worlds_end_every_request_once_with_the_right_stream(void **state)
@@ -313,8 +377,23 @@ static void random_worlds_end_every_request_once_with_the_right_stream(void **st
 	for (uint64_t seed = first; seed <= last; seed++) {
 		if (only)
 			print_message("seed %llu\n", (unsigned long long)seed);
-		random_world(seed);
+		assert_int_equal(random_world(seed, ENGINE_EXACT_ALWAYS), 0);
 	}
+}
+
+static void deterministic_requests_are_computed_as_if_nothing_else_had_run(void **state)
+{
+	(void)state;
+	const char *only = getenv("STATOR_TEST_SEED");
+	uint64_t first = only ? strtoull(only, NULL, 10) : 1, last = only ? first : 1500;
+	uint64_t alone = 0;
+
+	for (uint64_t seed = first; seed <= last; seed++) {
+		if (only)
+			print_message("seed %llu\n", (unsigned long long)seed);
+		alone += random_world(seed, ENGINE_EXACT_ALONE);
+	}
+	assert_true(alone > 20 * (last - first + 1));
 }
 
 /* ---- the rules, one by one ---- */
@@ -414,6 +493,66 @@ static void tenants_with_different_seeds_share_nothing(void **state)
 	assert_int_equal(b->done.cached_tokens, 0);
 	check_all_is_over(&w);
 	world_done(&w);
+}
+
+static void what_is_not_to_use_the_cache_computes_everything(void **state)
+{
+	(void)state;
+	world_init(&w, roomy, blocks16);
+	struct want *a = add(&w, 1, 100, 0), *b = add(&w, 1, 100, 0), *c = add(&w, 1, 100, 0);
+	b->q.no_cache = true;
+	admit(&w, a);
+	run_to_the_end(&w);
+	uint32_t before = w.computed;
+	admit(&w, b);
+	run_to_the_end(&w);
+	assert_int_equal(b->done.cached_tokens, 0);
+	assert_true(w.computed - before >= 100);
+	admit(&w, c);
+	run_to_the_end(&w);
+	assert_int_equal(c->done.cached_tokens, 99);
+	check_all_is_over(&w);
+	world_done(&w);
+}
+
+/* Where results depend on what is computed together, and on nothing else: its own pieces are used again, the last but one. */
+static void a_deterministic_prompt_is_reused_in_whole_pieces(void **state)
+{
+	(void)state;
+	world_init_exact(&w, roomy, blocks16, ENGINE_EXACT_ALONE);
+	struct want *plain = add(&w, 1, 100, 0), *first = add(&w, 1, 100, 0), *again = add(&w, 1, 100, 0),
+		    *longer = add(&w, 1, 100, 70), *border = add(&w, 1, 96, 0);
+	first->q.deterministic = again->q.deterministic = longer->q.deterministic = border->q.deterministic = true;
+	struct want *const in_turn[] = {plain, first, again, longer, border};
+	const uint32_t cached[] = {0, 0, 96, 96, 64};
+	for (size_t i = 0; i < ARRAY_LEN(in_turn); i++) {
+		admit(&w, in_turn[i]);
+		run_to_the_end(&w);
+		assert_int_equal(in_turn[i]->done.cached_tokens, cached[i]);
+	}
+	check_all_is_over(&w);
+	world_done(&w);
+}
+
+static void what_cannot_be_deterministic_is_refused_by_name(void **state)
+{
+	(void)state;
+	world_init_exact(&w, roomy, blocks16, ENGINE_EXACT_NO);
+	struct want *a = add(&w, 1, 20, 0), *b = add(&w, 1, 20, 0);
+	a->q.deterministic = true;
+	admit(&w, a);
+	admit(&w, b);
+	run_to_the_end(&w);
+	assert_int_equal(a->done.reason, MSG_REASON_REFUSED);
+	assert_int_equal(a->done.code, -ENOTSUP);
+	assert_non_null(strstr(a->done.error, "\"deterministic\" is not possible here"));
+	assert_int_equal(b->done.reason, MSG_REASON_EOS);
+	world_done(&w);
+	struct engine_info info = {.cells = 64, .seqs = 2, .batch_tokens_max = 16, .context_max = 64, .vocab = 256};
+	struct sched_config config = {.block_size = 16, .deterministic = true};
+	struct sched *s;
+	struct err err;
+	assert_int_equal(sched_create(&s, &info, &config, &err), -ENOTSUP);
 }
 
 static void a_hash_collision_costs_time_and_not_another_text(void **state)
@@ -844,6 +983,10 @@ int main(void)
 		cmocka_unit_test(equal_prompts_that_arrive_together_are_computed_once),
 		cmocka_unit_test(a_shared_prefix_in_the_making_is_waited_for),
 		cmocka_unit_test(tenants_with_different_seeds_share_nothing),
+		cmocka_unit_test(what_is_not_to_use_the_cache_computes_everything),
+		cmocka_unit_test(deterministic_requests_are_computed_as_if_nothing_else_had_run),
+		cmocka_unit_test(a_deterministic_prompt_is_reused_in_whole_pieces),
+		cmocka_unit_test(what_cannot_be_deterministic_is_refused_by_name),
 		cmocka_unit_test(a_hash_collision_costs_time_and_not_another_text),
 		cmocka_unit_test(full_cells_preempt_the_youngest_and_fail_nobody),
 		cmocka_unit_test(what_can_never_fit_is_refused_with_both_numbers),
