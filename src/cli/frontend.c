@@ -117,6 +117,10 @@ static const struct flag flags_table[] = {
 		 .type = CONFIG_STRING,
 		 .help = "file with a chat template (Jinja) to use instead of the models' own"},
 		.arg = "FILE"},
+	{.key = {.name = "chat-template",
+		 .type = CONFIG_LIST,
+		 .help = "the same for one model, by the name clients call it. May be given several times"},
+		.arg = "NAME=FILE"},
 	{.key = {.name = "preload",
 		 .type = CONFIG_STRING,
 		 .help = "model files whose vocabularies are read while the workers start, comma between; a wrong one "
@@ -353,6 +357,8 @@ static void options_get(const struct flags *f, struct frontend_main_options *o)
 	o->api_keys_file = flags_str(f, "api-keys-file");
 	o->secret_file = flags_str(f, "secret-file");
 	o->chat_template_file = flags_str(f, "chat-template-file");
+	if (flags_is_set(f, "chat-template"))
+		o->chat_templates = flags_list(f, "chat-template", &o->chat_templates_len);
 	o->text_threads = (uint32_t)flags_uint(f, "text-threads");
 	o->config.text_cache_bytes_max = flags_bytes(f, "text-cache-bytes");
 	o->config.text_ms_max = (uint32_t)(flags_duration_us(f, "text-timeout") / 1000);

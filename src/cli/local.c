@@ -51,7 +51,8 @@ static int prompt_chat(struct local *l, struct err *err)
 	CLEANUP(chat_template_destroy_p) struct chat_template *t = NULL;
 	struct ll_message messages[2];
 	struct chat_request request = {.messages = messages, .tokens_max = TOKENS_MAX};
-	int r = chat_template_load(&t, l->tokenizer, NULL, err);
+	const struct chat_template_params params = {.source = l->in->chat_template};
+	int r = chat_template_load(&t, l->tokenizer, &params, err);
 
 	if (r < 0)
 		return r;

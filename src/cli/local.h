@@ -11,6 +11,7 @@ struct local_request {
 	const char *prompt; /* prompt_len bytes */
 	size_t prompt_len;
 	const char *system; /* NULL: none */
+	const char *chat_template; /* source to use instead of the model's; NULL: the model's */
 	bool raw; /* continue the prompt as it is; otherwise the model's chat template goes around it, when it has one */
 	uint32_t max_tokens; /* 0: until the model ends or the context is full */
 	uint32_t context_length; /* cells; 0: the prompt and max_tokens, or LOCAL_ANSWER_TOKENS when that is 0 */

@@ -13,7 +13,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { PROMPT_BYTES_MAX = 32 * 1024 * 1024 };
+enum { PROMPT_BYTES_MAX = 32 * 1024 * 1024, TEMPLATE_BYTES_MAX = 1024 * 1024 };
 
 #define SAMPLING(n, d, lo, hi, text)                                                                                   \
 	{                                                                                                              \
@@ -32,6 +32,10 @@ static const struct flag flags_table[] = {
 		 .def = "false",
 		 .help = "continue the prompt as it is, without the model's chat template; control tokens that it "
 			 "names are tokens"}},
+	{.key = {.name = "chat-template-file",
+		 .type = CONFIG_STRING,
+		 .help = "file with a chat template (Jinja) to use instead of the model's own, or for a model that has none"},
+		.arg = "FILE"},
 	{.key = {.name = "max-tokens",
 		 .type = CONFIG_UINT,
 		 .unit = "tokens",
@@ -83,7 +87,7 @@ static volatile sig_atomic_t interrupted;
 struct run {
 	const struct flags *flags;
 	const char *model;
-	struct buf prompt;
+	struct buf prompt, chat_template;
 	struct local_result result;
 	struct err err;
 	int code;
@@ -217,6 +221,7 @@ static void *answer(void *arg)
 		.prompt = buf_str(&r->prompt),
 		.prompt_len = r->prompt.len,
 		.system = flags_str(f, "system"),
+		.chat_template = flags_is_set(f, "chat-template-file") ? buf_str(&r->chat_template) : NULL,
 		.raw = flags_bool(f, "raw"),
 		.max_tokens = (uint32_t)flags_uint(f, "max-tokens"),
 		.context_length = (uint32_t)flags_uint(f, "context-length"),
@@ -262,13 +267,42 @@ static void stats_print(const struct local_result *r)
 		rate(r->tokens, r->decode_us), r->reason == MSG_REASON_LENGTH ? ", cut at its length" : "");
 }
 
+static int template_read(struct run *r, struct err *err)
+{
+	const char *path = flags_str(r->flags, "chat-template-file");
+	char chunk[4096];
+	size_t n;
+	int code = 0;
+
+	if (!flags_is_set(r->flags, "chat-template-file"))
+		return 0;
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return err_set_errno(err, -errno, "could not open the chat template \"%s\"", path);
+	while (code == 0 && (n = fread(chunk, 1, sizeof chunk, f)) > 0)
+		code = buf_add(&r->chat_template, chunk, n);
+	if (code < 0)
+		err_set(err, code, "the chat template \"%s\" is larger than 1 MiB", path);
+	else if (ferror(f))
+		code = err_set_errno(err, -EIO, "could not read the chat template \"%s\"", path);
+	else if (r->chat_template.len == 0)
+		code = err_set(err, -EINVAL, "the chat template \"%s\" is empty", path);
+	fclose(f);
+	return code;
+}
+
 static enum exit_status run_prepared(struct run *r)
 {
 	const struct sigaction action = {.sa_handler = on_interrupt};
 
 	sigaction(SIGINT, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	int code = prompt_read(r);
+	int code = template_read(r, &r->err);
+	if (code < 0) {
+		command_complain("run", "%s", r->err.msg);
+		return EXIT_USAGE;
+	}
+	code = prompt_read(r);
 	if (code < 0 && !interrupted) {
 		command_complain("run", "could not read the prompt: %s", strerror(-code));
 		return EXIT_FAILED;
@@ -324,8 +358,10 @@ static enum exit_status run_run(const struct flags *flags)
 	if (demo && !(r.model = demo_model_path(&arena)))
 		r.model = "demo";
 	buf_init(&r.prompt, PROMPT_BYTES_MAX);
+	buf_init(&r.chat_template, TEMPLATE_BYTES_MAX);
 	enum exit_status status = demo && access(r.model, F_OK) < 0 ? demo_missing(r.model) : run_prepared(&r);
 	buf_done(&r.prompt);
+	buf_done(&r.chat_template);
 	arena_done(&arena);
 	return status;
 }

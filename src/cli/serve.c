@@ -72,6 +72,10 @@ static const struct flag flags_table[] = {
 		 .type = CONFIG_STRING,
 		 .help = "file with one API key a line; without it no key is asked for"},
 		.arg = "FILE"},
+	{.key = {.name = "chat-template-file",
+		 .type = CONFIG_STRING,
+		 .help = "file with a chat template (Jinja) to use instead of the model's own, or for a model that has none"},
+		.arg = "FILE"},
 	{.key = {.name = "drain-seconds",
 		 .type = CONFIG_UINT,
 		 .unit = "s",
@@ -255,13 +259,15 @@ static void shell_quoted(struct buf *out, const char *text)
 
 static void curl_print(struct buf *out, const struct serve *s)
 {
+	bool chats = s->deployment.chats;
 	struct buf body;
 
 	buf_init(&body, 64 * 1024);
 	buf_add_str(&body, "{\"model\": ");
 	json_out_cstr(&body, s->deployment.model);
-	buf_add_str(&body,
-		", \"stream\": true, \"messages\": [{\"role\": \"user\", \"content\": \"Why is the sky blue?\"}]}");
+	buf_add_str(&body, ", \"stream\": true, ");
+	buf_add_str(&body, chats ? "\"messages\": [{\"role\": \"user\", \"content\": \"Why is the sky blue?\"}]}"
+				 : "\"prompt\": \"Once upon a time\", \"max_tokens\": 64}");
 	const char *path = listen_unix_path(s->url);
 	if (path) {
 		buf_add_str(out, "curl -N --unix-socket '");
@@ -270,12 +276,16 @@ static void curl_print(struct buf *out, const struct serve *s)
 	} else {
 		buf_printf(out, "curl -N %s", s->url);
 	}
-	buf_add_str(out, "/v1/chat/completions -H 'content-type: application/json'");
+	buf_printf(out, "/v1/%s -H 'content-type: application/json'", chats ? "chat/completions" : "completions");
 	if (config_has(&graph_find(s->graph, GRAPH_FRONTEND)->settings, "api-keys-file"))
 		buf_add_str(out, " -H \"authorization: Bearer $API_KEY\"");
 	buf_add_str(out, " -d '");
 	shell_quoted(out, buf_str(&body));
 	buf_add_str(out, "'");
+	if (!chats)
+		buf_printf(out,
+			"\n\n  %s has no chat template; --chat-template-file FILE (in a graph: chat-template-file) gives it one",
+			s->deployment.model);
 	buf_done(&body);
 }
 

@@ -84,13 +84,15 @@ static int overrides_worker(struct reader *s, const char *service)
 
 	if (r == 0)
 		r = override_flag(s, "context-length", service, "context-length");
+	if (r == 0)
+		r = override_text(s, "chat-template-file", service, "chat-template-file");
 	return r == 0 ? override_flag(s, "threads", service, "threads") : r;
 }
 
 static bool worker_flags_given(const struct reader *s)
 {
 	return flags_is_set(s->flags, "workers") || flags_is_set(s->flags, "context-length") ||
-	       flags_is_set(s->flags, "threads");
+	       flags_is_set(s->flags, "threads") || flags_is_set(s->flags, "chat-template-file");
 }
 
 static int overrides_user(struct reader *s)
@@ -226,7 +228,7 @@ static int graph_of_file(struct reader *s, const char *file, struct err *err)
 	const char *service = only_worker(s->graph);
 	if (!service)
 		return err_set(err, -EINVAL,
-			"--workers, --context-length and --threads need a graph with one kind of worker, \"%s\" has "
+			"--workers, --context-length, --threads and --chat-template-file need a graph with one kind of worker, \"%s\" has "
 			"several; "
 			"say which: --LlamaWorker.ServiceArgs.workers=2",
 			file);

@@ -123,6 +123,9 @@ static const struct config_key llama[] = {
 		.min = -1,
 		.max = 10000,
 		.help = "layers on the GPU; -1: all when it was given one, else none"},
+	{.name = "chat-template-file",
+		.type = CONFIG_STRING,
+		.help = "file with a chat template (Jinja) to use instead of the model's own, or for a model that has none"},
 };
 const struct config_table config_table_llama = {"LlamaWorker", llama, ARRAY_LEN(llama)};
 const struct config_table config_table_llama_worker = {"LlamaWorker", config_keys_worker, CONFIG_KEYS_WORKER};
@@ -235,6 +238,9 @@ static const struct config_key mock[] = {
 		.min = 1,
 		.max = 1048576,
 		.help = "most tokens in one step"},
+	{.name = "chat-template-file",
+		.type = CONFIG_STRING,
+		.help = "file with a chat template (Jinja) to use instead of the model's own, or for a model that has none"},
 };
 const struct config_table config_table_mock = {"MockWorker", mock, ARRAY_LEN(mock)};
 const struct config_table config_table_mock_worker = {"MockWorker", config_keys_worker, CONFIG_KEYS_WORKER};

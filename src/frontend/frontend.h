@@ -14,6 +14,10 @@
 struct frontend;
 struct api_keys;
 
+struct frontend_template {
+	const char *model, *source; /* borrowed */
+};
+
 struct frontend_config {
 	const char *listen; /* as env_listen */
 	bool shares_port; /* other frontends listen there too: draining gives it up at once */
@@ -44,6 +48,8 @@ struct frontend_config {
 	uint64_t text_cache_bytes_max; /* of each model: tokenized pieces of chat prompts; 0: TEXT_CACHE_BYTES_MAX */
 	const char *preload; /* vocabularies that workers are going to name, comma between: read at once; NULL: none */
 	const char *chat_template; /* source to use instead of the models'; NULL: theirs */
+	const struct frontend_template *templates; /* the same for one model each; these come first */
+	uint32_t templates_len;
 	const char *software; /* "stator 0.1.0" */
 	/* Models that are to come: "NAME=COUNT" each, how many workers it needs (expect.h). NULL: whatever comes. */
 	const char *const *expect;

@@ -31,6 +31,8 @@ struct process {
 	struct frontend *fe;
 	struct api_keys *keys;
 	struct buf secret, kv_secret, chat_template;
+	struct buf *template_texts; /* and names: two for each of options->chat_templates */
+	struct frontend_template *templates;
 	bool stopping, failed;
 };
 
@@ -125,6 +127,40 @@ static int read_keys(struct process *p, struct err *err)
 	return r;
 }
 
+static int read_template(struct process *p, uint32_t i, struct err *err)
+{
+	const char *item = p->options->chat_templates[i], *file = strchr(item, '=');
+	struct buf *name = &p->template_texts[2 * i], *text = name + 1;
+
+	if (!file || file == item || !file[1])
+		return err_set(err, -EINVAL, "cannot read the chat template \"%.200s\": NAME=FILE is expected", item);
+	buf_init(name, FILE_BYTES_MAX);
+	buf_init(text, FILE_BYTES_MAX);
+	int r = buf_add(name, item, (size_t)(file - item));
+	if (r == 0)
+		r = read_file(file + 1, "chat template", text, err);
+	p->templates[i] = (struct frontend_template){buf_str(name), buf_str(text)};
+	return r;
+}
+
+static int read_templates(struct process *p, struct err *err)
+{
+	uint32_t len = p->options->chat_templates_len;
+	int r = 0;
+
+	if (len == 0)
+		return 0;
+	p->templates = calloc(len, sizeof *p->templates);
+	p->template_texts = calloc(2 * (size_t)len, sizeof *p->template_texts);
+	if (!p->templates || !p->template_texts)
+		return err_set(err, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < len && r == 0; i++)
+		r = read_template(p, i, err);
+	p->config.templates = p->templates;
+	p->config.templates_len = len;
+	return r;
+}
+
 static int read_files(struct process *p, struct err *err)
 {
 	const struct frontend_main_options *o = p->options;
@@ -142,7 +178,7 @@ static int read_files(struct process *p, struct err *err)
 		r = read_file(o->chat_template_file, "chat template", &p->chat_template, err);
 		p->config.chat_template = buf_str(&p->chat_template);
 	}
-	return r;
+	return r < 0 ? r : read_templates(p, err);
 }
 
 static void on_ready(void *ctx)
@@ -242,6 +278,10 @@ static void stop(struct process *p)
 	buf_done(&p->secret);
 	buf_done(&p->kv_secret);
 	buf_done(&p->chat_template);
+	for (uint32_t i = 0; p->template_texts && i < 2 * p->options->chat_templates_len; i++)
+		buf_done(&p->template_texts[i]);
+	free(p->template_texts);
+	free(p->templates);
 }
 
 int frontend_main(const struct frontend_main_options *options)

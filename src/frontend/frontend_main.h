@@ -14,6 +14,8 @@ struct frontend_main_options {
 	const char *secret_file; /* shared with workers on TCP; NULL: none */
 	const char *kv_secret_file; /* of the KV domain, as the workers have it; NULL: prefixes are not known */
 	const char *chat_template_file; /* NULL: the models' own */
+	const char *const *chat_templates; /* "NAME=FILE": of one model each */
+	uint32_t chat_templates_len;
 	uint32_t text_threads; /* 0: one a core, at most 8 */
 	uint64_t drain_us;
 	uint32_t min_workers; /* "ready" is said when so many are up */

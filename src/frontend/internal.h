@@ -151,7 +151,7 @@ void model_unuse(struct model *m);
 void model_take(struct model *m, struct loaded_text *early);
 /* On a text thread: the tokenizer that spec names and its chat template. A model without a usable template still serves
  * completions. */
-void text_load(const struct frontend *fe, const char *spec, struct loaded_text *ret);
+void text_load(const struct frontend *fe, const char *spec, const char *model, struct loaded_text *ret);
 void loaded_text_done(struct loaded_text *t);
 
 /* preload.c */

@@ -170,10 +170,20 @@ void loaded_text_done(struct loaded_text *t)
 	*t = (struct loaded_text){0};
 }
 
-void text_load(const struct frontend *fe, const char *spec, struct loaded_text *ret)
+/* The template given for one model; NULL: none was. */
+static const char *template_given(const struct frontend *fe, const char *model)
 {
+	for (uint32_t i = 0; model && i < fe->config.templates_len; i++)
+		if (strcmp(fe->config.templates[i].model, model) == 0)
+			return fe->config.templates[i].source;
+	return NULL;
+}
+
+void text_load(const struct frontend *fe, const char *spec, const char *model, struct loaded_text *ret)
+{
+	const char *given = template_given(fe, model);
 	const struct chat_template_params params = {
-		.source = fe->config.chat_template,
+		.source = given ? given : fe->config.chat_template,
 		.user_specials = fe->config.user_specials,
 		.cache_bytes_max = fe->config.text_cache_bytes_max,
 	};
@@ -196,7 +206,7 @@ static void on_load(struct env_job *job)
 {
 	struct model *m = CONTAINER_OF(job, struct model, job);
 
-	text_load(m->fe, m->spec, &m->loaded);
+	text_load(m->fe, m->spec, m->name, &m->loaded);
 }
 
 static void finish_load(struct model *m)
@@ -239,7 +249,9 @@ static int load(struct model *m)
 
 void model_take(struct model *m, struct loaded_text *early)
 {
-	if (early->tokenizer && tokenizer_hash(early->tokenizer) == m->tokenizer_hash) {
+	/* What was read early has the file's own template. */
+	if (early->tokenizer && tokenizer_hash(early->tokenizer) == m->tokenizer_hash &&
+		!template_given(m->fe, m->name)) {
 		m->loaded = *early;
 		*early = (struct loaded_text){0};
 		finish_load(m);

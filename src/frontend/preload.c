@@ -29,7 +29,7 @@ static void on_work(struct env_job *job)
 {
 	struct preload *p = CONTAINER_OF(job, struct preload, job);
 
-	text_load(p->fe, p->spec, &p->loaded);
+	text_load(p->fe, p->spec, NULL, &p->loaded);
 }
 
 /* In a turn of its own: whoever claims is still making its model. */

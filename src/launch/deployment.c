@@ -180,7 +180,8 @@ static int vocabulary_note(struct builder *b, const struct graph_service *s)
 	const char *path = deployment_model_path(b->config, s);
 	size_t len = strlen(path);
 
-	if (len < 6 || strcmp(path + len - 5, ".gguf") != 0 || strchr(path, ','))
+	/* With a template of its own it is loaded when it comes. */
+	if (len < 6 || strcmp(path + len - 5, ".gguf") != 0 || strchr(path, ',') || deployment_template_file(s))
 		return 0;
 	for (const char *at = b->vocabularies; at && *at; at += strcspn(at, ","), at += *at == ',')
 		if (strncmp(at, path, len) == 0 && (at[len] == ',' || !at[len]))
@@ -336,6 +337,20 @@ static void models_expect(const struct builder *b, struct words *w, bool again)
 	}
 }
 
+/* Templates that the graph gives to models; deployment_check_templates saw that a name has one only. */
+static void templates_name(struct builder *b, struct words *w)
+{
+	const struct graph *g = b->config->graph;
+
+	for (uint32_t i = 0; i < g->len; i++) {
+		const char *file = deployment_template_file(&g->services[i]);
+
+		if (file && g->services[i].workers)
+			word_flag(w, b->config->frontend, "chat-template",
+				arena_printf(w->arena, "%s=%s", g->services[i].served_name, file));
+	}
+}
+
 /* again: a frontend that is started anew in a deployment that was ready. One worker that is down then must not keep it from
  * saying that it is. */
 static const char *const *frontend_words(struct builder *b, bool again)
@@ -366,6 +381,7 @@ static const char *const *frontend_words(struct builder *b, bool again)
 	else
 		word_flag(&w, spec, "min-workers", number);
 	models_expect(b, &w, again);
+	templates_name(b, &w);
 	word_flag(&w, spec, "router", graph_router_mode(b->config->graph));
 	word_flag(&w, spec, "kv-secret-file", arena_printf(&b->d->arena, "%s/secret", b->config->dir));
 	word_flag(&w, spec, "drain-timeout", arena_printf(&b->d->arena, "%ums", b->config->drain_ms));
@@ -408,6 +424,8 @@ static int workers_count(struct builder *b, struct err *err)
 			return r;
 		workers += s->workers;
 		b->llama_workers += s->engine == GRAPH_ENGINE_LLAMA ? s->workers : 0;
+		if (!b->d->model)
+			b->d->chats = deployment_has_template(b->config, s);
 		b->d->model = b->d->model ? b->d->model : s->served_name;
 		if (workers > WORKERS_MAX)
 			return err_set(

@@ -40,6 +40,7 @@ struct deployment {
 	/* The frontend's command line once the deployment has been ready: started anew it asks for one worker of each model, no
 	 * longer for all. */
 	const char *const *frontend_again;
+	bool chats; /* that model has a chat template, or the graph gives it one */
 	const char *model; /* what clients call the (first) model */
 	const char *title; /* "demo on 2 llama workers, 2 CPUs" */
 };

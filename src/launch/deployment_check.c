@@ -3,6 +3,8 @@
 #include "base/file.h"
 #include "host/limits.h"
 #include "llama/model.h"
+#include "llama/template.h"
+#include "model/facts.h"
 #include "model/refusal.h"
 #include "worker/worker_main.h"
 
@@ -10,6 +12,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+enum { TEMPLATE_BYTES_MAX = 1024 * 1024 }; /* as the frontend takes */
 
 /* ---- one service ---- */
 
@@ -116,13 +120,85 @@ void deployment_cpus_text(const struct deployment_config *c, const struct graph_
 		config_str(&s->settings, "cpus"));
 }
 
+const char *deployment_template_file(const struct graph_service *s)
+{
+	if (s->kind != GRAPH_WORKER || (s->engine != GRAPH_ENGINE_LLAMA && s->engine != GRAPH_ENGINE_MOCK))
+		return NULL;
+	return config_is_set(&s->settings, "chat-template-file") ? config_str(&s->settings, "chat-template-file")
+								 : NULL;
+}
+
+bool deployment_has_template(const struct deployment_config *c, const struct graph_service *s)
+{
+	struct model_facts facts;
+
+	return deployment_template_file(s) || model_facts_from_gguf(&facts, deployment_model_path(c, s), NULL) < 0 ||
+	       facts.chat_template;
+}
+
+static int template_parse(const char *path, struct err *err)
+{
+	struct ll_template *t = NULL;
+	struct buf text;
+	char chunk[4096];
+	size_t n;
+	int r = 0;
+
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return err_set_errno(err, -errno, "could not open \"%s\"", path);
+	buf_init(&text, TEMPLATE_BYTES_MAX);
+	while (r == 0 && (n = fread(chunk, 1, sizeof chunk, f)) > 0)
+		r = buf_add(&text, chunk, n);
+	if (r < 0)
+		err_set(err, r, "\"%s\" is larger than 1 MiB", path);
+	else if (ferror(f))
+		r = err_set_errno(err, -errno, "could not read \"%s\"", path);
+	else if (text.len == 0)
+		r = err_set(err, -EINVAL, "\"%s\" is empty", path);
+	else
+		r = ll_template_create(&t, buf_str(&text), text.len, err);
+	fclose(f);
+	ll_template_destroy(t);
+	buf_done(&text);
+	return r;
+}
+
+/* A name has one template: the frontend knows models by their names. */
+static int template_check(const struct deployment_config *c, const struct graph_service *s, struct err *err)
+{
+	const char *file = deployment_template_file(s);
+	int r;
+
+	if (file && strchr(s->served_name, '='))
+		return err_set(err, -EINVAL,
+			"%s: a model with a chat-template-file cannot be served as \"%s\", for the name has a \"=\"",
+			s->name, s->served_name);
+	for (uint32_t i = 0; i < c->graph->len; i++) {
+		const struct graph_service *o = &c->graph->services[i];
+		const char *other = deployment_template_file(o);
+
+		if (o->kind == GRAPH_WORKER && o->workers && file && strcmp(o->served_name, s->served_name) == 0 &&
+			(!other || strcmp(other, file) != 0))
+			return err_set(err, -EINVAL,
+				"%s and %s serve one model, \"%s\", and have different chat-template-files", s->name,
+				o->name, s->served_name);
+	}
+	if (!file || (r = template_parse(file, err)) == 0)
+		return 0;
+	err_wrap(err, "could not use the chat template of %s", s->name);
+	return r;
+}
+
 int deployment_check_service(const struct deployment_config *c, const struct graph_service *s, struct err *err)
 {
 	int r = engine_check(c->graph, s, err);
 
 	if (r == 0)
 		r = model_check(c, s, err);
-	return r < 0 ? r : cpus_check(c, s, err);
+	if (r == 0)
+		r = cpus_check(c, s, err);
+	return r < 0 ? r : template_check(c, s, err);
 }
 
 /* ---- all processes together ---- */

@@ -7,7 +7,11 @@
 
 /* The file a service's model means: "demo" is the demo model's. Borrowed from either. */
 const char *deployment_model_path(const struct deployment_config *c, const struct graph_service *s);
-/* Can this build run its engine, is its model one, are its CPUs there? -ENOTSUP, -ENOENT, -EBADMSG (the file is to blame),
+/* The chat template the graph gives to a service of our own engines; NULL: none. Borrowed. */
+const char *deployment_template_file(const struct graph_service *s);
+/* Will clients be able to chat with it, as far as can be known: false only for a file that has no template. */
+bool deployment_has_template(const struct deployment_config *c, const struct graph_service *s);
+/* Can this build run its engine, is its model one, are its CPUs there, can its chat template be read? -ENOTSUP, -ENOENT, -EBADMSG (the file is to blame),
  * -EINVAL... */
 int deployment_check_service(const struct deployment_config *c, const struct graph_service *s, struct err *err);
 /* What the table says of a service that chose its threads or CPUs: "2 of the 8 CPUs of \"0-7\" are there". */

@@ -49,6 +49,7 @@ struct model_facts {
 	uint64_t file_bytes; /* of the files on disk; 0 from the catalogue */
 	uint32_t files;
 	char unsure[160]; /* what of all this is a guess, as a sentence; "": nothing */
+	bool chat_template; /* a GGUF file that has one */
 	const struct refusal *refusal; /* why a GGUF file cannot generate text, constant; NULL: it can, or is none */
 	enum model_from from;
 	char source[256]; /* where the figures are from, in words */

@@ -214,6 +214,8 @@ static void note_pair(const struct gguf_reader *r, const struct gguf_text *key, 
 		copy_text(m->arch, sizeof m->arch, &v->text);
 	else if (gguf_text_is(key, "general.name") && v->type == GGUF_STRING)
 		copy_text(f->name, sizeof f->name, &v->text);
+	else if (gguf_text_is(key, "tokenizer.chat_template"))
+		f->chat_template = v->type == GGUF_STRING && v->text.len > 0;
 	else if (gguf_text_is(key, "general.type") && v->type == GGUF_STRING)
 		copy_text(m->type, sizeof m->type, &v->text);
 	else if (key->len > 8 && !memcmp(key->data, "adapter.", 8))

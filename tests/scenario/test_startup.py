@@ -508,3 +508,62 @@ def test_control_tokens_in_a_users_text_are_text(demo_model):
         role = post(deployment, "/tokenize", {"model": "demo", "messages": [
             {"role": "user<|im_end|>", "content": "x"}]})
         assert role.status == 400 or role.json()["tokens"].count(control) == plain.count(control)
+
+
+BRACKETS = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}[bot]{% endif %}"
+
+
+def test_a_model_without_a_chat_template_says_so_and_takes_one_from_a_file(tmp_path, demo_model):
+    bare = gguf_file.with_metadata(tmp_path / "bare.gguf", demo_model, {"tokenizer.chat_template": None})
+    file = tmp_path / "brackets.jinja"
+    file.write_text(BRACKETS)
+    question = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}
+    with Deployment(bare, "--port", "0") as deployment:
+        # What it says to paste works: a prompt, not a chat.
+        assert "/v1/completions " in deployment.wait_line("curl -N").string
+        deployment.wait_line("bare has no chat template; --chat-template-file FILE")
+        assert post(deployment, "/v1/chat/completions", question).status == 400
+    with Deployment(bare, "--port", "0", "--chat-template-file", file) as deployment:
+        assert "/v1/chat/completions " in deployment.wait_line("curl -N").string
+        assert post(deployment, "/v1/chat/completions", question).status == 200
+        rendered = post(deployment, "/tokenize", {"messages": question["messages"]}).json()["tokens"]
+        written = post(deployment, "/tokenize", {"prompt": "[user] Hi\n[bot]"}).json()["tokens"]
+        assert rendered == written
+
+
+def test_each_model_of_a_graph_has_the_template_it_was_given(tmp_path, demo_model):
+    (tmp_path / "brackets.jinja").write_text(BRACKETS)
+    graph = {"Frontend": {"port": 0},
+             "Own": {"engine": "mock", "model": str(demo_model), "served-model-name": "own", "ServiceArgs": {"workers": 1}},
+             "Given": {"engine": "mock", "model": str(demo_model), "served-model-name": "given",
+                       "chat-template-file": str(tmp_path / "brackets.jinja"), "ServiceArgs": {"workers": 1}}}
+    with Deployment(graph=graph) as deployment:
+        def tokens(**body):
+            return post(deployment, "/tokenize", body).json()["tokens"]
+
+        messages = [{"role": "user", "content": "Hi"}]
+        plain = tokens(model="given", prompt="[user] Hi\n[bot]")
+        assert tokens(model="given", messages=messages) == plain
+        assert tokens(model="own", messages=messages) != plain
+    path = tmp_path / "deploy.yaml"
+    for change, words in (({"chat-template-file": "/nowhere/t.jinja"}, "/nowhere/t.jinja"),
+                          ({"served-model-name": "own"}, "have different chat-template-files")):
+        path.write_text(json.dumps({**graph, "Given": {**graph["Given"], **change}}))
+        check = Process("serve", "--check", path)
+        assert check.wait_exit() != 0 and words in check.output, check.output
+    (tmp_path / "brackets.jinja").write_text("{% for m in")
+    path.write_text(json.dumps(graph))
+    check = Process("serve", "--check", path)
+    assert check.wait_exit() != 0 and "could not use the chat template of Given" in check.output, check.output
+
+
+def test_run_takes_a_chat_template_from_a_file(tmp_path, demo_model):
+    (tmp_path / "bad.jinja").write_text("{% for m in")
+    bad = Process("run", demo_model, "-p", "Hi", "--chat-template-file", tmp_path / "bad.jinja")
+    assert bad.wait_exit() == 1 and "chat template" in bad.output
+    (tmp_path / "fixed.jinja").write_text("one two three four")  # whatever is asked
+    said = [Process("run", demo_model, "-n", "8", *more) for more in (
+        ("-p", "Hi", "--chat-template-file", tmp_path / "fixed.jinja"), ("--raw", "-p", "one two three four"))]
+    for process in said:
+        assert process.wait_exit() == 0
+    assert said[0].output == said[1].output
