@@ -154,6 +154,8 @@ class Deployment(Process):
         try:
             if ready:
                 self.url = self.wait_line(URL).group()
+                # The first worker of each kind is proven, too: until then a stop is one of a start.
+                self.wait_line("^Ready in|deployment ready")
                 until("/ready to say yes", self.is_ready)
         except BaseException:
             self.kill_all()

@@ -1,7 +1,10 @@
 /* file.c - see file.h. */
 #include "base/file.h"
 
+#include <ctype.h>
 #include <fcntl.h>
+#include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,4 +43,34 @@ int file_open_plain(const char *path, uint64_t *ret_bytes, struct err *err)
 	if (ret_bytes)
 		*ret_bytes = (uint64_t)st.st_size;
 	return fd;
+}
+
+static size_t digits(const char *s, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && isdigit((unsigned char)s[n]))
+		n++;
+	return n;
+}
+
+/* "-00001-of-00003" at the end of s[0 .. len): its length, or 0. */
+static size_t part_suffix(const char *s, size_t len)
+{
+	enum { PART_BYTES = 15 };
+	const char *at = s + len - PART_BYTES;
+
+	if (len <= PART_BYTES || at[0] != '-' || digits(at + 1, 5) != 5 || memcmp(at + 6, "-of-", 4) != 0 ||
+		digits(at + 10, 5) != 5)
+		return 0;
+	return PART_BYTES;
+}
+
+size_t file_gguf_stem(const char *base)
+{
+	size_t len = strlen(base);
+
+	if (len > 5 && strcasecmp(base + len - 5, ".gguf") == 0)
+		len -= 5;
+	return len - part_suffix(base, len);
 }

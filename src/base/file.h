@@ -4,6 +4,7 @@
 #define STATOR_BASE_FILE_H
 
 #include "base/err.h"
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -13,6 +14,9 @@ extern "C" {
 /* Open path for reading. Returns the descriptor, close-on-exec, and its size (ret_bytes may be NULL); or negative: the
  * system's code and words, -EISDIR for a folder, -EINVAL for a FIFO, a socket or a device, each named. */
 int file_open_plain(const char *path, uint64_t *ret_bytes, struct err *err);
+/* The length of the part of a GGUF file's name (without its folder) that names the model: not ".gguf", and not
+ * "-00001-of-00003". All of it when nothing else is left. Pure. */
+size_t file_gguf_stem(const char *base);
 
 #ifdef __cplusplus
 }

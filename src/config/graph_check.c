@@ -1,5 +1,6 @@
 /* graph_check.c - what no single service can tell. */
 #include "config/graph_parts.h"
+#include "base/file.h"
 
 #include "config/suggest.h"
 #include <string.h>
@@ -151,7 +152,7 @@ static const char *name_of_file(struct arena *arena, const char *model)
 	if (len <= 5 || strcmp(model + len - 5, ".gguf"))
 		return model;
 	const char *slash = strrchr(model, '/'), *base = slash ? slash + 1 : model;
-	return arena_strndup(arena, base, strlen(base) - 5);
+	return arena_strndup(arena, base, file_gguf_stem(base));
 }
 
 static int name_models(struct graph_reader *r)

@@ -5,6 +5,7 @@
 #include "base/vec.h"
 #include "llama/draws.h"
 #include "llama/vocab.h"
+#include "model/name.h"
 #include "model/refusal.h"
 
 #include <stdio.h>
@@ -291,12 +292,24 @@ static void describe_memory(char *ret, size_t cap, const struct ll_context_facts
 		c->whole_copy ? "" : ", no prompt is reused");
 }
 
+/* "Q4_1" of llama.cpp's "llama 256M Q4_1": its size is by its own table, and seldom the one in the model's name. */
+static const char *weight_type(const char *desc, char *ret, size_t cap)
+{
+	const char *size = strchr(desc, ' '), *type = size ? strchr(size + 1, ' ') : NULL;
+
+	snprintf(ret, cap, "%.*s", (int)cap - 1, type ? type + 1 : desc);
+	return ret;
+}
+
 static void fill_info(struct llama_engine *l, const struct llama_config *config)
 {
 	const struct ll_model_facts *f = ll_model_facts(l->model);
 	const struct ll_context_facts *c = ll_context_facts(l->context);
 	struct engine_info *in = &l->info;
-	uint32_t longest = MIN(f->ctx_train, c->cells);
+	uint32_t longest = MIN(f->ctx_train, c->cells), asked = config->context.cells;
+
+	/* llama.cpp rounds cells up to 256; what was asked for bounds a request all the same. */
+	longest = asked ? MIN(longest, asked) : longest;
 
 	*in = (struct engine_info){
 		.cells = c->cells,
@@ -319,8 +332,13 @@ static void fill_info(struct llama_engine *l, const struct llama_config *config)
 	snprintf(in->tokenizer, sizeof in->tokenizer, "%s", config->path);
 	char memory[200];
 	describe_memory(memory, sizeof memory, c);
-	snprintf(in->description, sizeof in->description, "%.70s, %.40s, weights %.0f MiB, %.96s, %u thread%s", f->name,
-		f->desc, (double)f->weight_bytes / 1048576, memory, c->threads, c->threads == 1 ? "" : "s");
+	char shown[80], base[80], type[40];
+	if (ll_model_meta(l->model, "general.basename", base, sizeof base) < 0)
+		base[0] = '\0';
+	snprintf(in->description, sizeof in->description, "%s, %.24s %s, weights %.0f MiB, %.96s, %u thread%s",
+		model_shown_name(shown, sizeof shown, config->path, f->name, base), f->file.arch,
+		weight_type(f->desc, type, sizeof type), (double)f->weight_bytes / 1048576, memory, c->threads,
+		c->threads == 1 ? "" : "s");
 }
 
 static int make_tables(struct llama_engine *l)

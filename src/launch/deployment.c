@@ -437,22 +437,43 @@ static int workers_count(struct builder *b, struct err *err)
 	return 0;
 }
 
-static const char *title_make(const struct builder *b)
+/* "demo on 2 llama workers", one for each model and engine. */
+static void title_models(const struct builder *b, struct buf *out)
 {
-	const struct cores *c = b->config->cores;
 	const struct graph *g = b->config->graph;
-	const char *engine = NULL;
-	uint32_t cpus = c->quota && c->quota < c->count ? c->quota : c->count;
 
 	for (uint32_t i = 0; i < g->len; i++) {
 		const struct graph_service *s = &g->services[i];
-		if (s->kind == GRAPH_WORKER && s->workers > 0)
-			engine = !engine || strcmp(engine, graph_engine_name(s->engine)) == 0
-					 ? graph_engine_name(s->engine)
-					 : "different";
+		uint32_t workers = 0;
+		bool told = s->kind != GRAPH_WORKER || s->workers == 0;
+
+		for (uint32_t k = 0; k < g->len && !told; k++) {
+			const struct graph_service *o = &g->services[k];
+			bool same = o->kind == GRAPH_WORKER && o->engine == s->engine &&
+				    strcmp(o->served_name, s->served_name) == 0;
+
+			told = same && o->workers && k < i;
+			workers += same ? o->workers : 0;
+		}
+		if (!told)
+			buf_printf(out, "%s%s on %u %s worker%s", out->len ? ", " : "", s->served_name, workers,
+				graph_engine_name(s->engine), workers == 1 ? "" : "s");
 	}
-	return arena_printf(&b->d->arena, "%s on %u %s worker%s, %u CPU%s", b->d->model, b->d->workers, engine,
-		b->d->workers == 1 ? "" : "s", cpus, cpus == 1 ? "" : "s");
+}
+
+static const char *title_make(const struct builder *b)
+{
+	const struct cores *c = b->config->cores;
+	uint32_t cpus = c->quota && c->quota < c->count ? c->quota : c->count;
+	struct buf models;
+
+	buf_init(&models, 64 * 1024);
+	title_models(b, &models);
+	const char *ret = models.failed ? NULL
+					: arena_printf(&b->d->arena, "%s, %u CPU%s", buf_str(&models), cpus,
+						  cpus == 1 ? "" : "s");
+	buf_done(&models);
+	return ret;
 }
 
 static int fill(struct builder *b, struct err *err)

@@ -1,5 +1,6 @@
 /* process.c - one process over its lives; see process.h. */
 #include "launch/process.h"
+#include "base/utf8.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -71,7 +72,7 @@ static void on_status_line(void *ctx, char *line)
 
 	status_parse(line, &status);
 	if (status.kind == STATUS_ERROR)
-		snprintf(p->error, sizeof p->error, "%s", status.text);
+		snprintf(p->error, sizeof p->error, "%s", utf8_plain((char *)(uintptr_t)status.text));
 	if (status.kind == STATUS_READY && p->state == PROCESS_STARTING) {
 		p->state = PROCESS_READY;
 		p->ever_ready = true;

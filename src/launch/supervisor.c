@@ -286,6 +286,11 @@ static void proof_begin(struct supervisor *s, struct supervised *w, const char *
 		on_proof(w, err.msg);
 }
 
+static uint64_t progress_quiet_us(const struct supervisor *s)
+{
+	return (s->config->quiet_ms ? s->config->quiet_ms : SUPERVISOR_QUIET_MS) * 1000ull;
+}
+
 static void on_status(void *ctx, struct process *p, const struct status *status)
 {
 	struct supervisor *s = ctx;
@@ -296,7 +301,9 @@ static void on_status(void *ctx, struct process *p, const struct status *status)
 		if (p->state != PROCESS_STARTING)
 			return;
 		row->progress = status->progress;
-		supervisor_show_row(s, p, SCREEN_PROGRESS, status->text);
+		/* Lines that stay are for those who wait; a table that is drawn in place costs nobody anything. */
+		if (s->screen.live || env_now_us(loop_env(s->config->loop)) - p->started_us > progress_quiet_us(s))
+			supervisor_show_row(s, p, SCREEN_PROGRESS, status->text);
 		return;
 	case STATUS_INFO:
 		snprintf(supervised_of(p)->info, SCREEN_TEXT_BYTES, "%s", status->text);

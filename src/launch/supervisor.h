@@ -24,6 +24,7 @@ enum {
 	SUPERVISOR_START_TRIES = 3, /* ends while the deployment starts, before it gives up */
 	SUPERVISOR_SAME_TRIES = 2, /* the same, of one process in the same way: "exit status 1", or the same error */
 	SUPERVISOR_TEND_MS = 2000,
+	SUPERVISOR_QUIET_MS = 2000, /* of a start, before its progress is worth lines that stay */
 	SUPERVISOR_JOIN_MS = 60 * 1000, /* from the last worker that is ready to a ready frontend */
 	SUPERVISOR_ONE_WISH_MS =
 		50, /* signals this close are one wish: timeout(1) signals a process and then its group */
@@ -58,6 +59,7 @@ struct supervisor_config {
 	uint32_t count;
 	uint32_t drain_ms; /* what the frontend was told */
 	uint32_t stop_ms; /* 0: SUPERVISOR_STOP_MS; tests are less patient */
+	uint32_t quiet_ms; /* 0: SUPERVISOR_QUIET_MS */
 	uint32_t join_ms; /* 0: SUPERVISOR_JOIN_MS */
 	uint32_t one_wish_ms; /* a stop signal this close to the one before is the same wish (SUPERVISOR_ONE_WISH_MS) */
 	const char *log_dir; /* where each process's log is kept, NAME.log; NULL: nowhere */

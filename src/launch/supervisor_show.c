@@ -1,6 +1,7 @@
 /* supervisor_show.c - what a supervisor says: the table, log lines, why a process died; see supervisor_priv.h. */
 #include "launch/supervisor_priv.h"
 #include "base/log.h"
+#include "base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -56,7 +57,11 @@ static bool cause_show(struct supervisor *s, const struct process *p)
 			LOG_F("remedy", log_str(f->remedy)));
 		return true;
 	}
-	screen_line(&s->screen, "    | %s", f->evidence ? f->evidence : "");
+	char evidence[TAIL_LINE_BYTES];
+
+	utf8_plain_copy(
+		evidence, sizeof evidence, f->evidence ? f->evidence : "", f->evidence ? strlen(f->evidence) : 0);
+	screen_line(&s->screen, "    | %s", evidence);
 	screen_line(&s->screen, "  root cause (%s): %s", finding_class_name(f->kind), f->what);
 	if (f->remedy)
 		screen_line(&s->screen, "  remedy: %s", f->remedy);

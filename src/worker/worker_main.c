@@ -1,4 +1,5 @@
 #include "worker/worker_main.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "net/loop.h"
@@ -165,11 +166,8 @@ static int set_cpus(const char *text, struct err *err)
 const char *worker_served_name(const char *model_path, char *ret, size_t cap)
 {
 	const char *slash = strrchr(model_path, '/'), *base = slash ? slash + 1 : model_path;
-	size_t len = strlen(base);
 
-	if (len > 5 && !strcmp(base + len - 5, ".gguf"))
-		len -= 5;
-	snprintf(ret, cap, "%.*s", (int)MIN(len, cap - 1), base);
+	snprintf(ret, cap, "%.*s", (int)MIN(file_gguf_stem(base), cap - 1), base);
 	return ret;
 }
 

@@ -255,7 +255,8 @@ def test_nohup_survives_the_terminal():
 def test_a_stop_while_it_loads_leaves_nothing(demo_model):
     process = Process("serve", demo_model, "--port", "0")
     try:
-        process.wait_line("loading weights")
+        process.wait_line("on 1 llama worker")
+        until("a worker to load", lambda: len(process.session()) > 2, 20)
         process.popen.send_signal(signal.SIGINT)
         assert process.wait_exit(20) == 0
         assert not process.session()

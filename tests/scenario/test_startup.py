@@ -567,3 +567,13 @@ def test_run_takes_a_chat_template_from_a_file(tmp_path, demo_model):
     for process in said:
         assert process.wait_exit() == 0
     assert said[0].output == said[1].output
+
+
+def test_the_context_that_was_asked_for_bounds_a_request_to_the_token(demo_model):
+    """llama.cpp rounds up to 256 cells; who asks for 100 gets 100."""
+    with Deployment(demo_model, "--port", "0", "--context-length", "100") as deployment:
+        answer = post(deployment, "/v1/completions", {"prompt": list(range(300, 390)), "max_tokens": 200, "ignore_eos": True})
+        assert answer.json()["usage"]["completion_tokens"] == 10
+        assert post(deployment, "/v1/completions", {"prompt": list(range(300, 401)), "max_tokens": 1}).status == 400
+    short = Process("run", demo_model, "-p", "one two three four five six seven eight nine ten", "--context-length", "8")
+    assert short.wait_exit() == 1 and "8" in short.output

@@ -76,6 +76,17 @@ static void a_socket_a_device_and_a_folder_are_named(void **state)
 	expect_refused("/nowhere/at/all", -ENOENT, "No such file");
 }
 
+static void a_part_of_a_split_model_is_called_like_the_whole(void **state)
+{
+	(void)state;
+	assert_int_equal(file_gguf_stem("a-00001-of-00003.gguf"), 1);
+	assert_int_equal(file_gguf_stem("a-00001-of-00003"), 1);
+	assert_int_equal(file_gguf_stem("a-1-of-3.gguf"), strlen("a-1-of-3"));
+	assert_int_equal(file_gguf_stem("-00001-of-00003.gguf"), strlen("-00001-of-00003"));
+	assert_int_equal(file_gguf_stem(".gguf"), 5);
+	assert_int_equal(file_gguf_stem(""), 0);
+}
+
 static int make(void **state)
 {
 	(void)state;
@@ -94,6 +105,7 @@ int main(void)
 		cmocka_unit_test(a_plain_file_is_opened_with_its_size),
 		cmocka_unit_test(a_fifo_that_nobody_writes_to_is_refused_at_once),
 		cmocka_unit_test(a_socket_a_device_and_a_folder_are_named),
+		cmocka_unit_test(a_part_of_a_split_model_is_called_like_the_whole),
 	};
 	return cmocka_run_group_tests(tests, make, clean);
 }

@@ -362,6 +362,19 @@ static void a_thousand_workers_have_names_and_sockets_of_their_own(void **state)
 	fail_msg("the frontend is told of no workers");
 }
 
+static void the_headline_counts_the_workers_of_each_model(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(build(f,
+				 "Small:\n  engine: mock\n  served-model-name: small\n  ServiceArgs:\n    workers: 1\n"
+				 "Big:\n  engine: mock\n  served-model-name: big\n  ServiceArgs:\n    workers: 2\n"
+				 "More:\n  engine: mock\n  served-model-name: small\n  ServiceArgs:\n    workers: 3\n",
+				 NULL),
+		0);
+	assert_string_equal(f->d.title, "small on 4 mock workers, big on 2 mock workers, 4 CPUs");
+}
+
 static void more_processes_than_memory_holds_are_refused_with_the_arithmetic(void **state)
 {
 	struct fixture *f = *state;
@@ -403,6 +416,7 @@ int main(void)
 		TEST(frontends_and_llama_workers_without_a_gpu_see_none),
 		TEST(mock_workers_get_names_sockets_and_their_settings),
 		TEST(a_thousand_workers_have_names_and_sockets_of_their_own),
+		TEST(the_headline_counts_the_workers_of_each_model),
 		TEST(more_processes_than_memory_holds_are_refused_with_the_arithmetic),
 		TEST(cpus_that_are_not_there_are_said_or_refused),
 		TEST(llama_workers_share_the_cpus),

@@ -83,6 +83,15 @@ static void no_room(void)
 	_exit(1);
 }
 
+/* What is in a stranger's file comes back in an error: a terminal command that begins with a C1 control, and a bidi mark. */
+static void bad_name(void)
+{
+	say("error could not load \"a\xc2\x9b"
+	    "31mb\xe2\x80\xae"
+	    "c\"\n");
+	_exit(1);
+}
+
 static void crash(void)
 {
 	fprintf(stderr, "about to crash\n");
@@ -223,6 +232,11 @@ static int child_main(const char *behaviour, const char *file)
 		leave_one(file);
 	else if (!strcmp(behaviour, "traced"))
 		traced(file);
+	else if (!strcmp(behaviour, "slow")) {
+		usleep(50000);
+		polite();
+	} else if (!strcmp(behaviour, "bad-name"))
+		bad_name();
 	else if (!strcmp(behaviour, "silent"))
 		wait_for_ever();
 	else if (!strcmp(behaviour, "stopped"))
@@ -241,7 +255,7 @@ struct fixture {
 	int end;
 	bool json;
 	const char *log_dir;
-	uint32_t one_wish_ms, stop_ms, join_ms, silence_ms, kill_ms;
+	uint32_t one_wish_ms, stop_ms, join_ms, quiet_ms, silence_ms, kill_ms;
 	bool leaves; /* a child is left behind */
 };
 
@@ -285,6 +299,7 @@ static void run(struct fixture *f, const char *frontend, const char *worker)
 		.one_wish_ms = f->one_wish_ms,
 		.stop_ms = f->stop_ms,
 		.join_ms = f->join_ms,
+		.quiet_ms = f->quiet_ms,
 		.quiet = true,
 		.on_ready = on_ready,
 		.ctx = f,
@@ -353,6 +368,29 @@ static void a_bad_start_is_explained_and_ends_the_deployment(void **state)
 	assert_int_equal(f->ready, 0);
 	assert_true(said(f, "worker mock-0: could not load model \"x\": it is bad (exit status 1 after"));
 	assert_true(said(f, "    | a last word"));
+}
+
+static void an_error_cannot_write_on_the_terminal_what_it_likes(void **state)
+{
+	struct fixture *f = *state;
+
+	run(f, "polite", "bad-name");
+	assert_int_equal(f->end, SUPERVISOR_FAILED);
+	assert_true(said(f, "could not load \"a?31mb?c\""));
+	assert_null(strstr(f->output, "\xc2\x9b"));
+}
+
+static void progress_of_a_quick_start_leaves_no_lines(void **state)
+{
+	struct fixture *f = *state;
+
+	f->stop_on_ready = SIGINT;
+	run(f, "polite", "polite");
+	assert_null(strstr(f->output, "half"));
+	assert_true(said(f, "mock-0    ready       all is well"));
+	f->quiet_ms = 1;
+	run(f, "polite", "slow");
+	assert_true(said(f, "50%  half"));
 }
 
 static void two_ends_in_the_same_way_end_the_deployment(void **state)
@@ -585,6 +623,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(a_signal_drains_and_nothing_is_left),
 		TEST(a_bad_start_is_explained_and_ends_the_deployment),
+		TEST(an_error_cannot_write_on_the_terminal_what_it_likes),
+		TEST(progress_of_a_quick_start_leaves_no_lines),
 		TEST(two_ends_in_the_same_way_end_the_deployment),
 		TEST(three_ends_in_any_way_end_the_deployment),
 		TEST(a_worker_that_says_nothing_is_shown_and_then_ended),
