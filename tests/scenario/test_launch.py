@@ -190,6 +190,7 @@ def test_check_leaves_the_port_to_whoever_serves_there(mock):
 def test_a_second_ctrl_c_stops_at_once():
     deployment = Deployment(graph=mock_graph(None, SLOW, workers=2))
     try:
+        deployment.wait_line("Ready in")
         folder = runtime_dir(deployment)
         with Wire(deployment) as wire:
             wire.request("POST", "/v1/completions", LONG)
