@@ -4,6 +4,7 @@
  * page that this person opens, firewall or not:
  * - A page whose name its owner points at 127.0.0.1 (DNS rebinding) is of the same origin as this server. Its requests carry
  *   that name as Host. So on a loopback address without API keys only local names are accepted, and those of allow-host.
+ *   Local are addresses of the loopback and names of one label ("localhost", "vllm"), which nobody can register.
  *   Where allow-host is set, that holds on any address.
  * - Any page may send a form or a GET here, unread. Browsers say so (Origin, Sec-Fetch-Site); such requests are refused
  *   unless allow-origin names the page's origin. What a page may read is cors.h's.

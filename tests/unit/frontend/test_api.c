@@ -1297,14 +1297,15 @@ static void on_a_loopback_address_only_local_names_are_answered(void **state)
 {
 	(void)state;
 	static const struct stranger tries[] = {{"host: localhost:8000\r\n", 200}, {"host: LOCALHOST\r\n", 200},
-		{"host: localhost.:80\r\n", 200}, {"host: 127.0.0.1\r\n", 200}, {"host: 127.9.8.7:1\r\n", 200},
-		{"host: 127.0.0.1.\r\n", 200}, {"host: [::1]:8000\r\n", 200}, {"host: [0:0::1]\r\n", 200},
-		{"host: [::ffff:127.0.0.1]\r\n", 200}, {"host:\r\n", 200}, {"host: rebound.example\r\n", 403},
-		{"host: rebound.example.:8000\r\n", 403}, {"host: localhost.example\r\n", 403},
-		{"host: 127.0.0.1.example\r\n", 403}, {"host: 127.1\r\n", 403}, {"host: 128.0.0.1\r\n", 403},
-		{"host: [::2]\r\n", 403}, {"host: [fe80::1]:8000\r\n", 403}, {"host: 0.0.0.0\r\n", 403},
-		{"host: me@localhost\r\n", 400}, {"host: localhost/x\r\n", 400}, {"host: localhost:80:80\r\n", 400},
-		{"host: [::1\r\n", 400}, {"host: local host\r\n", 400}, {"host: localhost:x\r\n", 400}};
+		{"host: localhost.:80\r\n", 200}, {"host: box\r\n", 200}, {"host: api:8000\r\n", 200},
+		{"host: 127.0.0.1\r\n", 200}, {"host: 127.9.8.7:1\r\n", 200}, {"host: 127.0.0.1.\r\n", 200},
+		{"host: [::1]:8000\r\n", 200}, {"host: [0:0::1]\r\n", 200}, {"host: [::ffff:127.0.0.1]\r\n", 200},
+		{"host:\r\n", 200}, {"host: rebound.example\r\n", 403}, {"host: rebound.example.:8000\r\n", 403},
+		{"host: localhost.example\r\n", 403}, {"host: 127.0.0.1.example\r\n", 403}, {"host: 127.1\r\n", 403},
+		{"host: 128.0.0.1\r\n", 403}, {"host: [::2]\r\n", 403}, {"host: [fe80::1]:8000\r\n", 403},
+		{"host: 0.0.0.0\r\n", 403}, {"host: me@localhost\r\n", 400}, {"host: localhost/x\r\n", 400},
+		{"host: localhost:80:80\r\n", 400}, {"host: [::1\r\n", 400}, {"host: local host\r\n", 400},
+		{"host: localhost:x\r\n", 400}};
 	try_strangers(tries, ARRAY_LEN(tries));
 	send_from("GET", "host: rebound.example\r\n");
 	assert_non_null(strstr(buf_str(&c.body), "allow-host"));
