@@ -515,7 +515,7 @@ static enum exit_status plan_run(const struct flags *flags)
 		r = outputs(&x, &status, &err);
 	if (r < 0) {
 		command_complain("plan", "%s", err.msg);
-		status = EXIT_USAGE;
+		status = r == -ENOTSUP ? EXIT_FAILED : EXIT_USAGE;
 	}
 	if (x.restored)
 		status = EXIT_USAGE; /* the file itself cannot be read */

@@ -305,7 +305,7 @@ static int read_script(struct walk *w, const struct form_word *script, const str
 		w->f, script->pos.file, script->text, strlen(script->text), &script->pos, a->env, &s, err);
 	for (uint32_t i = before; i < w->f->services.len && r >= 0; i++)
 		r = complete(w, &w->f->services.v[i], a) < 0 ? -ENOMEM : r;
-	return r == -EINVAL ? 0 : r < 0 ? r : 0;
+	return r == -EINVAL || r == -ENOTSUP ? 0 : MIN(r, 0);
 }
 
 static int read_container(struct walk *w, const struct yaml_node *map, const struct around *a, struct err *err)

@@ -229,7 +229,7 @@ static int make_tree(struct form_set *f, const char *file, struct err *err)
 static int nothing_to_plan(const struct form_set *f, const char *file, const char *foreign, struct err *err)
 {
 	if (foreign)
-		return err_set(err, -EINVAL,
+		return err_set(err, -ENOTSUP,
 			"\"%s\" is %s that starts %s, which is not planned here; vLLM, SGLang and llama.cpp are", file,
 			f->form, foreign);
 	return err_set(err, -EINVAL,
@@ -273,7 +273,7 @@ static int read_document(
 
 	for (const struct yaml_node *n = root->first; n; n = n->next)
 		if (n->key && !strncmp(n->key, "TensorRTLLM", 11))
-			return err_set(err, -EINVAL,
+			return err_set(err, -ENOTSUP,
 				"\"%s\" is a graph of Dynamo for TensorRT-LLM (%s), which is not planned here; vLLM, "
 				"SGLang and llama.cpp are",
 				n->pos.file ? n->pos.file : "the graph", n->key);
@@ -406,7 +406,7 @@ int form_read_words(struct form_set *f, const char *const *words, uint32_t count
 	if (code < 0)
 		return err_set(err, code, "out of memory");
 	if (code == FORM_COMMAND_FOREIGN)
-		return err_set(err, -EINVAL, "%s is not planned here; vLLM, SGLang and llama.cpp are", foreign);
+		return err_set(err, -ENOTSUP, "%s is not planned here; vLLM, SGLang and llama.cpp are", foreign);
 	if (code == FORM_COMMAND_NONE)
 		return err_set(err, -EINVAL,
 			"\"%s\" starts no engine that is planned here (vllm serve, sglang.launch_server, llama-server)",

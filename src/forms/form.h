@@ -66,8 +66,8 @@ void form_set_init(struct form_set *f);
 void form_set_done(struct form_set *f);
 
 /* Read a text. 0: f->form says what it is, or is NULL when it is none of the other forms and should be read as a graph.
- * -EINVAL with a sentence: it is one of them and holds nothing that can be planned (no engine of ours, or one that is not
- * planned here); remarks that do not stop it go to diags. -ENOMEM. Borrows file. */
+ * -EINVAL with a sentence: it is one of them and holds nothing that can be planned; -ENOTSUP: it starts an engine that is not
+ * planned here; remarks that do not stop it go to diags. -ENOMEM. Borrows file. */
 int form_read(struct form_set *f, const char *file, const char *text, size_t len, struct diags *diags, struct err *err);
 /* The words of a command line, as a shell gave them ("vllm", "serve", ...). Borrows them. Errors as form_read. */
 int form_read_words(struct form_set *f, const char *const *words, uint32_t count, struct err *err);

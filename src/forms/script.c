@@ -112,7 +112,7 @@ int form_script_read(struct form_set *f, const char *file, const char *text, siz
 	if (code < 0)
 		return err_set(err, code, "out of memory");
 	if (x.foreign && !x.found)
-		return err_set(err, -EINVAL,
+		return err_set(err, -ENOTSUP,
 			"\"%s\" starts %s, which is not planned here; vLLM, SGLang and llama.cpp are", file, x.foreign);
 	if (x.found > 1 && !f->form)
 		f->form = arena_printf(&f->arena, "a script that starts %u engines", x.found);

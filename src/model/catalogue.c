@@ -10,7 +10,7 @@
 
 EMBED_FILE(data_models, "data/models.txt");
 
-enum { CATALOGUE_MAX = 2048, KEY_BYTES_MAX = 128 };
+enum { CATALOGUE_MAX = 2048, KEY_BYTES_MAX = 128, FP8_BLOCK = 128 };
 
 struct entry {
 	const char *name, *hf, *arch, *dtype, *quant, *source;
@@ -147,6 +147,8 @@ static void facts_of(const struct entry *e, struct model_facts *ret)
 	snprintf(ret->architecture, sizeof ret->architecture, "%s", e->arch);
 	snprintf(ret->dtype, sizeof ret->dtype, "%s", e->dtype);
 	snprintf(ret->quant, sizeof ret->quant, "%s", e->quant);
+	/* Those that come in fp8 as they are (DeepSeek-V3, Kimi-K2, MiniMax-M2) say weight_block_size [128, 128]. */
+	ret->quant_block = !strcmp(e->quant, "fp8") ? FP8_BLOCK : 0;
 	snprintf(ret->source, sizeof ret->source, "catalogue: %s", e->source);
 	model_shape_facts(&e->shape, ret);
 	model_facts_fill_bytes(ret);
@@ -288,6 +290,8 @@ int model_facts_by_name(struct model_facts *ret, const char *name, struct err *e
 	facts_of(e, ret);
 	if (q) {
 		snprintf(ret->quant, sizeof ret->quant, "%s", q);
+		/* Qwen's own -FP8 files have blocks; those of others have a scale a channel or tensor. */
+		ret->quant_block = !strcmp(q, "fp8") && !strncasecmp(name, "Qwen/", 5) ? FP8_BLOCK : 0;
 		model_facts_fill_bytes(ret);
 	}
 	return 0;

@@ -211,6 +211,9 @@ static void read_quant(const json_t *c, struct model_facts *f)
 	f->quant_group = number(&qc, NAMES("group_size", "q_group_size"), 0);
 	if (f->quant_group > 65536)
 		f->quant_group = 0;
+	const json_t *block = json_array_get(json_object_get(q, "weight_block_size"), 0);
+	if (json_is_integer(block) && json_integer_value(block) > 0 && json_integer_value(block) <= 65536)
+		f->quant_block = (uint32_t)json_integer_value(block);
 	if ((!strcmp(method, "gptq") || !strcmp(method, "awq")) && bits == 8)
 		copy(f->quant, sizeof f->quant, "int8");
 	else if (!strcmp(method, "fbgemm_fp8"))

@@ -40,6 +40,8 @@ struct model_facts {
 	bool qkv_bias;
 	char dtype[16]; /* of the files: "bfloat16", "float16", "float32" */
 	char quant[16]; /* of the files: "none", "awq", "gptq", "fp8", "mxfp4", or GGUF's: "q4_k_m" */
+	uint32_t
+		quant_block; /* fp8 in square blocks of so many (weight_block_size); 0: a scale a tensor, channel or not said */
 	uint32_t quant_group; /* awq, gptq; 0: not said or per channel */
 	uint64_t weight_bytes; /* exact from files; from the catalogue: of quant, else of dtype */
 	uint64_t

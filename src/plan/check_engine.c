@@ -212,6 +212,77 @@ static void check_tp(struct plan *p, const struct plan_service *s)
 	findings_remedy(&p->findings, "%s: one of %s", plan_key_name(s->engine, PLAN_TP), valid);
 }
 
+/* ---- groups and blocks of quantized weights against the split ---- */
+
+static bool experts_whole(const struct plan_service *s)
+{
+	const struct config_item *ep = config_section_find(&s->graph->settings, "enable-expert-parallel"),
+				 *size = config_section_find(&s->graph->settings, "ep-size");
+
+	return (ep && ep->value.set && ep->value.b) || (size && size->value.set && size->value.u >= s->tp);
+}
+
+/* One matrix that is divided; its part must be whole blocks. */
+struct part {
+	const char *what;
+	uint64_t width;
+};
+
+/* The first part that is not whole at that size; NULL: all are. A group of awq and gptq lies along the inputs of a matrix
+ * alone, a block of fp8 along both. */
+static const char *odd_part(const struct plan_service *s, uint32_t unit, bool block, uint32_t tp, uint64_t *ret_width)
+{
+	const struct model_facts *m = s->model->facts;
+	bool dense = !m->experts || m->dense_layers;
+	uint64_t kv = block && !m->mla_rank ? (uint64_t)MAX(m->kv_heads, tp) * m->head_dim
+					    : 0; /* replicated beyond their number */
+	const struct part parts[] = {
+		{"the experts' width", m->experts && !experts_whole(s) ? m->expert_intermediate : 0},
+		{"the feed-forward width", dense ? m->intermediate : 0},
+		{"the width of all heads", m->mla_rank ? 0 : (uint64_t)m->heads * m->head_dim},
+		{"the width of all KV heads", kv},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		if (parts[i].width % ((uint64_t)tp * unit)) {
+			*ret_width = parts[i].width;
+			return parts[i].what;
+		}
+	return NULL;
+}
+
+/* vLLM: Fp8LinearMethod and Fp8MoEMethod of model_executor/layers/quantization/fp8.py ("is not divisible by weight quantization
+ * block_n"), awq.py and gptq.py ("The input size is not aligned with the quantized weight shape"); SGLang has the same checks. */
+static void check_groups(struct plan *p, const struct plan_service *s)
+{
+	const struct model_facts *m = s->model->facts;
+	const char *method = s->quant ? s->quant : m && *m->quant ? m->quant : "none";
+	char valid[128] = "";
+	uint64_t width, none;
+	size_t len = 0;
+
+	if (!m || s->tp < 2 || s->engine == GRAPH_ENGINE_LLAMA || !model_tp_valid(m, s->tp))
+		return;
+	bool block = !strncmp(method, "fp8", 3), group = !strncmp(method, "awq", 3) || !strncmp(method, "gptq", 4);
+	uint32_t unit = block ? m->quant_block : group ? (m->quant_group ? m->quant_group : 128) : 0;
+	const char *what = unit ? odd_part(s, unit, block, s->tp, &width) : NULL;
+	if (!what)
+		return;
+	for (uint32_t tp = 1; tp <= 64 && len < sizeof valid; tp++)
+		if ((tp == 1 || model_tp_valid(m, tp)) && !odd_part(s, unit, block, tp, &none))
+			len += (size_t)snprintf(valid + len, sizeof valid - len, "%s%u", len ? ", " : "", tp);
+	findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "quantization-divides", &s->pos[PLAN_TP],
+		"%s: %s weights come in %s of %u, and %s divided among %u cards is not whole ones", s->name, method,
+		block ? "blocks" : "groups", unit, what, s->tp);
+	if (width % s->tp)
+		findings_arithmetic(&p->findings, "%llu / %u is no whole number", (unsigned long long)width, s->tp);
+	else
+		findings_arithmetic(&p->findings, "%llu / %u = %llu = %.2f x %u", (unsigned long long)width, s->tp,
+			(unsigned long long)width / s->tp, (double)width / s->tp / unit, unit);
+	findings_remedy(&p->findings, "%s: one of %s%s", plan_key_name(s->engine, PLAN_TP), *valid ? valid : "none",
+		strstr(what, "experts") ? "; or enable-expert-parallel: true, which leaves each expert whole" : "");
+}
+
 static void check_context(struct plan *p, const struct plan_service *s)
 {
 	const struct model_facts *m = s->model->facts;
@@ -253,6 +324,7 @@ void plan_check_engine(struct plan *p)
 		if (s->workers == 0 || s->engine == GRAPH_ENGINE_MOCK)
 			continue;
 		check_tp(p, s);
+		check_groups(p, s);
 		check_context(p, s);
 		check_batch(p, s);
 		if (plan_on_gpu(s))

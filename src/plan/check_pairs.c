@@ -23,22 +23,23 @@ static void differ(struct plan *p, const struct plan_service *a, const struct pl
 	findings_remedy(&p->findings, "write it once in Common, and list it in both services' common-configs");
 }
 
+/* a prefills, b decodes. A decoding card may read the part of its heads from a prefilling card that has more of them; the other
+ * way round it would have to join what several hold, which NIXL's connector of vLLM 0.10 refuses ("Decode TP cannot be smaller
+ * than prefill TP", nixl_connector.py), as Dynamo's connectors before it did. */
 static void check_tp(struct plan *p, const struct plan_service *a, const struct plan_service *b)
 {
 	uint32_t high = MAX(a->tp, b->tp), low = MIN(a->tp, b->tp);
 
-	if (a->tp == b->tp)
+	if (a->tp == b->tp || (a->tp < b->tp && high % low == 0))
 		return;
-	findings_add(&p->findings, high % low ? FINDING_FATAL : FINDING_WARNING, FINDING_CONFIGURATION, "pair-tp",
-		&a->pos[PLAN_TP], "%s computes on %u cards, %s on %u: KV is laid out differently on both sides",
-		a->name, a->tp, b->name, b->tp);
-	findings_remedy(&p->findings,
-		high % low ? "the same tensor-parallel-size in both"
-			   : "NIXL's connector of vLLM 0.10 and later re-divides it; older ones need the same "
-			     "size in both");
+	findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "pair-tp", &a->pos[PLAN_TP],
+		"%s prefills on %u cards and %s decodes on %u: %s", a->name, a->tp, b->name, b->tp,
+		high % low ? "their KV cannot be divided among each other"
+			   : "a decoding worker cannot take KV from a wider one");
+	findings_remedy(
+		&p->findings, "tensor-parallel-size of %s: at most that of %s, and a divisor of it", a->name, b->name);
 }
 
-/* a prefills, b decodes. */
 static void check_pair(struct plan *p, const struct plan_service *a, const struct plan_service *b)
 {
 	char mine[32], theirs[32];

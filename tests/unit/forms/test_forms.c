@@ -189,7 +189,8 @@ static void what_cannot_be_planned_is_called_by_its_name(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		assert_int_equal(read_text(cases[i][0], &err, &form), -EINVAL);
+		int r = read_text(cases[i][0], &err, &form);
+		assert_int_equal(r, strstr(err.msg, "not planned") ? -ENOTSUP : -EINVAL);
 		if (!strstr(err.msg, cases[i][1]))
 			fail_msg("\"%s\" does not say \"%s\"", err.msg, cases[i][1]);
 	}

@@ -75,9 +75,13 @@ static const struct given table[] = {
 	{"2xA100-80GB", "VllmWorker:\n" M "  remote-prefill: true\n" G(1) "PrefillWorker:\n" M KV G(1), "pair-transfer",
 		FINDING_FATAL, 1, "kv-transfer-config"},
 	{"3xA100-80GB",
-		"VllmWorker:\n" M KV
-		"  remote-prefill: true\n  tensor-parallel-size: 2\n" G(2) "PrefillWorker:\n" M KV G(1),
-		"pair-tp", FINDING_WARNING, 7, "differently"},
+		"VllmWorker:\n" M KV "  remote-prefill: true\n" G(1) "PrefillWorker:\n" M KV
+								     "  tensor-parallel-size: 2\n" G(2),
+		"pair-tp", FINDING_FATAL, 9, "from a wider one"},
+	{"8xH100", "VllmWorker:\n  model: Qwen/Qwen3-235B-A22B-FP8\n  tensor-parallel-size: 8\n" G(8),
+		"quantization-divides", FINDING_FATAL, 3, "1536 / 8 = 192 = 1.50 x 128"},
+	{"8xH100", "VllmWorker:\n  model: Qwen/Qwen2.5-14B-Instruct-AWQ\n  tensor-parallel-size: 8\n" G(8),
+		"quantization-divides", FINDING_FATAL, 3, "one of 1, 2, 4"},
 	{"1xA100-80GB", "PrefillWorker:\n" M KV G(1), "prefill-alone", FINDING_FATAL, 1, "no worker that decodes"},
 	{"1xA100-80GB", "VllmWorker:\n" M "  remote-prefill: true\n" G(1), "decode-alone", FINDING_WARNING, 3,
 		"no worker prefills"},
@@ -233,9 +237,40 @@ static void what_fits_has_no_fatal_finding_and_every_worker_a_card(void **state)
 	plan_world_done(&w);
 }
 
+/* As published and run: nothing may be said of the split. */
+static void splits_that_run_are_not_refused(void **state)
+{
+	static const char *const runs[][2] = {
+		{"8xH100", "VllmWorker:\n  model: Qwen/Qwen3-235B-A22B-FP8\n  tensor-parallel-size: 8\n  "
+			   "enable-expert-parallel: true\n" G(8)},
+		{"4xH100", "VllmWorker:\n  model: Qwen/Qwen3-235B-A22B-FP8\n  tensor-parallel-size: 4\n" G(4)},
+		{"8xA100-40GB",
+			"VllmWorker:\n  model: Qwen/Qwen2.5-72B-Instruct-AWQ\n  tensor-parallel-size: 8\n" G(8)},
+		{"8xH200", "VllmWorker:\n  model: deepseek-ai/DeepSeek-R1\n  tensor-parallel-size: 8\n" G(8)},
+		{"8xH100", "VllmWorker:\n  model: RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic\n  tensor-parallel-size: "
+			   "8\n" G(8)},
+		{"3xH100", "VllmWorker:\n" M KV
+			   "  remote-prefill: true\n  tensor-parallel-size: 2\n" G(2) "PrefillWorker:\n" M KV G(1)},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
+		struct plan_world w;
+		struct plan p;
+		struct err err;
+		plan_world_of(&w, runs[i][1], runs[i][0]);
+		assert_int_equal(plan_make(&p, &w.input, &err), 0);
+		if (findings_has(&p.findings, "quantization-divides") || findings_has(&p.findings, "pair-tp"))
+			fail_msg("%s: %s", runs[i][1], p.findings.items[0].what);
+		plan_done(&p);
+		plan_world_done(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(splits_that_run_are_not_refused),
 		cmocka_unit_test(every_check_says_its_piece_at_its_place),
 		cmocka_unit_test(small_shared_memory_and_few_files_are_told),
 		cmocka_unit_test(a_taken_port_a_missing_engine_and_a_full_disk_are_told),
