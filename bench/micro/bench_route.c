@@ -156,7 +156,7 @@ int main(int argc, char **argv)
 	struct kv_index_stats stats;
 	uint32_t w;
 
-	if (!b.hashes || kv_index_create(&b.ix, &(struct kv_index_config){2ull << 30}, NULL) < 0)
+	if (!b.hashes || kv_index_create(&b.ix, &(struct kv_index_config){.bytes_max = 2ull << 30}, NULL) < 0)
 		return 1;
 	for (uint32_t i = 0; i < WORKERS; i++)
 		if (kv_index_worker_add(b.ix, &w) < 0)

@@ -29,6 +29,8 @@ struct frontend_config {
 	const void *kv_secret; /* of the KV domain, as the workers have it; NULL: their prefixes are not known here */
 	size_t kv_secret_len;
 	uint64_t index_bytes_max; /* of each model's index of cached prefixes; 0: kv/index.h's default */
+	uint64_t index_secret
+		[2]; /* where blocks lie in it, which workers must not know; zeros: nobody is to be feared */
 	bool allow_direct; /* clients may name a worker (x-stator-worker) */
 	bool allow_tenant; /* and their tenant and priority (x-stator-tenant, x-stator-priority): a gateway asks for them */
 	const char *model_aliases; /* other names of models (alias.h), checked; NULL: none */

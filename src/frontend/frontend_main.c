@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/rng.h"
 #include "host/limits.h"
 #include "frontend/keys.h"
 #include "net/loop.h"
@@ -262,6 +263,7 @@ static int start(struct process *p, struct err *err)
 	r = loop_create(&p->loop, &loop, err);
 	if (r < 0)
 		return r;
+	rng_secret(p->config.index_secret, sizeof p->config.index_secret);
 	r = frontend_create(&p->fe, loop_env(p->loop), &p->config, err);
 	if (r < 0)
 		return r;

@@ -308,6 +308,14 @@ static int take_frame(struct link *l, const struct frame *f, struct err *err)
 	}
 }
 
+/* Until it has said who and what it is, nothing large is collected for it. */
+static uint32_t frame_bytes_max(const struct link *l)
+{
+	return l->state == LINK_HELLO  ? (uint32_t)STRANGER_FRAME_BYTES_MAX
+	       : l->state == LINK_CARD ? (uint32_t)CARD_FRAME_BYTES_MAX
+				       : (uint32_t)FRAME_BYTES_MAX;
+}
+
 /* Take whole frames from data; returns how many bytes were used, negative when the connection must go. */
 static int64_t take_frames(struct link *l, const uint8_t *data, size_t len, struct err *err)
 {
@@ -315,7 +323,7 @@ static int64_t take_frames(struct link *l, const uint8_t *data, size_t len, stru
 
 	while (used < len && !l->destroyed) {
 		struct frame f;
-		int64_t n = frame_next(data + used, len - used, &f, err);
+		int64_t n = frame_next_within(data + used, len - used, frame_bytes_max(l), &f, err);
 		if (n < 0)
 			return n;
 		if (n == 0)

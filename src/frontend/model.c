@@ -121,6 +121,7 @@ static int create(struct frontend *fe, const struct msg_card *card, struct model
 		.waiting_max = fe->config.waiting_max,
 		.wait_us_max = (uint64_t)fe->config.wait_ms_max * 1000,
 		.index_bytes_max = fe->config.index_bytes_max,
+		.index_secret = {fe->config.index_secret[0], fe->config.index_secret[1]},
 	};
 	struct model *m = calloc(1, sizeof *m);
 

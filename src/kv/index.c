@@ -8,6 +8,7 @@ enum {
 	AHEAD = 16, /* look-ups prefetched */
 	WIDE_SHARE = 16, /* of the budget, a sixteenth is for larger sets */
 	NONE = KV_INDEX_WORKERS_MAX,
+	PENDING_MAX = KV_INDEX_WORKERS_MAX / 4, /* the rest is for workers that come */
 };
 
 int kv_index_create(struct kv_index **ret, const struct kv_index_config *config, struct err *err)
@@ -25,6 +26,8 @@ int kv_index_create(struct kv_index **ret, const struct kv_index_config *config,
 			err, -errno, "could not reserve %llu bytes for the prefix index", (unsigned long long)bytes);
 	(void)madvise(ix, bytes, MADV_HUGEPAGE); /* random look-ups: fewer TLB misses. A hint */
 	ix->bytes_max = bytes;
+	ix->xor = config->secret[0];
+	ix->times = config->secret[1] ? config->secret[1] | 1 : 0x9fb21c651e98df25ull;
 	ix->slots = (struct kv_slot *)(((uintptr_t)(ix + 1) + 63) & ~63ull);
 	ix->wide_end = (struct kv_bits *)((char *)ix + bytes);
 	ix->slots_max = ((uint64_t)((char *)ix->wide_end - (char *)ix->slots) - bytes / WIDE_SHARE) / sizeof *ix->slots;
@@ -52,17 +55,18 @@ static uint32_t inner_free(const struct kv_index *ix)
 	return NONE;
 }
 
-/* All numbers may be taken by workers that left and are not swept yet: then, rarely, sweep here and now. */
-static void inner_give(struct kv_index *ix, uint32_t worker)
+/* A free number. All may be taken by workers that left and are not swept yet: then, rarely, sweep here and now. */
+static uint32_t inner_sweep(struct kv_index *ix)
 {
-	uint32_t i = inner_free(ix);
+	uint32_t i;
 
-	if (i == NONE) {
-		while (kv_table_clean(ix, KV_INDEX_SCRUB_SLOTS))
-			;
-		i = inner_free(ix);
-	}
-	ASSERT(i != NONE);
+	while ((i = inner_free(ix)) == NONE)
+		kv_table_clean(ix, KV_INDEX_SCRUB_SLOTS);
+	return i;
+}
+
+static void inner_give(struct kv_index *ix, uint32_t worker, uint32_t i)
+{
 	ix->inner[i] = (struct kv_inner){.outer = (uint16_t)worker, .state = KV_LIVE};
 	ix->live.w[i / 64] |= 1ull << (i % 64);
 	ix->words = MAX(ix->words, i / 64 + 1);
@@ -78,6 +82,7 @@ static void inner_leave(struct kv_index *ix, uint32_t worker)
 	ix->live.w[i / 64] &= ~(1ull << (i % 64));
 	ix->inner[i].state = ix->inner[i].held ? KV_DEAD : KV_FREE;
 	ix->sweep_more |= ix->inner[i].state == KV_DEAD;
+	ix->pending += ix->inner[i].state == KV_DEAD;
 }
 
 int kv_index_worker_add(struct kv_index *ix, uint32_t *ret_worker)
@@ -88,7 +93,7 @@ int kv_index_worker_add(struct kv_index *ix, uint32_t *ret_worker)
 		worker++;
 	if (worker == KV_INDEX_WORKERS_MAX)
 		return -ENOSPC;
-	inner_give(ix, worker);
+	inner_give(ix, worker, inner_sweep(ix));
 	ix->workers++;
 	*ret_worker = worker;
 	return 0;
@@ -100,10 +105,16 @@ void kv_index_worker_remove(struct kv_index *ix, uint32_t worker)
 	ix->workers--;
 }
 
-void kv_index_clear(struct kv_index *ix, uint32_t worker)
+/* Without a free number and nothing to be swept all are at work: then, as when a worker comes, here and now. */
+bool kv_index_clear(struct kv_index *ix, uint32_t worker)
 {
+	uint32_t own = ix->inner_of[worker], i = ix->inner[own].held ? inner_free(ix) : own;
+
+	if (i != own && (ix->pending >= PENDING_MAX || (i == NONE && ix->pending)))
+		return false;
 	inner_leave(ix, worker);
-	inner_give(ix, worker);
+	inner_give(ix, worker, i == NONE ? inner_sweep(ix) : i);
+	return true;
 }
 
 bool kv_index_scrub(struct kv_index *ix, uint32_t slots_max)
@@ -139,21 +150,46 @@ static int store_one(struct kv_index *ix, uint32_t inner, uint64_t tier_hash, ui
 	return -ENOSPC;
 }
 
+/* The keys of a batch of blocks, their slots prefetched; made one batch ahead. */
+static uint32_t keys_make(
+	const struct kv_index *ix, enum kv_tier tier, const uint64_t *hashes, uint32_t count, uint64_t *ret)
+{
+	uint32_t n = MIN(count, (uint32_t)AHEAD);
+
+	for (uint32_t i = 0; i < n; i++) {
+		ret[i] = kv_key(ix, tier, hashes[i]);
+		kv_prefetch(ix, ret[i]);
+	}
+	return n;
+}
+
 int kv_index_store(struct kv_index *ix, uint32_t worker, enum kv_tier tier, const uint64_t *hashes, uint32_t count)
 {
-	uint32_t inner = ix->inner_of[worker];
+	uint64_t keys[2][AHEAD];
+	uint32_t inner = ix->inner_of[worker], n = keys_make(ix, tier, hashes, count, keys[0]), next;
+	uint64_t resets = ix->resets;
 	int ret = 0;
 
 	ASSERT(inner != NONE);
-	for (uint32_t i = 0; i < count; i++) {
-		if (i % TEND_BLOCKS == 0)
+	for (uint32_t at = 0, turn = 0; at < count; at += n, n = next, turn ^= 1) {
+		if (at % TEND_BLOCKS == 0)
 			kv_table_tend(ix);
-		if (i + AHEAD < count)
-			kv_prefetch(ix, kv_key(tier, hashes[i + AHEAD]));
-		if (store_one(ix, inner, kv_index_tier_hash(tier, hashes[i]), kv_key(tier, hashes[i])) < 0)
-			ret = -ENOSPC;
+		if (UNLIKELY(ix->resets != resets)) { /* another secret */
+			keys_make(ix, tier, hashes + at, n, keys[turn]);
+			resets = ix->resets;
+		}
+		next = keys_make(ix, tier, hashes + at + n, count - at - n, keys[!turn]);
+		for (uint32_t i = 0; i < n; i++)
+			if (store_one(ix, inner, kv_index_tier_hash(tier, hashes[at + i]), keys[turn][i]) < 0)
+				ret = -ENOSPC;
 	}
 	return ret;
+}
+
+static void account_drop(struct kv_inner *w, uint64_t tier_hash)
+{
+	w->digest = kv_digest_remove(w->digest, tier_hash);
+	w->held--;
 }
 
 static void drop_one(struct kv_index *ix, uint32_t inner, uint64_t tier_hash, uint64_t key)
@@ -162,17 +198,16 @@ static void drop_one(struct kv_index *ix, uint32_t inner, uint64_t tier_hash, ui
 	struct kv_slot *s = kv_find(ix, key);
 
 	if (s->set && kv_set_has(ix, s, inner)) {
+		account_drop(w, tier_hash); /* first: a deletion may forget all */
 		kv_set_remove(ix, s, inner);
 		if (!s->set)
 			kv_table_delete(ix, s);
 	} else if (w->forgotten) {
+		account_drop(w, tier_hash);
 		w->forgotten--;
 	} else {
 		ix->late++;
-		return;
 	}
-	w->digest = kv_digest_remove(w->digest, tier_hash);
-	w->held--;
 }
 
 void kv_index_drop(struct kv_index *ix, uint32_t worker, enum kv_tier tier, const uint64_t *hashes, uint32_t count)
@@ -182,8 +217,8 @@ void kv_index_drop(struct kv_index *ix, uint32_t worker, enum kv_tier tier, cons
 	ASSERT(inner != NONE);
 	for (uint32_t i = 0; i < count; i++) {
 		if (i + AHEAD < count)
-			kv_prefetch(ix, kv_key(tier, hashes[i + AHEAD]));
-		drop_one(ix, inner, kv_index_tier_hash(tier, hashes[i]), kv_key(tier, hashes[i]));
+			kv_prefetch(ix, kv_key(ix, tier, hashes[i + AHEAD]));
+		drop_one(ix, inner, kv_index_tier_hash(tier, hashes[i]), kv_key(ix, tier, hashes[i]));
 	}
 }
 
@@ -210,14 +245,14 @@ uint32_t kv_index_forgotten(const struct kv_index *ix, uint32_t worker)
 
 bool kv_index_has(const struct kv_index *ix, uint32_t worker, enum kv_tier tier, uint64_t hash)
 {
-	const struct kv_slot *s = kv_find(ix, kv_key(tier, hash));
+	const struct kv_slot *s = kv_find(ix, kv_key(ix, tier, hash));
 
 	return s->set && kv_set_has(ix, s, ix->inner_of[worker]);
 }
 
 bool kv_index_keeps(const struct kv_index *ix, enum kv_tier tier, uint64_t hash)
 {
-	return kv_keeps(ix, kv_key(tier, hash));
+	return kv_keeps(ix, kv_key(ix, tier, hash));
 }
 
 uint64_t kv_index_count(const struct kv_index *ix, uint32_t worker)
@@ -242,6 +277,7 @@ void kv_index_stats(const struct kv_index *ix, struct kv_index_stats *ret)
 		.doubled = ix->doubled,
 		.late = ix->late,
 		.forgotten = ix->forgotten,
+		.resets = ix->resets,
 		.growing = kv_growing(ix),
 		.scrubbing = ix->sweeping || ix->sweep_more,
 	};

@@ -15,6 +15,10 @@
  * short instead.) It comes back to every block when it has been empty. What is forgotten still counts in the worker's
  * digest and count, so the comparison goes on; while blocks are forgotten a doubled event of one of them is not noticed.
  *
+ * What workers say is not trusted: where a block lies depends on a secret of this process, so that nobody can choose hashes that
+ * lie together, and every search and every removal looks at a bounded number of slots. Blocks for which that is too few are
+ * forgotten, as for want of room.
+ *
  * Thread: one owner. Nothing here allocates after create, not even growth; each call does a bounded piece of growth and
  * cleaning. Layout: index_internal.h. */
 #ifndef STATOR_KV_INDEX_H
@@ -35,6 +39,7 @@ enum kv_tier { KV_TIER_DEVICE, KV_TIER_HOST, KV_TIER_DISK, KV_TIER_COUNT };
 struct kv_index;
 struct kv_index_config {
 	uint64_t bytes_max; /* 0: KV_INDEX_BYTES_DEFAULT */
+	uint64_t secret[2]; /* random, of this process; zeros where nobody is to be feared */
 };
 static const uint64_t KV_INDEX_BYTES_DEFAULT = 1ull << 30; /* 23 to 46 million blocks */
 
@@ -49,6 +54,7 @@ struct kv_index_stats {
 	uint32_t workers, wide_sets, keep_log2; /* keep_log2: every 2^k-th block is kept */
 	uint64_t doubled, late; /* stores of what was held, drops of what was not: ignored */
 	uint64_t forgotten; /* stores not kept for want of room, and entries given up */
+	uint64_t resets; /* how often all was forgotten, because a run of slots was longer than chance makes it */
 	bool growing, scrubbing;
 };
 
@@ -62,8 +68,9 @@ int kv_index_worker_add(struct kv_index *ix, uint32_t *ret_worker) MUST_USE;
 /* Forget the worker: matches do not name it from now on, its slot may be used again at once. O(1); what it held is
  * cleaned up by kv_index_scrub. */
 void kv_index_worker_remove(struct kv_index *ix, uint32_t worker);
-/* Forget all blocks of the worker (it cleared its cache, or a snapshot begins). O(1), as above. */
-void kv_index_clear(struct kv_index *ix, uint32_t worker);
+/* Forget all blocks of the worker (it cleared its cache, or a snapshot begins). O(1), as above. False: it cannot be done now,
+ * because too many holdings wait to be cleaned up (a worker that clears its cache again and again); nothing has changed. */
+bool kv_index_clear(struct kv_index *ix, uint32_t worker) MUST_USE;
 /* Clean up after workers that left, and finish growth: look at no more than slots_max slots. True: there is more to do;
  * call it again in a later turn of the loop. */
 bool kv_index_scrub(struct kv_index *ix, uint32_t slots_max);

@@ -6,7 +6,7 @@
  *
  * A slot is 16 bytes, open addressing with linear probing and no wrap-around (SLACK slots stand behind the last home):
  *
- *     key   bits 63..1  hash * odd constant (a bijection): home = key * capacity >> 64, so homes ascend with keys
+ *     key   bits 63..1  the hash, mixed with a secret (a bijection): home = key * capacity >> 64, so homes ascend with keys
  *           bit  0      0: set is a word, bit i = worker i (of the first 64)     1: set is wide
  *     set   0           the slot is empty
  *           wide, bit 63 = 0: up to six worker numbers of 10 bits, ascending, the last one repeated
@@ -17,7 +17,11 @@
  *
  * Growth is in place and piecemeal, from the top down: with homes ascending, a cluster (a run of full slots) moves to
  * higher slots only. Keys whose old home is at or above `border` live in the new layout. Every entry lies within
- * REACH slots of its home, and the gap between the two layouts is never smaller than that. */
+ * REACH slots of its home, and the gap between the two layouts is never smaller than that.
+ *
+ * Bounds. A search ends after REACH slots. A deletion moves up what lies behind it, at most RUN_MAX slots: a run that long does not
+ * come by chance at 80 % (its length falls by e every dozen slots), so somebody knows the secret; then all entries are
+ * forgotten and a new secret is drawn from the old one. */
 #ifndef STATOR_KV_INDEX_INTERNAL_H
 #define STATOR_KV_INDEX_INTERNAL_H
 
@@ -30,6 +34,7 @@ enum {
 	KV_WORDS = KV_INDEX_WORKERS_MAX / 64,
 	KV_LIST_MAX = 6,
 	KV_REACH = 512,
+	KV_RUN_MAX = 16 * 1024,
 	KV_SLACK = 1024,
 	KV_FINISH = 4096, /* slots that growth moves in one go at the end */
 	KV_CARRY = KV_FINISH + KV_SLACK,
@@ -46,6 +51,7 @@ struct kv_bits {
 };
 struct kv_probe {
 	uint32_t pos;
+	uint64_t key;
 	const struct kv_slot *slot; /* NULL: not looked up yet */
 };
 enum kv_inner_state { KV_FREE, KV_LIVE, KV_DEAD, KV_SWEPT };
@@ -58,6 +64,7 @@ struct kv_inner {
 
 struct kv_index {
 	uint64_t bytes_max;
+	uint64_t xor, times; /* the secret: times is odd */
 	struct kv_slot *slots;
 	uint64_t cap; /* homes */
 	uint64_t grown; /* capacity being grown to; cap otherwise */
@@ -72,9 +79,11 @@ struct kv_index {
 	bool sweeping, sweep_more;
 	uint64_t cursor;
 	struct kv_bits swept; /* inner numbers being swept */
+	uint32_t pending; /* inner numbers that wait for their sweep, or are in it */
+	uint64_t back_from, back_to; /* slots whose memory is being given back; equal: none */
 	struct kv_bits live;
 	uint32_t keep_log2;
-	uint64_t doubled, late, forgotten;
+	uint64_t doubled, late, forgotten, resets;
 
 	uint32_t workers;
 	uint16_t inner_of[KV_INDEX_WORKERS_MAX]; /* outer -> inner; KV_INDEX_WORKERS_MAX: none */
@@ -85,10 +94,14 @@ struct kv_index {
 	struct kv_overlap overlaps[KV_INDEX_WORKERS_MAX];
 };
 
-static inline uint64_t kv_key(enum kv_tier tier, uint64_t hash)
+/* Two rounds: after one, arithmetic progressions of hashes stay progressions. */
+static inline uint64_t kv_key(const struct kv_index *ix, enum kv_tier tier, uint64_t hash)
 {
-	return (kv_index_tier_hash(tier, hash) * 0xd6e8feb86659fd93ull) & ~1ull;
+	uint64_t x = (kv_index_tier_hash(tier, hash) ^ ix->xor) * 0xd6e8feb86659fd93ull;
+
+	return ((x ^ x >> 32) * ix->times) & ~1ull;
 }
+extern const struct kv_slot kv_nowhere; /* an empty slot of no table */
 static inline uint64_t kv_home_in(uint64_t key, uint64_t cap)
 {
 	return (uint64_t)(((unsigned __int128)(key & ~1ull) * cap) >> 64);
@@ -102,13 +115,17 @@ static inline void kv_prefetch(const struct kv_index *ix, uint64_t key)
 {
 	__builtin_prefetch(&ix->slots[kv_home(ix, key)], 0, 3);
 }
-/* The slot of key, or the empty one where it would go. */
+/* The slot of key, or an empty one: where it would go, unless that is too far away. Not to be written to then. */
 static inline struct kv_slot *kv_find(const struct kv_index *ix, uint64_t key)
 {
 	struct kv_slot *s = &ix->slots[kv_home(ix, key)];
-	while (s->set && (s->key ^ key) > 1)
-		s++;
-	return s;
+
+	if (LIKELY(!s->set || (s->key ^ key) <= 1))
+		return s;
+	for (const struct kv_slot *end = s + KV_REACH; ++s < end;)
+		if (!s->set || (s->key ^ key) <= 1)
+			return s;
+	return (struct kv_slot *)(uintptr_t)&kv_nowhere;
 }
 /* Is the block kept, now that only every 2^keep_log2-th is? By the key, which is all that a slot knows. */
 static inline bool kv_keeps(const struct kv_index *ix, uint64_t key)
@@ -120,6 +137,8 @@ static inline bool kv_keeps(const struct kv_index *ix, uint64_t key)
 /* A new entry. False: no room, or it would lie too far from its home. */
 bool kv_table_insert(struct kv_index *ix, struct kv_slot entry);
 void kv_table_delete(struct kv_index *ix, struct kv_slot *s);
+/* Forget every entry, and draw a new secret. O(1) but for the pages, which go back to the system. */
+void kv_table_reset(struct kv_index *ix);
 /* Make room for a few more entries: begin or go on with growth, thinning, sweeping. */
 void kv_table_tend(struct kv_index *ix);
 void kv_table_grow_step(struct kv_index *ix, uint32_t slots_max);

@@ -23,7 +23,7 @@ struct search {
 
 static uint64_t key_at(const struct search *q, uint32_t pos)
 {
-	return kv_key(q->tier, q->hashes[pos]);
+	return kv_key(q->ix, q->tier, q->hashes[pos]);
 }
 
 /* The last position in (low, pos] that the index keeps; low when there is none. */
@@ -50,8 +50,10 @@ static bool same(const struct kv_index *ix, const struct kv_slot *a, const struc
 
 static void probe_add(struct search *q, uint32_t *len, uint32_t pos)
 {
-	q->next[(*len)++] = (struct kv_probe){.pos = pos};
-	kv_prefetch(q->ix, key_at(q, pos));
+	uint64_t key = key_at(q, pos);
+
+	q->next[(*len)++] = (struct kv_probe){.pos = pos, .key = key};
+	kv_prefetch(q->ix, key);
 }
 
 /* Up to between new positions inside (low, high), evenly spread; one at least where the index keeps one. */
@@ -79,7 +81,7 @@ static void settle(struct search *q, uint32_t len)
 
 	for (uint32_t i = 0; i < len; i++)
 		if (!p[i].slot) {
-			const struct kv_slot *s = kv_find(q->ix, key_at(q, p[i].pos));
+			const struct kv_slot *s = kv_find(q->ix, p[i].key);
 			p[i].slot = s->set ? s : &NOBODY;
 		}
 	for (uint32_t i = 0; i < len; i++) {

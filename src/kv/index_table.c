@@ -1,11 +1,16 @@
 /* index_table.c - the open-addressing table of the prefix index: insert, delete, growth in place, the sweep. */
 #include "kv/index_internal.h"
 
+#include <sys/mman.h>
+
+const struct kv_slot kv_nowhere;
+
 enum {
 	FULL_PERCENT = 70, /* grow, or keep fewer blocks, from here on */
 	REFUSE_PERCENT = 80, /* while a sweep makes room no entry is added above this */
 	GROW_SLOTS = 256, /* moved for each KV_TEND_BLOCKS blocks stored: done after cap / 8 of them */
 	SWEEP_SLOTS = 1024,
+	BACK_SLOTS = 512 * 1024, /* 8 MiB: less than a millisecond */
 };
 
 /* The entry is given up: its workers hold a block that the index does not record. */
@@ -22,12 +27,11 @@ static void forget(struct kv_index *ix, struct kv_slot *s)
 
 static bool place(struct kv_index *ix, struct kv_slot entry)
 {
-	struct kv_slot *home = &ix->slots[kv_home(ix, entry.key)], *s = home;
+	struct kv_slot *s = &ix->slots[kv_home(ix, entry.key)], *end = s + KV_REACH;
 
 	while (s->set)
-		s++;
-	if (s - home >= KV_REACH)
-		return false;
+		if (UNLIKELY(++s == end))
+			return false;
 	*s = entry;
 	return true;
 }
@@ -50,16 +54,81 @@ static void note_move(struct kv_index *ix, const struct kv_slot *to, const struc
 /* Entries behind the gap that may lie nearer to their homes move up, so that no search stops too early. */
 void kv_table_delete(struct kv_index *ix, struct kv_slot *s)
 {
-	struct kv_slot *gap = s;
+	struct kv_slot *gap = s, *end = s + KV_RUN_MAX;
 
-	for (struct kv_slot *next = s + 1; next->set; next++)
+	for (struct kv_slot *next = s + 1; next->set; next++) {
+		if (UNLIKELY(next == end)) {
+			kv_table_reset(ix);
+			return;
+		}
 		if (&ix->slots[kv_home(ix, next->key)] <= gap) {
 			note_move(ix, gap, next);
 			*gap = *next;
 			gap = next;
 		}
+	}
 	*gap = (struct kv_slot){0};
 	ix->len--;
+}
+
+/* Pages that were never touched, or given back, read as zeros: empty slots. */
+static void give_back(struct kv_slot *first, const void *end)
+{
+	const uintptr_t page = 4096;
+	uintptr_t from = ((uintptr_t)first + page - 1) & ~(page - 1), to = (uintptr_t)end & ~(page - 1);
+
+	if (from < to)
+		(void)madvise(
+			(void *)from, to - from, MADV_DONTNEED); /* they are zeros already, or we live with them */
+}
+
+void kv_table_reset(struct kv_index *ix)
+{
+	for (uint32_t i = 0; i < ix->words * 64; i++) {
+		struct kv_inner *w = &ix->inner[i];
+		if (w->state == KV_LIVE)
+			w->forgotten = w->held;
+		else
+			w->state = KV_FREE;
+	}
+	memset(&ix->swept, 0, sizeof ix->swept);
+	ix->sweeping = ix->sweep_more = false;
+	ix->pending = ix->keep_log2 = 0;
+	ix->forgotten += ix->len;
+	ix->resets++;
+	ix->xor = kv_digest_mix(ix->xor ^ix->times);
+	ix->times = kv_digest_mix(ix->times ^ ix->xor) | 1;
+	memset(ix->slots, 0, (ix->grown + KV_SLACK) * sizeof *ix->slots);
+	ix->cap = ix->grown = ix->border = KV_FIRST_CAP;
+	ix->len = ix->cursor = 0;
+	ix->wide_top = ix->wide_free = ix->wide_used = 0;
+}
+
+/* The last block has gone, with whoever held it: so does the memory of a table that had grown. Its slots are empty: it is small
+ * from now on, and what lies above goes back piece by piece, as long as it does not grow again. */
+static void shrink(struct kv_index *ix)
+{
+	if (ix->cap <= KV_FIRST_CAP || kv_growing(ix))
+		return;
+	ix->back_from = KV_FIRST_CAP + KV_SLACK;
+	ix->back_to = ix->cap + KV_SLACK;
+	ix->cap = ix->grown = ix->border = KV_FIRST_CAP;
+}
+
+/* True: there is more. */
+static bool go_on_giving_back(struct kv_index *ix)
+{
+	uint64_t from = ix->back_to - MIN(ix->back_to - ix->back_from, (uint64_t)BACK_SLOTS);
+
+	if (ix->back_to == ix->back_from)
+		return false;
+	if (ix->grown != KV_FIRST_CAP) {
+		ix->back_to = ix->back_from;
+		return false;
+	}
+	give_back(ix->slots + from, ix->slots + ix->back_to);
+	ix->back_to = from;
+	return from > ix->back_from;
 }
 
 /* Move all entries of slots [first, end) to the new layout. They are the highest of the old one. */
@@ -142,7 +211,10 @@ void kv_sweep_begin(struct kv_index *ix)
 static void sweep_end(struct kv_index *ix)
 {
 	KV_BITS_EACH(i, &ix->swept, ix->words)
-	ix->inner[i].state = KV_FREE;
+	{
+		ix->inner[i].state = KV_FREE;
+		ix->pending--;
+	}
 	memset(&ix->swept, 0, sizeof ix->swept);
 	ix->sweeping = false;
 }
@@ -198,5 +270,7 @@ bool kv_table_clean(struct kv_index *ix, uint32_t slots_max)
 		kv_sweep_begin(ix);
 	if (ix->sweeping)
 		kv_sweep_step(ix, slots_max);
-	return ix->sweeping || ix->sweep_more;
+	if (!ix->len && !ix->sweeping)
+		shrink(ix);
+	return go_on_giving_back(ix) || ix->sweeping || ix->sweep_more;
 }

@@ -22,7 +22,8 @@ static void on_scrub(void *ctx);
 int pool_create(struct pool **ret, struct env *env, const struct pool_config *config, struct err *err)
 {
 	struct pool *p = calloc(1, sizeof *p);
-	const struct kv_index_config index = {.bytes_max = config->index_bytes_max};
+	const struct kv_index_config index = {
+		.bytes_max = config->index_bytes_max, .secret = {config->index_secret[0], config->index_secret[1]}};
 
 	if (!p)
 		return err_set(err, -ENOMEM, "out of memory");

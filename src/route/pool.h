@@ -35,6 +35,7 @@ struct pool_config {
 	uint64_t waiting_tokens_max; /* their prompt tokens; 0: no limit. An empty queue takes any ticket */
 	uint64_t wait_us_max; /* of one ticket; then on_shed */
 	uint64_t index_bytes_max; /* of the index of cached prefixes; 0: its default */
+	uint64_t index_secret[2]; /* of it; see kv/index.h */
 	uint32_t uses_blocks_max; /* of the directory of uses, 8 bytes each; 0: a million */
 };
 

@@ -61,6 +61,7 @@ struct pool_worker {
 
 	/* What it holds. */
 	enum { KV_ABSENT, KV_FILLING, KV_SYNCED } sync;
+	bool kv_due; /* it could not be cleared in the index: to be done, and a snapshot asked for */
 	uint64_t mismatches;
 
 	/* In this walk: those before were placed here. */

@@ -176,19 +176,23 @@ uint64_t worker_blocks_with(const struct pool *p, const struct pool_worker *w, c
 
 /* what it holds */
 
-static void clear(struct pool *p, struct pool_worker *w)
+/* False: too much waits to be cleaned up. Its blocks stay as they were until then, and what it says of them is not taken. */
+static bool clear(struct pool *p, struct pool_worker *w)
 {
-	kv_index_clear(p->index, w->index_slot);
+	w->kv_due = !kv_index_clear(p->index, w->index_slot);
+	if (w->kv_due)
+		w->sync = KV_ABSENT;
 	if (!env_timer_is_set(&p->scrub))
 		env_timer_set_in(p->env, &p->scrub, 0);
+	return !w->kv_due;
 }
 
 static int differs(struct pool *p, struct pool_worker *w)
 {
 	w->mismatches++;
-	clear(p, w);
+	bool done = clear(p, w);
 	w->sync = KV_ABSENT;
-	return 1;
+	return done;
 }
 
 static int check(struct pool *p, struct pool_worker *w, uint64_t digest, uint32_t held)
@@ -204,13 +208,14 @@ int pool_worker_kv(struct pool *p, struct pool_worker *w, const struct msg_kv *k
 	enum kv_tier tier = (enum kv_tier)kv->tier;
 
 	if (kv->snapshot && w->sync != KV_FILLING) {
-		clear(p, w);
+		if (!clear(p, w))
+			return 0;
 		w->sync = KV_FILLING;
 	}
 	if (w->sync == KV_ABSENT)
 		return 0; /* changes of a state we do not have; the snapshot will hold them */
-	if (kv->cleared)
-		clear(p, w);
+	if (kv->cleared && !clear(p, w))
+		return 0;
 	kv_index_drop(p->index, w->index_slot, tier, kv->removed.v, kv->removed.len);
 	/* What found no room is counted by the index, and still in the worker's digest. */
 	(void)kv_index_store(p->index, w->index_slot, tier, kv->stored.v, kv->stored.len);
@@ -484,6 +489,8 @@ int pool_worker_report(struct pool *p, struct pool_worker *w, const struct msg_s
 	else
 		w->step_end_us = 0;
 	pool_wake(p);
+	if (w->kv_due)
+		return clear(p, w);
 	return check(p, w, step->digest, step->blocks_held);
 }
 

@@ -10,6 +10,7 @@ enum {
 	SENTENCE_MAX_BYTES = 4096, /* errors for people */
 	GRAMMAR_MAX_BYTES = 1024 * 1024, /* from a JSON schema; larger ones take minutes to build */
 	ITEMS_MAX = 64 * 1024, /* requests in one step; engines run a few hundred */
+	KV_HASHES_MAX = 64 * 1024, /* a frame is taken in one go, and more would hold up every stream */
 };
 
 #define FIELD(number, type, member, max)                                                                               \
@@ -214,8 +215,8 @@ static const struct wire_table step_table = TABLE("STEP", step_fields, NULL);
 
 #define THIS msg_kv
 static const struct wire_field kv_fields[] = {
-	FIELD(1, WIRE_U64S, removed, 0),
-	FIELD(2, WIRE_U64S, stored, 0),
+	FIELD(1, WIRE_U64S, removed, KV_HASHES_MAX),
+	FIELD(2, WIRE_U64S, stored, KV_HASHES_MAX),
 	FIELD(3, WIRE_U32, tier, MSG_TIER_DISK),
 	FIELD(4, WIRE_BOOL, cleared, 0),
 	FIELD(5, WIRE_BOOL, snapshot, 0),

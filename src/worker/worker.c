@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 enum {
-	CHANGES_CHUNK = 65536, /* hashes in a frame: 512 KiB, far below the largest frame */
+	CHANGES_CHUNK = 8192, /* hashes in a frame: a millisecond of a frontend's loop */
 	WATCH_US = 5 * 1000 * 1000,
 	DRAIN_FLUSH_US = 2 * 1000 * 1000, /* for frontends to take the last frames */
 };

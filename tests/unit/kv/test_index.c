@@ -5,6 +5,7 @@
 #include "kv/index.h"
 
 #include "../lib/cmocka_all.h"
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -59,7 +60,7 @@ static struct naive *begin(uint64_t seed, uint32_t workers, uint64_t bytes, bool
 
 	assert_non_null(n);
 	rng_init(&n->rng, seed);
-	assert_int_equal(kv_index_create(&n->ix, &(struct kv_index_config){bytes}, &err), 0);
+	assert_int_equal(kv_index_create(&n->ix, &(struct kv_index_config){.bytes_max = bytes}, &err), 0);
 	n->workers = workers;
 	n->closed = closed;
 	plant(n);
@@ -108,19 +109,26 @@ static void forget_all(struct naive *n, uint32_t w)
 		n->held[i][w] = 0;
 }
 
+/* Too many that wait for their clean-up are a reason to do it first. */
+static void clear(struct naive *n, uint32_t w)
+{
+	while (!kv_index_clear(n->ix, w))
+		kv_index_scrub(n->ix, KV_INDEX_SCRUB_SLOTS);
+}
+
 static void go(struct naive *n)
 {
 	uint32_t w = some_worker(n);
 
 	forget_all(n, w);
 	if (pick(n, 2)) {
-		kv_index_clear(n->ix, w);
+		clear(n, w);
 	} else if (n->there_count > 1) {
 		kv_index_worker_remove(n->ix, w);
 		n->there[w] = false;
 		n->there_count--;
 	} else {
-		kv_index_clear(n->ix, w);
+		clear(n, w);
 	}
 }
 
@@ -347,7 +355,8 @@ static void a_full_index_keeps_every_second_block_and_stays_right(void **state)
 	assert_true(kv_index_digest(n->ix, filler) == 0);
 	kv_index_worker_remove(n->ix, filler);
 	all_leave(n);
-	assert_int_equal(kv_index_create(&(struct kv_index *){0}, &(struct kv_index_config){1000}, &err), -EINVAL);
+	assert_int_equal(
+		kv_index_create(&(struct kv_index *){0}, &(struct kv_index_config){.bytes_max = 1000}, &err), -EINVAL);
 	end(n);
 }
 
@@ -363,7 +372,7 @@ static void grows_in_place_and_finds_everything(void **state)
 	enum { N = 700 * 1000 };
 
 	rng_init(&rng, 9);
-	assert_int_equal(kv_index_create(&ix, &(struct kv_index_config){64 << 20}, &err), 0);
+	assert_int_equal(kv_index_create(&ix, &(struct kv_index_config){.bytes_max = 64 << 20}, &err), 0);
 	assert_int_equal(kv_index_worker_add(ix, &gone), 0);
 	assert_int_equal(kv_index_worker_add(ix, &a), 0);
 	assert_int_equal(kv_index_worker_add(ix, &b), 0);
@@ -391,6 +400,208 @@ static void grows_in_place_and_finds_everything(void **state)
 	kv_index_destroy(ix);
 }
 
+/* ---- chosen hashes ---- */
+
+/* What a worker that knows the secret can do: the hash whose block would lie at home first + i of so many (index_internal.h). */
+static uint64_t inverse(uint64_t odd)
+{
+	uint64_t x = odd;
+
+	for (int i = 0; i < 6; i++)
+		x *= 2 - odd * x;
+	return x;
+}
+
+static uint64_t hash_of_home(const uint64_t secret[2], uint64_t home, uint64_t homes, uint32_t nth)
+{
+	uint64_t key = (uint64_t)(((unsigned __int128)home << 64) / homes) + 4 + 2 * (uint64_t)nth;
+	uint64_t z = key * inverse(secret[1] | 1), y = z ^ z >> 32;
+
+	return (y * inverse(0xd6e8feb86659fd93ull)) ^ secret[0];
+}
+
+enum { RUN = 150000, HONEST = 3000 };
+static const uint64_t known[2] = {0x1234567890abcdef, 0x0fedcba987654321};
+
+/* The slowest call in milliseconds; other processes share the machine, so it is the thread's own time. */
+static double slowest_ms;
+static double thread_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+#define TIMED(call)                                                                                                    \
+	do {                                                                                                           \
+		double began = thread_ms();                                                                            \
+		call;                                                                                                  \
+		double took = thread_ms() - began;                                                                     \
+		slowest_ms = took > slowest_ms ? took : slowest_ms;                                                    \
+	} while (0)
+
+/* A table of RUN neighbours, and some for each of a few homes, of a worker that then leaves; beside an honest one. */
+static struct kv_index_stats attack(const uint64_t secret[2])
+{
+	static uint64_t honest[HONEST], chosen[RUN];
+	struct kv_index *ix;
+	struct kv_index_stats stats;
+	struct kv_overlap best;
+	uint32_t good, bad;
+	struct rng r;
+
+	rng_init(&r, 3);
+	slowest_ms = 0;
+	assert_int_equal(kv_index_create(&ix, &(struct kv_index_config){64 << 20, {secret[0], secret[1]}}, NULL), 0);
+	assert_int_equal(kv_index_worker_add(ix, &good), 0);
+	assert_int_equal(kv_index_worker_add(ix, &bad), 0);
+	for (uint32_t i = 0; i < HONEST; i++)
+		honest[i] = rng_u64(&r);
+	(void)kv_index_store(ix, good, KV_TIER_DEVICE, honest, HONEST);
+	/* So large that the run is half of it. */
+	for (uint32_t i = 0; i < RUN; i++)
+		chosen[i] = rng_u64(&r);
+	(void)kv_index_store(ix, bad, KV_TIER_DEVICE, chosen, RUN);
+	while (kv_index_stats(ix, &stats), stats.growing)
+		kv_index_scrub(ix, 1 << 20);
+	kv_index_drop(ix, bad, KV_TIER_DEVICE, chosen, RUN);
+	uint64_t homes = stats.slots;
+	for (uint32_t i = 0; i < RUN; i++)
+		chosen[i] = i < RUN / 2 ? hash_of_home(known, 5000 + i, homes, 0)
+					: hash_of_home(known, 5000 + i % 7 * 997, homes, i);
+	for (uint32_t i = 0; i < RUN; i += 1000)
+		TIMED((void)kv_index_store(ix, bad, KV_TIER_DEVICE, chosen + i, 1000));
+	for (uint32_t i = 0; i < RUN; i += 999)
+		TIMED(kv_index_match(ix, KV_TIER_DEVICE, chosen + i, 1, &best, 1));
+	for (uint32_t i = 0; i < RUN / 2; i += 5000)
+		TIMED(kv_index_drop(ix, bad, KV_TIER_DEVICE, chosen + i, 100));
+	assert_int_equal(kv_index_held(ix, good), HONEST);
+	kv_index_worker_remove(ix, bad);
+	bool more = true;
+	while (more)
+		TIMED(more = kv_index_scrub(ix, KV_INDEX_SCRUB_SLOTS));
+	kv_index_stats(ix, &stats);
+	/* Nothing is invented, whatever was forgotten, and the index is as good as new for what comes. */
+	uint32_t n = kv_index_match(ix, KV_TIER_DEVICE, honest, HONEST, &best, 1);
+	assert_true(!n || (best.worker == good && best.blocks <= HONEST));
+	while (!kv_index_clear(ix, good))
+		kv_index_scrub(ix, KV_INDEX_SCRUB_SLOTS);
+	assert_int_equal(kv_index_store(ix, good, KV_TIER_DEVICE, honest, HONEST), 0);
+	assert_int_equal(kv_index_match(ix, KV_TIER_DEVICE, honest, HONEST, &best, 1), 1);
+	assert_int_equal(best.blocks, HONEST);
+	kv_index_destroy(ix);
+	return stats;
+}
+
+static void chosen_hashes_are_as_any_where_the_secret_is_not_known(void **state)
+{
+	static const uint64_t other[2] = {0x5ca1ab1e5ca1ab1e, 0xfeedfacecafebeef};
+
+	(void)state;
+	struct kv_index_stats s = attack(other);
+	assert_int_equal(s.resets, 0);
+	assert_int_equal(s.forgotten, 0);
+	assert_true(slowest_ms < 20);
+}
+
+static void no_call_is_long_even_where_the_secret_is_known(void **state)
+{
+	(void)state;
+	struct kv_index_stats s = attack(known);
+	assert_int_equal(s.resets, 1); /* the first removal from the run; after it nobody knows the secret */
+	assert_true(s.forgotten > RUN / 2 - 7 * 512);
+	assert_true(slowest_ms < 50);
+}
+
+static void clearing_again_and_again_is_not_a_long_call(void **state)
+{
+	(void)state;
+	struct kv_index *ix;
+	uint32_t w, other, refused = 0;
+
+	assert_int_equal(kv_index_create(&ix, &(struct kv_index_config){64 << 20, {1, 2}}, NULL), 0);
+	assert_int_equal(kv_index_worker_add(ix, &w), 0);
+	slowest_ms = 0;
+	for (uint64_t i = 0; i < 5000; i++) {
+		bool done;
+		TIMED(done = kv_index_clear(ix, w));
+		refused += !done;
+		(void)kv_index_store(ix, w, KV_TIER_DEVICE, &i, 1);
+	}
+	assert_true(refused > 4000);
+	TIMED(assert_int_equal(kv_index_worker_add(ix, &other), 0));
+	assert_true(slowest_ms < 5);
+	while (kv_index_scrub(ix, KV_INDEX_SCRUB_SLOTS))
+		;
+	assert_true(kv_index_clear(ix, w));
+	assert_int_equal(kv_index_held(ix, w), 0);
+	kv_index_destroy(ix);
+}
+
+static uint64_t resident_kb(void)
+{
+	char line[128];
+	uint64_t kb = 0;
+	FILE *f = fopen("/proc/self/status", "re");
+
+	assert_non_null(f);
+	while (fgets(line, sizeof line, f))
+		sscanf(line, "VmRSS: %lu kB", &kb);
+	fclose(f);
+	return kb;
+}
+
+static void memory_goes_back_when_the_last_block_has_gone(void **state)
+{
+	(void)state;
+	struct kv_index *ix;
+	struct kv_index_stats stats;
+	uint32_t w;
+	struct rng r;
+
+	rng_init(&r, 9);
+	assert_int_equal(kv_index_create(&ix, &(struct kv_index_config){512 << 20, {3, 4}}, NULL), 0);
+	for (int again = 0; again < 2; again++) {
+		uint64_t before_kb = resident_kb(), first = 0;
+		struct kv_overlap best;
+		assert_int_equal(kv_index_worker_add(ix, &w), 0);
+		for (uint32_t i = 0; i < 2000000; i++) {
+			uint64_t hash = rng_u64(&r);
+			first = i ? first : hash;
+			(void)kv_index_store(ix, w, KV_TIER_DEVICE, &hash, 1);
+		}
+		assert_true(resident_kb() > before_kb + 40000);
+		kv_index_worker_remove(ix, w);
+		slowest_ms = 0;
+		bool more = true;
+		while (more)
+			TIMED(more = kv_index_scrub(ix, KV_INDEX_SCRUB_SLOTS));
+		assert_true(resident_kb() < before_kb + 4000);
+		assert_true(slowest_ms < 20);
+		kv_index_stats(ix, &stats);
+		assert_int_equal(stats.blocks, 0);
+		assert_true(stats.bytes < 1 << 20);
+		assert_int_equal(kv_index_match(ix, KV_TIER_DEVICE, &first, 1, &best, 1), 0);
+	}
+	/* It may grow again while it gives back. */
+	assert_int_equal(kv_index_worker_add(ix, &w), 0);
+	static uint64_t hashes[300000];
+	for (uint32_t i = 0; i < 300000; i++)
+		hashes[i] = rng_u64(&r);
+	(void)kv_index_store(ix, w, KV_TIER_DEVICE, hashes, 300000);
+	kv_index_worker_remove(ix, w);
+	do
+		kv_index_scrub(ix, 1 << 20);
+	while (kv_index_stats(ix, &stats), stats.blocks);
+	assert_int_equal(kv_index_worker_add(ix, &w), 0);
+	for (uint32_t i = 0; i < 300000; i += 100) {
+		assert_int_equal(kv_index_store(ix, w, KV_TIER_DEVICE, hashes + i, 100), 0);
+		kv_index_scrub(ix, 100);
+	}
+	for (uint32_t i = 0; i < 300000; i++)
+		assert_true(kv_index_has(ix, w, KV_TIER_DEVICE, hashes[i]));
+	kv_index_destroy(ix);
+}
+
 static void tiers_are_apart_and_enter_one_account(void **state)
 {
 	(void)state;
@@ -400,7 +611,7 @@ static void tiers_are_apart_and_enter_one_account(void **state)
 	uint64_t hashes[3] = {11, 22, 33}, digest = 0;
 	uint32_t w;
 
-	assert_int_equal(kv_index_create(&ix, &(struct kv_index_config){0}, &err), 0);
+	assert_int_equal(kv_index_create(&ix, &(struct kv_index_config){.bytes_max = 0}, &err), 0);
 	assert_int_equal(kv_index_worker_add(ix, &w), 0);
 	assert_int_equal(kv_index_store(ix, w, KV_TIER_DEVICE, hashes, 2), 0);
 	assert_int_equal(kv_index_store(ix, w, KV_TIER_HOST, hashes, 3), 0);
@@ -424,7 +635,7 @@ static void memory_that_cannot_be_had_is_an_error(void **state)
 	struct err err;
 	struct kv_index *ix = NULL;
 
-	assert_int_equal(kv_index_create(&ix, &(struct kv_index_config){1ull << 60}, &err), -ENOMEM);
+	assert_int_equal(kv_index_create(&ix, &(struct kv_index_config){.bytes_max = 1ull << 60}, &err), -ENOMEM);
 	assert_non_null(strstr(err.msg, "could not reserve"));
 	assert_null(ix);
 	kv_index_destroy(ix);
@@ -439,6 +650,10 @@ int main(void)
 		cmocka_unit_test(never_invents_when_holdings_are_not_closed_under_prefixes),
 		cmocka_unit_test(a_full_index_keeps_every_second_block_and_stays_right),
 		cmocka_unit_test(grows_in_place_and_finds_everything),
+		cmocka_unit_test(chosen_hashes_are_as_any_where_the_secret_is_not_known),
+		cmocka_unit_test(no_call_is_long_even_where_the_secret_is_known),
+		cmocka_unit_test(clearing_again_and_again_is_not_a_long_call),
+		cmocka_unit_test(memory_goes_back_when_the_last_block_has_gone),
 		cmocka_unit_test(tiers_are_apart_and_enter_one_account),
 		cmocka_unit_test(memory_that_cannot_be_had_is_an_error),
 	};
