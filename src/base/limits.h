@@ -81,7 +81,10 @@ enum {
 	RETRY_BYTES_MAX = 64 * 1024 * 1024, /* of prompts kept for it, all together; past it they are not */
 	BLOCK_TOKENS_MAX = 65536, /* of a worker's blocks; what a card says beyond it is no block size */
 	WORKER_SEQS_MAX = 65536, /* at once in one worker, likewise */
-	FRONTENDS_MAX = 64, /* connected to one worker */
+	FRONTENDS_MAX = 64, /* connected to one worker, their hand-shake done */
+	STRANGERS_MAX = 16, /* connections before that; then one of the host that has most of them goes, the oldest */
+	STRANGER_FRAME_BYTES_MAX = 4096, /* from one whose hand-shake is not done: HELLO is some hundred bytes */
+	CARD_FRAME_BYTES_MAX = 64 * 1024, /* from a worker that has shaken hands and not said what it is */
 	SEQS_MAX = 256, /* sequences of one llama worker: libllama's own limit */
 };
 

@@ -232,6 +232,8 @@ struct frame {
 /* Look at the bytes received so far. > 0: a frame is there, so many bytes to consume after use (ret borrows data).
  * 0: more bytes are needed. < 0: the stream is broken (err says how); close it. */
 int64_t frame_next(const uint8_t *data, size_t len, struct frame *ret, struct err *err);
+/* The same for a peer that may not send larger frames than that (a stranger). */
+int64_t frame_next_within(const uint8_t *data, size_t len, uint32_t bytes_max, struct frame *ret, struct err *err);
 /* Fill the struct that belongs to frame->type. Copies into a. -EPROTO: not a valid message of its type; -ENOMEM;
  * -ENOTSUP: unknown type. Enum values and lengths are checked, so the caller may switch on them. */
 int msg_decode(const struct frame *frame, struct arena *a, void *ret_msg, struct err *err);

@@ -47,6 +47,7 @@ static void peer_bury(struct peer *p)
 	peer_forget(p);
 	list_del(&p->link);
 	p->w->peers_count--;
+	p->w->strangers_count -= !p->known;
 	worker_kick(p->w); /* a worker that drains waits for the last to go */
 	if (!p->reading)
 		peer_free(p);
@@ -193,6 +194,10 @@ static int take_hello(struct peer *p, const struct frame *f, struct err *err)
 
 	if (r <= 0)
 		return r;
+	p->known = true;
+	w->strangers_count--;
+	if (w->peers_count - w->strangers_count > FRONTENDS_MAX)
+		return err_set(err, -EMFILE, "the worker has as many frontends as it can");
 	struct msg_card card;
 	worker_fill_card(w, &card);
 	env_timer_cancel(w->env, &p->hello_timer);
@@ -247,7 +252,8 @@ static int64_t take_frames(struct peer *p, const uint8_t *data, size_t len, stru
 
 	while (used < len && p->conn && !p->closing) {
 		struct frame f;
-		int64_t n = frame_next(data + used, len - used, &f, err);
+		uint32_t most = p->known ? (uint32_t)FRAME_BYTES_MAX : (uint32_t)STRANGER_FRAME_BYTES_MAX;
+		int64_t n = frame_next_within(data + used, len - used, most, &f, err);
 		if (n <= 0)
 			return n < 0 ? n : (int64_t)used;
 		int r = p->up ? take_message(p, &f, err) : take_hello(p, &f, err);
@@ -338,6 +344,51 @@ static void on_hello_timeout(void *ctx)
 }
 _Static_assert(HELLO_TIMEOUT_MS == 10000, "as the sentence says");
 
+static size_t host_len(const char *peer)
+{
+	const char *colon = strrchr(peer, ':');
+	return colon ? (size_t)(colon - peer) : strlen(peer);
+}
+
+static uint32_t strangers_from(const struct worker *w, const char *peer)
+{
+	size_t len = host_len(peer);
+	uint32_t n = 0;
+
+	list_foreach(it, &w->peers)
+	{
+		const struct peer *p = list_entry(it, struct peer, link);
+		if (p->known)
+			continue;
+		const char *other = env_conn_peer(w->env, p->conn);
+		n += host_len(other) == len && !strncmp(other, peer, len);
+	}
+	return n;
+}
+
+/* There are too many who have not shown that they know the secret. One who opens many must not keep out one who opens one: the
+ * oldest of the host that has most goes. It is not told, which would cost it its time and us the place. */
+static void stranger_drop(struct worker *w, const struct peer *newest)
+{
+	struct peer *victim = NULL;
+	uint32_t most = 0;
+
+	list_foreach(it, &w->peers)
+	{
+		struct peer *p = list_entry(it, struct peer, link);
+		uint32_t n = p->known || p == newest ? 0 : strangers_from(w, env_conn_peer(w->env, p->conn));
+		if (n > most) {
+			victim = p;
+			most = n;
+		}
+	}
+	if (!victim)
+		return;
+	log_warn("connection let go before its hand-shake: too many of them", LOG_F("worker", log_str(w->name)),
+		LOG_F("peer", log_str(env_conn_peer(w->env, victim->conn))));
+	peer_close(victim);
+}
+
 void peer_accept(struct worker *w, struct env_conn *conn)
 {
 	struct peer *p = calloc(1, sizeof *p);
@@ -352,6 +403,7 @@ void peer_accept(struct worker *w, struct env_conn *conn)
 	list_init(&p->link);
 	list_add_tail(&w->peers, &p->link);
 	w->peers_count++;
+	w->strangers_count++;
 	buf_init(&p->in, FRAME_BYTES_MAX + 16);
 	buf_init(&p->out, FRAME_QUEUE_BYTES_MAX);
 	arena_init(&p->arena, 2 * (size_t)FRAME_BYTES_MAX);
@@ -366,8 +418,8 @@ void peer_accept(struct worker *w, struct env_conn *conn)
 	env_timer_set_in(w->env, &p->hello_timer, (uint64_t)HELLO_TIMEOUT_MS * 1000);
 	if (hello_begin(&p->hello, &config, &p->out, &err) < 0)
 		peer_refuse(p, err.code, err.msg);
-	else if (w->peers_count > FRONTENDS_MAX)
-		peer_refuse(p, -EMFILE, "the worker has as many frontends as it can");
 	else
 		peer_flush(p);
+	if (w->strangers_count > STRANGERS_MAX)
+		stranger_drop(w, p);
 }

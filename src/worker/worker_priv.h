@@ -14,7 +14,8 @@ struct peer {
 	struct env_conn *conn; /* NULL once closed */
 	struct hello hello;
 	struct env_timer hello_timer;
-	bool up; /* the hand-shake is done and the card is sent */
+	bool known; /* the hand-shake is done; else it is a stranger, which counts apart */
+	bool up; /* and the card is sent, and it is not closing */
 	bool closing; /* what is queued still leaves; nothing is read any more */
 	bool reading; /* inside on_data: freed when it ends */
 	struct buf in, out; /* a frame that is not whole yet; what leaves at the end of this piece of work or later */
@@ -48,7 +49,7 @@ struct worker {
 	uint64_t kv_seed; /* of unsalted ones */
 	struct env_listener *listener;
 	struct list peers;
-	uint32_t peers_count, requests_count;
+	uint32_t peers_count, strangers_count, requests_count; /* strangers are peers too */
 	uint64_t next_sched_id;
 	struct env_timer kick; /* compose in the next turn, when what arrives together has arrived */
 	struct env_timer virtual_end; /* of the step, with virtual_time */

@@ -630,6 +630,101 @@ static void a_frontend_that_never_says_hello_is_let_go(void **state)
 	world_done();
 }
 
+/* Many connections that have not shaken hands are no hindrance to a frontend that does. */
+static void strangers_have_places_of_their_own(void **state)
+{
+	(void)state;
+	enum { STRANGERS = 200 };
+	static const struct env_conn_ops silent = {.on_data = drop_data, .on_closed = client_closed};
+	static struct client strangers[STRANGERS];
+	uint32_t left = 0;
+	struct err err;
+
+	world_init();
+	for (uint32_t i = 0; i < STRANGERS; i++) {
+		strangers[i] = (struct client){.env = w.env};
+		assert_int_equal(env_connect(w.env, ADDR, &silent, &strangers[i], &strangers[i].conn, &err), 0);
+		sim_run_for(w.sim, 1000);
+		assert_true(worker_counts(w.worker).frontends <= 1 + STRANGERS_MAX);
+	}
+	assert_true(w.a.ready);
+	client_start(&w.b);
+	assert_true(until(is_ready, &w.b));
+	for (uint32_t i = 0; i < STRANGERS; i++) {
+		left += !strangers[i].closed;
+		assert_true(i >= STRANGERS - STRANGERS_MAX || strangers[i].closed); /* the oldest went */
+	}
+	assert_int_equal(left, STRANGERS_MAX - 1);
+	sim_run_for(w.sim, 11 * 1000 * 1000);
+	assert_int_equal(worker_counts(w.worker).frontends, 2);
+	world_done();
+}
+
+static void frontends_beyond_their_number_are_refused(void **state)
+{
+	(void)state;
+	static struct client many[FRONTENDS_MAX];
+
+	world_init();
+	assert_true(until(is_ready, &w.a));
+	for (uint32_t i = 0; i < FRONTENDS_MAX; i++) {
+		client_start(&many[i]);
+		sim_run_for(w.sim, 2000);
+	}
+	sim_run_for(w.sim, 100000);
+	for (uint32_t i = 0; i < FRONTENDS_MAX; i++)
+		assert_true(many[i].ready == (i + 1 < FRONTENDS_MAX));
+	assert_non_null(strstr(many[FRONTENDS_MAX - 1].refused, "as many frontends as it can"));
+	/* A place that becomes free is taken. */
+	client_done(&many[0]);
+	client_done(&many[FRONTENDS_MAX - 1]);
+	sim_run_for(w.sim, 100000);
+	client_start(&many[0]);
+	assert_true(until(is_ready, &many[0]));
+	for (uint32_t i = 0; i + 1 < FRONTENDS_MAX; i++)
+		client_done(&many[i]);
+	sim_run_for(w.sim, 1000);
+	world_done();
+}
+
+static void say_length(void *ctx)
+{
+	struct client *c = ctx;
+	const uint32_t length = c->got[0].dones; /* borrowed for it */
+
+	env_conn_write(c->env, c->conn, &length, sizeof length);
+}
+
+/* Before its hand-shake nobody may send more than 4 KiB in a frame; its length alone is enough to be refused. */
+static void a_large_frame_of_a_stranger_is_refused_at_its_length(void **state)
+{
+	(void)state;
+	static const struct env_conn_ops ops = {
+		.on_open = say_length, .on_data = client_data, .on_closed = client_closed};
+	static const uint32_t lengths[] = {STRANGER_FRAME_BYTES_MAX + 1, 1024 * 1024, FRAME_BYTES_MAX, UINT32_MAX};
+	struct err err;
+
+	for (uint32_t i = 0; i < ARRAY_LEN(lengths); i++) {
+		world_init();
+		assert_true(until(is_ready, &w.a));
+		w.b = (struct client){.env = w.env, .ready = true}; /* it takes the worker's HELLO for a message */
+		buf_init(&w.b.in, FRAME_BYTES_MAX);
+		arena_init(&w.b.arena, FRAME_BYTES_MAX);
+		w.b.got[0].dones = lengths[i];
+		w.b.ready = false;
+		const struct hello_config config = {.role = "frontend", .peer_role = "worker", .software = "test"};
+		struct buf unused;
+		buf_init(&unused, 4096);
+		assert_int_equal(hello_begin(&w.b.hello, &config, &unused, &err), 0);
+		buf_done(&unused);
+		assert_int_equal(env_connect(w.env, ADDR, &ops, &w.b, &w.b.conn, &err), 0);
+		sim_run_for(w.sim, 10000);
+		assert_true(w.b.closed || strstr(w.b.refused, "4096"));
+		assert_non_null(strstr(w.b.refused, "is more than 4096 bytes"));
+		world_done();
+	}
+}
+
 /* An engine in real time is stepped by the pool. */
 static void an_engine_thread_serves_the_same_stream(void **state)
 {
@@ -806,6 +901,9 @@ int main(void)
 		cmocka_unit_test(drain_lets_requests_end_and_refuses_new_ones),
 		cmocka_unit_test(drain_ends_what_takes_too_long),
 		cmocka_unit_test(a_frontend_that_never_says_hello_is_let_go),
+		cmocka_unit_test(strangers_have_places_of_their_own),
+		cmocka_unit_test(frontends_beyond_their_number_are_refused),
+		cmocka_unit_test(a_large_frame_of_a_stranger_is_refused_at_its_length),
 		cmocka_unit_test(an_engine_thread_serves_the_same_stream),
 		cmocka_unit_test(short_steps_share_a_write_but_the_first_token_and_the_end_never_wait),
 		cmocka_unit_test(steps_longer_than_the_send_interval_are_told_as_they_end),
