@@ -272,11 +272,13 @@ static int read_stop_tokens(struct api_request *r, const json_t *root, struct ar
 	return json_in_tokens(v, "stop_token_ids", arena, &r->stop_tokens, e);
 }
 
-/* vLLM's: what one who does not know the salt sends cannot find out what was cached. */
+/* vLLM's, and Dynamo's in nvext: what one who does not know the salt sends cannot find out what was cached. */
 static int read_cache_salt(struct api_request *r, const json_t *root, struct arena *arena, struct api_error *e)
 {
 	const json_t *v = json_in_get(root, "cache_salt");
 
+	if (!v)
+		v = json_in_get(json_in_get(root, "nvext"), "cache_salt");
 	if (!v)
 		return 0;
 	if (!json_is_string(v))

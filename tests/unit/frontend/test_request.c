@@ -317,6 +317,37 @@ static void samplers_of_nvext_are_obeyed_where_the_body_has_none(void **state)
 	refused(API_CHAT, "\"nvext\":{\"top_k\":1.5}", "top_k", "must be an integer");
 }
 
+static void what_may_be_cached_and_equal_is_asked_for_by_field(void **state)
+{
+	(void)state;
+	char field[CACHE_SALT_BYTES_MAX + 40], salt[CACHE_SALT_BYTES_MAX + 2];
+
+	chat("\"x\":1");
+	assert_true(r.cache_prompt && !r.deterministic && !r.cache_salt.len);
+	chat("\"cache_prompt\":false,\"deterministic\":true,\"cache_salt\":\"a\\u0000b\"");
+	assert_true(!r.cache_prompt && r.deterministic);
+	assert_int_equal(r.cache_salt.len, 3); /* a NUL does not end it: \"a\" is another salt */
+	assert_memory_equal(r.cache_salt.data, "a\0b", 3);
+	chat("\"cache_prompt\":null,\"cache_salt\":null,\"nvext\":{\"cache_salt\":\"dynamo\"}");
+	assert_true(r.cache_prompt);
+	assert_int_equal(r.cache_salt.len, 6);
+	chat("\"cache_salt\":\"own\",\"nvext\":{\"cache_salt\":\"dynamo\"}");
+	assert_int_equal(r.cache_salt.len, 3);
+	for (uint32_t len = CACHE_SALT_BYTES_MAX; len <= CACHE_SALT_BYTES_MAX + 1; len++) {
+		memset(salt, 'x', len);
+		salt[len] = '\0';
+		snprintf(field, sizeof field, "\"cache_salt\":\"%s\"", salt);
+		if (len > CACHE_SALT_BYTES_MAX)
+			refused(API_CHAT, field, "cache_salt", "1 to 256 are taken");
+		else
+			chat(field);
+	}
+	refused(API_CHAT, "\"cache_salt\":\"\"", "cache_salt", "1 to 256 are taken");
+	refused(API_CHAT, "\"cache_salt\":7", "cache_salt", "must be a string");
+	refused(API_CHAT, "\"cache_prompt\":\"no\"", "cache_prompt", "must be");
+	refused(API_CHAT, "\"deterministic\":1", "deterministic", "must be");
+}
+
 static void a_choice_of_tools_is_what_it_can_be(void **state)
 {
 	(void)state;
@@ -424,6 +455,7 @@ int main(void)
 		TEST(all_parts_that_are_text_are_text),
 		TEST(what_asks_for_another_answer_is_refused_by_name),
 		TEST(samplers_of_nvext_are_obeyed_where_the_body_has_none),
+		TEST(what_may_be_cached_and_equal_is_asked_for_by_field),
 		TEST(a_choice_of_tools_is_what_it_can_be),
 		TEST(variables_of_the_template_reach_it),
 		TEST(a_role_that_is_nearly_one_is_a_mistake_and_others_are_the_template_s),
