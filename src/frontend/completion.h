@@ -109,6 +109,8 @@ struct completion {
 	bool begun; /* the headers of its stream are sent, and maybe comments */
 	bool said; /* and some of the answer */
 	bool tree_is_large; /* the JSON tree, while there is one, is freed on a text thread only */
+	bool waits; /* tokens are there that the client has no room for */
+	uint32_t object_len; /* of head: up to "choices":[ */
 	struct model *model;
 	struct arena arena; /* what lives as long as the request */
 	struct arena parse_arena; /* the JSON tree, until the prompt is tokens */
@@ -138,9 +140,7 @@ struct completion {
 	size_t kept; /* bytes of its choices' arrays of tokens, as the server was told */
 	uint64_t prompt_tokens, cached_tokens, generated_tokens;
 	struct buf head; /* the constant beginning of each event */
-	uint32_t object_len; /* of head: up to "choices":[ */
 	const char *text_open, *text_close; /* what stands around the text of an event; constant */
-	bool waits; /* tokens are there that the client has no room for */
 };
 
 /* Tokens that each of its choices may have. */

@@ -16,10 +16,10 @@
 struct demands {
 	uint64_t session, tenant; /* hashes; 0: none */
 	uint64_t key_id; /* whose API key it came with: a keyed hash of it; 0: none is asked for */
-	bool admin; /* that key may see what others ask */
 	uint64_t owner; /* the tenant, else the host the request came from: who shares text threads with whom */
 	uint64_t deadline_us; /* by the env's clock; 0: none */
 	int32_t priority;
+	bool admin; /* the key of key_id may see what others ask */
 	const char *direct; /* in the arena; NULL: none */
 };
 

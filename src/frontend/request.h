@@ -47,6 +47,8 @@ struct api_request {
 	bool stream, include_usage, continuous_usage, echo, ignore_eos, has_seed;
 	/* API_COMPLETION: no BOS or EOS around the prompt's text; are control tokens that it names tokens, if that was said. */
 	bool no_specials, has_parse_special, parse_special;
+	bool deterministic; /* equal answers to equal requests whatever else runs, or refused */
+	bool cache_prompt; /* cached prefixes may be used */
 	bool keep_stop; /* the stop string that was found is part of the text */
 	struct msg_u32s stop_tokens; /* each ends an answer, once min_tokens are there */
 	bool logprobs, tokens_as_ids; /* tokens_as_ids: their names are "token_id:N" */
@@ -54,8 +56,6 @@ struct api_request {
 	struct api_text *stops;
 	uint32_t stops_len;
 	struct msg_sampling sampling; /* seed set when has_seed */
-	bool deterministic; /* equal answers to equal requests whatever else runs, or refused */
-	bool cache_prompt; /* cached prefixes may be used */
 	struct api_text cache_salt; /* prefixes are shared only with prompts of the same; empty: none */
 	uint64_t session; /* hash of prompt_cache_key, else of user; 0: none */
 };

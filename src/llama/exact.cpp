@@ -98,6 +98,7 @@ std::vector<ggml_tensor *> samples(const llama_model *m)
 		s = s && ggml_nbytes(s) <= ggml_nbytes(t) ? s : t;
 	}
 	std::vector<ggml_tensor *> ret;
+	ret.reserve(smallest.size());
 	for (const auto &[key, t] : smallest)
 		ret.push_back(t);
 	return ret;

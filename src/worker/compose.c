@@ -241,6 +241,7 @@ static void give_prefills(struct sched *s, struct share *sh)
 		if (!shortest || req_left(s, r) < req_left(s, shortest))
 			shortest = r;
 	}
+	ASSERT(oldest && shortest); /* prefills counts them */
 	room -= give_piece(s, sh, oldest, (room + 1) / 2);
 	room -= give_piece(s, sh, shortest, room);
 	list_foreach(it, &s->running) if (req_left(s, req_of(it)) > 1) room -= give_piece(s, sh, req_of(it), room);
