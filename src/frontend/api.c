@@ -414,6 +414,13 @@ static void refuse_stranger(struct frontend *fe, struct http_exchange *x, const 
 	api_error_reply(x, e);
 }
 
+static void refuse_use(struct frontend *fe, struct http_exchange *x, const struct api_error *e)
+{
+	if (e->status == 401)
+		on_count(fe, "http_key_refused");
+	api_error_reply(x, e);
+}
+
 /* Everything that the headers alone decide, before a byte of the body is read. */
 static bool on_headers(void *ctx, struct http_exchange *x)
 {
@@ -438,10 +445,10 @@ static bool on_headers(void *ctx, struct http_exchange *x)
 		refuse_method(x, other);
 	else if (!endpoint)
 		refuse_path(x);
-	else if (check_use(fe, endpoint, x, &e) < 0)
-		api_error_reply(x, &e);
-	else
+	else if (check_use(fe, endpoint, x, &e) == 0)
 		return true;
+	else
+		refuse_use(fe, x, &e);
 	return false;
 }
 

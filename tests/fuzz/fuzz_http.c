@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct world {
 	struct env *env;
 	struct http_exchange *held;
-	uint32_t requests, gone;
+	uint32_t requests, heads, gone;
 };
 
 static void on_gone(void *user)
@@ -54,7 +54,19 @@ static void on_request(void *ctx, struct http_exchange *x)
 	w->held = x;
 	http_set_ops(x, &exchange_ops, w);
 }
-static const struct http_handler handler = {.on_request = on_request};
+/* Every fifth is refused before its body. */
+static bool on_headers(void *ctx, struct http_exchange *x)
+{
+	struct world *w = ctx;
+	size_t len;
+
+	ASSERT(http_body(x, &len) && len == 0);
+	if (++w->heads % 5)
+		return true;
+	http_reply(x, 403, "text/plain", "no", 2);
+	return false;
+}
+static const struct http_handler handler = {.on_headers = on_headers, .on_request = on_request};
 
 static void client_data(void *ctx, const uint8_t *data, size_t len)
 {
@@ -84,6 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	w.env = sim_env(sim);
 	http_limits_default(&limits);
 	limits.body_bytes_max = 4096;
+	limits.bodies_bytes_max = 0; /* twice that counts: bodies wait for room */
 	limits.header_bytes_max = 2048;
 	ASSERT(http_server_create(&server, w.env, "s:1", &limits, &handler, &w, NULL) == 0);
 	ASSERT(env_connect(w.env, "s:1", &client_ops, &client, &client, NULL) == 0);
@@ -100,6 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* Past every deadline nothing is left. */
 	sim_run_for(sim, 400ull * 1000000);
 	ASSERT(http_server_conns(server) == 0);
+	ASSERT(http_server_bodies(server) == 0 && http_server_unread(server) == 0);
 	http_server_destroy(server);
 	struct sim_counts left = sim_counts(sim);
 	ASSERT(left.conns == 0 && left.timers == 0 && left.listeners == 0);

@@ -221,3 +221,57 @@ def test_a_traceparent_is_taken_or_ignored(mock, value):
 def test_nothing_of_all_this_left_a_request_behind(mock):
     assert post(mock, CHAT, chat()).status == 200
     until("everything to be free", mock.idle, 10)
+
+
+LOCAL = "Host: localhost\r\n"
+ASK = f"POST /tokenize HTTP/1.1\r\n{LOCAL}Content-Type: application/json\r\n"
+TEXT = '{"prompt":"x"}'
+CHUNKED = f"Transfer-Encoding: chunked\r\n\r\ne\r\n{TEXT}\r\n0\r\n\r\n"
+RAW = {
+    "bare line feeds": (400, "GET /live HTTP/1.1\nHost: localhost\n\n"),
+    "two equal lengths": (400, f"{ASK}Content-Length: 14\r\nContent-Length: 14\r\n\r\n{TEXT}"),
+    "a list of lengths": (400, f"{ASK}Content-Length: 14, 14\r\n\r\n{TEXT}"),
+    "hexadecimal length": (400, f"{ASK}Content-Length: 0xe\r\n\r\n{TEXT}"),
+    "length in two words": (400, f"{ASK}Content-Length: 1 4\r\n\r\n{TEXT}"),
+    "length of 2^64 - 1": (413, f"{ASK}Content-Length: 18446744073709551615\r\n\r\n"),
+    "chunked and a length": (400, f"{ASK}Content-Length: 14\r\n{CHUNKED}"),
+    "chunked twice": (400, f"{ASK}Transfer-Encoding: chunked\r\n{CHUNKED}"),
+    "identity": (501, f"{ASK}Transfer-Encoding: identity\r\n\r\n"),
+    "chunked behind a control character": (400, f"{ASK}Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n"),
+    "chunked in capitals": (200, f"{ASK}{CHUNKED.replace('chunked', 'CHUNKED')}"),
+    "an extension with blanks": (200, f"{ASK}Transfer-Encoding: chunked\r\n\r\ne ; a = b\r\n{TEXT}\r\n0 ;c\r\nT: v\r\n\r\n"),
+    "a chunk of 2^64 - 1": (413, f"{ASK}Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n"),
+    "HTTP/2": (505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    "CONNECT": (501, f"CONNECT localhost:1 HTTP/1.1\r\n{LOCAL}\r\n"),
+    "no header name": (400, f"GET /live HTTP/1.1\r\n{LOCAL}: v\r\n\r\n"),
+    "a blank in a header name": (400, f"GET /live HTTP/1.1\r\n{LOCAL}X Y: v\r\n\r\n"),
+    "a folded Host": (400, "GET /live HTTP/1.1\r\nHost: localhost\r\n .example\r\n\r\n"),
+    "no Host": (400, "GET /live HTTP/1.1\r\n\r\n"),
+    "an upgrade": (200, f"GET /live HTTP/1.1\r\n{LOCAL}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"),
+    "a whole URL": (200, f"GET http://localhost/live HTTP/1.1\r\n{LOCAL}\r\n"),
+    "a whole URL of a stranger": (403, f"GET http://rebound.example/live HTTP/1.1\r\n{LOCAL}\r\n"),
+    "a strange Host": (403, "GET /live HTTP/1.1\r\nHost: rebound.example:8000\r\n\r\n"),
+    "a strange page": (403, f"{ASK}Origin: http://elsewhere.example\r\nContent-Length: 14\r\n\r\n{TEXT}"),
+    "a strange page's question": (403, f"OPTIONS /tokenize HTTP/1.1\r\n{LOCAL}Origin: http://elsewhere.example\r\n"
+                                       "Access-Control-Request-Method: POST\r\n\r\n"),
+    "plain text": (415, f"POST /tokenize HTTP/1.1\r\n{LOCAL}Content-Type: text/plain\r\nContent-Length: 14\r\n\r\n{TEXT}"),
+    "what curl says": (200, f"POST /tokenize HTTP/1.1\r\n{LOCAL}Content-Type: application/x-www-form-urlencoded\r\n"
+                            f"Content-Length: 14\r\n\r\n{TEXT}"),
+    "gzip": (415, f"{ASK}Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nxx"),
+}
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_what_follows_a_request_is_read_as_it_was_meant_or_not_at_all(mock, name):
+    """One answer and the end, or two: never the wrong bytes as a request."""
+    status, request = RAW[name]
+    with Wire(mock) as wire:
+        wire.send((request + f"GET /version HTTP/1.1\r\n{LOCAL}Connection: close\r\n\r\n").encode("latin-1"))
+        first = wire.answer()
+        assert first.status == status, first.text
+        if first.headers.get("connection") == "close":
+            assert status >= 400 and wire.closed()
+        else:
+            second = wire.answer()
+            assert second.status == 200 and "version" in second.json()
+            assert wire.closed()

@@ -435,6 +435,13 @@ def test_api_keys_let_in_those_who_know_one(tmp_path):
         for path in ("/health", "/live", "/ready"):
             assert status(path=path).status == 200
         assert post(deployment, "/v1/completions", SHORT).status == 401
+        # The body of whoever has none is neither asked for nor read.
+        for framing in ("Content-Length: 30000000", "Transfer-Encoding: chunked"):
+            with Wire(deployment) as wire:
+                wire.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                          f"Expect: 100-continue\r\n{framing}\r\n\r\n")
+                status_now, headers = wire.one_head()
+                assert status_now == 401 and headers["connection"] == "close"
 
 
 def test_a_file_of_keys_that_others_can_read_is_told_and_comments_are_no_keys(tmp_path):
