@@ -9,7 +9,7 @@ enum { UNREAD_TRIM_BYTES = 32 * 1024 }; /* of tokens kept, before a look whether
 
 const char *completion_endpoint(const struct completion *c)
 {
-	return c->req.kind == API_CHAT ? "chat" : "completions";
+	return c->kind == API_CHAT ? "chat" : "completions";
 }
 
 static void choices_free(struct completion *c)
@@ -504,7 +504,7 @@ void completion_start(struct frontend *fe, struct http_exchange *x, enum api_kin
 	}
 	c->fe = fe;
 	c->x = x;
-	c->req.kind = kind;
+	c->kind = kind;
 	c->arrived_us = env_now_us(fe->env);
 	bufs_init(c);
 	list_init(&c->dirty_link);

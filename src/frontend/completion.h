@@ -105,6 +105,7 @@ struct completion {
 	struct frontend *fe;
 	struct http_exchange *x; /* NULL: the client left */
 	enum completion_state state;
+	enum api_kind kind; /* req is a text thread's until the body is parsed */
 	bool in_job, job_cancelled, dirty;
 	bool begun; /* the headers of its stream are sent, and maybe comments */
 	bool said; /* and some of the answer */

@@ -8,7 +8,7 @@
 
 void prompt_parse(struct completion *c)
 {
-	api_request_parse(&c->req, c->req.kind, buf_str(&c->body), c->body.len, &c->parse_arena, &c->error);
+	api_request_parse(&c->req, c->kind, buf_str(&c->body), c->body.len, &c->parse_arena, &c->error);
 	buf_done(&c->body); /* the tree has copies */
 	if (c->error.status)
 		arena_done(&c->parse_arena);
