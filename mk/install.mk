@@ -21,7 +21,7 @@ $(BUILD)/src/cli/version.o: $(BUILD)/gen/build_facts.h
 docs: $(BUILD)/stator ## print docs/reference/cli.md from the command tables
 	$(Q)$< man --format markdown >$(BUILD)/cli.md && mv $(BUILD)/cli.md docs/reference/cli.md
 
-install: $(BUILD)/stator ## install program, man page and completion (PREFIX=/usr/local, DESTDIR=)
+install: $(BUILD)/stator ## install program, man page, completion and systemd unit (PREFIX=/usr/local, DESTDIR=)
 	$(Q)install -D -m 755 $< $(DESTDIR)$(PREFIX)/bin/stator
 	$(Q)$< man >$(BUILD)/stator.1
 	$(Q)$< completion bash >$(BUILD)/stator.bash
@@ -31,13 +31,16 @@ install: $(BUILD)/stator ## install program, man page and completion (PREFIX=/us
 	$(Q)install -D -m 644 $(BUILD)/stator.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/stator
 	$(Q)install -D -m 644 $(BUILD)/stator.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_stator
 	$(Q)install -D -m 644 $(BUILD)/stator.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/stator.fish
+	$(Q)sed 's|@PREFIX@|$(PREFIX)|' deploy/systemd/stator.service >$(BUILD)/stator.service
+	$(Q)install -D -m 644 $(BUILD)/stator.service $(DESTDIR)$(PREFIX)/lib/systemd/system/stator.service
 	@echo "installed in $(DESTDIR)$(PREFIX)"
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/stator $(DESTDIR)$(PREFIX)/share/man/man1/stator.1 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/stator \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_stator \
-		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/stator.fish
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/stator.fish \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/stator.service
 
 FORCE:
 .PHONY: FORCE docs install uninstall

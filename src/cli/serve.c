@@ -366,6 +366,9 @@ static enum exit_status supervise(struct serve *s)
 	struct loop *loop = NULL;
 	struct err err = {0};
 
+	struct notify notify;
+
+	notify_init(&notify);
 	loop_raise_fd_limit(); /* the processes inherit it */
 	if (loop_create(&loop, &loop_config, &err) < 0) {
 		command_complain("serve", "%s", err.msg);
@@ -378,6 +381,7 @@ static enum exit_status supervise(struct serve *s)
 		.join_ms = s->deployment.waits_for_others ? UINT32_MAX : 0,
 		.one_wish_ms = SUPERVISOR_ONE_WISH_MS,
 		.log_dir = s->dir.path,
+		.notify = &notify,
 		.keep_going = flags_bool(s->flags, "keep-going"),
 		.quiet = flags_bool(s->flags, "quiet"),
 		.json = s->json,
@@ -397,6 +401,7 @@ static enum exit_status supervise(struct serve *s)
 	if (end == SUPERVISOR_FAILED) /* "stator logs" can still show them */
 		runtime_dir_leave(&s->dir);
 	loop_destroy(loop);
+	notify_done(&notify);
 	if (end < 0)
 		command_complain("serve", "%s", err.msg);
 	return end == SUPERVISOR_STOPPED ? EXIT_OK : end == SUPERVISOR_KILLED ? EXIT_INTERRUPTED : EXIT_FAILED;

@@ -89,6 +89,8 @@ static void on_deadline(void *ctx)
 static void drain(struct supervisor *s)
 {
 	s->phase = PHASE_DRAINING;
+	if (s->config->notify)
+		notify_send(s->config->notify, "STOPPING=1\nSTATUS=Draining: running streams may finish");
 	if (s->config->on_drain)
 		s->config->on_drain(s->config->ctx);
 	if (signal_some(s, true, SIGTERM) == 0)
@@ -116,6 +118,8 @@ static void give_up(struct supervisor *s)
 	if (s->phase >= PHASE_DRAINING)
 		return;
 	s->end = SUPERVISOR_FAILED;
+	if (s->config->notify)
+		notify_send(s->config->notify, "STOPPING=1\nSTATUS=It could not start; its log says why");
 	kill_all(s);
 }
 
@@ -162,6 +166,18 @@ static bool is_settled(const struct supervised *w)
 }
 
 /* All workers are ready, and the frontend is not: it cannot reach them, or does not take them. Its log says which. */
+/* What the service manager shows of a start: how many are ready. */
+static void manager_told(struct supervisor *s)
+{
+	uint32_t settled = 0;
+
+	if (!s->config->notify || s->phase != PHASE_STARTING)
+		return;
+	for (uint32_t i = 0; i < s->config->count; i++)
+		settled += is_settled(&s->config->processes[i]);
+	notify_send(s->config->notify, "STATUS=Starting: %u of %u processes are ready", settled, s->config->count);
+}
+
 static void on_join_late(void *ctx);
 
 static void join_watch(struct supervisor *s)
@@ -196,6 +212,8 @@ static void ready_check(struct supervisor *s)
 {
 	bool workers = true, all = true;
 
+	manager_told(s);
+
 	for (uint32_t i = 0; i < s->config->count; i++) {
 		bool settled = is_settled(&s->config->processes[i]);
 
@@ -213,6 +231,8 @@ static void ready_check(struct supervisor *s)
 	for (uint32_t i = 0; i < s->config->count; i++)
 		process_read_log(supervisor_process(s, i));
 	s->phase = PHASE_RUNNING;
+	if (s->config->notify)
+		notify_send(s->config->notify, "READY=1\nSTATUS=Serving: %u processes are ready", s->config->count);
 	screen_close(&s->screen);
 	if (s->config->on_ready)
 		s->config->on_ready(s->config->ctx, &s->screen, env_now_us(loop_env(s->config->loop)) - s->started_us);
@@ -442,6 +462,24 @@ static void on_silence(void *ctx, struct process *p, uint32_t silent_ms, const c
 		silent_ms < 10000 ? 1 : 0, silent_ms / 1000.0, *why ? ": " : "", why);
 }
 
+/* The loop turns: that is all the watchdog of the manager asks. Workers have watches of their own. */
+static void on_watchdog_timer(void *ctx)
+{
+	struct supervisor *s = ctx;
+
+	notify_send(s->config->notify, "WATCHDOG=1");
+	env_timer_set_in(loop_env(s->config->loop), &s->watchdog_timer, notify_watchdog_every_us(s->config->notify));
+}
+
+static void watchdog_begin(struct supervisor *s)
+{
+	if (!s->config->notify || notify_watchdog_every_us(s->config->notify) == 0)
+		return;
+	s->watchdog_timer.fn = on_watchdog_timer;
+	s->watchdog_timer.ctx = s;
+	on_watchdog_timer(s);
+}
+
 static void before_start(void *ctx, struct process *p)
 {
 	struct supervisor *s = ctx;
@@ -547,12 +585,15 @@ int supervisor_run(const struct supervisor_config *config, struct err *err)
 	s.started_us = env_now_us(loop_env(config->loop));
 	processes_prepare(&s);
 	tend_begin(&s);
+	watchdog_begin(&s);
+	manager_told(&s);
 	start_first(&s);
 	if (any_alive(&s))
 		loop_run(config->loop);
 	env_timer_cancel(loop_env(config->loop), &s.deadline);
 	env_timer_cancel(loop_env(config->loop), &s.join_deadline);
 	env_timer_cancel(loop_env(config->loop), &s.tend_timer);
+	env_timer_cancel(loop_env(config->loop), &s.watchdog_timer);
 	for (uint32_t i = 0; i < config->count; i++) {
 		proof_stop(&config->processes[i]);
 		process_forget(supervisor_process(&s, i));

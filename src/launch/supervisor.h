@@ -17,6 +17,7 @@
 #ifndef STATOR_LAUNCH_SUPERVISOR_H
 #define STATOR_LAUNCH_SUPERVISOR_H
 
+#include "launch/notify.h"
 #include "launch/process.h"
 #include "launch/screen.h"
 
@@ -62,6 +63,7 @@ struct supervisor_config {
 	uint32_t quiet_ms; /* 0: SUPERVISOR_QUIET_MS */
 	uint32_t join_ms; /* 0: SUPERVISOR_JOIN_MS */
 	uint32_t one_wish_ms; /* a stop signal this close to the one before is the same wish (SUPERVISOR_ONE_WISH_MS) */
+	const struct notify *notify; /* the service manager, told of start, readiness, stop and life; NULL: none */
 	const char *log_dir; /* where each process's log is kept, NAME.log; NULL: nowhere */
 	bool keep_going; /* a worker that cannot start is left out, as long as another came up */
 	bool quiet; /* do not pass the processes' log lines on */

@@ -22,7 +22,7 @@ struct supervisor {
 	struct causes *causes; /* NULL: no memory for it */
 	struct env_timer deadline; /* of PHASE_DRAINING and PHASE_STOPPING */
 	struct env_timer join_deadline; /* of PHASE_STARTING: all workers are ready, and the frontend is not */
-	struct env_timer tend_timer;
+	struct env_timer tend_timer, watchdog_timer;
 	bool killing; /* everything was sent SIGKILL */
 	bool stop_again; /* a second stop signal came */
 };

@@ -11,6 +11,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from deployment import ROOT, URL, Deployment, Process, arguments_of, mock_graph, stat_of, stator_bin, until
@@ -334,6 +335,42 @@ def test_whatever_a_cleaner_takes_every_process_comes_back():
         kill_all_in_turn()
 
 
+@pytest.mark.parametrize("abstract", [False, True])
+def test_a_service_manager_hears_of_start_readiness_life_and_stop(tmp_path, abstract):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.settimeout(60)
+        name = f"\0stator-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
+        manager.bind(name)
+        environment = {"NOTIFY_SOCKET": name.replace("\0", "@"), "WATCHDOG_USEC": "400000"}
+        with Deployment(graph=mock_graph(workers=2), env=environment) as deployment:
+            heard = []
+
+            def hear(words):
+                while not heard or words not in heard[-1]:
+                    heard.append(manager.recv(4096).decode())
+
+            hear("READY=1")
+            assert any("STATUS=Starting: 0 of 3 processes are ready" in text for text in heard)
+            assert "STATUS=Serving: 3 processes are ready" in heard[-1]
+            assert not any("READY=1" in text for text in heard[:-1])
+            hear("WATCHDOG=1")
+            # The processes it starts do not speak for the unit.
+            assert not any(b"NOTIFY_SOCKET" in v or b"WATCHDOG_USEC" in v for v in environment_of(deployment.frontend()))
+            deployment.stop()
+            hear("STOPPING=1")
+
+
+def test_the_unit_file_names_what_is_there():
+    unit = (pathlib.Path(__file__).resolve().parents[2] / "deploy/systemd/stator.service").read_text()
+    assert "Type=notify" in unit and "ExecStart=@PREFIX@/bin/stator serve " in unit
+    if shutil.which("systemd-analyze"):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "stator.service")
+            path.write_text(unit.replace("@PREFIX@/bin/stator", stator_bin()))
+            said = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, timeout=60)
+            assert "Unknown" not in said.stderr and "Failed to parse" not in said.stderr, said.stderr
+
+
 def environment_of(pid):
     with open(f"/proc/{pid}/environ", "rb") as file:
         return file.read().split(b"\0")
@@ -639,5 +676,6 @@ def test_install_puts_everything_below_destdir(tmp_path):
     subprocess.run(["make", "-C", root, "install", f"DESTDIR={tmp_path}", "PREFIX=/usr"], check=True, capture_output=True,
                    timeout=300)
     for path in ("bin/stator", "share/man/man1/stator.1", "share/bash-completion/completions/stator",
-                 "share/zsh/site-functions/_stator", "share/fish/vendor_completions.d/stator.fish"):
+                 "share/zsh/site-functions/_stator", "share/fish/vendor_completions.d/stator.fish",
+                 "lib/systemd/system/stator.service"):
         assert (tmp_path / "usr" / path).stat().st_size > 0
