@@ -2,6 +2,7 @@
 #include "base/utf8.h"
 #include "cli/chat_client.h"
 #include "cli/command.h"
+#include "cli/deployments.h"
 #include "config/json_parse.h"
 
 #include <stdlib.h>
@@ -41,6 +42,12 @@ static json_t *get(const struct flags *f, const char *command, const char *url, 
 			err_set(&err, -EPROTO, "the server at %s answered with what is no JSON", url);
 	}
 	chat_client_destroy(c);
+	if (!root && (err.code == -ECONNREFUSED || err.code == -ENOENT)) {
+		char example[64];
+		snprintf(example, sizeof example, "stator %s%s", command,
+			strcmp(command, "debug") == 0 ? " index-check" : "");
+		deployments_hint(&err, example);
+	}
 	if (!root)
 		command_complain(command, "%s", err.msg);
 	return root;

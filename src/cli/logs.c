@@ -1,5 +1,6 @@
 /* logs.c - stator logs: what the processes of a deployment logged. */
 #include "cli/command.h"
+#include "cli/deployments.h"
 #include "launch/log_file.h"
 #include "launch/runtime_dir.h"
 #include "plan/diagnose_log.h"
@@ -244,9 +245,15 @@ static int dir_find(struct logs *l, struct err *err)
 		return 0;
 	}
 	int r = runtime_dir_find(l->dir, NULL, &alive, &running, err);
-	if (r == 0 && running > 1)
-		fprintf(stderr, "stator logs: %u deployments run here; this is %s, --dir names another\n", running,
-			l->dir);
+	if (r == 0 && running > 1) {
+		struct buf list;
+
+		buf_init(&list, 64 * 1024);
+		deployments_print(&list);
+		fprintf(stderr, "stator logs: %u deployments run here; this is %s, --dir names another:\n%s", running,
+			l->dir, buf_str(&list));
+		buf_done(&list);
+	}
 	if (r == 0 && !alive)
 		fprintf(stderr, "stator logs: no deployment runs; these are the logs of the last that failed\n");
 	return r;

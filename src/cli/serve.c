@@ -231,7 +231,12 @@ static int prepare(struct serve *s, struct err *err)
 	config.keep_going = flags_bool(s->flags, "keep-going");
 	config.dir = s->dir.path;
 	config.listen_fd = s->listen_fd;
-	return deployment_build(&s->deployment, &config, err);
+	if ((r = deployment_build(&s->deployment, &config, err)) < 0)
+		return r;
+	/* For commands that look for a deployment: they show it. */
+	char about[RUNTIME_KEPT_BYTES];
+	snprintf(about, sizeof about, "%s  %.256s\n", s->url, s->deployment.title);
+	return runtime_dir_keep(&s->dir, "about", about, err);
 }
 
 static void serve_done(struct serve *s)

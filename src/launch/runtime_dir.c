@@ -1,11 +1,13 @@
 /* runtime_dir.c - the deployment's private folder; see runtime_dir.h. */
 #include "launch/runtime_dir.h"
 #include "base/rng.h"
+#include "base/utf8.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -306,4 +308,57 @@ int runtime_dir_find(
 	return found ? 0
 		     : err_set(err, -ENOENT, "no deployment of yours runs here, and none has left logs in \"%s\"",
 			       where);
+}
+
+static void about_read(struct runtime_found *f)
+{
+	char path[RUNTIME_DIR_BYTES_MAX + 16], text[RUNTIME_KEPT_BYTES];
+
+	f->about[0] = '\0';
+	snprintf(path, sizeof path, "%s/about", f->path);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return;
+	const char *end = memchr(text, '\n', (size_t)n);
+	utf8_plain_copy(f->about, sizeof f->about, text, end ? (size_t)(end - text) : (size_t)n);
+}
+
+static int found_compare(const void *pa, const void *pb)
+{
+	const struct runtime_found *a = pa, *b = pb;
+
+	return a->since > b->since ? -1 : a->since < b->since;
+}
+
+uint32_t runtime_dir_list(struct runtime_found *ret, uint32_t cap, const char *parent)
+{
+	const char *where = parent ? parent : parent_choose();
+	DIR *dir = opendir(where);
+	struct stat st;
+	uint32_t n = 0;
+
+	for (struct dirent *e; dir && (e = readdir(dir));) {
+		struct runtime_found f;
+
+		if (strncmp(e->d_name, PREFIX, sizeof PREFIX - 1) != 0 ||
+			snprintf(f.path, sizeof f.path, "%s/%s", where, e->d_name) >= (int)sizeof f.path ||
+			lstat(f.path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+			folder_is_dead(f.path))
+			continue;
+		f.since = (int64_t)st.st_mtime;
+		about_read(&f);
+		if (n < cap)
+			ret[n] = f;
+		n++;
+		qsort(ret, MIN(n, cap), sizeof *ret, found_compare);
+		if (n > cap && cap > 0 && f.since > ret[cap - 1].since)
+			ret[cap - 1] = f;
+	}
+	if (dir)
+		closedir(dir);
+	qsort(ret, MIN(n, cap), sizeof *ret, found_compare);
+	return n;
 }

@@ -41,6 +41,13 @@ void runtime_dir_leave(struct runtime_dir *d);
  * what to do when there is none. ret_alive says which; ret_count how many run. */
 int runtime_dir_find(
 	char ret[RUNTIME_DIR_BYTES_MAX], const char *parent, bool *ret_alive, uint32_t *ret_count, struct err *err);
+/* The deployments of ours that run, newest first: at most cap. Returns how many there are. about is the text kept under that
+ * name, up to its first line feed, fit to be shown; "" when there is none. */
+struct runtime_found {
+	char path[RUNTIME_DIR_BYTES_MAX], about[RUNTIME_KEPT_BYTES];
+	int64_t since; /* when its folder was made or changed last, seconds */
+};
+uint32_t runtime_dir_list(struct runtime_found *ret, uint32_t cap, const char *parent);
 /* Remove it and the files in it. Harmless when it was not made (path ""). */
 void runtime_dir_destroy(struct runtime_dir *d);
 

@@ -335,6 +335,30 @@ def test_whatever_a_cleaner_takes_every_process_comes_back():
         kill_all_in_turn()
 
 
+@pytest.fixture
+def short_folder():
+    """Below it there is room for the path of a Unix socket, which below pytest's own there is not."""
+    with tempfile.TemporaryDirectory(prefix="st-") as folder:
+        yield folder
+
+
+def test_deployments_that_run_are_named_where_one_has_to_be_chosen(short_folder):
+    home = {"XDG_RUNTIME_DIR": short_folder}
+    for command in (["explain", "http://127.0.0.1:9"], ["debug", "index-check", "http://127.0.0.1:9"]):
+        said = stator(*command, env=home)
+        assert said.returncode == 1
+        assert "no deployment of yours runs here; a server elsewhere is named by its URL" in said.stderr, said.stderr
+    with Deployment(graph=mock_graph(), env=home) as one, Deployment(graph=mock_graph({"served-model-name": "other"}), env=home) as two:
+        said = stator("logs", env=home)
+        assert "2 deployments run here" in said.stderr
+        for deployment in (one, two):
+            (line,) = (line for line in said.stderr.splitlines() if deployment.url in line)
+            assert line.endswith(f"--dir {runtime_dir(deployment)}"), line
+        assert "other on 1 mock worker" in said.stderr
+        said = stator("explain", "http://127.0.0.1:9", env=home).stderr
+        assert one.url in said and two.url in said and '"stator explain http://' in said, said
+
+
 @pytest.mark.parametrize("abstract", [False, True])
 def test_a_service_manager_hears_of_start_readiness_life_and_stop(tmp_path, abstract):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:

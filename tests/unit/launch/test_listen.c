@@ -214,6 +214,34 @@ static void what_a_cleaner_took_is_put_back(void **state)
 	assert_int_equal(rmdir(parent), 0);
 }
 
+static void those_that_run_are_listed_with_what_they_say_of_themselves(void **state)
+{
+	(void)state;
+	char parent[] = "/tmp/rt-XXXXXX";
+	struct runtime_dir d[3];
+	struct runtime_found found[2];
+	struct err err;
+
+	assert_non_null(mkdtemp(parent));
+	assert_int_equal(runtime_dir_list(found, 2, parent), 0);
+	for (int i = 0; i < 3; i++) {
+		char about[32];
+		struct timespec at[2] = {{.tv_sec = 1000 + i}, {.tv_sec = 1000 + i}};
+		snprintf(about, sizeof about, "http://h:%d\033\nmore", i);
+		assert_int_equal(runtime_dir_create(&d[i], parent, &err), 0);
+		assert_int_equal(runtime_dir_keep(&d[i], "about", about, &err), 0);
+		assert_int_equal(utimensat(AT_FDCWD, d[i].path, at, 0), 0);
+	}
+	/* The newest, whatever order the folder has. */
+	assert_int_equal(runtime_dir_list(found, 2, parent), 3);
+	assert_string_equal(found[0].about, "http://h:2?");
+	assert_string_equal(found[1].about, "http://h:1?");
+	assert_string_equal(found[0].path, d[2].path);
+	for (int i = 0; i < 3; i++)
+		runtime_dir_destroy(&d[i]);
+	assert_int_equal(rmdir(parent), 0);
+}
+
 static void the_folder_itself_is_locked_as_cleaners_ask(void **state)
 {
 	(void)state;
@@ -318,6 +346,7 @@ int main(void)
 		cmocka_unit_test(the_folder_is_private_and_goes_away_with_its_files),
 		cmocka_unit_test(folders_of_the_dead_are_swept_and_those_of_the_living_stay),
 		cmocka_unit_test(what_a_cleaner_took_is_put_back),
+		cmocka_unit_test(those_that_run_are_listed_with_what_they_say_of_themselves),
 		cmocka_unit_test(the_folder_itself_is_locked_as_cleaners_ask),
 		cmocka_unit_test(a_folder_without_a_lock_file_is_swept_when_it_is_old),
 		cmocka_unit_test(a_folder_that_cannot_be_made_is_explained),
