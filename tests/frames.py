@@ -3,7 +3,7 @@
 import socket
 import struct
 
-HELLO, CARD, REQUEST, CANCEL, TOKENS, DONE, REFUSE = 1, 2, 3, 4, 5, 6, 11
+HELLO, CARD, REQUEST, CANCEL, TOKENS, DONE, STEP, KV, REFUSE = 1, 2, 3, 4, 5, 6, 7, 8, 11
 
 
 def varint(number):

@@ -5,6 +5,9 @@ import os
 import random
 import re
 import signal
+import socket
+import struct
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -347,6 +350,102 @@ def test_a_frontend_that_waits_for_what_cannot_come_ends_and_says_why(tmp_path, 
         assert re.search(r'^error the worker "[ab]" cannot be used: its tokenizer differs', frontend.output, re.M)
     finally:
         for process in [frontend, *workers]:
+            process.kill_all()
+
+
+MOST = 2**32 - 1
+STEP_LIES = [[frames.number(field, value)] for field, value in (
+    (2, 2**63), (3, MOST), (4, MOST), (5, MOST), (6, MOST), (7, 2**64 - 1), (8, MOST), (9, MOST), (10, MOST), (12, MOST),
+    (13, 2**64 - 1), (14, 2**64 - 1), (15, MOST), (16, MOST), (17, 2**64 - 1))]
+STEP_LIES.append([lie for lies in STEP_LIES for lie in lies])
+
+
+class Liar(threading.Thread):
+    """A worker that answers each request with one token and lies in all that it reports, until it is told to be honest."""
+
+    def __init__(self, path):
+        super().__init__(daemon=True)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen(8)
+        self.lies = list(STEP_LIES)
+        self.requests = 0
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                stream, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(stream,), daemon=True).start()
+
+    def serve(self, stream):
+        card = frames.frame(
+            frames.CARD, frames.text(1, b"liar"), frames.hash64(2, 7), frames.text(3, b"mock"), frames.text(4, b"both"),
+            frames.text(5, b"mock"), frames.text(6, b"byte"), frames.hash64(7, 0x62797465), frames.number(10, 16),
+            frames.number(11, 256), frames.number(12, 8), frames.number(13, 4096))
+        stream.sendall(frames.hello(role=b"worker") + card)
+        data = b""
+        try:
+            while more := stream.recv(65536):
+                data += more
+                for kind, body in frames.take_frames(data):
+                    if kind == frames.REQUEST:
+                        self.answer(stream, frames.first_number(body))
+                data = data[sum(5 + len(body) for _, body in frames.take_frames(data)):]
+        except OSError:
+            pass
+
+    def answer(self, stream, request):
+        self.requests += 1
+        item = frames.number(1, request) + frames.text(2, struct.pack("<I", 65))
+        lies = b"".join(frames.frame(frames.STEP, frames.number(1, n + 1), *lie) for n, lie in enumerate(self.lies))
+        hashes = struct.pack("<600Q", *(n << 40 for n in range(600)))
+        kv = frames.frame(frames.KV, frames.text(2, hashes), frames.number(5, 1), frames.number(6, 1), frames.hash64(7, 3))
+        cached, generated = (MOST, MOST) if self.lies else (0, 1)
+        done = frames.frame(frames.DONE, frames.number(1, request), frames.number(2, 2), frames.number(5, cached),
+                            frames.number(6, generated), frames.number(8, 2**63), frames.number(9, 2**63))
+        stream.sendall((lies + kv if self.lies else b"") + frames.frame(frames.TOKENS, frames.text(1, item)) + done)
+
+
+def test_a_worker_that_lies_hurts_nobody(tmp_path):
+    liar = Liar(str(tmp_path / "liar.sock"))
+    honest = mock_worker(tmp_path, "honest")
+    sockets = f"unix:{tmp_path}/liar.sock,unix:{tmp_path}/honest.sock"
+    frontend = Process("frontend", "--listen", "127.0.0.1:0", "--workers", sockets, "--router", "round-robin",
+                       "--min-workers", 2)
+    try:
+        url = "http://" + frontend.wait_line(LISTENS).group(1)
+        until("both to be served by", lambda: answers(url + "/ready"), 20)
+
+        def ask():
+            body = json.dumps({"model": "mock", "prompt": "once upon", "max_tokens": 1, "ignore_eos": True})
+            request = urllib.request.Request(url + "/v1/completions", body.encode(), {"content-type": "application/json"})
+            with urllib.request.urlopen(request, timeout=20) as reply:
+                return json.load(reply)["usage"], reply.headers["x-stator-worker"]
+
+        def count(name):
+            with urllib.request.urlopen(url + "/metrics", timeout=20) as reply:
+                found = re.findall(rf'^{name}{{[^}}]*worker="liar"}} (\d+)', reply.read().decode(), re.M)
+            return int(found[0]) if found else 0
+
+        for _ in range(20):
+            usage, _ = ask()
+            assert usage["prompt_tokens_details"]["cached_tokens"] <= usage["prompt_tokens"], usage
+            assert usage["completion_tokens"] == 1
+        assert liar.requests >= 5  # its lies do not keep requests from it, either
+        assert count("stator_worker_bad_reports_total") >= 16 * 5
+        assert count("stator_worker_running") <= 8 and count("stator_kv_cells") <= 4112
+        # Honest from now on, it is as any other.
+        liar.lies = []
+        before, told = liar.requests, count("stator_worker_bad_reports_total")
+        for _ in range(10):
+            ask()
+        assert liar.requests >= before + 4 and count("stator_worker_bad_reports_total") == told
+    finally:
+        liar.listener.close()
+        for process in (frontend, honest):
             process.kill_all()
 
 
