@@ -60,6 +60,9 @@ enum {
 	TEXT_STACK_BYTES = 64 * 1024 * 1024, /* of each thread of the text pool; only touched pages cost memory */
 	TEXT_RUN_MAX =
 		16 * 1024, /* characters of one class in a row before a cut; 320 bytes of stack each, worst known */
+	TEXT_PART_BYTES = 256 * 1024, /* a longer text is tokenized in parts, where that changes no token: 25 ms each */
+	TEXT_PART_BYTES_LLAMA = 8 * 1024, /* by llama.cpp: up to 2 us a byte */
+	TEXT_PART_BYTES_LLAMA_MAX = 64 * 1024, /* no place without a change: cut all the same */
 	/* What a chat template is given besides the messages' texts, all of one request together (tool calls, their
 	 * arguments, tools, keyword arguments). A value of the template engine is some 300 bytes. Past it: 400. */
 	TEMPLATE_VALUES_MAX = 256 * 1024,

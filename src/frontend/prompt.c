@@ -155,8 +155,8 @@ static bool encode(struct completion *c, const struct api_prompt *p, struct run 
 		return take_ids(c, &p->tokens, &r->prompt);
 	if (raw_prompt_flags(c->fe, !c->req.no_specials, asked, &flags, &c->error) < 0)
 		return false;
-	if (tokenizer_encode(
-		    c->model->loaded.tokenizer, p->text.data, p->text.len, flags, TOKENS_MAX, &r->prompt, &err) == 0)
+	if (tokenizer_encode_unless(c->model->loaded.tokenizer, p->text.data, p->text.len, flags, counted_max(c),
+		    &c->task.job.cancelled, &r->prompt, &err) == 0)
 		return true;
 	refuse_prompt(c, r, "prompt", &err);
 	return false;

@@ -187,8 +187,8 @@ static void out_tokens(struct text_call *t)
 static int tokenize(struct text_call *t, struct err *err)
 {
 	if (!t->chat.messages)
-		return tokenizer_encode(
-			t->model->loaded.tokenizer, t->text, t->text_len, t->flags, TOKENS_MAX, &t->tokens, err);
+		return tokenizer_encode_unless(t->model->loaded.tokenizer, t->text, t->text_len, t->flags, TOKENS_MAX,
+			&t->task.job.cancelled, &t->tokens, err);
 	const struct chat_request chat = {
 		.messages = t->chat.messages,
 		.message_count = t->chat.messages_len,

@@ -72,6 +72,24 @@ bool ll_vocab_is_control(const struct ll_vocab *v, uint32_t id)
 	return id < ll_vocab_size(v) && llama_vocab_is_control(v->handle, (llama_token)id);
 }
 
+bool ll_vocab_adds_space(const struct ll_vocab *v)
+{
+	return v->handle->get_add_space_prefix();
+}
+
+void ll_vocab_token(const struct ll_vocab *v, uint32_t id, struct ll_token *ret)
+{
+	const auto &t = v->handle->get_token_data((llama_token)id);
+	ret->text = t.text.data();
+	ret->len = t.text.size();
+	ret->score = t.score;
+	ret->kind = t.attr & LLAMA_TOKEN_ATTR_CONTROL        ? LL_TOKEN_CONTROL
+		    : t.attr & LLAMA_TOKEN_ATTR_UNKNOWN      ? LL_TOKEN_UNKNOWN
+		    : t.attr & LLAMA_TOKEN_ATTR_USER_DEFINED ? LL_TOKEN_USER_DEFINED
+		    : t.attr & LLAMA_TOKEN_ATTR_NORMAL       ? LL_TOKEN_NORMAL
+							     : LL_TOKEN_OTHER;
+}
+
 enum ll_split ll_vocab_split(const struct ll_vocab *v)
 {
 	if (v->handle->get_type() != LLAMA_VOCAB_TYPE_BPE)
@@ -113,6 +131,17 @@ enum ll_split ll_vocab_split(const struct ll_vocab *v)
 bool ll_vocab_ignores_merges(const struct ll_vocab *v)
 {
 	return v->handle->get_ignore_merges();
+}
+
+/* Of the splitters in llm_tokenizer_bpe's constructor all but these end a word before a line end. */
+bool ll_vocab_splits_words(const struct ll_vocab *v)
+{
+	if (v->handle->get_type() == LLAMA_VOCAB_TYPE_WPM)
+		return true;
+	return v->handle->get_type() == LLAMA_VOCAB_TYPE_BPE &&
+	       v->handle->get_pre_type() != LLAMA_VOCAB_PRE_TYPE_SUPERBPE &&
+	       v->handle->get_pre_type() != LLAMA_VOCAB_PRE_TYPE_WHITESPACE &&
+	       v->handle->get_tokenizer_model() != "hybriddna";
 }
 
 /* From the ranges that unicode_cpt_flags_from_cpt spreads over 2 MB when it is first asked. */

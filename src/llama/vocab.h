@@ -37,11 +37,26 @@ bool ll_vocab_add_eos(const struct ll_vocab *v);
 bool ll_vocab_is_eog(const struct ll_vocab *v, uint32_t id);
 bool ll_vocab_is_control(const struct ll_vocab *v, uint32_t id);
 
+/* Does it put a space in front of a text and behind special tokens? */
+bool ll_vocab_adds_space(const struct ll_vocab *v);
+enum ll_token_kind { LL_TOKEN_NORMAL, LL_TOKEN_CONTROL, LL_TOKEN_UNKNOWN, LL_TOKEN_USER_DEFINED, LL_TOKEN_OTHER };
+struct ll_token {
+	const char *text; /* borrowed from the vocabulary; len bytes, which may hold a NUL */
+	size_t len;
+	float score;
+	enum ll_token_kind kind;
+};
+/* id is below ll_vocab_size. */
+void ll_vocab_token(const struct ll_vocab *v, uint32_t id, struct ll_token *ret);
+
 /* How a byte-pair vocabulary cuts text into words, for the families that text/presplit.c knows. */
 enum ll_split { LL_SPLIT_NONE, LL_SPLIT_GPT2, LL_SPLIT_DIGITS_GPT2, LL_SPLIT_LLAMA3, LL_SPLIT_QWEN2 };
 enum ll_split ll_vocab_split(const struct ll_vocab *v);
 /* A word that is a token is that token, whatever its merges say. */
 bool ll_vocab_ignores_merges(const struct ll_vocab *v);
+/* Is text split into words, none of which holds a letter and the line end behind it, and none of which depends on what is
+ * beyond such a place? */
+bool ll_vocab_splits_words(const struct ll_vocab *v);
 /* What llama.cpp's splitters ask of count characters from first on: LL_CHAR_* bits. LL_CHAR_OTHER is always there. */
 enum { LL_CHAR_LETTER = 1, LL_CHAR_NUMBER = 2, LL_CHAR_SPACE = 4, LL_CHAR_OTHER = 8 };
 void ll_char_classes(uint32_t first, uint32_t count, uint8_t *ret);

@@ -274,38 +274,49 @@ static bool has_lacking(const struct bpe *b, const char *text, size_t len)
 	return false;
 }
 
-static int encode_plain(struct bpe *b, const char *text, size_t len, struct tokens *ret)
+/* How far a text is encoded. */
+struct bounds {
+	uint32_t tokens_max;
+	struct budget *budget;
+};
+
+static int encode_plain(struct bpe *b, const char *text, size_t len, const struct bounds *within, struct tokens *ret)
 {
 	size_t hint = 0;
 	int code = 0;
 
-	for (size_t pos = 0, end; pos < len && code == 0; pos = end) {
+	for (size_t pos = 0, end; pos < len && code == 0 && ret->len <= within->tokens_max; pos = end) {
 		end = presplit_next(b->split, text, len, pos, &hint);
 		code = encode_word(b, text + pos, end - pos, ret);
+		if (code == 0)
+			code = budget_spend(within->budget, 1 + (end - pos) / 8);
 	}
 	return code;
 }
 
 /* Text around user-defined tokens stands alone. */
-static int encode_around(struct bpe *b, const char *text, size_t len, struct tokens *ret)
+static int encode_around(struct bpe *b, const char *text, size_t len, const struct bounds *within, struct tokens *ret)
 {
 	struct text_segments parts = {0};
 	int code = segments_cut(&b->user_defined, text, len, NULL, &parts);
 
 	for (uint32_t i = 0; i < parts.len && code == 0; i++)
-		code = parts.v[i].text ? encode_plain(b, parts.v[i].text, parts.v[i].len, ret)
+		code = parts.v[i].text ? encode_plain(b, parts.v[i].text, parts.v[i].len, within, ret)
 				       : vec_push(ret, parts.v[i].id);
 	vec_done(&parts);
 	return code;
 }
 
-int bpe_encode(struct bpe *b, const char *text, size_t len, struct tokens *ret)
+int bpe_encode(
+	struct bpe *b, const char *text, size_t len, uint32_t tokens_max, struct budget *budget, struct tokens *ret)
 {
+	const struct bounds within = {tokens_max, budget};
 	uint32_t before = ret->len;
 
 	if (len > INT32_MAX / 4 || utf8_check(text, len) < len || has_lacking(b, text, len))
 		return 0;
-	int code = has_user_defined(b, text, len) ? encode_around(b, text, len, ret) : encode_plain(b, text, len, ret);
+	int code = has_user_defined(b, text, len) ? encode_around(b, text, len, &within, ret)
+						  : encode_plain(b, text, len, &within, ret);
 	if (code < 0)
 		ret->len = before;
 	return code < 0 ? code : 1;

@@ -7,6 +7,7 @@
 #ifndef STATOR_TEXT_BPE_H
 #define STATOR_TEXT_BPE_H
 
+#include "base/budget.h"
 #include "text/token_table.h"
 #include "text/tokenizer.h"
 #include "text/vocab_file.h"
@@ -16,8 +17,9 @@ struct bpe;
  * *ret stays NULL, with 0, when the vocabulary is not one that is known to come out exact. 0 or -ENOMEM. */
 int bpe_create(struct bpe **ret, const struct vocab_file *v, const struct token_table *table) MUST_USE;
 void bpe_destroy(struct bpe *b);
-/* Append the tokens of text. 1: done; 0: not a text for this (not UTF-8, or a byte that no token stands for), nothing
- * appended; -ENOMEM. */
-int bpe_encode(struct bpe *b, const char *text, size_t len, struct tokens *ret);
+/* Append the tokens of text, until there are more than tokens_max. 1: done; 0: not a text for this (not UTF-8, or a byte that
+ * no token stands for), nothing appended; -ENOMEM, or the budget's code. */
+int bpe_encode(
+	struct bpe *b, const char *text, size_t len, uint32_t tokens_max, struct budget *budget, struct tokens *ret);
 
 #endif

@@ -257,14 +257,14 @@ static int render(const struct chat_template *c, const struct chat_request *in, 
 /* --- Tokenize --------------------------------------------------------------------------------------------------- */
 
 static int encode_segment(const struct chat_template *c, const struct text_segment *s, uint32_t tokens_max,
-	struct tokens *ret, struct err *err)
+	struct budget *budget, struct tokens *ret, struct err *err)
 {
 	bool worth = s->len >= CACHE_SEGMENT_BYTES_MIN;
 	int known = worth ? segment_cache_get(c->cache, s->text, s->len, ret) : 0;
 	if (known < 0)
 		return err_set(err, known, "out of memory");
 	uint32_t before = ret->len;
-	int code = known ? 0 : tokenizer_encode_plain(c->tokenizer, s->text, s->len, tokens_max, ret, err);
+	int code = known ? 0 : tokenizer_encode_plain(c->tokenizer, s->text, s->len, tokens_max, budget, ret, err);
 	if (code == 0 && ret->len > tokens_max)
 		code = err_set(err, -E2BIG, "the text has more than %u tokens", tokens_max);
 	if (code == 0 && worth && !known)
@@ -283,18 +283,21 @@ static int add_bos(const struct chat_template *c, const struct text_segments *se
 	return tokens_add(ret, t->bos, tokens_max, err);
 }
 
-static int encode_prompt(
-	const struct chat_template *c, const struct prompt *p, uint32_t tokens_max, struct tokens *ret, struct err *err)
+static int encode_prompt(const struct chat_template *c, const struct prompt *p, const struct chat_request *in,
+	struct tokens *ret, struct err *err)
 {
+	struct budget budget = {.cancelled = in->cancelled};
+	uint32_t tokens_max = in->tokens_max;
 	struct text_segments segments = {0};
 	const struct text_ranges *trusted = c->user_specials ? NULL : &p->trusted;
+	budget_begin(&budget, 0);
 	int code = segments_cut(&c->tokenizer->controls, buf_str(&p->text), p->text.len, trusted, &segments);
 	if (code < 0)
 		err_set(err, code, "out of memory");
 	else
 		code = add_bos(c, &segments, tokens_max, ret, err);
 	for (uint32_t i = 0; i < segments.len && code == 0; i++)
-		code = segments.v[i].text ? encode_segment(c, &segments.v[i], tokens_max, ret, err)
+		code = segments.v[i].text ? encode_segment(c, &segments.v[i], tokens_max, &budget, ret, err)
 					  : tokens_add(ret, segments.v[i].id, tokens_max, err);
 	vec_done(&segments);
 	return code;
@@ -306,7 +309,7 @@ int chat_render(const struct chat_template *c, const struct chat_request *in, st
 	buf_init(&p.text, PROMPT_BYTES_MAX);
 	uint32_t before = ret->len;
 	int code = render(c, in, &p, err);
-	code = code < 0 ? code : encode_prompt(c, &p, in->tokens_max, ret, err);
+	code = code < 0 ? code : encode_prompt(c, &p, in, ret, err);
 	if (code < 0)
 		ret->len = before;
 	prompt_done(&p);

@@ -28,6 +28,18 @@ static void measure_tokens(struct tokenizer *t)
 		t->token_bytes_max = MAX(t->token_bytes_max, t->controls.v.v[i].len);
 }
 
+static bool is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+void note_special_text(struct tokenizer *t, const char *text, size_t len)
+{
+	for (size_t i = 1; i < len; i++)
+		if (text[i] == '\n' && is_letter(text[i - 1]))
+			t->cuts_at_lines = false;
+}
+
 int tokenizer_load(struct tokenizer **ret, const char *spec, struct err *err)
 {
 	struct tokenizer *t = NULL;
@@ -143,14 +155,42 @@ static size_t char_len(const uint8_t *s, size_t len)
 	return n;
 }
 
-/* Where text must be cut because a run in it grows too long; len when nowhere. Line ends and spaces are one run for the
- * longer limit too: patterns take them together. */
+/* No splitter that llama.cpp has takes a letter and the line end behind it into one word, or looks from one at the other; but
+ * a vocabulary may have user-defined tokens of both, and one for DNA has no words. */
+bool cut_at_line(const struct tokenizer *t, const char *text, size_t len, size_t at)
+{
+	return t->cuts_at_lines && at + 1 < len && text[at] == '\n' && is_letter(text[at - 1]) &&
+	       is_letter(text[at + 1]);
+}
+
+/* A place to cut in a long text, at i or before; 0: not here. *blank: the last space. */
+static size_t part_end(const struct tokenizer *t, const char *text, size_t len, size_t i, size_t *blank)
+{
+	const struct tokenizer_ops *o = t->ops;
+
+	if (i < o->part_bytes / 2 || i == 0)
+		return 0;
+	if ((o->can_cut ? o->can_cut : cut_at_line)(t, text, len, i))
+		return i;
+	if (text[i] == ' ')
+		*blank = i;
+	if (!o->part_bytes_max || i < o->part_bytes_max)
+		return 0;
+	return *blank ? *blank : i;
+}
+
+/* Where text must be cut because a run in it, or all of it, grows too long; len when nowhere. Line ends and spaces are one run
+ * for the longer limit too: patterns take them together. */
 static size_t run_end(const struct tokenizer *t, const char *text, size_t len)
 {
 	const uint8_t *s = (const uint8_t *)text;
-	size_t run = 0, lines = 0;
+	size_t run = 0, lines = 0, blank = 0;
+	bool is_long = len > t->ops->part_bytes;
 	enum run_class before = RUN_MARK;
 	for (size_t i = 0; i < len;) {
+		size_t part = is_long ? part_end(t, text, len, i, &blank) : 0;
+		if (part)
+			return part;
 		enum run_class now = classify(s + i, len - i);
 		bool same = now == before || (now == RUN_LINE && before == RUN_SPACE) ||
 			    (now == RUN_SPACE && before == RUN_LINE);
@@ -173,20 +213,26 @@ int tokens_add(struct tokens *ret, uint32_t id, uint32_t tokens_max, struct err 
 	return 0;
 }
 
-int tokenizer_encode_plain(const struct tokenizer *t, const char *text, size_t len, uint32_t tokens_max,
-	struct tokens *ret, struct err *err)
+int encode_ended(int code, struct err *err)
 {
-	bool continues = false;
+	return err_set(err, code, code == -ENOMEM ? "out of memory" : "nobody waits for the tokens any more");
+}
+
+int tokenizer_encode_plain(const struct tokenizer *t, const char *text, size_t len, uint32_t tokens_max,
+	struct budget *budget, struct tokens *ret, struct err *err)
+{
+	struct encode_job job = {.text = text, .tokens_max = tokens_max, .budget = budget};
 	while (len > 0) {
-		size_t n = run_end(t, text, len);
-		int code = t->ops->encode(t, text, n, continues, ret, err);
+		job.len = run_end(t, job.text, len);
+		int code = budget_spend(budget, job.len / 16 + 1);
+		code = code < 0 ? encode_ended(code, err) : t->ops->encode(t, &job, ret, err);
 		if (code < 0)
 			return code;
 		if (ret->len > tokens_max)
 			return err_set(err, -E2BIG, "the text has more than %u tokens", tokens_max);
-		text += n;
-		len -= n;
-		continues = true;
+		job.text += job.len;
+		len -= job.len;
+		job.continues = true;
 	}
 	return 0;
 }
@@ -194,12 +240,12 @@ int tokenizer_encode_plain(const struct tokenizer *t, const char *text, size_t l
 /* --- Encode ----------------------------------------------------------------------------------------------------- */
 
 static int encode_segments(const struct tokenizer *t, const struct text_segments *segments, uint32_t tokens_max,
-	struct tokens *ret, struct err *err)
+	struct budget *budget, struct tokens *ret, struct err *err)
 {
 	int code = 0;
 	for (uint32_t i = 0; i < segments->len && code == 0; i++) {
 		const struct text_segment *s = &segments->v[i];
-		code = s->text ? tokenizer_encode_plain(t, s->text, s->len, tokens_max, ret, err)
+		code = s->text ? tokenizer_encode_plain(t, s->text, s->len, tokens_max, budget, ret, err)
 			       : tokens_add(ret, s->id, tokens_max, err);
 	}
 	return code;
@@ -214,7 +260,7 @@ static uint32_t edge_token(uint32_t id, bool wanted, const struct text_segment *
 }
 
 static int encode_all(const struct tokenizer *t, const struct text_segments *segments, unsigned flags,
-	uint32_t tokens_max, struct tokens *ret, struct err *err)
+	uint32_t tokens_max, struct budget *budget, struct tokens *ret, struct err *err)
 {
 	bool edges = flags & TOKENIZE_BOS_EOS;
 	uint32_t n = segments->len;
@@ -222,19 +268,27 @@ static int encode_all(const struct tokenizer *t, const struct text_segments *seg
 	uint32_t last = edge_token(t->eos, edges && t->add_eos, n ? &segments->v[n - 1] : NULL);
 	int code = first == TOKEN_NONE ? 0 : tokens_add(ret, first, tokens_max, err);
 
-	code = code < 0 ? code : encode_segments(t, segments, tokens_max, ret, err);
+	code = code < 0 ? code : encode_segments(t, segments, tokens_max, budget, ret, err);
 	return code < 0 || last == TOKEN_NONE ? code : tokens_add(ret, last, tokens_max, err);
 }
 
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, unsigned flags, uint32_t tokens_max,
 	struct tokens *ret, struct err *err)
 {
+	return tokenizer_encode_unless(t, text, len, flags, tokens_max, NULL, ret, err);
+}
+
+int tokenizer_encode_unless(const struct tokenizer *t, const char *text, size_t len, unsigned flags,
+	uint32_t tokens_max, const budget_flag *cancelled, struct tokens *ret, struct err *err)
+{
+	struct budget budget = {.cancelled = cancelled};
 	uint32_t before = ret->len;
 	struct text_segments segments = {0};
+	budget_begin(&budget, 0);
 	int code = flags & TOKENIZE_SPECIAL ? segments_cut(&t->controls, text, len, NULL, &segments)
 					    : vec_push(&segments, ((struct text_segment){.text = text, .len = len}));
 	code = code < 0 ? err_set(err, -ENOMEM, "out of memory")
-			: encode_all(t, &segments, flags, tokens_max, ret, err);
+			: encode_all(t, &segments, flags, tokens_max, &budget, ret, err);
 	vec_done(&segments);
 	if (code < 0)
 		ret->len = before;

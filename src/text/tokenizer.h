@@ -10,6 +10,7 @@
 #ifndef STATOR_TEXT_TOKENIZER_H
 #define STATOR_TEXT_TOKENIZER_H
 
+#include "base/budget.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/vec.h"
@@ -55,9 +56,14 @@ enum {
 /* Append the tokens of text to ret. -E2BIG (nothing appended) when ret would hold more than tokens_max; -ENOMEM.
  * Any bytes are taken; what is not UTF-8 becomes U+FFFD or byte tokens, as the vocabulary does it.
  * Equal to llama.cpp's own result, except that a run of more than TEXT_RUN_MAX characters of one class (letters,
- * digits, spaces, line ends, punctuation) is cut there, so that neither stack nor time grow without bound. */
+ * digits, spaces, line ends, punctuation) is cut there, so that neither stack nor time grow without bound, and likewise, with
+ * vocabularies that llama.cpp encodes, 64 KiB in which no line begins with a letter behind one that ends with one. */
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, unsigned flags, uint32_t tokens_max,
 	struct tokens *ret, struct err *err) MUST_USE;
+/* The same, and -ECANCELED (nothing appended) soon after cancelled is set (env_job.cancelled; base/budget.h): within a
+ * millisecond or so, ten or, of texts without line ends, a hundred with vocabularies that llama.cpp encodes. No text takes time that grows faster than its length. */
+int tokenizer_encode_unless(const struct tokenizer *t, const char *text, size_t len, unsigned flags,
+	uint32_t tokens_max, const budget_flag *cancelled, struct tokens *ret, struct err *err) MUST_USE;
 /* Append the bytes of one token to ret; they may be part of a UTF-8 character (text/detok.h joins them). Control tokens
  * give nothing unless special. An id outside the vocabulary gives nothing. Returns 0, -ENOBUFS or -ENOMEM. */
 int tokenizer_piece(const struct tokenizer *t, uint32_t id, bool special, struct buf *ret);

@@ -59,16 +59,16 @@ static int whole_of(struct bpe_tokenizer *b, const struct tokenizer **ret, struc
 
 /* --- ops --- */
 
-static int encode(
-	const struct tokenizer *t, const char *text, size_t len, bool continues, struct tokens *ret, struct err *err)
+static int encode(const struct tokenizer *t, const struct encode_job *job, struct tokens *ret, struct err *err)
 {
 	const struct tokenizer *whole;
-	int code = bpe_encode(of(t)->bpe, text, len, ret);
+	int code = bpe_encode(of(t)->bpe, job->text, job->len, job->tokens_max, job->budget, ret);
 
 	if (code != 0)
-		return code < 0 ? err_set(err, code, "out of memory") : 0;
+		return code < 0 ? encode_ended(code, err) : 0;
 	code = whole_of(of(t), &whole, err);
-	return code < 0 ? code : whole->ops->encode(whole, text, len, continues, ret, err);
+	return code < 0 ? code
+			: tokenizer_encode_plain(whole, job->text, job->len, job->tokens_max, job->budget, ret, err);
 }
 
 static int compare_ids(const void *key, const void *item)
@@ -117,6 +117,7 @@ static void destroy(struct tokenizer *t)
 
 static const struct tokenizer_ops ops = {
 	.encode = encode,
+	.part_bytes = TEXT_PART_BYTES,
 	.piece = piece,
 	.is_eog = is_eog,
 	.is_control = is_control,
@@ -132,6 +133,7 @@ static int add_controls(struct bpe_tokenizer *b, const struct vocab_file *v)
 	for (uint32_t i = 0; i < v->specials_count; i++) {
 		struct special s = {.id = v->specials[i]};
 		const char *text = vocab_file_text(v, s.id, &s.len);
+		note_special_text(&b->base, text, s.len);
 		if (v->attrs[s.id] & (VOCAB_CONTROL | VOCAB_UNKNOWN) && specials_add(&b->base.controls, &s, text) < 0)
 			return -ENOMEM;
 	}
@@ -188,6 +190,7 @@ static int create(struct tokenizer **ret, const struct vocab_file *v, uint64_t h
 	if (!b)
 		return err_set(err, -ENOMEM, "out of memory");
 	b->base.ops = &ops;
+	b->base.cuts_at_lines = true; /* all four splitters that text/presplit.h knows are of words */
 	pthread_mutex_init(&b->lock, NULL);
 	buf_init(&b->texts, UINT32_MAX);
 	fill(b, v, hash);

@@ -12,15 +12,20 @@ static const char chatml[] = "{%- for message in messages -%}"
 			     "{%- endfor -%}"
 			     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}";
 
-static int encode(
-	const struct tokenizer *t, const char *text, size_t len, bool continues, struct tokens *ret, struct err *err)
+static int encode(const struct tokenizer *t, const struct encode_job *job, struct tokens *ret, struct err *err)
 {
-	(void)t, (void)continues;
-	if (len > UINT32_MAX / 8 || vec_reserve(ret, (uint32_t)len) < 0)
+	(void)t;
+	if (job->len > UINT32_MAX / 8 || vec_reserve(ret, (uint32_t)job->len) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < len; i++)
-		ret->v[ret->len++] = (uint8_t)text[i];
+	for (size_t i = 0; i < job->len; i++)
+		ret->v[ret->len++] = (uint8_t)job->text[i];
 	return 0;
+}
+
+static bool can_cut(const struct tokenizer *t, const char *text, size_t len, size_t at)
+{
+	(void)t, (void)text, (void)len, (void)at;
+	return true;
 }
 
 static int piece(const struct tokenizer *t, uint32_t id, bool special, struct buf *ret)
@@ -50,6 +55,8 @@ static void destroy(struct tokenizer *t)
 
 static const struct tokenizer_ops byte_ops = {
 	.encode = encode,
+	.part_bytes = TEXT_PART_BYTES,
+	.can_cut = can_cut,
 	.piece = piece,
 	.is_eog = is_eog,
 	.is_control = is_control,

@@ -1,6 +1,7 @@
 /* tokenizer_llama.c - the vocabulary of a GGUF file, by llama.cpp. */
 #include "base/limits.h"
 #include "llama/model.h"
+#include "text/spm.h"
 #include "text/tokenizer_impl.h"
 
 #include <string.h>
@@ -10,7 +11,7 @@
  * is not there. So a text that continues is given behind GUARD, a character that no token joins with its neighbours,
  * and the guard's own tokens are taken off again. */
 static const char GUARD[] = "\x01";
-enum { GUARD_TOKENS_MAX = 8, NEWLINE_RUN_SPM = 2048 };
+enum { GUARD_TOKENS_MAX = 8 };
 
 struct llama_tokenizer {
 	struct tokenizer base;
@@ -18,6 +19,8 @@ struct llama_tokenizer {
 	const struct ll_vocab *vocab;
 	uint32_t guard[GUARD_TOKENS_MAX]; /* its tokens, to be taken off */
 	uint32_t guard_len;
+	struct spm *spm; /* of a sentencepiece vocabulary */
+	struct specials user_defined; /* likewise */
 };
 
 static const struct llama_tokenizer *of(const struct tokenizer *t)
@@ -67,12 +70,36 @@ static int encode_behind_guard(
 	return tokenize(l, text, len, ret, err);
 }
 
-static int encode(
-	const struct tokenizer *t, const char *text, size_t len, bool continues, struct tokens *ret, struct err *err)
+static int encode(const struct tokenizer *t, const struct encode_job *job, struct tokens *ret, struct err *err)
 {
 	const struct llama_tokenizer *l = of(t);
-	return continues && t->adds_space ? encode_behind_guard(l, text, len, ret, err)
-					  : tokenize(l, text, len, ret, err);
+	return job->continues && t->adds_space ? encode_behind_guard(l, job->text, job->len, ret, err)
+					       : tokenize(l, job->text, job->len, ret, err);
+}
+
+/* A sentencepiece vocabulary is encoded by text/spm.h. User-defined tokens are found first, and the text behind each begins
+ * like the whole text does. */
+static int encode_spm(const struct tokenizer *t, const struct encode_job *job, struct tokens *ret, struct err *err)
+{
+	const struct llama_tokenizer *l = of(t);
+	struct text_segments parts = {0};
+	bool first = !job->continues;
+	int code = segments_cut(&l->user_defined, job->text, job->len, NULL, &parts);
+
+	for (uint32_t i = 0; i < parts.len && code == 0 && ret->len <= job->tokens_max; i++) {
+		const struct text_segment *s = &parts.v[i];
+		code = s->text ? spm_encode(l->spm, s->text, s->len, first && ll_vocab_adds_space(l->vocab),
+					 job->tokens_max, job->budget, ret)
+			       : vec_push(ret, s->id);
+		first = !s->text;
+	}
+	vec_done(&parts);
+	return code < 0 ? encode_ended(code, err) : 0;
+}
+
+static bool can_cut_spm(const struct tokenizer *t, const char *text, size_t len, size_t at)
+{
+	return spm_can_cut(of(t)->spm, text, len, at);
 }
 
 static int piece(const struct tokenizer *t, uint32_t id, bool special, struct buf *ret)
@@ -104,6 +131,8 @@ static bool is_control(const struct tokenizer *t, uint32_t id)
 static void destroy(struct tokenizer *t)
 {
 	struct llama_tokenizer *l = (struct llama_tokenizer *)(void *)t;
+	spm_destroy(l->spm);
+	specials_done(&l->user_defined);
 	ll_model_destroy(l->model);
 	free(l);
 }
@@ -116,16 +145,19 @@ static const struct tokenizer_ops llama_ops = {
 	.destroy = destroy,
 	.run_max = TEXT_RUN_MAX,
 	.newline_run_max = TEXT_RUN_MAX,
+	.part_bytes = TEXT_PART_BYTES_LLAMA,
+	.part_bytes_max = TEXT_PART_BYTES_LLAMA_MAX,
 };
-/* Sentencepiece merges a run of line ends in time that grows with its square. */
 static const struct tokenizer_ops spm_ops = {
-	.encode = encode,
+	.encode = encode_spm,
 	.piece = piece,
 	.is_eog = is_eog,
 	.is_control = is_control,
 	.destroy = destroy,
-	.run_max = TEXT_RUN_MAX,
-	.newline_run_max = NEWLINE_RUN_SPM,
+	.run_max = SIZE_MAX, /* spm.h bounds what it joins */
+	.newline_run_max = SIZE_MAX,
+	.part_bytes = TEXT_PART_BYTES,
+	.can_cut = can_cut_spm,
 };
 
 static int add_controls(struct llama_tokenizer *l)
@@ -137,8 +169,9 @@ static int add_controls(struct llama_tokenizer *l)
 		ll_vocab_specials(l->vocab, list, count);
 	for (uint32_t i = 0; i < count && code == 0; i++) {
 		struct special s = {list[i].id, (uint32_t)list[i].len, list[i].strip_left, list[i].strip_right};
-		if (list[i].control)
-			code = specials_add(&l->base.controls, &s, list[i].text);
+		note_special_text(&l->base, list[i].text, list[i].len);
+		struct specials *to = list[i].control ? &l->base.controls : &l->user_defined;
+		code = specials_add(to, &s, list[i].text);
 	}
 	free(list);
 	return code;
@@ -169,7 +202,7 @@ static void fill(struct llama_tokenizer *l)
 {
 	struct tokenizer *t = &l->base;
 	l->vocab = ll_model_vocab(l->model);
-	t->ops = ll_vocab_kind(l->vocab) == LL_VOCAB_SPM ? &spm_ops : &llama_ops;
+	t->cuts_at_lines = ll_vocab_splits_words(l->vocab);
 	t->hash = ll_model_facts(l->model)->file.vocab_hash;
 	t->vocab = ll_vocab_size(l->vocab);
 	t->bos = ll_vocab_bos(l->vocab);
@@ -197,6 +230,10 @@ int tokenizer_llama_create(struct tokenizer **ret, const char *path, struct err 
 		code = err_set(err, -ENOMEM, "out of memory");
 	if (code == 0)
 		code = probe_space(l, err);
+	if (code == 0 && ll_vocab_kind(l->vocab) == LL_VOCAB_SPM) {
+		code = spm_create(&l->spm, l->vocab) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
+		l->base.ops = &spm_ops;
+	}
 	if (code < 0) {
 		tokenizer_destroy(&l->base);
 		return code;

@@ -23,7 +23,10 @@ static void encode(const struct vocab_file *v, const struct token_table *t)
 	struct tokens got = {0};
 	struct bpe *b = NULL;
 
-	if (bpe_create(&b, v, t) == 0 && b && bpe_encode(b, text, sizeof text - 1, &got) == 1)
+	struct budget budget = {0};
+
+	budget_begin(&budget, 0);
+	if (bpe_create(&b, v, t) == 0 && b && bpe_encode(b, text, sizeof text - 1, UINT32_MAX, &budget, &got) == 1)
 		for (uint32_t i = 0; i < got.len; i++)
 			ASSERT(got.v[i] < v->count);
 	vec_done(&got);
