@@ -74,3 +74,20 @@ size_t file_gguf_stem(const char *base)
 		len -= 5;
 	return len - part_suffix(base, len);
 }
+
+int file_read_at(int fd, uint64_t at, void *ret, size_t len)
+{
+	char *to = ret;
+
+	while (len > 0) {
+		ssize_t n = pread(fd, to, len, (off_t)at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		to += n;
+		at += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}

@@ -17,6 +17,9 @@ int file_open_plain(const char *path, uint64_t *ret_bytes, struct err *err);
 /* The length of the part of a GGUF file's name (without its folder) that names the model: not ".gguf", and not
  * "-00001-of-00003". All of it when nothing else is left. Pure. */
 size_t file_gguf_stem(const char *base);
+/* Read len bytes at a place. 0; -EIO: the file ends before, it was cut meanwhile (behind a mapping that is a signal, SIGBUS); or the
+ * system's code. */
+int file_read_at(int fd, uint64_t at, void *ret, size_t len);
 
 #ifdef __cplusplus
 }

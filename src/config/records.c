@@ -208,7 +208,7 @@ static int read_file(int fd, const char *path, char **ret, size_t *ret_len, stru
 
 int records_read(const char *path, char **ret, size_t *ret_len, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO is refused, not waited for */
 
 	if (fd < 0)
 		return err_set_errno(err, -errno, "could not open \"%s\"", path);

@@ -33,6 +33,9 @@ void forget_errors();
 /* The error lines llama.cpp logged on this thread since, joined; "" when there are none. */
 std::string last_errors();
 
+/* ll_file_check, and: can llama.cpp read the vocabulary without an assertion that fails (vocab_check.hpp)? */
+int check_file(const char *path, bool want_weights, struct ll_file_facts *ret, struct err *err);
+
 /* Run body, which returns a code; what it throws becomes an err. Nothing passes. */
 template <typename F> int guard(struct err *err, F &&body) noexcept
 {

@@ -7,6 +7,7 @@
  * Every read is checked against the end of the file. */
 #include "base/file.h"
 #include "llama/edge.hpp"
+#include "llama/vocab_check.hpp"
 
 #include "src/llama-arch.h"
 
@@ -17,12 +18,11 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
-#include <sys/mman.h>
 #include <unistd.h>
 
 namespace
 {
-enum : uint32_t { GGUF_STRING = 8, GGUF_ARRAY = 9, GGUF_TYPES = 13 };
+enum : uint32_t { GGUF_U16 = 2, GGUF_I32 = 5, GGUF_STRING = 8, GGUF_ARRAY = 9, GGUF_TYPES = 13 };
 constexpr uint64_t ALIGNMENT_DEFAULT = 32;
 constexpr uint64_t SAMPLES = 64, SAMPLE_BYTES = 4096;
 constexpr uint64_t SPLITS_MAX = 999;
@@ -30,16 +30,25 @@ constexpr uint64_t SPLITS_MAX = 999;
 /* Bytes of a number of each GGUF type; 0 for string and array. */
 const uint8_t number_bytes[GGUF_TYPES] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 
-struct mapped {
-	const uint8_t *data = nullptr;
-	uint64_t len = 0;
-	mapped() = default;
-	mapped(const mapped &) = delete;
-	mapped &operator=(const mapped &) = delete;
-	~mapped()
+/* Read at first; four times as much each time that does not hold the header. The largest known one has some 20 MiB. */
+constexpr uint64_t HEAD_BYTES = 4 * 1024 * 1024, HEAD_BYTES_MAX = 256 * 1024 * 1024;
+
+/* A file's beginning, in memory. */
+struct file {
+	int fd = -1;
+	uint64_t bytes = 0; /* of the file */
+	std::vector<uint8_t> head;
+	file() = default;
+	file(const file &) = delete;
+	file &operator=(const file &) = delete;
+	~file()
 	{
-		if (data)
-			munmap(const_cast<uint8_t *>(data), len);
+		if (fd >= 0)
+			close(fd);
+	}
+	bool whole() const
+	{
+		return head.size() == bytes || head.size() >= HEAD_BYTES_MAX;
 	}
 };
 
@@ -73,31 +82,40 @@ struct reader {
 	}
 };
 
+/* An array's items in the header. */
+struct array {
+	uint64_t at = 0, count = 0;
+	uint32_t type = 0;
+};
+
 struct header {
+	std::string tokenizer, pre;
+	array tokens, token_types;
 	uint64_t tensors = 0, data_begin = 0, data_end = 0, alignment = ALIGNMENT_DEFAULT, splits = 1;
 	std::string arch;
 	uint64_t vocab_hash = 0, vocab_tokens = 0, eos_token = UINT32_MAX;
 };
 
-int open_mapped(const char *path, mapped &ret, struct err *err)
+int open_file(const char *path, file &ret, struct err *err)
 {
-	uint64_t bytes = 0;
-	int code = 0, fd = file_open_plain(path, &bytes, err);
-	if (fd < 0)
-		return fd;
-	if (bytes == 0) {
-		code = err_set(err, -EINVAL, "\"%s\" is empty", path);
-	} else {
-		void *p = mmap(nullptr, (size_t)bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-		if (p == MAP_FAILED)
-			code = err_set_errno(err, -errno, "could not map \"%s\"", path);
-		else {
-			ret.data = static_cast<const uint8_t *>(p);
-			ret.len = bytes;
-		}
-	}
-	close(fd);
-	return code;
+	ret.fd = file_open_plain(path, &ret.bytes, err);
+	if (ret.fd >= 0 && ret.bytes == 0)
+		return err_set(err, -EINVAL, "\"%s\" is empty", path);
+	return ret.fd < 0 ? ret.fd : 0;
+}
+
+int refuse_unread(const char *path, int code, struct err *err)
+{
+	return err_set_errno(err, code, "could not read \"%s\"", path);
+}
+
+int read_more(file &f, const char *path, struct err *err)
+{
+	size_t have = f.head.size();
+	uint64_t want = have ? (uint64_t)have * 4 : HEAD_BYTES;
+	f.head.resize((size_t)(want < f.bytes ? want : f.bytes));
+	int code = file_read_at(f.fd, have, f.head.data() + have, f.head.size() - have);
+	return code < 0 ? refuse_unread(path, code, err) : 0;
 }
 
 /* Step over one value. False: a type GGUF does not have, or arrays in arrays too deep. */
@@ -130,6 +148,22 @@ bool skip_value(reader &r, uint32_t type, int depth = 0)
 	return true;
 }
 
+array array_value(const reader &r, uint64_t value)
+{
+	reader at{r.data, r.len, value};
+	array ret;
+	ret.type = at.number<uint32_t>();
+	ret.count = at.number<uint64_t>();
+	ret.at = at.pos;
+	return ret;
+}
+
+std::string text_value(const reader &r, uint64_t value)
+{
+	reader at{r.data, r.len, value};
+	return std::string(at.text());
+}
+
 uint64_t integer_value(const uint8_t *p, uint32_t type)
 {
 	uint64_t value = 0;
@@ -157,7 +191,18 @@ int read_pairs(reader &r, uint64_t count, const char *path, header &h, struct er
 		if (key.substr(0, 10) == "tokenizer.")
 			XXH3_64bits_update(hash, r.data + begin, r.pos - begin);
 		if (key == "general.architecture" && type == GGUF_STRING)
-			h.arch.assign(reinterpret_cast<const char *>(r.data + value + 8), r.pos - value - 8);
+			h.arch = text_value(r, value);
+		if (key == "tokenizer.ggml.model" && type == GGUF_STRING)
+			h.tokenizer = text_value(r, value);
+		if (key == "tokenizer.ggml.pre" && type == GGUF_STRING)
+			h.pre = text_value(r, value);
+		if (key == "tokenizer.ggml.tokens" && type == GGUF_ARRAY)
+			h.tokens = array_value(r, value);
+		if (key == "tokenizer.ggml.token_type" && type == GGUF_ARRAY)
+			h.token_types = array_value(r, value);
+		if (key.substr(0, 6) == "split." && key != "split.tensors.count" && type != GGUF_U16)
+			code = err_set(
+				err, -EINVAL, "\"%s\" has a split.count or split.no that is no 16-bit number", path);
 		if (key == "general.alignment")
 			h.alignment = integer_value(r.data + value, type);
 		if (key == "tokenizer.ggml.tokens" && type == GGUF_ARRAY)
@@ -229,16 +274,18 @@ int refuse_header(const char *path, uint64_t there, struct err *err)
 	return err_hint(err, "download it again");
 }
 
-int read_header(const mapped &m, const char *path, header &h, struct err *err)
+/* 1: the header goes on behind what is read of the file. */
+int parse_header(const file &m, const char *path, header &h, struct err *err)
 {
-	reader r{m.data, m.len};
+	reader r{m.head.data(), m.head.size()};
 	const uint8_t *magic = r.take(4);
 	if (!magic || memcmp(magic, "GGUF", 4) != 0) {
 		err_set(err, -EINVAL, "\"%s\" is not a GGUF file", path);
-		return m.len > 4 && memcmp(m.data, "PK\3\4", 4) == 0 ? err_hint(err, "it is a zip archive") : -EINVAL;
+		return m.bytes > 4 && memcmp(m.head.data(), "PK\3\4", 4) == 0 ? err_hint(err, "it is a zip archive")
+									      : -EINVAL;
 	}
-	if (m.len < 8)
-		return refuse_header(path, m.len, err);
+	if (m.bytes < 8)
+		return refuse_header(path, m.bytes, err);
 	uint32_t version = r.number<uint32_t>();
 	if (version != 2 && version != 3)
 		return err_set(err, -ENOTSUP, "\"%s\" is GGUF version %u, this build reads 2 and 3", path, version);
@@ -247,6 +294,8 @@ int read_header(const mapped &m, const char *path, header &h, struct err *err)
 	int code = read_pairs(r, pairs, path, h, err);
 	if (code < 0)
 		return code;
+	if (r.cut && !m.whole())
+		return 1;
 	if (h.alignment == 0 || (h.alignment & (h.alignment - 1)) != 0 || h.alignment > 1u << 20)
 		return err_set(err, -EINVAL, "\"%s\" wants an alignment of %" PRIu64 " bytes, which is no power of two",
 			path, h.alignment);
@@ -254,21 +303,58 @@ int read_header(const mapped &m, const char *path, header &h, struct err *err)
 	if (code < 0)
 		return code;
 	if (r.cut)
-		return refuse_header(path, m.len, err);
-	return h.tensors > 0 && m.len < h.data_end ? refuse_cut(path, m.len, h.data_end, err) : 0;
+		return m.whole() ? refuse_header(path, m.bytes, err) : 1;
+	return h.tensors > 0 && m.bytes < h.data_end ? refuse_cut(path, m.bytes, h.data_end, err) : 0;
+}
+
+int read_header(file &f, const char *path, header &ret, struct err *err)
+{
+	for (;;) {
+		header h;
+		int code = read_more(f, path, err);
+		code = code < 0 ? code : parse_header(f, path, h, err);
+		if (code == 0)
+			ret = h;
+		if (code <= 0)
+			return code;
+	}
 }
 
 /* Equal weights give equal numbers; reading all of many gigabytes at start is what this avoids. */
-uint64_t fingerprint_of(const mapped &m, const header &h, uint64_t seed)
+int fingerprint_of(const file &f, const header &h, const char *path, uint64_t *hash, struct err *err)
 {
-	uint64_t head = h.data_begin < m.len ? h.data_begin : m.len;
-	uint64_t hash = XXH3_64bits_withSeed(m.data, head, seed ^ m.len);
-	uint64_t rest = m.len - head, step = rest / SAMPLES;
-	if (rest <= SAMPLES * SAMPLE_BYTES)
-		return XXH3_64bits_withSeed(m.data + head, rest, hash);
-	for (uint64_t i = 0; i < SAMPLES; i++)
-		hash = XXH3_64bits_withSeed(m.data + head + i * step, SAMPLE_BYTES, hash);
-	return hash;
+	uint64_t head = h.data_begin < f.bytes ? h.data_begin : f.bytes;
+	uint64_t rest = f.bytes - head, step = rest / SAMPLES;
+	bool all = rest <= SAMPLES * SAMPLE_BYTES;
+	std::vector<uint8_t> read((size_t)(all ? rest : SAMPLE_BYTES));
+	/* The padding behind the header may reach past what was read of the file. */
+	uint64_t have = head < f.head.size() ? head : f.head.size();
+	*hash = XXH3_64bits_withSeed(f.head.data(), (size_t)have, *hash ^ f.bytes);
+	for (uint64_t i = 0; i < (all ? 1 : SAMPLES); i++) {
+		int code = file_read_at(f.fd, head + i * step, read.data(), read.size());
+		if (code < 0)
+			return refuse_unread(path, code, err);
+		*hash = XXH3_64bits_withSeed(read.data(), read.size(), *hash);
+	}
+	return 0;
+}
+
+int check_vocab(const file &f, const header &h, const char *path, struct err *err)
+{
+	reader r{f.head.data(), f.head.size(), h.tokens.at};
+	reader types{f.head.data(), f.head.size(), h.token_types.at};
+	vocab_check check(h.tokenizer, h.pre);
+	int code = check.begin(h.tokens.count, err);
+	if (code == 0 && h.tokens.type != GGUF_STRING && h.tokens.count > 0)
+		code = err_set(err, -EINVAL, "its tokens are no texts");
+	for (uint64_t i = 0; i < h.tokens.count && code == 0; i++) {
+		uint32_t type = 0;
+		if (i < h.token_types.count && h.token_types.type == GGUF_I32)
+			type = types.number<uint32_t>();
+		code = check.token(i, r.text(), type, err);
+	}
+	code = code < 0 ? code : check.end(err);
+	return code < 0 ? err_wrap(err, "the vocabulary of \"%s\" cannot be used", path) : 0;
 }
 
 bool known_arch(const std::string &arch)
@@ -301,26 +387,26 @@ int check_splits(const char *path, uint64_t count, struct ll_file_facts *facts, 
 				"\"%s\" is one of %" PRIu64
 				" parts; name the first, whose name ends in -00001-of-%05" PRIu64 ".gguf",
 				path, count, count);
-		mapped m;
+		file m;
 		header h;
-		int code = open_mapped(part.c_str(), m, err);
+		int code = open_file(part.c_str(), m, err);
 		code = code < 0 ? code : read_header(m, part.c_str(), h, err);
+		code = code < 0 ? code : fingerprint_of(m, h, part.c_str(), &facts->fingerprint, err);
 		if (code < 0)
 			return code;
-		facts->file_bytes += m.len;
+		facts->file_bytes += m.bytes;
 		facts->tensor_count += h.tensors;
-		facts->fingerprint = fingerprint_of(m, h, facts->fingerprint);
 	}
 	return 0;
 }
 } // namespace
 
-int ll_file_check(const char *path, bool want_weights, struct ll_file_facts *ret, struct err *err)
+static int check(const char *path, bool want_weights, bool want_vocab, struct ll_file_facts *ret, struct err *err)
 {
 	return edge::guard(err, [&] {
-		mapped m;
+		file m;
 		header h;
-		int code = open_mapped(path, m, err);
+		int code = open_file(path, m, err);
 		code = code < 0 ? code : read_header(m, path, h, err);
 		if (code < 0)
 			return code;
@@ -334,16 +420,29 @@ int ll_file_check(const char *path, bool want_weights, struct ll_file_facts *ret
 			return err_set(err, -EINVAL, "\"%s\" holds a vocabulary only, no weights", path);
 		struct ll_file_facts facts = {};
 		edge::copy_text(facts.arch, h.arch.c_str());
-		facts.file_bytes = m.len;
+		facts.file_bytes = m.bytes;
+		facts.header_bytes = h.data_begin < m.bytes ? h.data_begin : m.bytes;
 		facts.tensor_count = h.tensors;
 		facts.vocab_hash = h.vocab_hash;
 		facts.vocab_tokens = h.vocab_tokens < UINT32_MAX ? (uint32_t)h.vocab_tokens : 0;
 		facts.eos_token = h.eos_token < h.vocab_tokens ? (uint32_t)h.eos_token : UINT32_MAX;
-		facts.fingerprint = fingerprint_of(m, h, 0);
-		if (h.splits > 1)
+		code = fingerprint_of(m, h, path, &facts.fingerprint, err);
+		if (code == 0 && want_vocab)
+			code = check_vocab(m, h, path, err);
+		if (code == 0 && h.splits > 1)
 			code = check_splits(path, h.splits, &facts, err);
 		if (code == 0)
 			*ret = facts;
 		return code;
 	});
+}
+
+int ll_file_check(const char *path, bool want_weights, struct ll_file_facts *ret, struct err *err)
+{
+	return check(path, want_weights, false, ret, err);
+}
+
+int edge::check_file(const char *path, bool want_weights, struct ll_file_facts *ret, struct err *err)
+{
+	return check(path, want_weights, true, ret, err);
 }

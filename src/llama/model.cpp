@@ -80,7 +80,7 @@ int ll_model_load(struct ll_model **ret, const char *path, const struct ll_model
 	int code = edge::guard(err, [&] {
 		edge::init();
 		auto m = std::unique_ptr<ll_model, void (*)(ll_model *)>(new ll_model, ll_model_destroy);
-		int bad = ll_file_check(path, !params->vocab_only, &m->facts.file, err);
+		int bad = edge::check_file(path, !params->vocab_only, &m->facts.file, err);
 		if (bad < 0)
 			return bad;
 		progress watch{params};

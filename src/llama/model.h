@@ -37,6 +37,7 @@ struct ll_file_facts {
 	uint64_t vocab_hash;
 	uint32_t vocab_tokens; /* 0: it has none */
 	uint32_t eos_token; /* UINT32_MAX: it does not say */
+	uint64_t header_bytes; /* of path itself: what stands before the data */
 };
 /* Is path a whole GGUF file of an architecture this build knows? Refuses with the cause: missing, not GGUF, another
  * version, cut short (with how much is there and how much there should be), unknown architecture. -ENOENT, -EACCES,

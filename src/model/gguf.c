@@ -457,10 +457,12 @@ int gguf_read_header(struct model_facts *ret, struct gguf_sums *sums, const char
 		return err_set(err, -ENOTSUP, "\"%s\" is GGUF version %u, this version reads 2 and 3", path, version);
 	uint64_t tensors = gguf_number(&r, 8), pairs = gguf_number(&r, 8);
 	int code = read_pairs(&r, pairs, &m, ret, path, err);
+	sums->cut = r.cut;
 	if (code == 0 && !r.cut && (m.alignment == 0 || m.alignment > 1u << 20))
 		code = err_set(err, -EINVAL, "\"%s\" wants an alignment of %" PRIu64 " bytes", path, m.alignment);
 	if (code == 0 && !r.cut)
 		code = read_tensors(&r, tensors, MAX(m.alignment, 1u), sums, path, err);
+	sums->cut = r.cut;
 	if (code == 0 && r.cut) {
 		err_set(err, -EINVAL, "\"%s\" is cut short: it ends in its header, at byte %" PRIu64, path, len);
 		return err_hint(err, "download it again");

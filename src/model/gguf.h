@@ -14,6 +14,7 @@ struct gguf_sums {
 	uint64_t data_end; /* bytes the file must have */
 	bool qkv_bias;
 	bool first_layer; /* it has a tensor of layer 0 */
+	bool cut; /* the header goes on behind what was there of it */
 	const struct refusal *refusal; /* of the part read last; NULL: none */
 };
 

@@ -1,49 +1,55 @@
-/* gguf_file.c - a GGUF file on disk: its header mapped, its parts found. */
+/* gguf_file.c - a GGUF file on disk: its header read, its parts found. */
 #include "model/gguf.h"
 
 #include "base/compiler.h"
 #include "base/file.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 enum { SPLITS_MAX = 999, PATH_BYTES_MAX = 4096 };
 
-struct mapped {
-	void *data;
-	uint64_t len;
-};
+/* Read at first; four times as much each time that does not hold the header. The largest known one has some 20 MiB. */
+enum { HEAD_BYTES = 4 * 1024 * 1024, HEAD_BYTES_MAX = 256 * 1024 * 1024 };
 
-static int map_file(struct mapped *ret, const char *path, struct err *err)
+static int read_head(
+	struct model_facts *f, struct gguf_sums *s, int fd, uint64_t bytes, const char *path, struct err *err)
 {
-	uint64_t bytes = 0;
-	int code = 0, fd = file_open_plain(path, &bytes, err);
+	const struct model_facts facts = *f;
+	const struct gguf_sums sums = *s;
+	CLEANUP(free_p) uint8_t *data = NULL;
+	size_t have = 0, want;
+	int code;
 
-	if (fd < 0)
-		return fd;
-	if (bytes == 0)
-		code = err_set(err, -EINVAL, "\"%s\" is empty", path);
-	if (code == 0) {
-		*ret = (struct mapped){mmap(NULL, (size_t)bytes, PROT_READ, MAP_PRIVATE, fd, 0), bytes};
-		if (ret->data == MAP_FAILED)
-			code = err_set_errno(err, -errno, "could not map \"%s\"", path);
-	}
-	close(fd);
+	do {
+		want = (size_t)MIN(bytes, have ? (uint64_t)have * 4 : (uint64_t)HEAD_BYTES);
+		uint8_t *more = realloc(data, want);
+		if (!more)
+			return err_set(err, -ENOMEM, "out of memory");
+		data = more;
+		code = file_read_at(fd, have, data + have, want - have);
+		if (code < 0)
+			return err_set_errno(err, code, "could not read \"%s\"", path);
+		have = want;
+		*f = facts;
+		*s = sums;
+		code = gguf_read_header(f, s, path, data, have, err);
+	} while (s->cut && have < MIN(bytes, (uint64_t)HEAD_BYTES_MAX));
 	return code;
 }
 
 /* One file or part. */
 static int read_part(struct model_facts *f, struct gguf_sums *s, const char *path, struct err *err)
 {
-	struct mapped m = {0};
-	int code = map_file(&m, path, err);
+	uint64_t bytes;
+	int fd = file_open_plain(path, &bytes, err);
 
-	if (code < 0)
-		return code;
-	code = gguf_read_header(f, s, path, m.data, m.len, err);
-	munmap(m.data, m.len);
-	f->file_bytes += m.len;
+	if (fd < 0)
+		return fd;
+	int code = bytes ? read_head(f, s, fd, bytes, path, err) : err_set(err, -EINVAL, "\"%s\" is empty", path);
+	close(fd);
+	f->file_bytes += bytes;
 	f->files++;
 	return code;
 }

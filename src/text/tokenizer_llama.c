@@ -28,6 +28,16 @@ static const struct llama_tokenizer *of(const struct tokenizer *t)
 	return (const struct llama_tokenizer *)(const void *)t;
 }
 
+/* Where a vocabulary has no unknown token llama.cpp puts -1. */
+static void keep_tokens(const struct llama_tokenizer *l, struct tokens *ret, uint32_t count)
+{
+	const uint32_t *v = ret->v + ret->len;
+
+	for (uint32_t i = 0; i < count; i++)
+		if (v[i] < l->base.vocab)
+			ret->v[ret->len++] = v[i];
+}
+
 /* Append, making room for as many tokens as llama.cpp says there are. */
 static int tokenize(const struct llama_tokenizer *l, const char *text, size_t len, struct tokens *ret, struct err *err)
 {
@@ -39,7 +49,7 @@ static int tokenize(const struct llama_tokenizer *l, const char *text, size_t le
 		if (n == INT32_MIN)
 			return err ? err->code : -EIO;
 		if (n >= 0) {
-			ret->len += (uint32_t)n;
+			keep_tokens(l, ret, (uint32_t)n);
 			return 0;
 		}
 		guess = (uint32_t)-n;
@@ -198,6 +208,15 @@ static int probe_space(struct llama_tokenizer *l, struct err *err)
 	return code < 0 ? err_set(err, code, "out of memory") : 0;
 }
 
+static int begin_spm(struct llama_tokenizer *l, struct err *err)
+{
+	if (spm_create(&l->spm, l->vocab) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
+	l->base.ops = &spm_ops;
+	l->base.adds_space = ll_vocab_adds_space(l->vocab);
+	return 0;
+}
+
 static void fill(struct llama_tokenizer *l)
 {
 	struct tokenizer *t = &l->base;
@@ -228,12 +247,10 @@ int tokenizer_llama_create(struct tokenizer **ret, const char *path, struct err 
 	}
 	if (code == 0 && add_controls(l) < 0)
 		code = err_set(err, -ENOMEM, "out of memory");
-	if (code == 0)
+	if (code == 0 && ll_vocab_kind(l->vocab) == LL_VOCAB_SPM)
+		code = begin_spm(l, err);
+	else if (code == 0)
 		code = probe_space(l, err);
-	if (code == 0 && ll_vocab_kind(l->vocab) == LL_VOCAB_SPM) {
-		code = spm_create(&l->spm, l->vocab) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
-		l->base.ops = &spm_ops;
-	}
 	if (code < 0) {
 		tokenizer_destroy(&l->base);
 		return code;

@@ -273,7 +273,7 @@ static bool is_known(const struct reading *in)
 	const struct gguf_value *tokens = &in->values[KEY_TOKENS];
 
 	return in->seen[KEY_MODEL] && in->seen[KEY_PRE] && in->seen[KEY_TOKENS] && in->seen[KEY_MERGES] &&
-	       gguf_text_is(&in->values[KEY_MODEL].text, "gpt2") && tokens->count < INT32_MAX &&
+	       gguf_text_is(&in->values[KEY_MODEL].text, "gpt2") && tokens->count > 0 && tokens->count < INT32_MAX &&
 	       in->values[KEY_MERGES].count < INT32_MAX &&
 	       (!in->seen[KEY_TYPES] || in->values[KEY_TYPES].count >= tokens->count) &&
 	       (!in->seen[KEY_SCORES] || in->values[KEY_SCORES].count >= tokens->count) && !is_special_case(in);
