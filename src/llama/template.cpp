@@ -22,7 +22,7 @@ struct ll_template {
 	jinja::program program;
 	jinja::caps caps;
 	struct ll_template_caps facts = {};
-	bool trims_content = false, knows_developer = false;
+	bool trims_answers = false, knows_developer = false;
 };
 
 /* --- Analysis --------------------------------------------------------------------------------------------------- */
@@ -118,7 +118,9 @@ void analyse(struct ll_template *t)
 	t->facts.system_role = t->caps.supports_system_role;
 	t->facts.thinking = t->source.find("enable_thinking") != std::string::npos ||
 			    t->source.find("<think>") != std::string::npos;
-	t->trims_content =
+	/* StepFun: blanks that were left around its own words send it into loops of reasoning, so llama.cpp trims all messages.
+	 * What others wrote is theirs: it stays as the template has it. */
+	t->trims_answers =
 		t->source.find("You have access to the following functions in JSONSchema format") != std::string::npos;
 	t->knows_developer = t->source.find("<|channel|>") != std::string::npos;
 }
@@ -313,6 +315,7 @@ jinja::value message_value(
 	bool developer = strcmp(m.role, "developer") == 0 && !t->knows_developer;
 	const char *role = developer ? "system" : m.role;
 	object->insert("role", make.input(role, strlen(role)));
+	bool trims = t->trims_answers && strcmp(m.role, "assistant") == 0;
 	const char *json = m.extra_json ? m.extra_json : "{}";
 	tree extra(make.parse(json, strlen(json), "a message's extra fields"));
 	if (!json_is_object(extra.root))
@@ -322,7 +325,7 @@ jinja::value message_value(
 		parse_arguments(make, calls);
 	if (m.content || !before.empty()) {
 		std::string text = m.content ? std::string(m.content, m.content_len) : "";
-		text = t->trims_content ? trimmed(text.data(), text.size()) : text;
+		text = trims ? trimmed(text.data(), text.size()) : text;
 		object->insert("content", content_value(t, make, before + text));
 	} else if (t->caps.supports_tool_calls && calls) {
 		object->insert("content", make.input("", 0)); /* templates that add to it would fail on null */
@@ -331,8 +334,17 @@ jinja::value message_value(
 	}
 	const char *key;
 	json_t *item;
-	json_object_foreach(extra.root, key, item) if (strcmp(key, "role") != 0 && strcmp(key, "content") != 0)
+	json_object_foreach(extra.root, key, item)
+	{
+		if (strcmp(key, "role") == 0 || strcmp(key, "content") == 0)
+			continue;
+		if (trims && strcmp(key, "reasoning_content") == 0 && json_is_string(item)) {
+			std::string text = trimmed(json_string_value(item), json_string_length(item));
+			object->insert(make.guarded(key), make.input(text.data(), text.size()));
+			continue;
+		}
 		object->insert(make.guarded(key), make.from_json(item));
+	}
 	return object;
 }
 

@@ -79,7 +79,8 @@ static void compare_all(const struct ll_message *messages, uint32_t count, struc
 	assert_int_equal(glob(llama_data("templates/*.jinja"), 0, NULL, &found), 0);
 	assert_in_range(found.gl_pathc, 60, 200);
 	for (size_t i = 0; i < found.gl_pathc; i++)
-		compare(found.gl_pathv[i], messages, count, tally);
+		if (!strstr(found.gl_pathv[i], "StepFun")) /* llama.cpp trims all messages for it */
+			compare(found.gl_pathv[i], messages, count, tally);
 	globfree(&found);
 }
 
@@ -93,6 +94,24 @@ static void prompts_equal_llama_cpps_own(void **state)
 	compare_all(turns + 1, 1, &tally);
 	assert_int_equal(tally.different, 0);
 	assert_in_range(tally.equal, 120, 1000);
+}
+
+static void blanks_around_what_others_wrote_stay(void **state)
+{
+	(void)state;
+	CLEANUP(free_p) char *source = file_text(llama_data("templates/StepFun3.5-Flash.jinja"), NULL);
+	struct ll_template *t = template_of(source);
+	struct ll_message turns[] = {
+		message("user", "  a\n "), message("assistant", "\n b \n"), message("user", " c\n")};
+	struct ll_render in = {.messages = turns, .message_count = 3, .bos = "", .eos = "", .bytes_max = 1 << 20};
+	struct buf text;
+	buf_init(&text, 10000);
+	assert_int_equal(render(t, &in, &text, NULL, NULL), 0);
+	assert_non_null(strstr(buf_str(&text), "user\n  a\n <|im_end|>"));
+	assert_non_null(strstr(buf_str(&text), "assistant\nb<|im_end|>"));
+	assert_non_null(strstr(buf_str(&text), "user\n c\n<|im_end|>"));
+	buf_done(&text);
+	ll_template_destroy(t);
 }
 
 /* --- Our nodes do what the engine's do --------------------------------------------------------------------------- */
@@ -688,6 +707,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(prompts_equal_llama_cpps_own),
+		cmocka_unit_test(blanks_around_what_others_wrote_stay),
 		cmocka_unit_test(nodes_of_ours_render_as_the_engines_own),
 		cmocka_unit_test(parts_tell_the_callers_text_apart),
 		cmocka_unit_test(the_guard_sees_every_text_of_the_caller),
