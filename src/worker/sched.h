@@ -58,9 +58,9 @@ enum {
 };
 
 #define SCHED_NOT_EXACT                                                                                                \
-	"\"deterministic\" is not possible here: with this model on this device the result of a token depends on "     \
-	"where "                                                                                                       \
-	"in the cache its sequence lies; a llama worker on CPUs with flash attention can do it"
+	"\"deterministic\" is not possible here: on this device the result of a token depends on where in the cache "  \
+	"its "                                                                                                         \
+	"sequence lies; a llama worker on CPUs can do it"
 
 struct sched;
 struct sched_request {
