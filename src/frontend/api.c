@@ -407,9 +407,12 @@ static int check_use(struct frontend *fe, const struct endpoint *endpoint, struc
 static void refuse_stranger(struct frontend *fe, struct http_exchange *x, const char *count, const struct api_error *e)
 {
 	const char *origin = http_header(x, "origin"), *host = http_authority(x);
+	char short_origin[256], short_host[256]; /* a line of the log has an end */
 
-	log_warn("request refused", LOG_F("why", log_str(e->message)), LOG_F("host", log_str(host)),
-		LOG_F("origin", log_str(origin)), LOG_F("peer", log_str(http_peer(x))));
+	snprintf(short_origin, sizeof short_origin, "%s", origin ? origin : "");
+	snprintf(short_host, sizeof short_host, "%s", host ? host : "");
+	log_warn("request refused", LOG_F("why", log_str(e->message)), LOG_F("host", log_str(short_host)),
+		LOG_F("origin", log_str(short_origin)), LOG_F("peer", log_str(http_peer(x))));
 	on_count(fe, count);
 	api_error_reply(x, e);
 }

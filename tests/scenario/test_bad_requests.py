@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from deployment import until
+from deployment import Deployment, mock_graph, until
 from rawhttp import Wire, call, post
 
 CHAT = "/v1/chat/completions"
@@ -259,6 +259,17 @@ RAW = {
                             f"Content-Length: 14\r\n\r\n{TEXT}"),
     "gzip": (415, f"{ASK}Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nxx"),
 }
+
+
+def test_a_page_that_is_refused_stands_in_the_log_with_the_key_to_set_however_long_its_name():
+    with Deployment(graph=mock_graph()) as deployment:
+        for origin in ("http://app.example:3000", "http://" + "a" * 30000 + ".example"):
+            seen = len(deployment.lines)
+            refused = call(deployment, "OPTIONS", "/v1/chat/completions",
+                           headers=[f"Origin: {origin}", "Access-Control-Request-Method: POST"])
+            assert refused.status == 403 and "allow-origin" in refused.error()
+            line = deployment.wait_line("request refused", after=seen).string
+            assert "allow-origin" in line and origin[:100] in line and len(line) < 2000
 
 
 @pytest.mark.parametrize("name", RAW)
