@@ -295,10 +295,10 @@ static int read_cache_salt(struct api_request *r, const json_t *root, struct are
 /* 0 for no text. A NUL inside does not end it. */
 static uint64_t text_hash(const json_t *v)
 {
-	const char *text = json_string_value(v), *end = text + json_string_length(v);
+	const char *text = json_is_string(v) ? json_string_value(v) : "", *end = text + json_string_length(v);
 	uint64_t hash = 0;
 
-	for (; text && text < end; text += strlen(text) + 1)
+	for (; text < end; text += strlen(text) + 1)
 		hash = hash * 0x9e3779b97f4a7c15ull ^ route_name_hash(text);
 	return hash;
 }

@@ -8,6 +8,9 @@ static void check(const struct api_request *r)
 	ASSERT(r->kind == API_CHAT ? r->messages_len >= 1 : r->prompts_len >= 1);
 	ASSERT(r->prompts_len * r->n <= PROMPTS_MAX);
 	ASSERT(r->stops_len <= STOPS_MAX && r->top_logprobs <= TOP_LOGPROBS_MAX);
+	ASSERT(r->max_tokens <= TOKENS_MAX && r->min_tokens <= TOKENS_MAX && r->sampling.top_k <= INT32_MAX);
+	ASSERT(!r->has_max_tokens || r->max_tokens || r->echo);
+	ASSERT(r->kind == API_CHAT || !r->tools_json);
 	ASSERT(r->sampling.temperature >= 0 && r->sampling.temperature <= 2);
 	ASSERT(r->sampling.bias_tokens.len == r->sampling.bias_values.len);
 	for (uint32_t i = 0; i < r->stops_len; i++)
