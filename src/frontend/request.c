@@ -4,6 +4,8 @@
 #include "frontend/request_priv.h"
 #include "route/policy.h"
 
+#include <math.h>
+
 static const struct json_in_field common_fields[] = {
 	U32_CUT(min_tokens, "min_new_tokens", 0, TOKENS_MAX), /* SGLang's name */
 	U32_CUT(min_tokens, "min_tokens", 0, TOKENS_MAX),
@@ -105,13 +107,17 @@ static int read_seed(struct api_request *r, const json_t *root, struct api_error
 	if (!json_in_whole(v, &seed))
 		return json_in_wrong_type(e, "seed", "an integer", v);
 	/* Signed or unsigned, 64 bits. What jansson holds as a real number is beyond the signed ones. */
+	const double end = ldexp(1, 64), half = ldexp(1, 63);
 	double d = json_number_value(v);
-	if (d < -0x1p63 || d > 0x1p64)
+	if (d < -half || d > end)
 		return api_error_set(e, 400, NULL, "seed",
 			"\"seed\" must be between -9223372036854775808 and 18446744073709551615, not %s",
 			json_in_show(v).text);
 	r->has_seed = seed != -1; /* vLLM and llama-server draw one for -1 */
-	r->sampling.seed = json_is_integer(v) || d < 0x1p63 ? (uint64_t)seed : d < 0x1p64 ? (uint64_t)d : UINT64_MAX;
+	if (json_is_integer(v) || d < half)
+		r->sampling.seed = (uint64_t)seed;
+	else
+		r->sampling.seed = d < end ? (uint64_t)(d - half) + (1ull << 63) : UINT64_MAX;
 	return 0;
 }
 

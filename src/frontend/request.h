@@ -30,34 +30,32 @@ struct api_prompt {
 
 struct api_request {
 	enum api_kind kind;
+	uint32_t n; /* choices of each prompt */
 	const char *model; /* "" when the body names none */
 	/* API_COMPLETION: at least one; API_CHAT: none, but messages. */
 	struct api_prompt *prompts;
-	uint32_t prompts_len;
 	struct ll_message *messages;
-	uint32_t messages_len;
-	bool no_generation_prompt;
+	uint32_t prompts_len, messages_len;
 	const char *kwargs_json; /* chat_template_kwargs and other variables of the template, or NULL */
 	const char *tools_json; /* for the template, where none is to be called; or NULL */
 
-	uint32_t n; /* choices of each prompt */
-	/* Not given: the endpoint's default. Given: at most TOKENS_MAX, which stands for "no limit" too. 0 only with echo. */
-	bool has_max_tokens;
+	/* Without has_max_tokens: the endpoint's default. At most TOKENS_MAX, which stands for "no limit" too; 0 only with echo. */
 	uint32_t max_tokens, min_tokens;
-	bool stream, include_usage, continuous_usage, echo, ignore_eos, has_seed;
+	struct api_text *stops;
+	uint32_t stops_len, top_logprobs; /* top_logprobs: with logprobs */
+	struct msg_u32s stop_tokens; /* each ends an answer, once min_tokens are there */
+	struct msg_sampling sampling; /* seed set when has_seed */
+	struct api_text cache_salt; /* prefixes are shared only with prompts of the same; empty: none */
+	uint64_t session; /* hash of prompt_cache_key, else of user; 0: none */
+	bool has_max_tokens, has_seed;
+	bool stream, include_usage, continuous_usage, echo, ignore_eos;
+	bool no_generation_prompt;
 	/* API_COMPLETION: no BOS or EOS around the prompt's text; are control tokens that it names tokens, if that was said. */
 	bool no_specials, has_parse_special, parse_special;
 	bool deterministic; /* equal answers to equal requests whatever else runs, or refused */
 	bool cache_prompt; /* cached prefixes may be used */
 	bool keep_stop; /* the stop string that was found is part of the text */
-	struct msg_u32s stop_tokens; /* each ends an answer, once min_tokens are there */
 	bool logprobs, tokens_as_ids; /* tokens_as_ids: their names are "token_id:N" */
-	uint32_t top_logprobs; /* with logprobs */
-	struct api_text *stops;
-	uint32_t stops_len;
-	struct msg_sampling sampling; /* seed set when has_seed */
-	struct api_text cache_salt; /* prefixes are shared only with prompts of the same; empty: none */
-	uint64_t session; /* hash of prompt_cache_key, else of user; 0: none */
 };
 
 /* 0, or -EINVAL with e filled. body must be followed by a NUL. Borrows body until return; ret lives as long as

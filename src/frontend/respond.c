@@ -47,11 +47,10 @@ static void event_begin(struct completion *c, const struct choice *ch)
 /* usage up to this event, as vLLM counts it: that of its choice. */
 static void out_usage_so_far(struct completion *c, const struct choice *ch)
 {
-	uint64_t prompt = c->runs[ch->index / c->req.n]->prompt_len;
+	uint64_t prompt = c->runs[ch->index / c->req.n]->prompt_len, total = prompt + ch->generated;
 
 	buf_printf(out_of(c), ",\"usage\":{\"prompt_tokens\":%llu,\"completion_tokens\":%llu,\"total_tokens\":%llu}",
-		(unsigned long long)prompt, (unsigned long long)ch->generated,
-		(unsigned long long)(prompt + ch->generated));
+		(unsigned long long)prompt, (unsigned long long)ch->generated, (unsigned long long)total);
 }
 
 static void event_end(struct completion *c, const struct choice *ch, const char *finish)
