@@ -25,20 +25,23 @@ static uint32_t reuse_max(const struct sched *s, const struct req *r)
 	return r->alone ? (r->q.prompt_len - 1) / s->piece * s->piece : r->tokens.len - 1;
 }
 
-/* Where a state cannot go back: have the other one pause where the two part, if it has not come so far. Returns where it will be
- * of use, 0: nowhere. */
-static uint32_t pause_at(const struct sched *s, struct req *other, uint32_t common, uint32_t most)
+/* Waiting saves a block, or the prompts are the same (the other choices of n > 1). */
+static bool is_worth_waiting(const struct sched *s, uint32_t common, uint32_t matched, uint32_t most)
 {
-	uint32_t b = s->config.block_size, len = seqs_len(&s->seqs, other->seq);
-	uint32_t pos = common == most ? most : common / b * b;
-
-	if (pos <= len || !marks_add(&other->marks, pos, pos % b ? MARK_PAUSE : MARK_KEEP))
-		return 0;
-	return pos;
+	return common > matched && (common == most || common - matched >= s->config.block_size);
 }
 
-/* Another request is computing more of r's prompt than is there already: worth waiting for when it saves a block, or when
- * the prompts are the same (the other choices of n > 1). */
+/* Where a state cannot go back: have the other one pause where the two part, if it has not come so far. */
+static bool pauses_for(const struct sched *s, struct req *other, uint32_t common, uint32_t matched, uint32_t most)
+{
+	uint32_t b = s->config.block_size, pos = common == most ? most : common / b * b;
+
+	/* What is alone computes its own pieces. */
+	return !other->alone && is_worth_waiting(s, pos, matched, most) && pos > seqs_len(&s->seqs, other->seq) &&
+	       marks_add(&other->marks, pos, pos % b ? MARK_PAUSE : MARK_KEEP);
+}
+
+/* Another request is computing more of r's prompt than is there already. */
 static bool waits_for_another(const struct sched *s, const struct req *r, uint32_t matched)
 {
 	struct seqs_key key = key_of(s, r);
@@ -55,9 +58,8 @@ static bool waits_for_another(const struct sched *s, const struct req *r, uint32
 		uint32_t common = MIN(seqs_common(&s->seqs, &key, &theirs), most);
 		if (r->alone)
 			common = MIN(common, other->q.prompt_len) / s->piece * s->piece;
-		if (s->seqs.reuse == SEQS_REUSE_WHOLE)
-			common = pause_at(s, other, common, most);
-		if (common > matched && (common == most || common - matched >= s->config.block_size))
+		if (s->seqs.reuse == SEQS_REUSE_WHOLE ? pauses_for(s, other, common, matched, most)
+						      : is_worth_waiting(s, common, matched, most))
 			return true;
 	}
 	return false;

@@ -218,6 +218,24 @@ static void those_that_come_together_meet_where_their_prompts_part(void **state)
 	end();
 }
 
+static void nobody_pauses_where_less_than_a_block_is_saved(void **state)
+{
+	(void)state;
+	begin(16, 65536, 0);
+	/* The two start from 410 and part at 418: the block's border between is six tokens on. */
+	struct text *first = say(NULL, 0, 410, 1), *x = text(first, 410, 600), *y = text(x, 418, 600);
+	admit(x, 1);
+	admit(y, 1);
+	assert_true(step());
+	const struct req *r = map_get_ptr(&s->by_id, (uint64_t)(x - pool) + 1);
+	assert_non_null(r);
+	assert_int_equal(r->marks.forks_count, 0);
+	assert_int_equal(s->running_count, 2);
+	run();
+	assert_int_equal(y->done.cached_tokens, 410);
+	end();
+}
+
 static void choices_of_one_prompt_start_from_its_last_token(void **state)
 {
 	(void)state;
@@ -349,6 +367,7 @@ int main(void)
 		cmocka_unit_test(an_edit_far_back_finds_a_stride),
 		cmocka_unit_test(strides_take_only_what_nobody_holds),
 		cmocka_unit_test(those_that_come_together_meet_where_their_prompts_part),
+		cmocka_unit_test(nobody_pauses_where_less_than_a_block_is_saved),
 		cmocka_unit_test(choices_of_one_prompt_start_from_its_last_token),
 		cmocka_unit_test(the_account_holds_ends_and_not_what_runs),
 		cmocka_unit_test(what_is_told_can_be_had),
