@@ -34,6 +34,7 @@ struct llama_engine {
 	struct ll_context *context;
 	struct ll_draws *draws;
 	const struct ll_vocab *vocab;
+	char shown[80]; /* what people call the model */
 	struct ll_run *runs; /* info.seqs of them: a batch has at most one item a sequence */
 	uint32_t *items; /* as many: those computed together */
 	struct pending *pending; /* as many: the draws of a group */
@@ -245,22 +246,32 @@ static const struct engine_ops llama_ops = {
 	.destroy = destroy,
 };
 
+static void name_take(struct llama_engine *l, const struct llama_config *config)
+{
+	char base[80];
+
+	if (ll_model_meta(l->model, "general.basename", base, sizeof base) < 0)
+		base[0] = '\0';
+	model_shown_name(l->shown, sizeof l->shown, config->path, ll_model_facts(l->model)->name, base);
+}
+
 /* Refuse what cannot generate text, before the KV is paid for. */
-static int check_model(const struct ll_model_facts *f, const struct llama_config *config, struct err *err)
+static int check_model(
+	const struct ll_model_facts *f, const char *name, const struct llama_config *config, struct err *err)
 {
 	if (!f->decoder)
 		return err_set(err, -ENOTSUP,
-			"model \"%s\" (%s) is an encoder: it makes embeddings and cannot generate text", f->name,
+			"model \"%s\" (%s) is an encoder: it makes embeddings and cannot generate text", name,
 			f->file.arch);
 	if (f->encoder)
 		return err_set(err, -ENOTSUP,
-			"model \"%s\" (%s) needs an encoder pass before it decodes, which is not supported", f->name,
+			"model \"%s\" (%s) needs an encoder pass before it decodes, which is not supported", name,
 			f->file.arch);
 	if (config->context_max > f->ctx_train)
 		return err_set(err, -EINVAL,
 			"a context of %u tokens a request was asked for, but model \"%s\" was trained for %u; ask for "
 			"%u or less",
-			config->context_max, f->name, f->ctx_train, f->ctx_train);
+			config->context_max, name, f->ctx_train, f->ctx_train);
 	return 0;
 }
 
@@ -332,13 +343,10 @@ static void fill_info(struct llama_engine *l, const struct llama_config *config)
 	snprintf(in->tokenizer, sizeof in->tokenizer, "%s", config->path);
 	char memory[200];
 	describe_memory(memory, sizeof memory, c);
-	char shown[80], base[80], type[40];
-	if (ll_model_meta(l->model, "general.basename", base, sizeof base) < 0)
-		base[0] = '\0';
-	snprintf(in->description, sizeof in->description, "%s, %.24s %s, weights %.0f MiB, %.96s, %u thread%s",
-		model_shown_name(shown, sizeof shown, config->path, f->name, base), f->file.arch,
-		weight_type(f->desc, type, sizeof type), (double)f->weight_bytes / 1048576, memory, c->threads,
-		c->threads == 1 ? "" : "s");
+	char type[40];
+	snprintf(in->description, sizeof in->description, "%.60s, %.24s %.24s, weights %u MiB, %.96s, %u thread%s",
+		l->shown, f->file.arch, weight_type(f->desc, type, sizeof type),
+		(uint32_t)((f->weight_bytes + (1u << 19)) >> 20), memory, c->threads, c->threads == 1 ? "" : "s");
 }
 
 static int make_tables(struct llama_engine *l)
@@ -372,10 +380,11 @@ int llama_engine_create(struct engine **ret, const struct llama_config *config, 
 		return r;
 	l->vocab = ll_model_vocab(l->model);
 	const struct ll_model_facts *facts = ll_model_facts(l->model);
-	if ((r = check_model(facts, config, err)) < 0)
+	name_take(l, config);
+	if ((r = check_model(facts, l->shown, config, err)) < 0)
 		return r;
 	if ((r = ll_context_create(&l->context, l->model, &config->context, err)) < 0)
-		return err_wrap(err, "could not make room for model \"%s\"", facts->name);
+		return err_wrap(err, "could not make room for model \"%s\"", l->shown);
 	fill_info(l, config);
 	if ((r = ll_draws_create(&l->draws, facts->vocab, MIN(ll_context_facts(l->context)->threads, l->info.seqs),
 		     config->context.cpus, config->context.cpus_count, err)) < 0)
