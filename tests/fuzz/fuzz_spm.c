@@ -27,10 +27,11 @@ static void load(void)
 static void compare(uint32_t v, const char *text, size_t len)
 {
 	struct tokens got = {0};
-	uint32_t *want = calloc(len + 16, sizeof *want);
+	uint32_t cap = 3 * (uint32_t)len + 16; /* a space is three bytes, each of which can be a token */
+	uint32_t *want = calloc(cap, sizeof *want);
 
 	ASSERT(want && tokenizer_encode(ours[v], text, len, 0, TOKENS_MAX, &got, NULL) == 0);
-	int32_t n = ll_tokenize(ll_model_vocab(theirs[v]), text, len, false, false, want, (uint32_t)len + 16, NULL);
+	int32_t n = ll_tokenize(ll_model_vocab(theirs[v]), text, len, false, false, want, cap, NULL);
 	bool controls = false; /* llama.cpp can join one out of text; we do not */
 	for (int32_t i = 0; i < n; i++)
 		controls |= ll_vocab_is_control(ll_model_vocab(theirs[v]), want[i]);

@@ -38,11 +38,11 @@ static void compare(const struct pair *p, const char *name, const char *text, si
 {
 	struct tokens got = {0};
 	struct err err = {0};
-	uint32_t *want = calloc(len + 16, sizeof *want);
+	uint32_t *want = calloc(3 * len + 16, sizeof *want);
 	assert_non_null(want);
 	if (tokenizer_encode(p->ours, text, len, 0, TOKENS_MAX, &got, &err) < 0)
 		fail_msg("%s", err.msg);
-	int32_t n = ll_tokenize(ll_model_vocab(p->theirs), text, len, false, false, want, (uint32_t)len + 16, NULL);
+	int32_t n = ll_tokenize(ll_model_vocab(p->theirs), text, len, false, false, want, 3 * (uint32_t)len + 16, NULL);
 	uint32_t i = 0;
 	while (i < got.len && (int32_t)i < n && got.v[i] == want[i])
 		i++;
