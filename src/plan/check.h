@@ -12,6 +12,9 @@ void plan_check_links(struct plan *p); /* cards that work together over a slow l
 void plan_check_pairs(struct plan *p); /* services that must agree: block size, hand-off of KV */
 void plan_check_host(struct plan *p); /* cores, RAM, NUMA, shared memory, limits, disk, ports, programs, files */
 
+/* Append remedies to the finding added last, which says that s has too little memory on such a card: fewer sequences or tokens
+ * a step, a shorter context, a larger share of the card, smaller weights, more cards, in this order, each tried first. */
+void plan_remedies(struct plan *p, const struct plan_service *s, const struct gpu_device *card);
 /* A llama worker takes less context than its model's, since nobody said how much: a notice. */
 void plan_context_reduced(struct plan *p, const struct plan_service *s, uint64_t context);
 /* "4 T4", "2 T4 and 1 L4", "no GPU". Returns ret. */

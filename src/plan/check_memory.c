@@ -63,48 +63,6 @@ static void table(
 	line(p, "together", plan_terms_fixed(t) + t->kv_least, how);
 }
 
-/* The least tensor-parallel size from the asked one on that fits on such cards; 0: none up to 64. */
-static uint32_t tp_that_fits(const struct plan *p, const struct plan_service *s, const struct gpu_device *card)
-{
-	struct plan_service other = *s;
-	struct plan_terms t;
-
-	for (other.tp = s->tp + 1; other.tp <= 64; other.tp++) {
-		if (!model_tp_valid(s->model->facts, other.tp))
-			continue;
-		other.gpus = other.tp * s->pp;
-		plan_need(&t, &other, card);
-		if (plan_terms_fit(&t))
-			return other.tp;
-	}
-	(void)p;
-	return 0;
-}
-
-static void remedy_weights(struct plan *p, const struct plan_service *s, const struct gpu_device *card)
-{
-	const struct model_facts *m = s->model->facts;
-	struct plan_service four = *s;
-	struct plan_terms t;
-	uint32_t tp = s->engine == GRAPH_ENGINE_LLAMA ? 0 : tp_that_fits(p, s, card);
-	char more[96] = "", less[160] = "";
-
-	if (tp)
-		snprintf(more, sizeof more,
-			"%u such cards for each worker (tensor-parallel-size and ServiceArgs.resources.gpu)", tp);
-	bool llama = s->engine == GRAPH_ENGINE_LLAMA;
-	four.quant = llama ? "q4_k_m" : "awq";
-	four.context = MIN(s->context, 4096);
-	plan_need(&t, &four, card);
-	if (m && !strcmp(m->quant, "none") && !s->quant && plan_terms_fit(&t))
-		snprintf(less, sizeof less, "%s4-bit weights (%s): %s of them on each card", tp ? "; or " : "",
-			llama ? "Q4_K_M" : "AWQ, GPTQ", PLAN_BYTES(t.weights));
-	if (*more || *less)
-		findings_remedy(&p->findings, "%s%s", more, less);
-	else
-		findings_remedy(&p->findings, "cards with more memory, or a smaller model");
-}
-
 static void weights_too_big(
 	struct plan *p, const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card)
 {
@@ -113,22 +71,17 @@ static void weights_too_big(
 		"%s: %s of weights%s on a card with %s, of which the engine may take %s", s->name,
 		PLAN_BYTES(t->weights), s->tp > 1 ? " (its part)" : "", PLAN_BYTES(t->total), PLAN_BYTES(t->budget));
 	table(p, s, t, card);
-	remedy_weights(p, s, card);
+	plan_remedies(p, s, card);
 }
 
 static void context_too_long(
 	struct plan *p, const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card)
 {
-	const char *key = plan_key_name(s->engine, PLAN_CONTEXT);
-
 	findings_add(&p->findings, FINDING_FATAL, FINDING_CAPACITY, "memory-context", &s->pos[PLAN_CONTEXT],
 		"%s: one request of %llu tokens needs %s of KV cache on each card, and %s are left for it", s->name,
 		(unsigned long long)s->context, PLAN_BYTES(t->kv_least), PLAN_BYTES((uint64_t)MAX(t->kv_room, 0)));
 	table(p, s, t, card);
-	findings_remedy(&p->findings, "%s: %llu is the largest that fits%s", key, (unsigned long long)t->context_fits,
-		plan_batch_on(s, card) > 4096 ? "; fewer tokens a step (max-num-batched-tokens) leave more room"
-		: s->set[PLAN_CONTEXT]        ? ""
-					      : " (without it the engine takes the model's own context)");
+	plan_remedies(p, s, card);
 }
 
 static void taken_by_others(struct plan *p, uint32_t service, uint32_t device)

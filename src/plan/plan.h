@@ -29,6 +29,7 @@ struct plan_input {
 	const struct gpu_inventory *inventory;
 	const struct plan_model *models; /* one a service of graph, in its order */
 	const struct plan_environment *environment; /* NULL: none */
+	bool trial; /* only the verdict counts: no remedies are looked for */
 };
 
 struct plan {

@@ -4,6 +4,7 @@
 #include "plan/search_parts.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static bool is_external(const struct plan_service *s)
@@ -637,16 +638,17 @@ int plan_search(struct plan_options *ret, const struct plan *asked, const struct
 	struct search *x = calloc(1, sizeof *x);
 	int r = 0;
 
-	*ret = (struct plan_options){.why = ""};
+	*ret = (struct plan_options){0};
 	if (!x)
 		return err_set(err, -ENOMEM, "out of memory");
 	*x = (struct search){.asked = asked, .wish = wish, .out = ret};
 	ret->load.prompt = wish->load.prompt ? wish->load.prompt : PLAN_PROMPT_DEFAULT;
 	ret->load.answer = wish->load.answer ? wish->load.answer : PLAN_ANSWER_DEFAULT;
 	if (!choose_services(x)) {
-		ret->why = "no service of a known model computes on GPUs or with llama.cpp";
+		snprintf(ret->why, sizeof ret->why, "no service of a known model computes on GPUs or with llama.cpp");
 	} else if (plan_search_on_host(asked, ret->main) && !asked->input.inventory->host_facts.cores) {
-		ret->why = "there is no GPU to plan with, and nothing is known of the host's cores and memory";
+		snprintf(ret->why, sizeof ret->why,
+			"there is no GPU to plan with, and nothing is known of the host's cores and memory");
 	} else {
 		ret->on_host = plan_search_on_host(asked, ret->main);
 		plan_search_axes(&x->axes, asked, ret->main, wish);
@@ -661,9 +663,11 @@ int plan_search(struct plan_options *ret, const struct plan *asked, const struct
 				try_all(x);
 			r = choose(x, wish->options ? MIN(wish->options, PLAN_OPTIONS_MAX) : OPTIONS_DEFAULT, err);
 		}
-		if (r == 0 && !ret->len)
-			ret->why = ret->on_host ? "the host's RAM does not hold the model, even with a short context"
-						: "no number of these cards holds the model, even with a short context";
+		if (r == 0 && !ret->len && ret->on_host)
+			snprintf(ret->why, sizeof ret->why,
+				"the host's RAM does not hold the model, even with a short context");
+		else if (r == 0 && !ret->len)
+			search_why(x);
 	}
 	free(x);
 	if (r < 0)

@@ -57,7 +57,7 @@ struct plan_options {
 	bool on_host; /* the plans are of llama workers on the CPU, whatever engine was asked for */
 	bool bandwidth_measured; /* of the host's memory, else it is a guess from the number of cores */
 	double bandwidth_gb_s;
-	const char *why; /* when there is none: a sentence; else "" */
+	char why[256]; /* when there is none: a sentence; else "" */
 };
 
 /* Find options for the services that compute on GPUs; where there are none, and for llama workers that ask for none, of llama

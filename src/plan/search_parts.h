@@ -43,6 +43,8 @@ static inline const struct plan_service *search_main(const struct search *x)
 /* Keep the best of its form; count and paces are of each kind. */
 void search_keep(struct search *x, const struct plan_shape *shape, const struct plan_predicted *predicted,
 	const struct plan_pace *paces, const uint32_t *count, uint32_t kinds);
+/* Nothing was found on GPUs: the reason, tried and not guessed. */
+void search_why(struct search *x);
 /* Look at llama workers on this host's cores: every count of workers, context, type of weights and of KV. */
 void search_host(struct search *x);
 
