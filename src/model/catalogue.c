@@ -150,6 +150,9 @@ static void facts_of(const struct entry *e, struct model_facts *ret)
 	/* Those that come in fp8 as they are (DeepSeek-V3, Kimi-K2, MiniMax-M2) say weight_block_size [128, 128]. */
 	ret->quant_block = !strcmp(e->quant, "fp8") ? FP8_BLOCK : 0;
 	snprintf(ret->source, sizeof ret->source, "catalogue: %s", e->source);
+	if (strstr(e->source, "from memory"))
+		snprintf(ret->unsure, sizeof ret->unsure,
+			"the catalogue has the shapes of \"%.63s\" from memory, not from its config.json", e->name);
 	model_shape_facts(&e->shape, ret);
 	model_facts_fill_bytes(ret);
 }
@@ -163,62 +166,80 @@ bool model_facts_at(struct model_facts *ret, uint32_t i)
 	return true;
 }
 
-/* A name's last part in lower case without marks, and without what says how it was tuned:
- * "Qwen/Qwen2.5-7B-Instruct" -> "qwen257b". */
-static void normalize(const char *name, size_t len, char ret[KEY_BYTES_MAX])
+/* A name's last part in lower case without marks: "Qwen/Qwen2.5-7B-Instruct" -> "qwen257binstruct". */
+static size_t letters(const char *name, size_t len, char ret[KEY_BYTES_MAX])
 {
-	static const char *const tails[] = {"instruct", "chat", "hf", "it", "pt", "base"};
-	uint32_t n = 0;
+	size_t n = 0;
 
-	for (size_t i = 0; i < len; i++)
-		if (name[i] == '/') {
-			name += i + 1;
-			len -= i + 1;
-			i = (size_t)-1;
+	for (size_t i = len; i > 0; i--)
+		if (name[i - 1] == '/') {
+			name += i;
+			len -= i;
+			break;
 		}
 	for (size_t i = 0; i < len && n < KEY_BYTES_MAX - 1; i++)
 		if (isalnum((unsigned char)name[i]) || name[i] == '+')
 			ret[n++] = (char)tolower((unsigned char)name[i]);
+	ret[n] = '\0';
+	return n;
+}
+
+/* Of such letters, how many remain without what says how the model was tuned: "qwen257binstruct" -> "qwen257b". */
+static size_t untuned(const char *s, size_t n)
+{
+	static const char *const tails[] = {"instruct", "chat", "hf", "it", "pt", "base"};
+
 	for (bool cut = true; cut;) {
 		cut = false;
 		for (uint32_t t = 0; t < ARRAY_LEN(tails); t++) {
 			size_t tail = strlen(tails[t]);
-			if (n > tail + 2 && !memcmp(ret + n - tail, tails[t], tail)) {
-				n -= (uint32_t)tail;
+			if (n > tail + 2 && !memcmp(s + n - tail, tails[t], tail)) {
+				n -= tail;
 				cut = true;
 			}
 		}
 	}
-	ret[n] = '\0';
+	return n;
 }
 
-/* How well a name fits: 3 as written, 2 without owner and tuning, 1 when only the family's first word is missing. */
-static uint32_t fit(const char *name, size_t len, const char *wanted, const char *key)
+/* What is looked for: as written, and its letters with and without the tuning. */
+struct wanted {
+	const char *name;
+	char all[KEY_BYTES_MAX];
+	size_t len, key; /* of all; of these without the tuning */
+};
+
+/* How well a name fits: 4 as written, 3 without owner and marks (another maker's copy of that variant), 2 without the tuning too,
+ * 1 when only the family's first word is missing. */
+static uint32_t fit(const char *name, size_t len, const struct wanted *w)
 {
 	char other[KEY_BYTES_MAX];
 
-	if (strlen(wanted) == len && !strncasecmp(name, wanted, len))
+	if (strlen(w->name) == len && !strncasecmp(name, w->name, len))
+		return 4;
+	size_t all = letters(name, len, other);
+	if (all == w->len && !memcmp(other, w->all, all))
 		return 3;
-	normalize(name, len, other);
-	if (!strcmp(other, key))
+	size_t key = untuned(other, all);
+	if (key == w->key && !memcmp(other, w->all, key))
 		return 2;
-	size_t a = strlen(other), b = strlen(key);
-	return b >= 5 && a > b && !strcmp(other + a - b, key) ? 1 : 0;
+	return w->key >= 5 && key > w->key && !memcmp(other + key - w->key, w->all, w->key) ? 1 : 0;
 }
 
-static const struct entry *best(const char *wanted)
+static const struct entry *best(const char *name)
 {
 	const struct entry *ret = NULL;
 	uint32_t most = 0;
-	char key[KEY_BYTES_MAX];
+	struct wanted w = {.name = name};
 
-	normalize(wanted, strlen(wanted), key);
-	for (uint32_t i = 0; *key && i < catalogue.len; i++) {
+	w.len = letters(name, strlen(name), w.all);
+	w.key = untuned(w.all, w.len);
+	for (uint32_t i = 0; w.key && i < catalogue.len; i++) {
 		const struct entry *e = &entries[i];
-		uint32_t f = fit(e->name, strlen(e->name), wanted, key);
+		uint32_t f = fit(e->name, strlen(e->name), &w);
 		for (const char *p = e->hf; *p;) {
 			size_t len = strcspn(p, "|");
-			f = MAX(f, fit(p, len, wanted, key));
+			f = MAX(f, fit(p, len, &w));
 			p += len + (p[len] == '|');
 		}
 		if (f > most) {
@@ -282,6 +303,7 @@ int model_facts_by_name(struct model_facts *ret, const char *name, struct err *e
 		return err_set(err, -ENOENT, "a model's name has at most %d bytes", KEY_BYTES_MAX - 1);
 	const struct entry *e = best(name);
 	snprintf(rest, sizeof rest, "%s", name);
+	bool gguf = strlen(rest) > 5 && !strcasecmp(rest + strlen(rest) - 5, "-gguf");
 	const char *q = e ? NULL : cut_quant(rest, quant);
 	if (!e)
 		e = best(rest);
@@ -293,6 +315,11 @@ int model_facts_by_name(struct model_facts *ret, const char *name, struct err *e
 		/* Qwen's own -FP8 files have blocks; those of others have a scale a channel or tensor. */
 		ret->quant_block = !strcmp(q, "fp8") && !strncasecmp(name, "Qwen/", 5) ? FP8_BLOCK : 0;
 		model_facts_fill_bytes(ret);
+	} else if (gguf) {
+		snprintf(ret->unsure, sizeof ret->unsure,
+			"the name ends in -GGUF and does not say which file: its weights are counted as %s (write "
+			"NAME:Q4_K_M)",
+			ret->dtype);
 	}
 	return 0;
 }

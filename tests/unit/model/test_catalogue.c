@@ -61,9 +61,9 @@ static void names_as_people_write_them(void **state)
 	static const char *const pairs[][2] = {
 		{"deepseek-ai/DeepSeek-R1-Distill-Qwen-14B", "DeepSeek-R1-Distill-Qwen-14B"},
 		{"R1-Distill-Qwen-14B", "DeepSeek-R1-Distill-Qwen-14B"},
-		{"r1-distill-llama-8b", "DeepSeek-R1-Distill-Llama-8B"}, {"Qwen/Qwen2.5-7B-Instruct", "Qwen2.5-7B"},
-		{"qwen2.5-7b", "Qwen2.5-7B"}, {"meta-llama/Llama-3.1-8B-Instruct", "Llama-3.1-8B"},
-		{"Meta-Llama-3.1-70B-Instruct", "Llama-3.1-70B"},
+		{"r1-distill-llama-8b", "DeepSeek-R1-Distill-Llama-8B"},
+		{"Qwen/Qwen2.5-7B-Instruct", "Qwen2.5-7B-Instruct"}, {"qwen2.5-7b", "Qwen2.5-7B"},
+		{"meta-llama/Llama-3.1-8B-Instruct", "Llama-3.1-8B"}, {"Meta-Llama-3.1-70B-Instruct", "Llama-3.1-70B"},
 		{"mistralai/Mistral-7B-Instruct-v0.3", "Mistral-7B-v0.3"}, {"google/gemma-2-9b-it", "Gemma-2-9B"},
 		{"openai/gpt-oss-20b", "gpt-oss-20b"}, {"deepseek-ai/DeepSeek-R1", "DeepSeek-R1"},
 		{"HuggingFaceTB/SmolLM2-135M-Instruct", "SmolLM2-135M"}, {"Qwen3-8B", "Qwen3-8B"}};
@@ -77,13 +77,52 @@ static void names_as_people_write_them(void **state)
 	}
 }
 
+static void each_variant_has_the_context_of_its_own_config(void **state)
+{
+	static const struct {
+		const char *name;
+		uint32_t context;
+	} table[] = {{"Qwen/Qwen2.5-14B", 131072}, {"Qwen/Qwen2.5-14B-Instruct", 32768}, {"Qwen/Qwen2.5-3B", 32768},
+		{"Qwen/Qwen2.5-72B", 131072}, {"Qwen2.5-72B-Instruct", 32768}, {"Qwen/Qwen2.5-Coder-14B", 32768},
+		{"Qwen/Qwen2.5-Math-7B-Instruct", 4096}, {"Qwen/Qwen2-72B", 131072}, {"Qwen/Qwen2-72B-Instruct", 32768},
+		{"Qwen/Qwen2-57B-A14B-Instruct", 32768}, {"microsoft/Phi-3-mini-4k-instruct", 4096},
+		{"microsoft/Phi-3-mini-128k-instruct", 131072}, {"microsoft/Phi-3-medium-4k-instruct", 4096},
+		/* Copies of a variant, quantized or not, are that variant and not its base. */
+		{"unsloth/Qwen2.5-14B-Instruct", 32768}, {"unsloth/Qwen2.5-14B-Instruct-bnb-4bit", 32768},
+		{"Qwen/Qwen2.5-32B-Instruct-GPTQ-Int4", 32768}, {"someone/qwen2.5_14b", 131072}};
+	struct model_facts m;
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_LEN(table); i++) {
+		find(&m, table[i].name);
+		if (m.context_max != table[i].context)
+			fail_msg("%s: context %u of %s", table[i].name, m.context_max, m.name);
+	}
+}
+
+static void what_is_from_memory_or_unnamed_is_unsure(void **state)
+{
+	struct model_facts m;
+
+	(void)state;
+	for (uint32_t i = 0; model_facts_at(&m, i); i++)
+		if ((strstr(m.source, "from memory") != NULL) != (m.unsure[0] != '\0'))
+			fail_msg("%s: source \"%s\", unsure \"%s\"", m.name, m.source, m.unsure);
+	find(&m, "01-ai/Yi-1.5-9B-Chat-AWQ");
+	assert_non_null(strstr(m.unsure, "from memory"));
+	find(&m, "unsloth/Qwen3-14B-GGUF");
+	assert_non_null(strstr(m.unsure, "does not say which file"));
+	find(&m, "unsloth/Qwen3-14B-GGUF:Q4_K_M");
+	assert_string_equal(m.unsure, "");
+}
+
 static void a_name_s_tail_names_the_quantization(void **state)
 {
 	struct model_facts m;
 
 	(void)state;
 	find(&m, "Qwen/Qwen2.5-14B-Instruct-AWQ");
-	assert_string_equal(m.name, "Qwen2.5-14B");
+	assert_string_equal(m.name, "Qwen2.5-14B-Instruct");
 	assert_string_equal(m.quant, "awq");
 	/* 13.212 G matrix parameters x 4.156 bits, 1.557 G others x 16 */
 	assert_true(m.weight_bytes > 9970000000 && m.weight_bytes < 9990000000);
@@ -137,6 +176,8 @@ int main(void)
 		cmocka_unit_test(the_built_in_file_has_no_mistakes),
 		cmocka_unit_test(published_counts_are_met_exactly),
 		cmocka_unit_test(names_as_people_write_them),
+		cmocka_unit_test(each_variant_has_the_context_of_its_own_config),
+		cmocka_unit_test(what_is_from_memory_or_unnamed_is_unsure),
 		cmocka_unit_test(a_name_s_tail_names_the_quantization),
 		cmocka_unit_test(an_unknown_name_gets_a_suggestion),
 		cmocka_unit_test(the_user_s_models_are_checked),
