@@ -14,6 +14,7 @@ enum exit_status {
 	EXIT_FAILED = 1, /* it could not do what was asked; the message says why */
 	EXIT_USAGE = 2, /* a wrong command, flag or configuration: nothing was started */
 	EXIT_NOT_CHECKED = 3, /* the question could not be answered: something needed for it is not known */
+	EXIT_CANNOT_TELL = 4, /* what was given to be judged does not say enough */
 	EXIT_INTERRUPTED = 130, /* stopped at once by a second Ctrl-C, or by one where nothing is drained */
 };
 

@@ -44,7 +44,7 @@ static const struct flag flags_table[] = {
 	{.key = {.name = "json",
 		 .type = CONFIG_BOOL,
 		 .def = "false",
-		 .help = "print {\"findings\": [...]}, root cause first"}},
+		 .help = "print {\"verdict\": ..., \"findings\": [...]}, root cause first"}},
 };
 
 struct diagnose {
@@ -54,6 +54,7 @@ struct diagnose {
 	struct diagnose_graph *graph;
 	struct findings findings;
 	char *data;
+	enum diagnosis_verdict verdict;
 	uint32_t files;
 	uint64_t lines;
 	bool unread; /* a file could not be read */
@@ -222,18 +223,35 @@ static void plan_print(struct diagnose *d, const struct findings_look *look, str
 	gather_done(&gather);
 }
 
+/* Why nothing can be said. */
+static const char *doubt_text(const struct diagnose *d)
+{
+	if (d->lines == 0)
+		return d->files == 1 ? "the log is empty" : "the logs are empty";
+	return d->findings.warnings > 0 ? "errors were logged, and nothing says how it ended"
+					: "the log ends in the middle of an error";
+}
+
 static void head_print(const struct diagnose *d, struct buf *out)
 {
 	const struct findings *f = &d->findings;
 
 	buf_printf(out, "read %llu line%s of %u log%s: ", (unsigned long long)d->lines, d->lines == 1 ? "" : "s",
 		d->files, d->files == 1 ? "" : "s");
-	if (findings_have_cause(f))
-		buf_printf(out, "the root cause comes first\n\n");
-	else if (f->warnings > 0)
-		buf_printf(out, "no known root cause; what is worth knowing:\n\n");
-	else
-		buf_printf(out, "nothing known went wrong\n");
+	switch (d->verdict) {
+	case DIAGNOSIS_FAILED:
+		buf_printf(out, "it failed; the root cause comes first\n\n");
+		break;
+	case DIAGNOSIS_UNKNOWN_CAUSE:
+		buf_printf(out, "it failed, and no log signature knows the cause; what the log shows:\n\n");
+		break;
+	case DIAGNOSIS_CANNOT_TELL:
+		buf_printf(out, "cannot tell whether it failed: %s\n%s", doubt_text(d), f->warnings > 0 ? "\n" : "");
+		break;
+	case DIAGNOSIS_HEALTHY:
+		buf_printf(out, f->warnings > 0 ? "nothing failed; what is worth knowing:\n\n"
+						: "nothing went wrong that is known\n");
+	}
 }
 
 static void text_print(struct diagnose *d, struct buf *out)
@@ -255,8 +273,7 @@ static void text_print(struct diagnose *d, struct buf *out)
 	buf_done(&known);
 	plan_print(d, &look, out);
 	buf_init(&telling, OUTPUT_BYTES_MAX / 4);
-	if (!findings_have_cause(&d->findings) &&
-		diagnosis_telling(d->diagnosis, NULL, TELLING_LINES_MAX, &telling) > 0)
+	if (d->verdict != DIAGNOSIS_FAILED && diagnosis_telling(d->diagnosis, NULL, TELLING_LINES_MAX, &telling) > 0)
 		buf_printf(out,
 			"\nLines that no log signature knows, the most telling ones (they may or may not be the "
 			"cause):\n%s",
@@ -272,18 +289,21 @@ static void text_print(struct diagnose *d, struct buf *out)
 static enum exit_status conclude(struct diagnose *d)
 {
 	struct buf out;
-	bool cause;
+	static const enum exit_status statuses[] = {[DIAGNOSIS_HEALTHY] = EXIT_OK,
+		[DIAGNOSIS_FAILED] = EXIT_FAILED,
+		[DIAGNOSIS_UNKNOWN_CAUSE] = EXIT_NOT_CHECKED,
+		[DIAGNOSIS_CANNOT_TELL] = EXIT_CANNOT_TELL};
 
 	diagnosis_conclude(d->diagnosis, NULL, d->graph, &d->findings);
-	cause = findings_have_cause(&d->findings);
+	d->verdict = diagnosis_verdict(d->diagnosis, NULL, &d->findings);
 	buf_init(&out, OUTPUT_BYTES_MAX);
 	if (flags_bool(d->flags, "json"))
-		diagnosis_json(&d->findings, &out);
+		diagnosis_json(d->verdict, &d->findings, &out);
 	else
 		text_print(d, &out);
 	enum exit_status status = command_print("diagnose", &out);
 	buf_done(&out);
-	return status != EXIT_OK ? status : d->unread ? EXIT_USAGE : cause ? EXIT_FAILED : EXIT_OK;
+	return status != EXIT_OK ? status : d->unread ? EXIT_USAGE : statuses[d->verdict];
 }
 
 static enum exit_status read_and_conclude(struct diagnose *d)
@@ -334,7 +354,9 @@ const struct command command_diagnose = {
 			"that proves it, and what to do. Known lines that look bad and are harmless are called so; a "
 			"log that holds "
 			"nothing known is said to, with its most telling lines.\n\n"
-			"Exit status: 0 no fatal cause was found, 1 one was, 2 a file could not be read.",
+			"Exit status: 0 nothing failed, 1 it failed and the cause is known, 2 a file could not be "
+			"read, "
+			"3 it failed and no signature knows the cause, 4 cannot tell (empty, cut, not text).",
 		.flags = flags_table,
 		.count = ARRAY_LEN(flags_table),
 		.args_max = FILES_MAX},

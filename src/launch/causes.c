@@ -81,5 +81,7 @@ const struct finding *causes_find(struct causes *c, uint32_t i)
 		return NULL;
 	findings_reset(&c->findings);
 	diagnosis_conclude(c->diagnosis, c->logs[i], NULL, &c->findings);
-	return findings_have_cause(&c->findings) ? &c->findings.items[0] : NULL;
+	/* What no signature knows is no news: the last lines of the process are shown anyway. */
+	return findings_have_cause(&c->findings) && !finding_is_unlisted(&c->findings.items[0]) ? &c->findings.items[0]
+												: NULL;
 }

@@ -1,6 +1,7 @@
 /* diagnose.c - logs to known lines, known lines to findings; see diagnose.h. How a log is read is in diagnose_log.c. */
 #include "plan/diagnose.h"
 #include "base/json_out.h"
+#include "base/utf8.h"
 #include "plan/diagnose_graph.h"
 #include "plan/diagnose_log.h"
 
@@ -51,13 +52,18 @@ struct group {
 	const struct diagnosed_log *log; /* where first is */
 	uint32_t logs, log_order;
 	uint64_t count;
+	bool survived; /* in all of them */
 };
 
 /* The order in which things are told. */
 enum order { ORDER_CAUSE, ORDER_CONSEQUENCE, ORDER_WARNING, ORDER_WRAPPER, ORDER_INFO, ORDER_HARMLESS };
 
-static enum order order_of(const struct signature *s)
+static enum order order_of(const struct group *g)
 {
+	const struct signature *s = g->signature;
+
+	if (g->survived)
+		return ORDER_INFO;
 	switch (s->kind) {
 	case SIGNATURE_CAUSE:
 		return s->severity == FINDING_FATAL     ? ORDER_CAUSE
@@ -89,8 +95,8 @@ static int group_compare(const void *va, const void *vb)
 	const struct group *a = va, *b = vb;
 	const struct signature *s = a->signature, *t = b->signature;
 
-	if (order_of(s) != order_of(t))
-		return order_of(s) < order_of(t) ? -1 : 1;
+	if (order_of(a) != order_of(b))
+		return order_of(a) < order_of(b) ? -1 : 1;
 	if (s->class != t->class)
 		return s->class < t->class ? -1 : 1;
 	if (s->rank != t->rank)
@@ -103,12 +109,17 @@ static void group_add(struct group *g, const struct signature *s, const struct d
 {
 	struct group one = {.signature = s, .first = hit, .log = log, .log_order = order};
 
+	if (g->logs > 0 && hit->survived && !g->survived)
+		return;
+	if (g->survived && !hit->survived)
+		*g = (struct group){0};
 	if (g->logs == 0 || by_time(&one, g) < 0) {
 		g->first = hit;
 		g->log = log;
 		g->log_order = order;
 	}
 	g->signature = s;
+	g->survived = hit->survived;
 	g->logs++;
 	g->count += hit->count;
 }
@@ -165,7 +176,7 @@ static void captures_take(const struct signature *s, const char *line, struct ca
 }
 
 static void group_tell(const struct diagnosis *d, const struct diagnosed_log *only, const struct diagnose_graph *graph,
-	const struct group *g, bool after_cause, bool unknown, struct findings *ret)
+	const struct group *g, bool after_cause, bool unknown, bool death, struct findings *ret)
 {
 	const struct signature *s = g->signature;
 	const struct config_pos pos = {
@@ -180,13 +191,17 @@ static void group_tell(const struct diagnosis *d, const struct diagnosed_log *on
 	captures_fill(&captures, s->remedy, remedy, sizeof remedy);
 	if (after_cause && (s->kind == SIGNATURE_CONSEQUENCE || s->kind == SIGNATURE_WRAPPER))
 		severity = unknown ? FINDING_WARNING : FINDING_INFO;
+	if (g->survived || (death && s->kind == SIGNATURE_CAUSE))
+		severity = FINDING_INFO;
 	if (!findings_add(ret, severity, s->class, s->id, &pos, "%s%s", cause,
-		    !after_cause || s->kind != SIGNATURE_CONSEQUENCE ? ""
-		    : unknown                                        ? " (follows from something that is not known)"
-								     : " (follows from the above)"))
+		    g->survived                                        ? " (survived: it served afterwards)"
+		    : death && s->kind == SIGNATURE_CAUSE              ? " (follows from the above)"
+		    : !after_cause || s->kind != SIGNATURE_CONSEQUENCE ? ""
+		    : unknown                                          ? " (follows from something that is not known)"
+								       : " (follows from the above)"))
 		return;
 	evidence_add(d, only, g, ret);
-	if (*remedy)
+	if (*remedy && !g->survived)
 		findings_remedy(ret, "%s", remedy);
 	if (s->kind == SIGNATURE_HARMLESS)
 		findings_harmless(ret);
@@ -208,6 +223,178 @@ static bool has_unknown_exception(const struct diagnosis *d, const struct diagno
 	return false;
 }
 
+/* Failures that no signature knows. */
+
+struct unlisted {
+	const struct diagnosed_log *log;
+	const struct log_failure *failure;
+};
+
+static const char *const unlisted_codes[] = {
+	[SHAPE_EXCEPTION] = "unlisted-exception", [SHAPE_ERROR] = "unlisted-error", [SHAPE_DEATH] = "unlisted-death"};
+
+bool finding_is_unlisted(const struct finding *f)
+{
+	return strncmp(f->code, "unlisted-", strlen("unlisted-")) == 0;
+}
+
+static const char *unlisted_sentence(enum line_shape shape)
+{
+	return shape == SHAPE_EXCEPTION ? "it failed with an error that is not in the catalogue"
+	       : shape == SHAPE_ERROR   ? "an error was logged that is not in the catalogue"
+					: "a process died of something that is not in the catalogue";
+}
+
+static const char *unlisted_remedy(enum finding_class class)
+{
+	switch (class) {
+	case FINDING_CAPACITY:
+		return "make it smaller or give it more: the message says of what there was too little";
+	case FINDING_CONFIGURATION:
+		return "look for the option, file or value that the message names, and correct it";
+	case FINDING_ENVIRONMENT:
+		return "look for the file, library, address or device that the message names: is it there and allowed?";
+	case FINDING_CRASH:
+		break;
+	}
+	return "read the lines above it; search the engine's issues for the message and its version";
+}
+
+static void unlisted_add(
+	const struct unlisted *u, enum finding_severity severity, const char *more, struct findings *ret)
+{
+	const struct config_pos pos = {
+		.file = diagnosed_log_name(u->log), .line = (uint32_t)MIN(u->failure->line, UINT32_MAX)};
+	enum finding_class class = line_failure_class(u->failure->text);
+	char text[EVIDENCE_BYTES];
+
+	snprintf(text, sizeof text, "%s", u->failure->text);
+	utf8_plain(text);
+	if (!findings_add(ret, severity, class, unlisted_codes[u->failure->shape], &pos, "%s: %s%s",
+		    unlisted_sentence(u->failure->shape), text, more))
+		return;
+	findings_evidence(ret, "%.*s%s", EVIDENCE_BYTES, u->failure->evidence,
+		strlen(u->failure->evidence) > EVIDENCE_BYTES ? " ..." : "");
+	if (severity != FINDING_INFO)
+		findings_remedy(ret, "%s", unlisted_remedy(class));
+}
+
+/* Does a tell more of the root than b? That which explains, and of those the first. */
+static bool tells_more(const struct unlisted *a, const struct unlisted *b)
+{
+	const struct log_failure *f = a->failure, *g = b->failure;
+
+	if ((f->shape == SHAPE_EXCEPTION) != (g->shape == SHAPE_EXCEPTION))
+		return f->shape == SHAPE_EXCEPTION;
+	return f->time_ms && g->time_ms && f->time_ms < g->time_ms;
+}
+
+/* The failure no signature knows that is the root of all: the first of what is sure to have ended a process. best: when what
+ * follows from other failures is known; then only what says why is worth telling. wrapper: a line says that something failed.
+ * False: there is none. */
+static bool unlisted_tell(const struct diagnosis *d, const struct diagnosed_log *only, enum order best, bool wrapper,
+	struct findings *ret)
+{
+	bool explained = best == ORDER_CONSEQUENCE;
+	struct unlisted root = {0}, doubt = {0};
+	bool died;
+
+	for (uint32_t i = 0; i < d->count; i++) {
+		const struct diagnosed_log *log = d->logs[i];
+		struct unlisted one = {log, only && only != log ? NULL : diagnosed_log_failure(log, &died)};
+
+		if (!one.failure || (explained && one.failure->shape != SHAPE_EXCEPTION))
+			continue;
+		died = died || explained || wrapper;
+		if (died && (!root.failure || tells_more(&one, &root)))
+			root = one;
+		else if (!died && !doubt.failure)
+			doubt = one;
+	}
+	if (root.failure)
+		unlisted_add(&root, FINDING_FATAL, "", ret);
+	else if (doubt.failure)
+		unlisted_add(&doubt, FINDING_WARNING, "", ret);
+	return root.failure != NULL;
+}
+
+/* A signature that knows only how a process died (a signal, an assertion of no name) is no cause beside an error that tells
+ * why and stands before it. */
+static bool death_explained(const struct group *g, struct findings *ret)
+{
+	const char *text = g->first->text;
+	size_t at;
+
+	if (g->signature->class != FINDING_CRASH || line_shape(text, strlen(text), &at) != SHAPE_DEATH)
+		return false;
+	struct unlisted one = {g->log, diagnosed_log_reason(g->log, g->first->line)};
+	if (one.failure)
+		unlisted_add(&one, FINDING_FATAL, "", ret);
+	return one.failure != NULL;
+}
+
+static bool groups_have_wrapper(const struct group *groups, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (groups[i].signature->kind == SIGNATURE_WRAPPER && !groups[i].survived)
+			return true;
+	return false;
+}
+
+static void survived_tell(const struct diagnosis *d, const struct diagnosed_log *only, struct findings *ret)
+{
+	for (uint32_t i = 0; i < d->count; i++) {
+		const struct log_failure *f = diagnosed_log_survived(d->logs[i]);
+
+		if (f && (!only || only == d->logs[i]))
+			unlisted_add(&(struct unlisted){d->logs[i], f}, FINDING_INFO,
+				" (survived: it served afterwards)", ret);
+	}
+}
+
+/* The verdict. */
+
+const char *diagnosis_verdict_name(enum diagnosis_verdict verdict)
+{
+	static const char *const names[] = {[DIAGNOSIS_HEALTHY] = "healthy",
+		[DIAGNOSIS_FAILED] = "failed",
+		[DIAGNOSIS_UNKNOWN_CAUSE] = "failed-unknown-cause",
+		[DIAGNOSIS_CANNOT_TELL] = "cannot-tell"};
+
+	return names[verdict];
+}
+
+enum diagnosis_verdict diagnosis_verdict(
+	const struct diagnosis *d, const struct diagnosed_log *only, const struct findings *f)
+{
+	const struct finding *first = f->len > 0 ? &f->items[0] : NULL;
+	uint64_t lines = 0;
+	bool cut = false, wrapper = false;
+
+	if (first && first->severity == FINDING_FATAL)
+		return finding_is_unlisted(first) ? DIAGNOSIS_UNKNOWN_CAUSE : DIAGNOSIS_FAILED;
+	for (uint32_t i = 0; i < d->count; i++) {
+		const struct diagnosed_log *log = d->logs[i];
+
+		if (only && only != log)
+			continue;
+		lines += diagnosed_log_lines(log);
+		cut = cut || diagnosed_log_is_cut(log);
+	}
+	for (uint32_t i = 0; i < f->len; i++) {
+		uint32_t k = catalogue_find(d->catalogue, f->items[i].code);
+
+		wrapper = wrapper || (k < SIGNATURES_MAX && f->items[i].severity <= FINDING_WARNING &&
+					     catalogue_at(d->catalogue, k)->kind == SIGNATURE_WRAPPER);
+		cut = cut || (f->items[i].severity == FINDING_WARNING && finding_is_unlisted(&f->items[i]) &&
+				     strcmp(f->items[i].code, unlisted_codes[SHAPE_ERROR]) == 0);
+	}
+	/* "See the root cause above", and nothing is above. */
+	if (wrapper)
+		return DIAGNOSIS_UNKNOWN_CAUSE;
+	return lines == 0 || cut ? DIAGNOSIS_CANNOT_TELL : DIAGNOSIS_HEALTHY;
+}
+
 void diagnosis_conclude(const struct diagnosis *d, const struct diagnosed_log *only, const struct diagnose_graph *graph,
 	struct findings *ret)
 {
@@ -217,16 +404,20 @@ void diagnosis_conclude(const struct diagnosis *d, const struct diagnosed_log *o
 	if (!groups)
 		return;
 	uint32_t count = groups_make(d, only, groups, signatures);
-	enum order best = count > 0 ? order_of(groups[0].signature) : ORDER_HARMLESS;
-	bool unknown = best == ORDER_CONSEQUENCE && has_unknown_exception(d, only);
+	enum order best = count > 0 ? order_of(&groups[0]) : ORDER_HARMLESS;
+	bool root = best == ORDER_CAUSE ? death_explained(&groups[0], ret)
+					: unlisted_tell(d, only, best, groups_have_wrapper(groups, count), ret);
+	bool unknown = !root && best == ORDER_CONSEQUENCE && has_unknown_exception(d, only);
 	for (uint32_t i = 0; i < count; i++) {
 		bool is_wrapper = groups[i].signature->kind == SIGNATURE_WRAPPER;
 
 		/* "See above" says nothing when what is above has been found. */
-		if (is_wrapper && best <= ORDER_CONSEQUENCE && !unknown)
+		if (is_wrapper && !groups[i].survived && (best <= ORDER_CONSEQUENCE || root) && !unknown)
 			continue;
-		group_tell(d, only, graph, &groups[i], (i > 0 && best == ORDER_CAUSE) || unknown, unknown, ret);
+		group_tell(d, only, graph, &groups[i], (i > 0 && best == ORDER_CAUSE) || unknown || root, unknown,
+			root && i == 0 && best == ORDER_CAUSE, ret);
 	}
+	survived_tell(d, only, ret);
 }
 
 bool findings_have_cause(const struct findings *f)
@@ -251,9 +442,9 @@ uint32_t diagnosis_telling(
 	return count;
 }
 
-void diagnosis_json(const struct findings *f, struct buf *out)
+void diagnosis_json(enum diagnosis_verdict verdict, const struct findings *f, struct buf *out)
 {
-	buf_add_str(out, "{\"findings\": [");
+	buf_printf(out, "{\"verdict\": \"%s\", \"findings\": [", diagnosis_verdict_name(verdict));
 	for (uint32_t i = 0; i < f->len; i++) {
 		const struct finding *x = &f->items[i];
 

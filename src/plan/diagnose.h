@@ -4,7 +4,9 @@
  * Fill a diagnosis with the logs of one deployment, in the order they are named; then conclude. Causes are ranked capacity,
  * configuration, environment, crash; of one class the one that came first. What other failures bring about comes after
  * them, a line that only says "see above" is no cause, harmless lines are called so. A message of several logs is told
- * once. Lines that match nothing are never a cause: the most telling of them are kept to be shown.
+ * once. When no signature knows a cause, the form of the lines does (diagnose_shape.h): the first exception that no signature
+ * knows is the root, and is marked as not in the catalogue. What failed before a server says that it serves was survived.
+ * Other lines that match nothing are never a cause: the most telling of them are kept to be shown.
  *
  * Thread: one owner; the catalogue may be shared. Memory: flat: at most LOGS_MAX logs, of each the first line of every
  * signature and a few telling ones, cut at DIAGNOSE_LINE_BYTES_MAX; it does not grow with the length of a log. */
@@ -45,12 +47,25 @@ bool diagnosed_log_is_fatal(const struct diagnosed_log *log);
 /* Add the findings, root cause first (ret must be initialised). only NULL: of all logs; graph may be NULL. */
 void diagnosis_conclude(const struct diagnosis *d, const struct diagnosed_log *only, const struct diagnose_graph *graph,
 	struct findings *ret);
+/* What is to be said of the logs as a whole. */
+enum diagnosis_verdict {
+	DIAGNOSIS_HEALTHY, /* nothing failed */
+	DIAGNOSIS_FAILED, /* and a signature knows the cause */
+	DIAGNOSIS_UNKNOWN_CAUSE, /* it failed, and the form of the lines is all that tells why */
+	DIAGNOSIS_CANNOT_TELL, /* empty, cut in the middle of an error, or errors and nothing that says how it ended */
+};
+/* f: what diagnosis_conclude has found. */
+enum diagnosis_verdict diagnosis_verdict(
+	const struct diagnosis *d, const struct diagnosed_log *only, const struct findings *f);
+const char *diagnosis_verdict_name(enum diagnosis_verdict verdict); /* "healthy", "failed", ... */
+/* Is this finding one that no signature knows? */
+bool finding_is_unlisted(const struct finding *f);
 /* Is the first of these findings a root cause? */
 bool findings_have_cause(const struct findings *f);
 /* The telling lines of all logs as text, "FILE:LINE: TEXT" each, at most lines_max. Returns how many. */
 uint32_t diagnosis_telling(
 	const struct diagnosis *d, const struct diagnosed_log *only, uint32_t lines_max, struct buf *out);
-/* {"findings": [...]}: severity, class, cause, file, line, remedy, harmless of each, and no more. */
-void diagnosis_json(const struct findings *f, struct buf *out);
+/* {"verdict": "failed", "findings": [...]}: severity, class, cause, file, line, remedy, harmless of each, and no more. */
+void diagnosis_json(enum diagnosis_verdict verdict, const struct findings *f, struct buf *out);
 
 #endif

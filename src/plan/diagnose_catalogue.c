@@ -39,6 +39,30 @@ static const struct telling_word telling_words[] = {
 	{"segfault", 3},
 	{"core dumped", 3},
 	{"assert", 2},
+	{"segmentation fault", 3},
+	{"terminate called", 3},
+	{"what():", 3},
+	{"illegal instruction", 3},
+	{"trace/breakpoint trap", 3},
+	{"sigsegv", 3},
+	{"sigbus", 3},
+	{"exited with", 2},
+	{"exit code", 2},
+	{"exit status", 2},
+	{"exitcode", 2},
+	{"exiting due to", 2},
+	{"by signal", 2},
+	{"backoff", 2},
+	{"imagepull", 2},
+	{"nvrm: xid", 3},
+	{"died unexpectedly", 3},
+	/* klog writes its severity as one letter. */
+	{".go:", 1},
+	/* How servers say that they serve. */
+	{"server is listening on", WORD_SERVING},
+	{"application startup complete", WORD_SERVING},
+	{"uvicorn running on", WORD_SERVING},
+	{"fired up and ready to roll", WORD_SERVING},
 };
 static const char traceback_word[] = "traceback (most recent call last)";
 

@@ -16,6 +16,8 @@ enum {
 	HITS_COUNTED_MAX = 1000, /* of one signature: more are not looked at */
 	TRACEBACK_LINES_MAX = 600, /* until its exception must come */
 	TRACEBACK_PREFIX_MAX = 160,
+	STREAM_TEXT_BYTES = 200,
+	ERROR_GAP_LINES = 40, /* errors farther from a death than this have nothing to do with it */
 };
 
 struct diagnosed_log {
@@ -34,9 +36,16 @@ struct diagnosed_log {
 	uint32_t traceback_left; /* lines; 0: none is open */
 	uint32_t traceback_prefix_len;
 	char traceback_prefix[TRACEBACK_PREFIX_MAX];
-	bool traceback_seen;
+	bool traceback_seen, traceback_mild, traceback_fresh;
 	uint64_t
 		traceback_end; /* the line where the last one was left: another that begins before it is a part of it */
+
+	/* What the form of lines says. */
+	struct log_failure failures[SHAPE_NONE], survived;
+	uint64_t last_error, shaped; /* lines */
+	uint64_t ignored; /* the line of an exception that Python says it ignores */
+	uint64_t serving; /* the last line in which it said so */
+	char serving_stream[STREAM_TEXT_BYTES];
 
 	/* While a block is scanned. */
 	const char *block;
@@ -139,6 +148,13 @@ struct diagnosed_log *diagnosed_log_create(const struct catalogue *catalogue, co
 	return log;
 }
 
+static void failure_free(struct log_failure *f)
+{
+	free(f->text);
+	free(f->evidence);
+	*f = (struct log_failure){0};
+}
+
 void diagnosed_log_reset(struct diagnosed_log *log)
 {
 	for (uint32_t i = 0; i < log->hits_len; i++)
@@ -147,11 +163,15 @@ void diagnosed_log_reset(struct diagnosed_log *log)
 	for (uint32_t i = 0; i < log->telling_len; i++)
 		free(log->telling[i].text);
 	log->telling_len = 0;
+	for (int i = 0; i < SHAPE_NONE; i++)
+		failure_free(&log->failures[i]);
+	failure_free(&log->survived);
+	log->last_error = log->shaped = log->serving = log->ignored = 0;
 	log->lines = 0;
 	log->carry_len = 0;
 	log->traceback_left = 0;
 	log->traceback_end = 0;
-	log->fatal = log->traceback_seen = false;
+	log->fatal = log->traceback_seen = log->traceback_mild = log->traceback_fresh = false;
 }
 
 void diagnosed_log_destroy(struct diagnosed_log *log)
@@ -186,8 +206,13 @@ static void hit_note(struct diagnosed_log *log, const struct catalogue_word *wor
 	const struct signature *s = catalogue_at(log->catalogue, word->signature);
 	struct log_hit *hit = &log->hits[word->signature];
 
-	if (hit->count >= HITS_COUNTED_MAX || !counts_here(log, s) || !pattern_match(word->pattern, line, len, NULL))
+	if ((hit->count >= HITS_COUNTED_MAX && !hit->survived) || !counts_here(log, s) ||
+		!pattern_match(word->pattern, line, len, NULL))
 		return;
+	if (hit->survived) {
+		free(hit->text);
+		*hit = (struct log_hit){0};
+	}
 	if (hit->count++ > 0)
 		return;
 	hit->line = log->lines + 1;
@@ -268,6 +293,100 @@ static void telling_add(struct diagnosed_log *log, uint64_t number, const char *
 	log->telling[at] = (struct log_line){number, weight, text};
 }
 
+/* What the form of a line says. */
+
+/* A line that begins with another name is another process's. */
+static bool same_stream(const char *text, const char *line, size_t len)
+{
+	size_t n = line_stream(line, len);
+
+	return line_stream(text, strlen(text)) == n && memcmp(text, line, n) == 0;
+}
+
+/* The first of its shape is kept; of errors, the first of those that stand near each other. */
+static void failure_note(struct diagnosed_log *log, enum line_shape shape, uint64_t number, const char *line,
+	size_t len, size_t from, size_t text_len)
+{
+	struct log_failure *f = &log->failures[shape];
+	bool far =
+		shape == SHAPE_ERROR && !log->failures[SHAPE_DEATH].line && number > log->last_error + ERROR_GAP_LINES;
+
+	if ((f->line > 0 && f->line <= number && !far) || line_is_known(log, line, len))
+		return;
+	if (shape == SHAPE_ERROR)
+		log->last_error = number;
+	failure_free(f);
+	f->text = line_copy(line + from, text_len);
+	f->evidence = line_copy(line, len);
+	f->line = f->text && f->evidence ? number : 0;
+	f->time_ms = log_line_time_ms(line, len);
+	f->shape = shape;
+	f->serving = log->serving > 0 && log->serving < number && same_stream(log->serving_stream, line, len);
+}
+
+static void shape_note(struct diagnosed_log *log, const char *line, size_t len)
+{
+	size_t at;
+	enum line_shape shape;
+
+	if (log->shaped == log->lines + 1)
+		return;
+	log->shaped = log->lines + 1;
+	if (log->traceback_mild && log->lines < log->traceback_end)
+		return;
+	if (line_ignores_exception(line, len))
+		log->ignored = log->lines + 1;
+	shape = line_shape(line, len, &at);
+	if (shape == SHAPE_NONE)
+		return;
+	failure_note(log, shape, log->lines + 1, line, len, at, len - at);
+	if (shape == SHAPE_ERROR)
+		log->last_error = log->lines + 1;
+}
+
+/* It serves: what went wrong before has been survived. */
+static void serving_note(struct diagnosed_log *log, const char *line, size_t len)
+{
+	log->serving = log->lines + 1;
+	log_line_clean(line, len, log->serving_stream, sizeof log->serving_stream);
+	log->fatal = false;
+	for (uint32_t i = 0; i < log->hits_len; i++) {
+		struct log_hit *hit = &log->hits[i];
+		const struct signature *s = catalogue_at(log->catalogue, i);
+
+		if (hit->line == 0 || s->kind > SIGNATURE_WRAPPER)
+			continue;
+		hit->survived = hit->survived || same_stream(hit->text, line, len);
+		log->fatal =
+			log->fatal || (!hit->survived && s->severity == FINDING_FATAL && s->kind == SIGNATURE_CAUSE);
+	}
+	for (int i = 0; i < SHAPE_NONE; i++) {
+		struct log_failure *f = &log->failures[i];
+
+		if (f->line == 0 || f->line > log->lines || !same_stream(f->evidence, line, len))
+			continue;
+		if (log->survived.line == 0 && i != SHAPE_ERROR) {
+			log->survived = *f;
+			*f = (struct log_failure){0};
+		}
+		failure_free(f);
+	}
+}
+
+/* The prefix of a traceback's lines; what changes in it are digits of the clock. */
+static bool same_prefix(const struct diagnosed_log *log, const char *line, size_t len)
+{
+	size_t n = log->traceback_prefix_len;
+
+	if (len <= n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (line[i] != log->traceback_prefix[i] &&
+			!(isdigit((unsigned char)line[i]) && isdigit((unsigned char)log->traceback_prefix[i])))
+			return false;
+	return true;
+}
+
 /* How a traceback ends: the first line that stands at its margin. What another process logs in between is skipped. Looks at
  * the lines of the block from at on, of which the first has this number. */
 static void traceback_read(struct diagnosed_log *log, size_t at, uint64_t number)
@@ -277,14 +396,19 @@ static void traceback_read(struct diagnosed_log *log, size_t at, uint64_t number
 		size_t len = end ? (size_t)(end - line) : log->block_len - at, prefix = log->traceback_prefix_len;
 
 		log->traceback_left--;
+		/* "2026-01-01 ERROR worker: Traceback": the prefix is of that line only when "  File" comes bare. */
+		if (log->traceback_fresh && !same_prefix(log, line, len) && len > 0 && isspace((unsigned char)*line))
+			log->traceback_prefix_len = (uint32_t)(prefix = 0);
+		log->traceback_fresh = false;
 		log->traceback_end = number;
-		if (len > prefix && memcmp(line, log->traceback_prefix, prefix) == 0 &&
-			!isspace((unsigned char)line[prefix]) && isalpha((unsigned char)line[prefix])) {
+		if (same_prefix(log, line, len) && isalpha((unsigned char)line[prefix])) {
 			uint32_t weight = log->traceback_seen ? LOG_LINE_EXCEPTION : LOG_LINE_FIRST_EXCEPTION;
 
 			log->traceback_left = 0;
 			log->traceback_seen = true;
 			telling_add(log, number, line, len, weight);
+			if (!log->traceback_mild && line_ends_traceback(line, len, prefix))
+				failure_note(log, SHAPE_EXCEPTION, number, line, len, prefix, len - prefix);
 		}
 		at += len + 1;
 		number++;
@@ -293,13 +417,24 @@ static void traceback_read(struct diagnosed_log *log, size_t at, uint64_t number
 
 static void traceback_begin(struct diagnosed_log *log, size_t word_start)
 {
-	size_t prefix = word_start - log->line_start;
+	size_t prefix = word_start - log->line_start, at, len;
+	const char *line = log->block + log->line_start;
 
+	log->traceback_mild =
+		line_level(line, prefix) == LEVEL_MILD || (log->ignored > 0 && log->ignored == log->lines);
+	if (line_inner_exception(
+		    line, MIN(log->line_end - log->line_start, (size_t)CARRY_BYTES_MAX), prefix, &at, &len)) {
+		if (!log->traceback_mild && line_ends_traceback(line, at + len, at))
+			failure_note(
+				log, SHAPE_EXCEPTION, log->lines + 1, line, log->line_end - log->line_start, at, len);
+		return;
+	}
 	if (prefix > TRACEBACK_PREFIX_MAX || log->traceback_left > 0 || log->lines + 1 <= log->traceback_end)
 		return;
 	memcpy(log->traceback_prefix, log->block + log->line_start, prefix);
 	log->traceback_prefix_len = (uint32_t)prefix;
 	log->traceback_left = TRACEBACK_LINES_MAX;
+	log->traceback_fresh = true;
 	traceback_read(log, log->line_end + 1, log->lines + 2);
 }
 
@@ -342,9 +477,12 @@ static void on_word(void *ctx, uint32_t number, size_t end)
 	len = MIN(len - from, (size_t)LINE_LOOK_BYTES);
 	if (word->signature < SIGNATURES_MAX)
 		hit_note(log, word, line + from, len);
-	else if (word->weight > 0)
+	else if (word->weight == WORD_SERVING)
+		serving_note(log, line + from, len);
+	else if (word->weight > 0) {
+		shape_note(log, line + from, len);
 		telling_add(log, log->lines + 1, line + from, len, word->weight);
-	else
+	} else
 		traceback_begin(log, end - strlen("traceback (most recent call last)"));
 }
 
@@ -428,6 +566,44 @@ bool diagnosed_log_is_fatal(const struct diagnosed_log *log)
 const struct log_hit *diagnosed_log_hit(const struct diagnosed_log *log, uint32_t signature)
 {
 	return signature < log->hits_len && log->hits[signature].line > 0 ? &log->hits[signature] : NULL;
+}
+
+const struct log_failure *diagnosed_log_failure(const struct diagnosed_log *log, bool *ret_died)
+{
+	const struct log_failure *why = &log->failures[SHAPE_EXCEPTION], *error = &log->failures[SHAPE_ERROR],
+				 *death = &log->failures[SHAPE_DEATH];
+
+	/* A server that serves goes on after an exception of one request. */
+	*ret_died = death->line > 0 || (why->line > 0 && !why->serving);
+	if (why->line > 0)
+		return why;
+	if (error->line > 0 && (death->line > 0 ? error->line < death->line : !error->serving))
+		return error;
+	return death->line > 0 ? death : NULL;
+}
+
+const struct log_failure *diagnosed_log_reason(const struct diagnosed_log *log, uint64_t line)
+{
+	const struct log_failure *why = &log->failures[SHAPE_EXCEPTION], *error = &log->failures[SHAPE_ERROR];
+
+	if (why->line > 0 && why->line < line)
+		return why;
+	return error->line > 0 && error->line < line && line <= error->line + ERROR_GAP_LINES ? error : NULL;
+}
+
+const struct log_failure *diagnosed_log_survived(const struct diagnosed_log *log)
+{
+	return log->survived.line > 0 ? &log->survived : NULL;
+}
+
+bool diagnosed_log_serves(const struct diagnosed_log *log)
+{
+	return log->serving > 0;
+}
+
+bool diagnosed_log_is_cut(const struct diagnosed_log *log)
+{
+	return log->traceback_left > 0;
 }
 
 const struct log_line *diagnosed_log_telling(const struct diagnosed_log *log, uint32_t i)

@@ -4,6 +4,7 @@
 #define STATOR_PLAN_DIAGNOSE_LOG_H
 
 #include "plan/diagnose.h"
+#include "plan/diagnose_shape.h"
 
 /* The first line of a signature in this log. */
 struct log_hit {
@@ -11,6 +12,15 @@ struct log_hit {
 	uint64_t count; /* lines that match, counted up to some thousands */
 	uint64_t time_ms; /* what the line says of its time, in a scale of its own kind; 0: nothing */
 	char *text; /* without escape sequences, cut at DIAGNOSE_LINE_BYTES_MAX */
+	bool survived; /* the process served afterwards, and the line did not come again */
+};
+/* What the log shows of a failure by the form of its lines, without a signature. */
+struct log_failure {
+	uint64_t line, time_ms;
+	char *text; /* from the exception's name on, cut as above; the line as a whole is in evidence */
+	char *evidence;
+	enum line_shape shape;
+	bool serving; /* it served before that */
 };
 /* Weights of telling lines above those of words: how a traceback ends, the first one most. */
 enum { LOG_LINE_EXCEPTION = 4, LOG_LINE_FIRST_EXCEPTION = 5 };
@@ -25,6 +35,17 @@ void diagnosed_log_destroy(struct diagnosed_log *log);
 const char *diagnosed_log_name(const struct diagnosed_log *log);
 /* NULL: not met. Borrowed until more is fed. */
 const struct log_hit *diagnosed_log_hit(const struct diagnosed_log *log, uint32_t signature);
+/* The line that best tells why the process failed; NULL: nothing failed, or it served afterwards. ret_died: it is sure that
+ * the process ended; else it may only have logged an error. */
+const struct log_failure *diagnosed_log_failure(const struct diagnosed_log *log, bool *ret_died);
+/* The line that best tells why the process died in this line; NULL: none before it. */
+const struct log_failure *diagnosed_log_reason(const struct diagnosed_log *log, uint64_t line);
+/* A failure of the start-up, after which it served; NULL: none. */
+const struct log_failure *diagnosed_log_survived(const struct diagnosed_log *log);
+/* Has a server said that it serves, since the log began? */
+bool diagnosed_log_serves(const struct diagnosed_log *log);
+/* Does it end within a traceback? */
+bool diagnosed_log_is_cut(const struct diagnosed_log *log);
 /* Telling line i in the order of the log, NULL behind the last. */
 const struct log_line *diagnosed_log_telling(const struct diagnosed_log *log, uint32_t i);
 

@@ -33,7 +33,7 @@ static void print(struct buf *out, const char *text, size_t len, size_t piece)
 	diagnosis_conclude(d, NULL, NULL, &f);
 	for (uint32_t i = 0; i < f.len; i++)
 		ASSERT(f.items[i].line >= 1 && f.items[i].line <= diagnosed_log_lines(subject));
-	diagnosis_json(&f, out);
+	diagnosis_json(diagnosis_verdict(d, NULL, &f), &f, out);
 	diagnosis_telling(d, NULL, 100, out);
 	findings_done(&f);
 }

@@ -23,7 +23,7 @@ def test_json_has_exactly_the_keys_that_were_promised_root_cause_first():
     done = stator("diagnose", "--json", LOGS / "vllm-kv-too-small.log")
     assert done.returncode == 1 and not done.stderr
     answer = json.loads(done.stdout)
-    assert list(answer) == ["findings"]
+    assert list(answer) == ["verdict", "findings"] and answer["verdict"] == "failed"
     for finding in answer["findings"]:
         assert sorted(finding) == ["cause", "class", "file", "harmless", "line", "remedy", "severity"]
     first = answer["findings"][0]
@@ -43,8 +43,19 @@ def test_standard_input_and_several_files_and_the_graph():
 
 def test_a_log_nobody_knows_is_said_to_be_so_with_its_telling_lines():
     done = stator("diagnose", LOGS / "vllm-unknown-failure.log")
-    assert done.returncode == 0
-    assert "no known root cause" in done.stdout and "FrobnicatorError" in done.stdout
+    assert done.returncode == 3
+    assert "no log signature knows the cause" in done.stdout and "FrobnicatorError" in done.stdout
+    assert json.loads(stator("diagnose", "--json", LOGS / "vllm-unknown-failure.log").stdout)["verdict"] == "failed-unknown-cause"
+
+
+def test_healthy_failed_unknown_and_cannot_tell_are_four_exit_statuses():
+    healthy = "INFO:     Application startup complete.\n"
+    for text, status, verdict in ((healthy, 0, "healthy"), ("NVML Shared Library Not Found\n", 1, "failed"),
+                                  ("frob.Error: no frob\nAborted (core dumped)\n", 3, "failed-unknown-cause"),
+                                  ("", 4, "cannot-tell"), ("ERROR frob is gone\n", 4, "cannot-tell")):
+        done = stator("diagnose", "--json", "-", input=text)
+        assert (done.returncode, json.loads(done.stdout)["verdict"]) == (status, verdict)
+        assert stator("diagnose", "-", input=text).returncode == status
 
 
 def test_what_cannot_be_read_is_named(tmp_path):

@@ -110,7 +110,7 @@ static int diagnose(void *ctx, struct err *err)
 	}
 	diagnosis_conclude(d, NULL, NULL, &f);
 	(void)diagnosis_telling(d, NULL, 10, &out);
-	diagnosis_json(&f, &out);
+	diagnosis_json(diagnosis_verdict(d, NULL, &f), &f, &out);
 	buf_done(&out);
 	findings_done(&f);
 	return 0;

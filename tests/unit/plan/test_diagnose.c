@@ -163,13 +163,14 @@ static void each_collected_log_has_its_root_cause_first(void **state)
 
 		if (n < 2)
 			continue;
-		bool none = strcmp(want, "none") == 0 || strcmp(want, "unknown") == 0;
+		bool none = strcmp(want, "none") == 0, unlisted = strcmp(want, "unknown") == 0;
 		struct look l = look_file(name);
-		if (strcmp(root_of(&l), none ? "none" : want) != 0 || (n == 3 && !telling_has(&l, word))) {
+		if (strcmp(root_of(&l), unlisted ? "unlisted-exception" : want) != 0 ||
+			(unlisted && !strstr(l.findings.items[0].what, word)) || (n == 3 && !telling_has(&l, word))) {
 			fprintf(stderr, "%s.log: root cause %s, wanted %s\n", name, root_of(&l), want);
 			failed++;
 		}
-		causes += !none;
+		causes += !none && !unlisted;
 		healthy += strcmp(want, "none") == 0;
 		look_done(&l);
 	}
@@ -252,7 +253,7 @@ static void capacity_comes_before_configuration_before_environment(void **state)
 static void print_json(const struct look *l, struct buf *out)
 {
 	buf_init(out, 1 << 20);
-	diagnosis_json(&l->findings, out);
+	diagnosis_json(diagnosis_verdict(l->diagnosis, NULL, &l->findings), &l->findings, out);
 	diagnosis_telling(l->diagnosis, NULL, 100, out);
 }
 

@@ -1,0 +1,384 @@
+/* diagnose_shape.c - see diagnose_shape.h. */
+#include "plan/diagnose_shape.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+enum { LEVEL_LOOK_BYTES = 200, STREAM_BYTES_MAX = 80, PROGRAM_BYTES_MAX = 60 };
+
+static bool has_at(const char *line, size_t len, size_t at, const char *word)
+{
+	size_t n = strlen(word);
+
+	return at <= len && n <= len - at && strncasecmp(line + at, word, n) == 0;
+}
+
+/* Where word is from at on, without regard to case; len: nowhere. */
+static size_t find(const char *line, size_t len, size_t at, const char *word)
+{
+	for (; at < len; at++)
+		if (tolower((unsigned char)line[at]) == tolower((unsigned char)*word) && has_at(line, len, at, word))
+			return at;
+	return len;
+}
+
+static bool has(const char *line, size_t len, const char *word)
+{
+	return find(line, len, 0, word) < len;
+}
+
+static bool has_any(const char *line, size_t len, const char *const *words)
+{
+	for (; *words; words++)
+		if (has(line, len, *words))
+			return true;
+	return false;
+}
+
+static bool is_name(char c)
+{
+	return isalnum((unsigned char)c) || c == '_' || c == '.';
+}
+
+/* Who and how loud. */
+
+size_t line_stream(const char *line, size_t len)
+{
+	size_t at = 0, blanks = 0;
+
+	if (has_at(line, len, 0, "[pod/")) {
+		const char *end = memchr(line, ']', MIN(len, (size_t)(2 * STREAM_BYTES_MAX)));
+		return end ? (size_t)(end - line) + 1 : 0;
+	}
+	while (blanks < len && line[blanks] == ' ')
+		blanks++;
+	for (at = blanks; at < MIN(len, (size_t)STREAM_BYTES_MAX) && (is_name(line[at]) || strchr("-/", line[at]));
+		at++)
+		;
+	if (at == blanks)
+		return 0;
+	while (at < len && line[at] == ' ')
+		at++;
+	return at < len && line[at] == '|' ? at + 1 : 0;
+}
+
+/* "level=error", "\"level\":\"ERROR\"", "severity: ..." */
+static enum line_level level_named(const char *line, size_t len)
+{
+	static const char *const keys[] = {"level", "severity", "lvl"};
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		size_t at = find(line, len, 0, keys[i]) + strlen(keys[i]);
+
+		if (at >= len || !strchr("=:\"", line[at]))
+			continue;
+		at += strspn(line + at, "=:\" ");
+		if (has_at(line, len, at, "err") || has_at(line, len, at, "crit") || has_at(line, len, at, "fatal") ||
+			has_at(line, len, at, "panic"))
+			return LEVEL_ERROR;
+		if (has_at(line, len, at, "info") || has_at(line, len, at, "warn") || has_at(line, len, at, "debug") ||
+			has_at(line, len, at, "trace") || has_at(line, len, at, "notice"))
+			return LEVEL_MILD;
+	}
+	return LEVEL_UNKNOWN;
+}
+
+/* "E0123 10:22:31", "[E socket.cpp:719]", "0.01.066 E graph_reserve" */
+static enum line_level level_of_letter(const char *line, size_t len)
+{
+	size_t at = line_stream(line, len), n;
+
+	at += at < len && line[at] == ' ';
+	at += at < len && line[at] == '[';
+	n = at < len ? strspn(line + at, "0123456789.:") : 0;
+	if (n > 0 && at + n < len && line[at + n] == ' ')
+		at += n + 1;
+	if (at + 1 >= len || !strchr("EFWID", line[at]) ||
+		(line[at + 1] != ' ' && !isdigit((unsigned char)line[at + 1])))
+		return LEVEL_UNKNOWN;
+	return strchr("EF", line[at]) ? LEVEL_ERROR : LEVEL_MILD;
+}
+
+enum line_level line_level(const char *line, size_t len)
+{
+	static const struct {
+		const char *word;
+		enum line_level level;
+	} words[] = {{"ERROR", LEVEL_ERROR}, {"CRITICAL", LEVEL_ERROR}, {"FATAL", LEVEL_ERROR}, {"WARNING", LEVEL_MILD},
+		{"WARN", LEVEL_MILD}, {"INFO", LEVEL_MILD}, {"DEBUG", LEVEL_MILD}, {"TRACE", LEVEL_MILD}};
+	size_t look = MIN(len, (size_t)LEVEL_LOOK_BYTES);
+	enum line_level level = level_named(line, look);
+
+	if (level == LEVEL_UNKNOWN)
+		level = level_of_letter(line, look);
+	for (size_t i = 0; i < look && level == LEVEL_UNKNOWN; i++)
+		for (size_t k = 0; k < ARRAY_LEN(words); k++) {
+			size_t n = strlen(words[k].word);
+
+			if ((i == 0 || !is_name(line[i - 1])) && n <= look - i &&
+				memcmp(line + i, words[k].word, n) == 0 &&
+				(i + n == look || !isalpha((unsigned char)line[i + n])))
+				return words[k].level;
+		}
+	return level;
+}
+
+bool line_is_serving(const char *line, size_t len)
+{
+	static const char *const words[] = {"server is listening on", "application startup complete",
+		"uvicorn running on", "fired up and ready to roll", NULL};
+
+	return has_any(line, len, words);
+}
+
+/* Exceptions. */
+
+/* Programs stopped on purpose end with these. */
+static bool is_asked_for(const char *line, size_t len)
+{
+	static const char *const words[] = {
+		"KeyboardInterrupt", "CancelledError", "GeneratorExit", "SystemExit: 0", NULL};
+
+	return has_any(line, len, words);
+}
+
+bool line_ignores_exception(const char *line, size_t len)
+{
+	return has(line, len, "Exception ignored in");
+}
+
+/* May an exception's name begin here? In front of it stands nothing, or what a log puts before a message. */
+static bool begins_here(const char *line, size_t at)
+{
+	size_t word = at;
+
+	while (at > 0 && line[at - 1] == ' ')
+		at--;
+	if (at == 0 || strchr("]):|>\"", line[at - 1]))
+		return !(at >= 8 && strncasecmp(line + at - 8, "Warning:", 8) == 0);
+	if (at == word)
+		return at >= 2 && line[at - 2] == '\\' && line[at - 1] == 'n';
+	for (word = at; word > 0 && isupper((unsigned char)line[word - 1]);)
+		word--;
+	return line_level(line + word, at - word) == LEVEL_ERROR;
+}
+
+static bool exception_at(const char *line, size_t len, size_t *ret_at)
+{
+	static const char *const ends[] = {"Error", "Exception"};
+
+	for (size_t i = 0; i < len; i++)
+		for (size_t k = 0; k < ARRAY_LEN(ends); k++) {
+			size_t end = i + strlen(ends[k]), from = i, last;
+
+			if (end > len || memcmp(line + i, ends[k], end - i) != 0 ||
+				(end < len && line[end] != ':' && line[end] != '"' && line[end] != '\\'))
+				continue;
+			while (from > 0 && is_name(line[from - 1]))
+				from--;
+			/* "\nValueError": the n is the line feed's. */
+			if (from > 0 && line[from - 1] == '\\' && line[from] == 'n')
+				from++;
+			for (last = end; last > from && line[last - 1] != '.' && line[last - 1] != '_';)
+				last--;
+			/* "Reason: Error" names nothing. */
+			if (from == i && (end == len || line[end] != ':'))
+				continue;
+			if (!isupper((unsigned char)line[last]) || !begins_here(line, from))
+				continue;
+			*ret_at = from;
+			return true;
+		}
+	return false;
+}
+
+/* "server: error: ...", "error: ...", "Error: ...", "fatal: ...": a program that was run, at the margin. */
+static bool program_error_at(const char *line, size_t len, size_t *ret_at)
+{
+	size_t from = line_stream(line, len), at;
+
+	while (from < len && line[from] == ' ')
+		from++;
+	at = find(line, MIN(len, from + PROGRAM_BYTES_MAX), from, "error: ");
+	*ret_at = from;
+	if (has_at(line, len, from, "fatal: ") || has_at(line, len, from, "panic: "))
+		return true;
+	if (at >= MIN(len, from + PROGRAM_BYTES_MAX))
+		return false;
+	/* "ERROR: ..." is the level of a logger. */
+	if (line[at + 1] == 'R')
+		return false;
+	if (at == from)
+		return true;
+	if (at < from + 3 || line[at - 2] != ':' || line[at - 1] != ' ' || isdigit((unsigned char)line[from]))
+		return false;
+	for (size_t i = from; i < at - 2; i++)
+		if (!is_name(line[i]) && !strchr("-/ ", line[i]))
+			return false;
+	return true;
+}
+
+static bool is_panic(const char *line, size_t len)
+{
+	static const char *const words[] = {"Fatal Python error", "fatal error: ", NULL};
+	size_t thread = find(line, len, 0, "thread '");
+
+	if (thread < len && find(line, len, thread, "' panicked at") < len)
+		return true;
+	if (has(line, len, "what():") || has(line, len, "panic: "))
+		return true;
+	if (has(line, len, "Assertion `") && has(line, len, "failed"))
+		return true;
+	return has_any(line, len, words);
+}
+
+bool line_ends_traceback(const char *line, size_t len, size_t at)
+{
+	return at < len && isalpha((unsigned char)line[at]) && !is_asked_for(line + at, len - at);
+}
+
+bool line_inner_exception(const char *line, size_t len, size_t at, size_t *ret_at, size_t *ret_len)
+{
+	while ((at = find(line, len, at, "\\n")) < len) {
+		size_t end;
+
+		at += 2;
+		end = find(line, len, at, "\\n");
+		if (at >= len || !isalpha((unsigned char)line[at]))
+			continue;
+		for (size_t i = at; i < end; i++)
+			if (line[i] == '"' && line[i - 1] != '\\')
+				end = i;
+		*ret_at = at;
+		*ret_len = end - at;
+		return true;
+	}
+	return false;
+}
+
+/* Ends of processes. */
+
+/* The status behind a word such as "exit code": 0, and those of a stop that was asked for, are no failure. */
+static bool status_is_bad(const char *line, size_t len, const char *word)
+{
+	size_t at = find(line, len, 0, word) + strlen(word);
+	bool minus;
+	int value = 0;
+
+	if (at >= len)
+		return false;
+	while (at < len && strchr(" :=(\"'", line[at]))
+		at++;
+	minus = at < len && line[at] == '-';
+	at += minus;
+	if (at >= len || !isdigit((unsigned char)line[at]))
+		return false;
+	for (; at < len && isdigit((unsigned char)line[at]) && value < 100000; at++)
+		value = value * 10 + line[at] - '0';
+	if (minus || strstr(word, "signal"))
+		return value != 2 && value != 15 && value != 0;
+	return value != 0 && value != 130 && value != 143;
+}
+
+/* Alone on its line, or with "(core dumped)", a process id or a shell's name before it. */
+static bool is_shell_death(const char *line, size_t len)
+{
+	static const char *const words[] = {"Aborted", "Killed", "Segmentation fault", "Bus error",
+		"Illegal instruction", "Floating point exception", "Trace/breakpoint trap"};
+
+	if (has(line, len, "core dumped"))
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		size_t at = find(line, len, 0, words[i]);
+
+		if (at < len && len - at <= strlen(words[i]) + 1 && (at == 0 || line[at - 1] == ' ') &&
+			(at < PROGRAM_BYTES_MAX))
+			return true;
+	}
+	return false;
+}
+
+/* mild: the line itself is no error: then a status counts only when it says that something exited. */
+static bool is_death(const char *line, size_t len, bool mild)
+{
+	static const char *const statuses[] = {"exit code", "exited with code", "exit status", "exitcode",
+		"exited with status", "exit_code", "code: exited, status", "terminated by signal", "received signal",
+		"caught signal", "signal:", "killed by signal"};
+	static const char *const words[] = {"terminate called", "Segmentation fault", "SIGSEGV", "SIGABRT", "SIGBUS",
+		"SIGILL", "GGML_ASSERT", "GGML_ABORT", "exiting due to", "failed to load model",
+		"failed to load all models", "Failed with result 'signal'", "Failed with result 'exit-code'",
+		"CrashLoopBackOff", "OOMKilled", "EngineDeadError", "encountered a fatal error", "died unexpectedly",
+		NULL};
+
+	if (has_any(line, len, words) || is_shell_death(line, len))
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
+		if ((!mild || has(line, len, "exited")) && status_is_bad(line, len, statuses[i]))
+			return true;
+	return false;
+}
+
+/* Errors that were logged. */
+
+static bool is_logged_error(const char *line, size_t len)
+{
+	size_t at;
+
+	if (line_level(line, len) == LEVEL_ERROR)
+		return true;
+	at = find(line, MIN(len, (size_t)PROGRAM_BYTES_MAX), 0, "error: ");
+	return (at < MIN(len, (size_t)PROGRAM_BYTES_MAX) && (at == 0 || !is_name(line[at - 1])) &&
+		       line_level(line, len) == LEVEL_UNKNOWN) ||
+	       has(line, len, "NVRM: Xid") || has(line, len, "FailedScheduling") || has(line, len, "FailedMount") ||
+	       has(line, len, "ErrImagePull") || has(line, len, "ImagePullBackOff") || has(line, len, "FailedCreate");
+}
+
+enum line_shape line_shape(const char *line, size_t len, size_t *ret_at)
+{
+	bool mild = line_level(line, len) == LEVEL_MILD;
+
+	while (len > 0 && isspace((unsigned char)line[len - 1]))
+		len--;
+	*ret_at = 0;
+	if (is_asked_for(line, len) || line_ignores_exception(line, len))
+		return SHAPE_NONE;
+	if (!mild && (is_panic(line, len) || exception_at(line, len, ret_at) || program_error_at(line, len, ret_at)))
+		return SHAPE_EXCEPTION;
+	*ret_at = 0;
+	if (is_death(line, len, mild))
+		return SHAPE_DEATH;
+	return !mild && is_logged_error(line, len) ? SHAPE_ERROR : SHAPE_NONE;
+}
+
+/* Classes. */
+
+enum finding_class line_failure_class(const char *text)
+{
+	static const char *const capacity[] = {
+		"OutOfMemory", "out of memory", "MemoryError", "bad_alloc", "OOMKilled", "Insufficient ", NULL};
+	static const char *const environment[] = {"OSError", "IOError", "ConnectionError", "Connection", "ImportError",
+		"ModuleNotFound", "FileNotFound", "PermissionError", "Timeout", "HTTPError", "gaierror", "SSLError",
+		"BrokenPipe", "Permission denied", "No such file", "cannot open shared object", "in use", "timed out",
+		"Failed to connect", "No space left", "not found", "NVMLError", "NVRM", "DistStoreError",
+		"DistNetworkError", "driver", "ServiceUnavailable", "ImagePull", "Os {", "FailedMount", "NCCL", NULL};
+	static const char *const configuration[] = {"ValueError", "KeyError", "ValidationError", "JSONDecodeError",
+		"ScannerError", "ParserError", "ConstructorError", "ArgumentError", "ConfigError",
+		"NotImplementedError", "UsageError", "unrecognized argument", "unexpected argument", "invalid choice",
+		"invalid argument", "required", "not supported", "unsupported", "unknown argument", "must be",
+		"argument ", "yaml:", NULL};
+	size_t len = strlen(text), type = strcspn(text, ":");
+
+	if (has_any(text, len, capacity))
+		return FINDING_CAPACITY;
+	/* The type says more than the message does. */
+	if (has_any(text, type, environment))
+		return FINDING_ENVIRONMENT;
+	if (has_any(text, type, configuration))
+		return FINDING_CONFIGURATION;
+	if (has_any(text, type, (const char *const[]){"AssertionError", "TypeError", "AttributeError", NULL}))
+		return FINDING_CRASH;
+	return has_any(text, len, configuration) ? FINDING_CONFIGURATION
+	       : has_any(text, len, environment) ? FINDING_ENVIRONMENT
+						 : FINDING_CRASH;
+}
