@@ -1,17 +1,24 @@
 /* graph_check.c - what no single service can tell. */
 #include "config/graph_parts.h"
 #include "base/file.h"
+#include "base/plural.h"
 
 #include "config/suggest.h"
 #include <string.h>
 #include <sys/stat.h>
 
-static bool is_listed(const struct yaml_node *service, const char *key)
+static bool takes(const struct yaml_node *service, const struct yaml_node *from)
 {
 	const struct yaml_node *list = yaml_find(service, "common-configs");
 
+	/* "<<: *common" copies the key with its place, and "model: *name" shares the text. */
+	for (const struct yaml_node *c = service->first; c; c = c->next)
+		if (config_name_equal(c->key, from->key) &&
+			((c->key_pos.line == from->key_pos.line && c->key_pos.column == from->key_pos.column) ||
+				(c->text && c->text == from->text)))
+			return true;
 	for (const struct yaml_node *i = list && list->type == YAML_SEQ ? list->first : NULL; i; i = i->next)
-		if (config_name_equal(i->text, key))
+		if (config_name_equal(i->text, from->key))
 			return true;
 	return false;
 }
@@ -35,7 +42,7 @@ void graph_check_common(struct graph_reader *r, const struct yaml_node *root)
 	for (const struct yaml_node *c = r->common ? r->common->first : NULL; c; c = c->next) {
 		bool taken = false;
 		for (const struct yaml_node *s = root->first; s && !taken; s = s->next)
-			taken = is_listed(s, c->key);
+			taken = s != r->common && takes(s, c);
 		if (taken)
 			continue;
 		if (!graph_key_known_anywhere(c->key)) {
@@ -88,8 +95,8 @@ static void check_gpus(struct graph_reader *r, const struct graph_service *s)
 	uint64_t taken = gpus_taken(s, &why);
 	if (why && (double)taken > s->gpus)
 		diags_add(r->diags, DIAG_ERROR, &why->value.pos,
-			"%s: each worker computes on %llu GPUs at once, but ServiceArgs.resources.gpu gives it %g",
-			s->name, (unsigned long long)taken, s->gpus);
+			"%s: each worker computes on %llu GPU%s at once, but ServiceArgs.resources.gpu gives it %g",
+			s->name, (unsigned long long)taken, plural_s(taken), s->gpus);
 	else if ((double)taken < s->gpus && s->gpus > 1)
 		diags_add(r->diags, DIAG_WARNING, &s->pos,
 			"%s: ServiceArgs.resources.gpu gives each worker %g GPUs, but it uses %llu; set "

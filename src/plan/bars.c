@@ -42,7 +42,7 @@ static void fill(const struct plan *p, uint32_t device, struct plan_bar *b)
 
 	*b = (struct plan_bar){
 		.total = d->memory_total, .others = d->memory_total - MIN(d->memory_free, d->memory_total)};
-	snprintf(b->label, sizeof b->label, "GPU %u %s", d->index, plan_card_name(d));
+	snprintf(b->label, sizeof b->label, "%.40s %.20s", PLAN_DEVICE(p, device), plan_card_name(d));
 	snprintf(b->who, sizeof b->who, "idle");
 	for (uint32_t i = 0; pl->users[device] && i < pl->slots_len; i++)
 		for (uint32_t k = 0; k < pl->slots[i].count; k++)
@@ -90,12 +90,12 @@ static uint32_t part(struct buf *out, uint64_t bytes, uint64_t *upto, const stru
 	return MAX(end, at);
 }
 
-static void draw(const struct plan_bar *b, bool color, uint32_t width, struct buf *out)
+static void draw(const struct plan_bar *b, bool color, uint32_t columns, uint32_t width, struct buf *out)
 {
 	uint64_t upto = 0;
 	uint32_t at = 0;
 
-	buf_printf(out, "  %-*s ", LABEL_COLUMNS, b->label);
+	buf_printf(out, "  %-*s ", (int)columns, b->label);
 	at = part(out, b->others, &upto, b, width, at, "x", color ? "\033[90m" : "");
 	at = part(out, b->weights, &upto, b, width, at, color ? "█" : "#", color ? "\033[34m" : "");
 	at = part(out, b->overhead, &upto, b, width, at, color ? "█" : "+", color ? "\033[33m" : "");
@@ -115,17 +115,21 @@ void plan_bars_text(const struct plan *p, bool color, uint32_t columns, struct b
 {
 	struct plan_bar *bars = calloc(PLAN_BARS_MAX, sizeof *bars);
 	uint32_t n = bars ? plan_bars(p, 16, bars, PLAN_BARS_MAX) : 0;
+	uint32_t label = LABEL_COLUMNS;
 	uint32_t width = columns > 70 ? MIN(columns - 50, (uint32_t)BAR_MOST) : BAR_LEAST;
 
 	for (uint32_t i = 0; i < n; i++)
-		draw(&bars[i], color, width, out);
+		label = MAX(label, (uint32_t)strlen(bars[i].label));
+	width = MAX(width > label - LABEL_COLUMNS ? width - (label - LABEL_COLUMNS) : 0, (uint32_t)BAR_LEAST);
+	for (uint32_t i = 0; i < n; i++)
+		draw(&bars[i], color, label, width, out);
 	if (n && color)
 		buf_printf(out,
 			"  %*s \033[34m█\033[0m weights \033[33m█\033[0m run time, activations "
 			"\033[32m█\033[0m KV cache \033[90mx\033[0m others . free\n",
-			LABEL_COLUMNS, "");
+			(int)label, "");
 	else if (n)
-		buf_printf(out, "  %*s # weights  + run time, activations  = KV cache  x others  . free\n",
-			LABEL_COLUMNS, "");
+		buf_printf(out, "  %*s # weights  + run time, activations  = KV cache  x others  . free\n", (int)label,
+			"");
 	free(bars);
 }

@@ -2,6 +2,7 @@
 #ifndef STATOR_PLAN_CHECK_H
 #define STATOR_PLAN_CHECK_H
 
+#include "base/plural.h"
 #include "plan/plan.h"
 
 void plan_check_counts(struct plan *p); /* cards asked for against cards there; who shares one; who is bound where */
@@ -19,6 +20,13 @@ void plan_remedies(struct plan *p, const struct plan_service *s, const struct gp
 void plan_context_reduced(struct plan *p, const struct plan_service *s, uint64_t context);
 /* "4 T4", "2 T4 and 1 L4", "no GPU". Returns ret. */
 const char *plan_cards_text(const struct plan *p, char *ret, size_t cap);
+/* "GPU 0", or "host 2, GPU 0" where there are several hosts, counted from 1. Returns ret. */
+const char *plan_device_text(const struct plan *p, uint32_t device, char *ret, size_t cap);
+enum { PLAN_DEVICE_TEXT = 48 };
+#define PLAN_DEVICE(p, device) plan_device_text((p), (device), (char[PLAN_DEVICE_TEXT]){0}, PLAN_DEVICE_TEXT)
+/* " on host 2" of a class of cards, "" where there is one host. Returns ret. */
+const char *plan_host_text(const struct plan *p, uint32_t host, char *ret, size_t cap);
+#define PLAN_HOST(p, host) plan_host_text((p), (host), (char[PLAN_DEVICE_TEXT]){0}, PLAN_DEVICE_TEXT)
 /* "T4" of a device: its catalogue name, else what the driver calls it. */
 const char *plan_card_name(const struct gpu_device *d);
 static inline const struct gpu_device *plan_card_of(const struct plan *p, uint32_t class)
@@ -27,7 +35,7 @@ static inline const struct gpu_device *plan_card_of(const struct plan *p, uint32
 }
 static inline const char *plan_s(uint64_t n)
 {
-	return n == 1 ? "" : "s";
+	return plural_s(n);
 }
 
 #endif

@@ -217,7 +217,8 @@ static void check_pinned(struct plan *p)
 			findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "device-few", &s->pinned_pos,
 				"%s is bound to %u GPU%s, and each worker computes on %u", s->name, s->pinned_len,
 				plan_s(s->pinned_len), s->gpus);
-			findings_remedy(&p->findings, "name %u devices, or leave CUDA_VISIBLE_DEVICES out", s->gpus);
+			findings_remedy(&p->findings, "name %u device%s, or leave CUDA_VISIBLE_DEVICES out", s->gpus,
+				plan_s(s->gpus));
 		}
 	}
 }
@@ -251,7 +252,7 @@ static void check_shared(struct plan *p)
 		bool fatal = card->memory_total && budget > card->memory_free;
 		findings_add(&p->findings, fatal ? FINDING_FATAL : FINDING_WARNING, FINDING_CAPACITY, "device-shared",
 			last->pinned_len ? &last->pinned_pos : &last->pos[PLAN_GPUS],
-			"%u workers compute on GPU %u (%s): %s", pl->users[dev], card->index, plan_card_name(card),
+			"%u workers compute on %s (%s): %s", pl->users[dev], PLAN_DEVICE(p, dev), plan_card_name(card),
 			who);
 		findings_arithmetic(&p->findings, "their memory together  %s %s %s free on it", PLAN_BYTES(budget),
 			fatal ? ">" : "<=", PLAN_BYTES(card->memory_free));

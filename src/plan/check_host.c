@@ -156,12 +156,14 @@ static void check_cores(struct plan *p)
 		return;
 	if (threads > host(p)->cores) {
 		findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "threads", &last->pos[PLAN_THREADS],
-			"the llama workers compute on %llu threads, and there are %u cores: they wait for each other",
-			(unsigned long long)threads, host(p)->cores);
+			"the llama workers compute on %llu threads, and there %s %u core%s: they wait for each other",
+			(unsigned long long)threads, plural(host(p)->cores, "is", "are"), host(p)->cores,
+			plan_s(host(p)->cores));
 		findings_remedy(&p->findings, "leave threads out: the cores are divided among the workers");
 	} else if (workers > host(p)->cores) {
 		findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "cores", &last->pos[PLAN_WORKERS],
-			"%llu llama workers share %u cores", (unsigned long long)workers, host(p)->cores);
+			"%llu llama workers share %u core%s", (unsigned long long)workers, host(p)->cores,
+			plan_s(host(p)->cores));
 		findings_remedy(
 			&p->findings, "at most one worker a core: one worker with more sequences does the same");
 	}

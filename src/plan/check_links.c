@@ -78,9 +78,10 @@ static void check_alike(struct plan *p, const struct plan_slot *slot)
 		}
 		if (other->spec != first->spec || other->memory_total != first->memory_total) {
 			findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "tp-mixed", &s->pos[PLAN_GPUS],
-				"%s: worker %u computes on different cards (%s and %s): the slower one sets the pace, "
+				"%s%s: worker %u computes on different cards (%s and %s): the slower one sets the pace, "
 				"the smaller one the memory",
-				s->name, slot->worker, plan_card_name(first), plan_card_name(other));
+				s->name, PLAN_HOST(p, first->host), slot->worker, plan_card_name(first),
+				plan_card_name(other));
 			return;
 		}
 	}

@@ -68,8 +68,9 @@ static void weights_too_big(
 {
 	findings_add(&p->findings, FINDING_FATAL, FINDING_CAPACITY, "memory-weights",
 		s->set[PLAN_TP] ? &s->pos[PLAN_TP] : &s->pos[PLAN_GPUS],
-		"%s: %s of weights%s on a card with %s, of which the engine may take %s", s->name,
-		PLAN_BYTES(t->weights), s->tp > 1 ? " (its part)" : "", PLAN_BYTES(t->total), PLAN_BYTES(t->budget));
+		"%s%s: %s of weights%s on a card with %s, of which the engine may take %s", s->name,
+		PLAN_HOST(p, card->host), PLAN_BYTES(t->weights), s->tp > 1 ? " (its part)" : "", PLAN_BYTES(t->total),
+		PLAN_BYTES(t->budget));
 	table(p, s, t, card);
 	plan_remedies(p, s, card);
 }
@@ -78,8 +79,9 @@ static void context_too_long(
 	struct plan *p, const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card)
 {
 	findings_add(&p->findings, FINDING_FATAL, FINDING_CAPACITY, "memory-context", &s->pos[PLAN_CONTEXT],
-		"%s: one request of %llu tokens needs %s of KV cache on each card, and %s are left for it", s->name,
-		(unsigned long long)s->context, PLAN_BYTES(t->kv_least), PLAN_BYTES((uint64_t)MAX(t->kv_room, 0)));
+		"%s%s: one request of %llu tokens needs %s of KV cache on each card, and %s are left for it", s->name,
+		PLAN_HOST(p, card->host), (unsigned long long)s->context, PLAN_BYTES(t->kv_least),
+		PLAN_BYTES((uint64_t)MAX(t->kv_room, 0)));
 	table(p, s, t, card);
 	plan_remedies(p, s, card);
 }
@@ -94,7 +96,7 @@ static void taken_by_others(struct plan *p, uint32_t service, uint32_t device)
 	struct plan_terms then;
 
 	findings_add(&p->findings, FINDING_FATAL, FINDING_CAPACITY, "memory-taken", &s->pos[PLAN_UTILIZATION],
-		"%s: GPU %u (%s) has %s free of %s, and the engine wants %s at the start", s->name, card->index,
+		"%s: %s (%s) has %s free of %s, and the engine wants %s at the start", s->name, PLAN_DEVICE(p, device),
 		plan_card_name(card), PLAN_BYTES(t->free), PLAN_BYTES(t->total), PLAN_BYTES(t->budget));
 	if (s->engine != GRAPH_ENGINE_LLAMA)
 		findings_arithmetic(&p->findings, "%s x %.2f = %s > %s", PLAN_BYTES(t->total), s->utilization,
@@ -145,11 +147,11 @@ static void check_total(struct plan *p)
 	if (!first || needed <= there || !findings_has(&p->findings, "gpus-short"))
 		return;
 	findings_add(&p->findings, FINDING_FATAL, FINDING_CAPACITY, "memory-total", &first->pos[PLAN_WORKERS],
-		"%llu copies of the weights take %s, and all cards together have %s", (unsigned long long)copies,
-		PLAN_BYTES(needed), PLAN_BYTES(there));
-	findings_arithmetic(&p->findings, "%llu workers x %s = %s > %s = %u x %s", (unsigned long long)copies,
-		PLAN_BYTES(needed / copies), PLAN_BYTES(needed), PLAN_BYTES(there), p->input.inventory->count,
-		PLAN_BYTES(there / MAX(p->input.inventory->count, 1u)));
+		"%llu cop%s of the weights take%s %s, and all cards together have %s", (unsigned long long)copies,
+		plural(copies, "y", "ies"), plural(copies, "s", ""), PLAN_BYTES(needed), PLAN_BYTES(there));
+	findings_arithmetic(&p->findings, "%llu worker%s x %s = %s > %s = %u x %s", (unsigned long long)copies,
+		plural_s(copies), PLAN_BYTES(needed / copies), PLAN_BYTES(needed), PLAN_BYTES(there),
+		p->input.inventory->count, PLAN_BYTES(there / MAX(p->input.inventory->count, 1u)));
 	findings_remedy(
 		&p->findings, "sharing cards between workers would not help: fewer workers, or smaller weights");
 }

@@ -33,7 +33,7 @@ static void check_tp(struct plan *p, const struct plan_service *a, const struct 
 	if (a->tp == b->tp || (a->tp < b->tp && high % low == 0))
 		return;
 	findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "pair-tp", &a->pos[PLAN_TP],
-		"%s prefills on %u cards and %s decodes on %u: %s", a->name, a->tp, b->name, b->tp,
+		"%s prefills on %u card%s and %s decodes on %u: %s", a->name, a->tp, plan_s(a->tp), b->name, b->tp,
 		high % low ? "their KV cannot be divided among each other"
 			   : "a decoding worker cannot take KV from a wider one");
 	findings_remedy(

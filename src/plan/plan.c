@@ -66,6 +66,34 @@ const char *plan_card_name(const struct gpu_device *d)
 	return d->spec ? d->spec->name : *d->name ? d->name : "GPU";
 }
 
+static bool several_hosts(const struct plan *p)
+{
+	const struct gpu_inventory *inv = p->input.inventory;
+
+	return inv->count > 0 &&
+	       inv->devices[0].host != inv->devices[inv->count - 1].host; /* hosts follow one another */
+}
+
+const char *plan_device_text(const struct plan *p, uint32_t device, char *ret, size_t cap)
+{
+	const struct gpu_device *d = &p->input.inventory->devices[device];
+
+	if (several_hosts(p))
+		snprintf(ret, cap, "host %u, GPU %u", d->host + 1, d->index);
+	else
+		snprintf(ret, cap, "GPU %u", d->index);
+	return ret;
+}
+
+const char *plan_host_text(const struct plan *p, uint32_t host, char *ret, size_t cap)
+{
+	if (several_hosts(p))
+		snprintf(ret, cap, " on host %u", host + 1);
+	else
+		*ret = '\0';
+	return ret;
+}
+
 /* Counted by name in the order of their first card. */
 const char *plan_cards_text(const struct plan *p, char *ret, size_t cap)
 {

@@ -93,7 +93,7 @@ static void given_up(const struct plan_report *r, const struct plan_option *o, s
 		between = "; ";
 	}
 	if (o->shape.workers < asked) {
-		buf_printf(out, "%s%u of %u workers", between, asked - o->shape.workers, asked);
+		buf_printf(out, "%s%u of %u worker%s", between, asked - o->shape.workers, asked, plan_s(asked));
 		between = "; ";
 	}
 	if (now->context < r->options->context_asked) {

@@ -36,7 +36,7 @@ void plan_bars_text(const struct plan *p, bool color, uint32_t columns, struct b
 struct plan_bar {
 	uint64_t total, others, weights, kv, overhead, free;
 	uint64_t over; /* needed beyond what the engine may take, or what is free */
-	char label[64]; /* "GPU 0 T4" */
+	char label[64]; /* "GPU 0 T4"; of several hosts "host 2, GPU 0 T4" */
 	char who[96]; /* "VllmWorker 0 (1 of 4)", "idle" */
 	uint32_t alike; /* so many cards after it look the same and do the same; those are left out */
 };

@@ -110,7 +110,8 @@ static void panel(struct svg *s, const struct plan *p, const char *title, const 
 	for (uint32_t i = 0; i < n; i++)
 		bar(s, &bars[i]);
 	if (without) {
-		snprintf(text, sizeof text, "%u of %u workers have no GPU", without, p->placement.slots_len);
+		snprintf(text, sizeof text, "%u of %u worker%s ha%s no GPU", without, p->placement.slots_len,
+			plural_s(p->placement.slots_len), plural(without, "s", "ve"));
 		text_at(s, MARGIN + LABEL, s->y + 14, "class=\"over\"", text);
 		s->y += 24;
 	}

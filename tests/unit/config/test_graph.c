@@ -543,6 +543,23 @@ static void a_file_that_is_not_there_is_a_system_error(void **state UNUSED)
 	diags_done(&d);
 }
 
+static void what_a_service_merges_from_common_is_taken(void **state UNUSED)
+{
+	assert_says("Common: &c {model: m.gguf, max-seqs: 4}\nLlamaWorker:\n  <<: *c\n", "");
+	assert_says("Common: {model: &m m.gguf}\nLlamaWorker:\n  model: *m\n", "");
+	/* Of its own, though the same: Common's is not taken. */
+	assert_says("Common: {model: m.gguf}\nLlamaWorker:\n  model: m.gguf\n",
+		"g.yaml:1:10: warning: no service takes \"model\" from Common; list it in the common-configs of those "
+		"that should\n");
+}
+
+static void one_gpu_is_one_gpu(void **state UNUSED)
+{
+	assert_says("VllmWorker:\n  model: m\n  tensor-parallel-size: 1\n  ServiceArgs: {resources: {gpu: 0.5}}\n",
+		"g.yaml:3:25: error: VllmWorker: each worker computes on 1 GPU at once, but ServiceArgs.resources.gpu "
+		"gives it 0.5\n");
+}
+
 static void every_example_loads_but_the_broken_one(void **state UNUSED)
 {
 	static const char *const files[] = {"demo", "mock", "dynamo/agg", "dynamo/agg_router", "dynamo/disagg",
@@ -588,6 +605,8 @@ int main(void)
 		cmocka_unit_test(indentation_lost_one_level_deeper_is_seen_too),
 		cmocka_unit_test(other_mistakes_are_still_found_when_indentation_was_lost),
 		cmocka_unit_test(overrides_merge_deeply_and_win),
+		cmocka_unit_test(what_a_service_merges_from_common_is_taken),
+		cmocka_unit_test(one_gpu_is_one_gpu),
 		cmocka_unit_test(mistakes_in_overrides_show_the_option),
 		cmocka_unit_test(overrides_alone_are_a_graph),
 		cmocka_unit_test(services_of_one_name_have_one_model),

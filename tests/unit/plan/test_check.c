@@ -1,5 +1,6 @@
 /* Each check of the planner, by a graph that it has something to say of, and by the place and words it says it with. */
 #include "plan/plan.h"
+#include "plan/report.h"
 
 #include "../lib/cmocka_all.h"
 #include "../lib/plan_world.h"
@@ -237,6 +238,31 @@ static void what_fits_has_no_fatal_finding_and_every_worker_a_card(void **state)
 	plan_world_done(&w);
 }
 
+/* Two hosts: numbers of GPUs begin again on each, so each bar and each finding says which. */
+static void several_hosts_are_named_in_bars_and_findings(void **state)
+{
+	struct plan_world w;
+	struct plan p;
+	struct err err;
+	struct buf out;
+
+	(void)state;
+	plan_world_of(&w, "VllmWorker:\n" M "  max-model-len: 4096\n  ServiceArgs: {workers: 2, resources: {gpu: 1}}\n",
+		"1xA100-80GB;1xA100-80GB");
+	w.inventory.devices[1].memory_free /= 2;
+	assert_int_equal(plan_make(&p, &w.input, &err), 0);
+	buf_init(&out, 1 << 20);
+	findings_print(&p.findings, &(struct findings_look){.columns = 200}, &out);
+	assert_non_null(strstr(buf_str(&out), "host 2, GPU 0 (A100-80GB) has"));
+	assert_null(strstr(buf_str(&out), "host 1"));
+	plan_bars_text(&p, false, 100, &out);
+	assert_non_null(strstr(buf_str(&out), "host 1, GPU 0 A100-80GB "));
+	assert_non_null(strstr(buf_str(&out), "host 2, GPU 0 A100-80GB "));
+	buf_done(&out);
+	plan_done(&p);
+	plan_world_done(&w);
+}
+
 /* As published and run: nothing may be said of the split. */
 static void splits_that_run_are_not_refused(void **state)
 {
@@ -271,6 +297,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(splits_that_run_are_not_refused),
+		cmocka_unit_test(several_hosts_are_named_in_bars_and_findings),
 		cmocka_unit_test(every_check_says_its_piece_at_its_place),
 		cmocka_unit_test(small_shared_memory_and_few_files_are_told),
 		cmocka_unit_test(a_taken_port_a_missing_engine_and_a_full_disk_are_told),
