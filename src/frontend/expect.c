@@ -8,9 +8,11 @@
 
 const struct expected *expect_find(const struct expect *e, const char *name)
 {
-	for (uint32_t i = 0; i < e->len; i++)
+	for (uint32_t i = 0; i < e->len; i++) {
+		ASSERT(e->v[i].name);
 		if (!strcmp(e->v[i].name, name))
 			return &e->v[i];
+	}
 	return NULL;
 }
 

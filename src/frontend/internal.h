@@ -248,7 +248,7 @@ void frontend_note_hopeless(struct frontend *fe, const char *model, const char *
 /* Has it all that it needs: once all that was asked for, then one worker for each model? Not while draining. */
 bool frontend_is_ready(struct frontend *fe);
 /* Workers of a model that are up. */
-uint32_t frontend_workers_of(struct frontend *fe, const char *model);
+uint32_t frontend_workers_of(struct frontend *fe, const char *name);
 void frontend_request_begun(struct frontend *fe);
 void frontend_request_ended(struct frontend *fe, const char *model, const char *endpoint, int status);
 

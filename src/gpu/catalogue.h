@@ -17,18 +17,18 @@ struct gpu_spec {
 	const char *nvml; /* what NVML calls it, alternatives separated by '|' */
 	uint64_t memory_bytes; /* in all, as NVML and nvidia-smi show it */
 	uint64_t usable_bytes; /* what a CUDA program sees as total (cudaMemGetInfo): fit arithmetic uses this one */
-	uint32_t capability; /* compute capability x 10: 75 = 7.5; 0 on AMD */
 	double memory_gb_s; /* GB = 1e9 bytes */
 	/* Dense peak rates, 1e12 a second; 0: the card has no such units. fp16, bf16, fp8, fp4, int8 with 32-bit accumulation
 	 * in the matrix units where there are any. */
 	double tflops_fp32, tflops_fp16, tflops_bf16, tflops_fp8, tflops_fp4, tops_int8;
 	double nvlink_gb_s; /* both directions together, per GPU; 0: none */
 	double pcie_gb_s; /* one direction, practical: 16 (gen 3), 32, 64 */
+	uint32_t capability; /* compute capability x 10: 75 = 7.5; 0 on AMD */
 	uint32_t watts;
-	bool mig;
-	const char *source; /* where the figures come from, in words */
-	const char *keys; /* private: its names as they are compared, NVML's first: "teslat4|t4|" */
 	uint32_t nvml_keys_len; /* of NVML's in keys */
+	bool mig;
+	const char *keys; /* private: its names as they are compared, NVML's first: "teslat4|t4|" */
+	const char *source; /* where the figures come from, in words */
 };
 
 /* The card of that name, or of that NVML name: "T4", "a100-80gb", "Tesla T4", "NVIDIA A100-SXM4-80GB",
