@@ -283,9 +283,101 @@ static void one_cause_is_not_told_as_two(void **state)
 	all_right(looks, sizeof looks / sizeof *looks);
 }
 
+static void other_numbers_and_names_of_a_kind_are_known(void **state)
+{
+	static const struct look looks[] = {
+		{"vllm-tp-heads", "AssertionError: 151937 is not divisible by 4\n", "151937 by 4"},
+		{"quantized-shape",
+			"ValueError: Weight input_size_per_partition = 14784 is not divisible by min_thread_k = 128. Consider "
+			"reducing tensor_parallel_size or running with --quantization gptq.\n",
+			NULL},
+		{"fp8-block-shape",
+			"ValueError: The input_size of down's weight = 96 is not divisible by weight quantization block_k = 64.\n",
+			"enable-expert-parallel"},
+		{"llama-parts-unknown",
+			"gguf_init_from_file_impl: tensor 'output.weight' has invalid ggml type 43. should be in [0, 43)\n"
+			"gguf_init_from_file_impl: failed to read tensor info\n",
+			"output.weight"},
+		{"llama-parts-unknown",
+			"llama_model_load: error loading model: error loading model hyperparameters: key not found in model: "
+			"frob.attention.key_length\nllama_model_load_from_file_impl: failed to load model\n",
+			"frob.attention.key_length"},
+		{"llama-kv-flash", "llama_context: quantized V cache requires flash_attn to be enabled\n", "kv-type"},
+		{"host-allocation", "terminate called after throwing an instance of 'std::bad_alloc'\n", NULL},
+		{"host-allocation", "memory allocation of 4294967296 bytes failed\n", "4294967296"},
+		{"host-allocation",
+			"numpy._core._exceptions._ArrayMemoryError: MemoryError: Unable to allocate 31.2 GiB for an array\n",
+			"31.2 GiB"},
+		{"library-missing",
+			"ImportError: libnvrtc.so.12: cannot open shared object file: No such file or directory\n",
+			"libnvrtc.so.12"},
+		{"cudart-missing",
+			"ImportError: libcudart.so.12: cannot open shared object file: No such file or directory\n",
+			NULL},
+		{"libcuda-missing",
+			"ImportError: libcuda.so.1: cannot open shared object file: No such file or directory\n", NULL},
+		{"libc-too-old",
+			"./llama-server: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by "
+			"./llama-server)\n",
+			"./llama-server"},
+		{"python-name", "ImportError: cannot import name 'A' from 'torch.b' (/v/torch/b.py)\n", "torch.b"},
+		{"certificate",
+			"requests.exceptions.SSLError: HTTPSConnectionPool(host='h', port=443): Max retries exceeded with url: /a "
+			"(Caused by SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify "
+			"failed')))\n",
+			NULL},
+		{"hub-unreachable",
+			"requests.exceptions.ConnectionError: HTTPSConnectionPool(host='h', port=443): Max retries exceeded with "
+			"url: /a (Caused by NameResolutionError())\n",
+			NULL},
+		{"kubernetes-no-gpu",
+			"0/9 nodes are available: 3 Insufficient memory, 6 Insufficient nvidia.com/mig-1g.10gb.\n",
+			NULL},
+		{"kubernetes-no-room", "0/9 nodes are available: 3 Insufficient cpu, 6 Insufficient memory.\n", NULL},
+		{"kubernetes-no-room",
+			"0/9 nodes are available: 3 node(s) had untolerated taint {a: }, 6 Insufficient memory.\n",
+			NULL},
+		{"nixl-localhost",
+			"NIXL transfer failure: handshake_setup_failed | Context: {'remote_host': 'localhost', 'x': 1}\n",
+			"SIDE_CHANNEL_HOST"},
+		{"kubernetes-placement", "0/2 nodes are available: 2 node(s) had untolerated taint {gpu: true}.\n",
+			NULL},
+		{"docker-cuda-too-new",
+			"stderr: nvidia-container-cli: requirement error: unsatisfied condition: cuda >= 13.0\n",
+			"cuda >= 13.0"},
+		{"driver-init", "[ 1.0] NVRM: GPU 0000:17:00.0: RmInitAdapter failed! (0x26:0x56:1474)\n",
+			"0x26:0x56:1474"},
+		{"custom-allreduce-failed", "Failed: Cuda error custom_all_reduce.cuh:508 'invalid argument'\n", NULL},
+		{"cuda-illegal-access",
+			"Failed: Cuda error /w/custom_all_reduce.cuh:453 'an illegal memory access was encountered'\n",
+			NULL},
+		{"nixl-engine-id",
+			"NIXL transfer failure: handshake_setup_failed | Context: {'remote_host': 'localhost', 'x': 1}\n"
+			"RuntimeError: Remote NIXL agent engine ID mismatch. Expected 9_dp3,received 8_dp3.\n"
+			"Handshake failed for request cmpl-9\n",
+			"9_dp3"},
+		{"kv-transfer-failed",
+			"NIXL transfer failure: transfer_exception | Context: {'remote_host': '10.0.0.2'}\n", NULL},
+		{"rendezvous-incomplete",
+			"torch.distributed.DistStoreError: Timed out after 5 seconds waiting for workers. 7/16 workers joined.\n",
+			"7/16"},
+		{"rendezvous-unreachable",
+			"[E] [c10d] The client socket has timed out after 900000ms while trying to connect to (fd00::1, 29500).\n",
+			"fd00::1"},
+		{"prefill-tp-larger", "AssertionError: Decode TP cannot be smaller than prefill TP, got 4 and 16\n",
+			"16 against 4"},
+		{"exit-137", "ollama: llama runner process has terminated: signal: killed\n", NULL},
+		{"exit-137", "vllm.service: Main process exited, code=killed, status=9/KILL\n", NULL},
+	};
+	(void)state;
+
+	all_right(looks, sizeof looks / sizeof *looks);
+}
+
 static void lines_that_only_look_bad_are_no_failure(void **state)
 {
 	static const struct look looks[] = {
+		{"none", "ggml_cuda_init: failed to initialize CUDA: no CUDA-capable device is detected", NULL},
 		{"none", "nvidia-nvswitch0: SXid (PCI:0000:c5:00.0): 12028, Non-fatal, Link 30 egress", NULL},
 		{"none",
 			"ERROR 01-02 [c.py:1] Failed to import Triton kernels. Please make sure your triton version is "
@@ -319,6 +411,7 @@ int main(void)
 		cmocka_unit_test(each_xid_is_told_by_what_is_to_be_done),
 		cmocka_unit_test(what_nccl_and_ucx_print_is_the_cause_and_told_once),
 		cmocka_unit_test(one_cause_is_not_told_as_two),
+		cmocka_unit_test(other_numbers_and_names_of_a_kind_are_known),
 		cmocka_unit_test(lines_that_only_look_bad_are_no_failure),
 	};
 
