@@ -15,6 +15,7 @@ enum { CATALOGUE_MAX = 2048, KEY_BYTES_MAX = 128, FP8_BLOCK = 128 };
 struct entry {
 	const char *name, *hf, *arch, *dtype, *quant, *source;
 	uint64_t params;
+	uint32_t group;
 	uint32_t mlp, norm; /* words */
 	struct model_shape shape;
 };
@@ -48,6 +49,12 @@ static const struct record_field fields[] = {
 	FIELD("source", RECORD_TEXT, source, true),
 	FIELD("params", RECORD_U64, params, true),
 	FIELD("other", RECORD_U64, shape.other, false),
+	FIELD("other_linear", RECORD_U64, shape.other_linear, false),
+	FIELD("unquantized", RECORD_U64, shape.unquantized, false),
+	FIELD("state", RECORD_U64, shape.state, false),
+	SHAPE(kv_layers, false),
+	SHAPE(indexer, false),
+	FIELD("group", RECORD_U32, group, false),
 	FIELD("tied", RECORD_BOOL, shape.tied, false),
 	SHAPE(layers, true),
 	SHAPE(hidden, true),
@@ -149,6 +156,7 @@ static void facts_of(const struct entry *e, struct model_facts *ret)
 	snprintf(ret->quant, sizeof ret->quant, "%s", e->quant);
 	/* Those that come in fp8 as they are (DeepSeek-V3, Kimi-K2, MiniMax-M2) say weight_block_size [128, 128]. */
 	ret->quant_block = !strcmp(e->quant, "fp8") ? FP8_BLOCK : 0;
+	ret->quant_group = e->group;
 	snprintf(ret->source, sizeof ret->source, "catalogue: %s", e->source);
 	if (strstr(e->source, "from memory"))
 		snprintf(ret->unsure, sizeof ret->unsure,
@@ -311,6 +319,7 @@ int model_facts_by_name(struct model_facts *ret, const char *name, struct err *e
 		return refuse(name, err);
 	facts_of(e, ret);
 	if (q) {
+		ret->params_unquantized = ret->quant_group = 0; /* another maker's file */
 		snprintf(ret->quant, sizeof ret->quant, "%s", q);
 		/* Qwen's own -FP8 files have blocks; those of others have a scale a channel or tensor. */
 		ret->quant_block = !strcmp(q, "fp8") && !strncasecmp(name, "Qwen/", 5) ? FP8_BLOCK : 0;

@@ -88,6 +88,18 @@ static const struct family {
 	{"deepseek_v2", 0, 0, 0, 0, 0, false, false, false},
 	{"deepseek_v3", 0, 0, 0, 0, 0, false, false, false},
 	{"kimi_k2", 0, 0, 0, 0, 0, false, false, false},
+	{"olmo2", 0, SHAPE_QK_FULL, 0, 0, 0, false, false, false},
+	{"olmo3", 0, SHAPE_QK_FULL, 0, 4, 0, false, false, false},
+	{"exaone4", 0, SHAPE_QK_HEAD, 0, 0, 0, false, false, false},
+	{"smollm3", 0, 0, 0, 0, 0, true, false, false},
+	{"seed_oss", SHAPE_BIAS_QKV, 0, 0, 0, 128, false, false, false},
+	{"ministral3", 0, 0, 0, 0, 0, false, false, false},
+	{"glm4_moe", 0, 0, 0, 0, 0, false, false, false},
+	{"glm4_moe_lite", 0, 0, 0, 0, 0, false, false, false},
+	{"qwen2_5_vl", SHAPE_BIAS_QKV, 0, 0, 0, 0, false, false, false},
+	{"qwen2_5_vl_text", SHAPE_BIAS_QKV, 0, 0, 0, 0, false, false, false},
+	{"qwen3_vl_text", 0, SHAPE_QK_HEAD, 0, 0, 128, false, false, false},
+	{"qwen3_vl_moe_text", 0, SHAPE_QK_HEAD, 0, 0, 128, false, false, false},
 	{"gpt2", SHAPE_BIAS_ALL, 0, 0, 0, 0, true, true, true},
 };
 
@@ -202,7 +214,11 @@ static const char *group_quant(const json_t *q, struct model_facts *f)
 /* transformers' words of a quantization to the ones of facts.h. */
 static void read_quant(const json_t *c, struct model_facts *f)
 {
+	const json_t *inner = get(c, NAMES("text_config", "llm_config", "language_config"));
 	const json_t *q = json_object_get(c, "quantization_config");
+
+	if (!json_is_object(q)) /* Kimi-K2.5 has it beside the sizes it is about */
+		q = json_object_get(inner, "quantization_config");
 	const char *method = text(q, NAMES("quant_method"), "none");
 	struct config qc = {.c = q};
 	uint32_t bits = number(&qc, NAMES("bits", "w_bit", "num_bits"), 0);

@@ -26,15 +26,17 @@ struct model_facts {
 	uint64_t params, params_active; /* active: those a token passes; equal params of dense models */
 	uint64_t params_embed; /* token embedding (input) matrix; rows are looked up, not multiplied */
 	uint64_t params_linear; /* those in matrices that 4-bit and 8-bit methods quantize */
+	uint64_t params_unquantized; /* of these, what the files of this model leave in 16 bits all the same */
 	uint32_t experts, experts_used, expert_intermediate; /* 0: no MoE */
 	uint32_t dense_layers; /* leading layers of an MoE that are dense */
 	uint32_t mla_rank, mla_rope_dim; /* MLA: KV is rank + rope dim a token a layer, once; 0: no MLA */
+	uint32_t indexer_dim; /* sparse attention over MLA: a layer caches so many more numbers a token, in 8 bits */
 	uint32_t
 		kv_layers; /* layers with a KV cache that grows with the context; sliding ones included. Equal layers but
 	                       for hybrids, whose other layers keep a state of fixed size */
 	uint64_t
 		state_bytes; /* of one sequence: the recurrent states of all layers, as llama.cpp keeps them; 0: none, or not known
-	                         (only GGUF files say it) */
+	                         (GGUF files and some records of the catalogue say it) */
 	uint32_t sliding_window, sliding_layers; /* layers that keep only that many tokens; 0: none */
 	bool tied_embeddings;
 	bool qkv_bias;

@@ -46,12 +46,15 @@ static uint64_t row(enum kv_dtype t, uint64_t numbers)
 	return (numbers + types[t].block - 1) / types[t].block * types[t].bytes;
 }
 
+enum { INDEXER_SCALE = 4 }; /* vLLM keeps the indexer's keys in fp8, with a float32 scale each */
+
 /* Of one token in one layer on one GPU. */
 static uint64_t layer_bytes(const struct model_facts *m, enum kv_dtype t, uint32_t tp)
 {
 	ASSERT(t < KV_DTYPES);
 	if (m->mla_rank)
-		return row(t, (uint64_t)m->mla_rank + m->mla_rope_dim);
+		return row(t, (uint64_t)m->mla_rank + m->mla_rope_dim) +
+		       (m->indexer_dim ? m->indexer_dim + INDEXER_SCALE : 0);
 	uint64_t heads = tp > 1 ? MAX((m->kv_heads + tp - 1) / tp, 1u) : m->kv_heads;
 	return row(t, heads * m->head_dim) + row(t, heads * (m->head_dim_v ? m->head_dim_v : m->head_dim));
 }

@@ -12,6 +12,8 @@
 
 enum { DIM_MAX = 1 << 20, VOCAB_MAX = 1 << 24, EXPERTS_MAX = 4096 };
 
+static uint64_t linear_of(const struct model_shape *s);
+
 const char *model_shape_wrong(const struct model_shape *s, char *ret, size_t cap)
 {
 	*ret = '\0';
@@ -22,12 +24,16 @@ const char *model_shape_wrong(const struct model_shape *s, char *ret, size_t cap
 		snprintf(ret, cap, "a size is beyond any known model");
 	else if (s->experts > EXPERTS_MAX || s->expert_inter > DIM_MAX || s->shared_inter > DIM_MAX ||
 		 s->mla_rank > DIM_MAX || s->mla_q > DIM_MAX || s->mla_rope > 65536 || s->mla_nope > 65536 ||
-		 s->mla_v > 65536 || s->other > 1ull << 50)
+		 s->mla_v > 65536 || s->indexer > 65536 || s->other > 1ull << 50 || s->other_linear > 1ull << 50 ||
+		 s->state > 1ull << 50)
 		snprintf(ret, cap, "a size is beyond any known model");
 	else if (!s->mla_rank && (!s->kv || s->heads % s->kv))
 		snprintf(ret, cap, "%u heads do not divide among %u KV heads", s->heads, s->kv);
-	else if (s->used > s->experts || s->dense_layers > s->layers || s->window_layers > s->layers)
-		snprintf(ret, cap, "a part is larger than the whole: experts used, dense layers or window layers");
+	else if (s->used > s->experts || s->dense_layers > s->layers || s->window_layers > s->layers ||
+		 s->kv_layers > s->layers || s->unquantized > linear_of(s))
+		snprintf(ret, cap,
+			"a part is larger than the whole: experts used, dense, window or KV layers, or "
+			"what is not quantized");
 	return ret;
 }
 
@@ -75,14 +81,20 @@ static struct counts count(const struct model_shape *s)
 	c.output = s->tied ? 0 : c.embed;
 	c.moe_layers = s->experts ? s->layers - s->dense_layers : 0;
 	c.expert = c.moe_layers * s->experts * mlp_matrices(s, s->expert_inter);
-	c.linear = s->layers * attention_matrices(s) + c.expert;
+	uint64_t attending = s->kv_layers ? s->kv_layers : s->layers;
+	c.linear = attending * attention_matrices(s) + c.expert + s->other_linear;
 	c.linear += (s->layers - c.moe_layers) * mlp_matrices(s, s->inter);
 	c.linear += c.moe_layers * mlp_matrices(s, s->shared_inter);
-	c.small = s->layers * (attention_small(s) + (s->norms ? s->norms : 2) * norm) + norm;
+	c.small = attending * attention_small(s) + s->layers * (s->norms ? s->norms : 2) * norm + norm;
 	c.small += c.moe_layers * s->experts * s->hidden + s->other;
 	if (s->plain_mlp && s->bias == SHAPE_BIAS_ALL)
 		c.small += (s->layers - c.moe_layers) * ((uint64_t)s->inter + s->hidden);
 	return c;
+}
+
+static uint64_t linear_of(const struct model_shape *s)
+{
+	return count(s).linear;
 }
 
 uint64_t model_shape_params(const struct model_shape *s)
@@ -95,7 +107,10 @@ void model_shape_facts(const struct model_shape *s, struct model_facts *ret)
 {
 	struct counts c = count(s);
 
-	ret->layers = ret->kv_layers = s->layers;
+	ret->layers = s->layers;
+	ret->kv_layers = s->kv_layers ? s->kv_layers : s->layers;
+	ret->state_bytes = s->state;
+	ret->indexer_dim = s->indexer;
 	ret->hidden = s->hidden;
 	ret->heads = s->heads;
 	ret->kv_heads = s->mla_rank ? 1 : s->kv;
@@ -108,6 +123,7 @@ void model_shape_facts(const struct model_shape *s, struct model_facts *ret)
 	ret->params_active = s->experts ? ret->params - c.expert + c.expert / s->experts * s->used : ret->params;
 	ret->params_embed = c.embed;
 	ret->params_linear = c.linear;
+	ret->params_unquantized = s->unquantized;
 	ret->experts = s->experts;
 	ret->experts_used = s->used;
 	ret->expert_intermediate = s->expert_inter;

@@ -16,7 +16,12 @@ struct model_shape {
 	uint32_t bias, qk_norm; /* enums above */
 	uint32_t norms; /* a layer; 2 where nothing is said */
 	bool tied, plain_mlp, norm_bias;
+	uint32_t kv_layers; /* of a hybrid: layers with attention; the others keep a state. 0: all layers */
+	uint64_t state; /* bytes of one sequence's states */
+	uint32_t indexer; /* sparse attention: numbers of the key a layer caches for a token; 0: none */
 	uint64_t other; /* parameters that nothing above counts */
+	uint64_t other_linear; /* the same, in matrices of the layers: divided and quantized as those are */
+	uint64_t unquantized; /* of the matrices of the layers: those the files leave in 16 bits */
 };
 
 /* Why these shapes cannot be, "" when they can: bounds and divisions, so that the arithmetic below cannot overflow. */

@@ -124,13 +124,13 @@ static uint64_t gguf_bytes(const struct form *f, const struct model_facts *m, co
 static uint64_t bytes_in(const struct form *f, const struct model_facts *m)
 {
 	struct kinds k = kinds_of(m);
-	uint64_t rest = k.embed + k.output + k.small;
+	uint64_t rest = k.embed + k.output + k.small, plain = MIN(m->params_unquantized, k.linear);
 
 	switch (f->method) {
 	case PLAIN:
 		return bytes_of(m->params, f->base);
 	case LINEAR:
-		return bytes_of(k.linear, linear_bits(f, m)) + rest * 2;
+		return bytes_of(k.linear - plain, linear_bits(f, m)) + (plain + rest) * 2;
 	case EXPERTS:
 		return bytes_of(k.expert, f->base) + (k.linear - k.expert + rest) * 2;
 	case GGUF:

@@ -85,7 +85,9 @@ static uint64_t kv_of(const struct plan_service *s, uint64_t tokens)
 	if (s->engine == GRAPH_ENGINE_LLAMA) /* layers are divided, not heads; sliding ones keep all their cells too */
 		return model_kv_bytes_per_token(s->model->facts, plan_kv_type(s)) * llama_cells(tokens) /
 		       MAX(s->gpus, 1u);
-	return model_kv_bytes_tp(s->model->facts, plan_kv_type(s), tokens, s->tp) / s->pp;
+	/* A hybrid's request takes its states from the same pool. */
+	uint64_t states = s->model->facts->state_bytes / s->tp;
+	return (model_kv_bytes_tp(s->model->facts, plan_kv_type(s), tokens, s->tp) + states) / s->pp;
 }
 
 /* The longest request whose KV is at most room: whole blocks. KV grows with tokens, so halving finds it. */

@@ -45,7 +45,9 @@ static void published_counts_are_met_exactly(void **state)
 	} table[] = {{"DeepSeek-R1-Distill-Qwen-14B", 14770033664}, {"Llama-3.1-8B", 8030261248},
 		{"Llama-3.1-405B", 405853388800}, {"Qwen3-30B-A3B", 30532122624}, {"Mixtral-8x7B", 46702792704},
 		{"Gemma-3-27B", 27432406640}, {"DeepSeek-V2-Lite", 15706484224}, {"phi-2", 2779683840},
-		{"Command-R-Plus-104B", 103810674688}, {"SmolLM2-135M", 134515008}};
+		{"Command-R-Plus-104B", 103810674688}, {"SmolLM2-135M", 134515008}, {"facebook/opt-125m", 125239296},
+		{"GLM-4.5-Air", 106852245504}, {"EXAONE-4.0-32B", 32003216384},
+		{"Llama-4-Maverick-17B-128E", 401583781376}};
 	struct model_facts m;
 
 	(void)state;
@@ -83,7 +85,8 @@ static void each_variant_has_the_context_of_its_own_config(void **state)
 		const char *name;
 		uint32_t context;
 	} table[] = {{"Qwen/Qwen2.5-14B", 131072}, {"Qwen/Qwen2.5-14B-Instruct", 32768}, {"Qwen/Qwen2.5-3B", 32768},
-		{"Qwen/Qwen2.5-72B", 131072}, {"Qwen2.5-72B-Instruct", 32768}, {"Qwen/Qwen2.5-Coder-14B", 32768},
+		{"MiniMaxAI/MiniMax-M2.7", 204800}, {"zai-org/GLM-4.6-FP8", 202752}, {"Qwen/Qwen2.5-72B", 131072},
+		{"Qwen2.5-72B-Instruct", 32768}, {"Qwen/Qwen2.5-Coder-14B", 32768},
 		{"Qwen/Qwen2.5-Math-7B-Instruct", 4096}, {"Qwen/Qwen2-72B", 131072}, {"Qwen/Qwen2-72B-Instruct", 32768},
 		{"Qwen/Qwen2-57B-A14B-Instruct", 32768}, {"microsoft/Phi-3-mini-4k-instruct", 4096},
 		{"microsoft/Phi-3-mini-128k-instruct", 131072}, {"microsoft/Phi-3-medium-4k-instruct", 4096},
@@ -98,6 +101,34 @@ static void each_variant_has_the_context_of_its_own_config(void **state)
 		if (m.context_max != table[i].context)
 			fail_msg("%s: context %u of %s", table[i].name, m.context_max, m.name);
 	}
+}
+
+/* A hybrid caches in its layers with attention; sparse attention caches its indexer's keys beside the latent. */
+static void hybrids_and_sparse_attention_cache_what_they_do(void **state)
+{
+	struct model_facts m;
+
+	(void)state;
+	find(&m, "Qwen/Qwen3-Next-80B-A3B-Thinking");
+	assert_int_equal(m.kv_layers, 12);
+	assert_int_equal(model_kv_bytes_per_token(&m, KV_F16), 12 * 2 * 2 * 256 * 2);
+	assert_true(m.state_bytes > 36 * 32 * 128 * 128 * 2 && m.params_active < 4500000000);
+	find(&m, "deepseek-ai/DeepSeek-V3.2-Exp");
+	assert_int_equal(model_kv_bytes_per_token(&m, KV_F16), 61 * (576 * 2 + 128 + 4));
+	find(&m, "deepseek-ai/DeepSeek-V3.1-Terminus");
+	assert_int_equal(model_kv_bytes_per_token(&m, KV_F16), 61 * 576 * 2);
+}
+
+/* Kimi-K2-Thinking: int4 in groups of 32 in the experts alone; its files have 594 GB. */
+static void what_quantized_files_leave_in_16_bits_is_counted_so(void **state)
+{
+	struct model_facts m;
+
+	(void)state;
+	find(&m, "moonshotai/Kimi-K2-Thinking");
+	assert_int_equal(m.quant_group, 32);
+	assert_true(m.weight_bytes > 594000000000 && m.weight_bytes < 612000000000);
+	assert_true(m.params_unquantized > 9000000000);
 }
 
 static void what_is_from_memory_or_unnamed_is_unsure(void **state)
@@ -177,6 +208,8 @@ int main(void)
 		cmocka_unit_test(published_counts_are_met_exactly),
 		cmocka_unit_test(names_as_people_write_them),
 		cmocka_unit_test(each_variant_has_the_context_of_its_own_config),
+		cmocka_unit_test(hybrids_and_sparse_attention_cache_what_they_do),
+		cmocka_unit_test(what_quantized_files_leave_in_16_bits_is_counted_so),
 		cmocka_unit_test(what_is_from_memory_or_unnamed_is_unsure),
 		cmocka_unit_test(a_name_s_tail_names_the_quantization),
 		cmocka_unit_test(an_unknown_name_gets_a_suggestion),
