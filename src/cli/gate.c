@@ -10,7 +10,8 @@ enum { GATE_BYTES_MAX = 4 * 1024 * 1024 };
 static bool has_external(const struct graph *g)
 {
 	for (uint32_t i = 0; i < g->len; i++)
-		if (g->services[i].engine == GRAPH_ENGINE_VLLM || g->services[i].engine == GRAPH_ENGINE_SGLANG)
+		if ((g->services[i].engine == GRAPH_ENGINE_VLLM || g->services[i].engine == GRAPH_ENGINE_SGLANG) &&
+			g->services[i].workers)
 			return true;
 	return false;
 }

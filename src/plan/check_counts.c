@@ -278,8 +278,24 @@ static void check_idle(struct plan *p)
 		idle, p->input.inventory->count, plan_s(p->input.inventory->count), idle == 1 ? "s" : "");
 }
 
+/* All there is to run has workers: 0. */
+static void check_none(struct plan *p)
+{
+	const struct plan_service *first = p->deployment.services;
+
+	for (uint32_t i = 0; i < p->deployment.len; i++)
+		if (p->deployment.services[i].workers)
+			return;
+	if (!p->deployment.len)
+		return;
+	findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "workers-none", &first->pos[PLAN_WORKERS],
+		"no worker runs: %s has workers: 0", p->deployment.len == 1 ? first->name : "every service");
+	findings_remedy(&p->findings, "ServiceArgs.workers: 1 or more");
+}
+
 void plan_check_counts(struct plan *p)
 {
+	check_none(p);
 	check_sum(p);
 	check_hosts(p);
 	check_left_over(p);

@@ -53,54 +53,6 @@ static void check_attention(struct plan *p, const struct plan_service *s, const 
 	}
 }
 
-static void check_quant_known(struct plan *p, const struct plan_service *s, const char *method)
-{
-	if (model_quant_known(method))
-		return;
-	findings_add(&p->findings, FINDING_WARNING, FINDING_CONFIGURATION, "quantization-unknown", &s->pos[PLAN_QUANT],
-		"%s: quantization \"%s\" is not known here; the weights are counted as %s", s->name, method,
-		s->model->facts ? s->model->facts->dtype : "they are");
-	findings_unchecked(&p->findings);
-}
-
-static bool is_online(const char *method)
-{
-	return !strcmp(method, "fp8") || !strcmp(method, "bitsandbytes") || !strncmp(method, "fp8_", 4);
-}
-
-/* "awq_marlin" runs what "awq" made. */
-static bool is_same_method(const char *a, const char *b)
-{
-	size_t len = MIN(strcspn(a, "_"), strcspn(b, "_"));
-
-	return !strncmp(a, b, len) && strcspn(a, "_") == strcspn(b, "_");
-}
-
-/* The flag and the files must say the same; fp8 and bitsandbytes are made while loading. */
-static void check_quant_files(struct plan *p, const struct plan_service *s)
-{
-	const struct model_facts *m = s->model->facts;
-	bool plain = !m || !*m->quant || !strcmp(m->quant, "none");
-
-	if (!m || !s->quant || is_online(s->quant) || (!plain && is_same_method(s->quant, m->quant)))
-		return;
-	if (!plain && !strcmp(s->quant, "compressed-tensors"))
-		return;
-	if (plain && m->from == MODEL_FROM_CATALOGUE) {
-		findings_add(&p->findings, FINDING_WARNING, FINDING_CONFIGURATION, "quantization-weights",
-			&s->pos[PLAN_QUANT],
-			"%s: %s needs weights that were made with it; \"%s\" is a model of %s weights as it is "
-			"published",
-			s->name, s->quant, m->name, m->dtype);
-		findings_remedy(&p->findings, "model: one with %s weights", s->quant);
-		return;
-	}
-	findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "quantization-weights", &s->pos[PLAN_QUANT],
-		"%s: quantization is %s, but the model's files are %s", s->name, s->quant, plain ? m->dtype : m->quant);
-	findings_remedy(&p->findings, plain ? "leave quantization out, or name a model with such weights"
-					    : "leave quantization out: the files say it themselves");
-}
-
 static void check_quant(struct plan *p, const struct plan_service *s, const struct gpu_device *card)
 {
 	const struct model_facts *m = s->model->facts;
@@ -109,9 +61,9 @@ static void check_quant(struct plan *p, const struct plan_service *s, const stru
 
 	if (!method || s->engine == GRAPH_ENGINE_LLAMA)
 		return;
-	if (s->quant)
-		check_quant_known(p, s, method);
 	rule_quantization(&a, plan_rules_of(s), card->capability, method);
+	if (a.verdict == RULE_UNKNOWN && m) /* "modelopt_fp4": the files say of what */
+		rule_quantization(&a, plan_rules_of(s), card->capability, m->quant);
 	if (a.verdict == RULE_NO) {
 		findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "quantization", &s->pos[PLAN_QUANT],
 			"%s: %s weights on %s: %s", s->name, method, plan_card_name(card), a.text);
@@ -121,7 +73,6 @@ static void check_quant(struct plan *p, const struct plan_service *s, const stru
 		findings_add(&p->findings, FINDING_INFO, FINDING_CONFIGURATION, "quantization", &s->pos[PLAN_QUANT],
 			"%s: %s weights on %s: %s", s->name, method, plan_card_name(card), a.text);
 	}
-	check_quant_files(p, s);
 }
 
 static void check_kv_type(struct plan *p, const struct plan_service *s, const struct gpu_device *card)
@@ -256,7 +207,9 @@ static const char *odd_part(const struct plan_service *s, uint32_t unit, bool bl
 static void check_groups(struct plan *p, const struct plan_service *s)
 {
 	const struct model_facts *m = s->model->facts;
-	const char *method = s->quant ? s->quant : m && *m->quant ? m->quant : "none";
+	bool made = m && *m->quant &&
+		    strcmp(m->quant, "none"); /* "modelopt", "compressed-tensors": the files say of what */
+	const char *method = made ? m->quant : s->quant ? s->quant : "none";
 	char valid[128] = "";
 	uint64_t width, none;
 	size_t len = 0;
@@ -327,6 +280,7 @@ void plan_check_engine(struct plan *p)
 		check_groups(p, s);
 		check_context(p, s);
 		check_batch(p, s);
+		plan_check_names(p, s);
 		if (plan_on_gpu(s))
 			check_on_cards(p, i, s);
 	}

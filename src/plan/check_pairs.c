@@ -103,9 +103,11 @@ static void check_prefill_alone(struct plan *p, const struct plan_service *a)
 		findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "prefill-alone", &a->graph->pos,
 			"%s prefills, and there is no worker that decodes", a->name);
 		findings_remedy(&p->findings, "add a VllmWorker of the same model, or role: both");
-	} else if (!takers && a->model->facts) {
+	} else if (!takers) {
 		findings_add(&p->findings, FINDING_WARNING, FINDING_CONFIGURATION, "prefill-unused", &a->graph->pos,
-			"%s prefills, but no decoding worker has remote-prefill: true", a->name);
+			"%u worker%s of %s stay%s idle: %s to prefill, and no decoding worker has remote-prefill: true",
+			a->workers, plan_s(a->workers), a->name, plural(a->workers, "s", ""),
+			plural(a->workers, "it is", "they are"));
 		findings_remedy(&p->findings, "remote-prefill: true in the service that decodes");
 	}
 }

@@ -83,6 +83,20 @@ static const struct given table[] = {
 		"quantization-divides", FINDING_FATAL, 3, "1536 / 8 = 192 = 1.50 x 128"},
 	{"8xH100", "VllmWorker:\n  model: Qwen/Qwen2.5-14B-Instruct-AWQ\n  tensor-parallel-size: 8\n" G(8),
 		"quantization-divides", FINDING_FATAL, 3, "one of 1, 2, 4"},
+	{"4xA100-80GB",
+		"VllmWorker:\n" M KV G(1) "PrefillWorker:\n" M KV "  ServiceArgs: {workers: 3, resources: {gpu: 1}}\n",
+		"prefill-unused", FINDING_WARNING, 5, "3 workers of PrefillWorker stay idle"},
+	{"1xA100-80GB", "VllmWorker:\n" M "  ServiceArgs: {workers: 0}\n", "workers-none", FINDING_FATAL, 3,
+		"no worker runs: VllmWorker has"},
+	{"1xA100-80GB", "VllmWorker:\n" M "  block-size: 24\n" G(1), "block-size", FINDING_FATAL, 3,
+		"1, 8, 16, 32, 64, 128"},
+	{"1xA100-80GB", "VllmWorker:\n" M "  block-size: 48\n" G(1), "block-size", FINDING_WARNING, 3, "up to 0.11"},
+	{"1xA100-80GB", "VllmWorker:\n" M "  quantization: awk\n" G(1), "quantization-unknown", FINDING_FATAL, 3,
+		"did you mean \"awq\""},
+	{"1xA100-80GB", "SglangWorker:\n  engine: sglang\n" M "  quantization: deepspeedfp\n" G(1),
+		"quantization-unknown", FINDING_FATAL, 4, "SGLang has no"},
+	{"1xH100", "VllmWorker:\n  model: Qwen/Qwen2.5-14B-Instruct-AWQ\n  quantization: modelopt\n" G(1),
+		"quantization-weights", FINDING_FATAL, 3, "files are awq"},
 	{"1xA100-80GB", "PrefillWorker:\n" M KV G(1), "prefill-alone", FINDING_FATAL, 1, "no worker that decodes"},
 	{"1xA100-80GB", "VllmWorker:\n" M "  remote-prefill: true\n" G(1), "decode-alone", FINDING_WARNING, 3,
 		"no worker prefills"},
@@ -264,6 +278,45 @@ static void several_hosts_are_named_in_bars_and_findings(void **state)
 }
 
 /* As published and run: nothing may be said of the split. */
+/* Who feeds whom is in the graph, whatever the model is. */
+static void prefill_workers_that_nobody_feeds_are_told_of_an_unknown_model_too(void **state)
+{
+	struct plan_world w;
+
+	(void)state;
+	plan_world_of(&w, "VllmWorker:\n" M KV G(1) "PrefillWorker:\n" M KV G(1), "2xA100-80GB");
+	for (uint32_t i = 0; i < w.graph->len; i++)
+		w.models[i] = (struct plan_model){.why = "nobody knows it"};
+	expect(&w, NULL, "prefill-unused", FINDING_WARNING);
+	plan_world_done(&w);
+}
+
+static void methods_are_named_as_the_engine_names_them(void **state)
+{
+	static const char *const runs[][2] = {
+		{"8xH100", "VllmWorker:\n  model: nvidia/Llama-3.1-405B-Instruct-FP8\n  quantization: modelopt\n"
+			   "  tensor-parallel-size: 8\n" G(8)},
+		{"1xA100-80GB",
+			"VllmWorker:\n  model: Qwen/Qwen2.5-14B-Instruct-AWQ\n  quantization: awq_marlin\n" G(1)},
+		{"1xA100-80GB",
+			"VllmWorker:\n  model: Qwen/Qwen2.5-14B-Instruct-AWQ\n  quantization: moe_wna16\n" G(1)},
+		{"1xH100", "VllmWorker:\n" M "  quantization: fp8\n" G(1)},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
+		struct plan_world w;
+		struct plan p;
+		struct err err;
+		plan_world_of(&w, runs[i][1], runs[i][0]);
+		assert_int_equal(plan_make(&p, &w.input, &err), 0);
+		if (!plan_fits(&p))
+			fail_msg("%s: %s", runs[i][1], p.findings.items[0].what);
+		plan_done(&p);
+		plan_world_done(&w);
+	}
+}
+
 static void splits_that_run_are_not_refused(void **state)
 {
 	static const char *const runs[][2] = {
@@ -296,6 +349,8 @@ static void splits_that_run_are_not_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(prefill_workers_that_nobody_feeds_are_told_of_an_unknown_model_too),
+		cmocka_unit_test(methods_are_named_as_the_engine_names_them),
 		cmocka_unit_test(splits_that_run_are_not_refused),
 		cmocka_unit_test(several_hosts_are_named_in_bars_and_findings),
 		cmocka_unit_test(every_check_says_its_piece_at_its_place),
