@@ -4,6 +4,7 @@
 #include "cli/gather.h"
 #include "config/graph.h"
 #include "plan/check.h"
+#include "plan/diagnose_form.h"
 #include "plan/diagnose_graph.h"
 
 #include <fcntl.h>
@@ -18,6 +19,7 @@ enum {
 	OUTPUT_BYTES_MAX = 16 * 1024 * 1024,
 	FILES_MAX = LOGS_MAX,
 	TELLING_LINES_MAX = 24,
+	UNREADABLE_MAX = 64,
 	HARMLESS_MAX = 4
 };
 
@@ -58,6 +60,12 @@ struct diagnose {
 	uint32_t files;
 	uint64_t lines;
 	bool unread; /* a file could not be read */
+	struct unreadable {
+		const char *name; /* as it was given */
+		enum log_form form;
+		bool standard; /* input */
+	} unreadable[UNREADABLE_MAX]; /* no text */
+	uint32_t unreadable_len;
 };
 
 static void diags_show(struct diags *diags)
@@ -99,24 +107,76 @@ static int prepare(struct diagnose *d, struct err *err)
 	return r < 0 ? r : diagnosis_create(&d->diagnosis, d->catalogue, err);
 }
 
-static int fd_read(struct diagnose *d, int fd, const char *name)
+/* As much as there is room for, or all there is. */
+static ssize_t read_full(int fd, char *ret, size_t cap)
 {
-	struct diagnosed_log *log = diagnosis_log(d->diagnosis, name);
-	ssize_t n;
+	size_t len = 0;
 
-	if (!log)
-		return -ENOMEM;
-	while ((n = read(fd, d->data, READ_BYTES)) != 0) {
+	while (len < cap) {
+		ssize_t n = read(fd, ret + len, cap - len);
+
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -errno;
-		diagnosed_log_feed(log, d->data, (size_t)n);
+		if (n == 0)
+			break;
+		len += (size_t)n;
 	}
-	diagnosed_log_end(log);
-	d->lines += diagnosed_log_lines(log);
+	return (ssize_t)len;
+}
+
+static void unreadable_note(struct diagnose *d, const char *name, int fd, enum log_form form)
+{
+	if (d->unreadable_len < UNREADABLE_MAX)
+		d->unreadable[d->unreadable_len++] = (struct unreadable){name, form, fd == STDIN_FILENO};
+}
+
+static int fd_read(struct diagnose *d, int fd, const char *name)
+{
+	struct diagnosed_log *log = diagnosis_log(d->diagnosis, name);
+	CLEANUP(log_reader_destroy_p) struct log_reader *reader = NULL;
+	ssize_t n = read_full(fd, d->data, FORM_HEAD_BYTES);
+
+	if (n < 0)
+		return (int)n;
+	if (!log || log_reader_create(&reader, log, d->data, (size_t)n, NULL) < 0)
+		return -ENOMEM;
 	d->files++;
+	if (!log_form_is_readable(log_reader_form(reader))) {
+		unreadable_note(d, name, fd, log_reader_form(reader));
+		return 0;
+	}
+	for (; n != 0; n = read(fd, d->data, READ_BYTES)) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		log_reader_feed(reader, d->data, (size_t)n);
+	}
+	log_reader_end(reader);
+	d->lines += diagnosed_log_lines(log);
 	return 0;
+}
+
+/* What was no text, and how it becomes some. */
+static void unreadable_tell(struct diagnose *d)
+{
+	for (uint32_t i = 0; i < d->unreadable_len; i++) {
+		const struct unreadable *u = &d->unreadable[i];
+		const char *unpacker = log_form_unpacker(u->form);
+		const struct config_pos pos = {.file = u->name};
+
+		if (!findings_add(&d->findings, FINDING_WARNING, FINDING_ENVIRONMENT, "log-not-text", &pos,
+			    unpacker ? "this is not read: it is packed with %s" : "this is not text: it is %s",
+			    log_form_name(u->form)))
+			continue;
+		if (unpacker)
+			findings_remedy(&d->findings, "unpack it: %s%s%s | stator diagnose -", unpacker,
+				u->standard ? "" : " ", u->standard ? "" : u->name);
+		else
+			findings_remedy(&d->findings, "name the log itself");
+	}
 }
 
 static void file_read(struct diagnose *d, const char *name)
@@ -226,6 +286,8 @@ static void plan_print(struct diagnose *d, const struct findings_look *look, str
 /* Why nothing can be said. */
 static const char *doubt_text(const struct diagnose *d)
 {
+	if (d->unreadable_len > 0)
+		return d->files == 1 ? "the log is not text" : "some logs are not text";
 	if (d->lines == 0)
 		return d->files == 1 ? "the log is empty" : "the logs are empty";
 	return d->findings.warnings > 0 ? "errors were logged, and nothing says how it ended"
@@ -295,7 +357,10 @@ static enum exit_status conclude(struct diagnose *d)
 		[DIAGNOSIS_CANNOT_TELL] = EXIT_CANNOT_TELL};
 
 	diagnosis_conclude(d->diagnosis, NULL, d->graph, &d->findings);
+	unreadable_tell(d);
 	d->verdict = diagnosis_verdict(d->diagnosis, NULL, &d->findings);
+	if (d->verdict == DIAGNOSIS_HEALTHY && d->unreadable_len > 0)
+		d->verdict = DIAGNOSIS_CANNOT_TELL;
 	buf_init(&out, OUTPUT_BYTES_MAX);
 	if (flags_bool(d->flags, "json"))
 		diagnosis_json(d->verdict, &d->findings, &out);

@@ -486,9 +486,37 @@ static void on_word(void *ctx, uint32_t number, size_t end)
 		traceback_begin(log, end - strlen("traceback (most recent call last)"));
 }
 
+/* Colours within a message would part the words of a pattern. Returns the length without escape sequences. */
+static size_t escapes_drop(const char *data, size_t len, char *ret)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len;) {
+		const char *esc = memchr(data + i, 0x1b, len - i);
+		size_t plain = esc ? (size_t)(esc - data) - i : len - i;
+
+		memcpy(ret + n, data + i, plain);
+		n += plain;
+		i += plain;
+		if (!esc)
+			break;
+		size_t end = escape_end(data, len, i);
+		/* One that is broken off ends with its line. */
+		const char *feed = memchr(data + i, '\n', end - i);
+		i = feed ? (size_t)(feed - data) : end;
+	}
+	return n;
+}
+
 /* Lines that are whole, or a piece of one that is too long. */
 static void block_scan(struct diagnosed_log *log, const char *data, size_t len)
 {
+	CLEANUP(free_p) char *plain = len > 0 && memchr(data, 0x1b, len) ? malloc(len) : NULL;
+
+	if (plain) {
+		len = escapes_drop(data, len, plain);
+		data = plain;
+	}
 	if (len == 0)
 		return;
 	log->block = data;
@@ -498,6 +526,7 @@ static void block_scan(struct diagnosed_log *log, const char *data, size_t len)
 		traceback_read(log, 0, log->lines + 1);
 	words_scan(catalogue_words(log->catalogue), 0, data, len, on_word, log);
 	log->lines += line_feeds(data + log->counted, len - log->counted);
+	log->block = NULL;
 }
 
 static void carry_add(struct diagnosed_log *log, const char *data, size_t len)

@@ -1,5 +1,6 @@
 """stator diagnose and stator logs as an operator uses them."""
 
+import gzip
 import json
 import os
 import pathlib
@@ -56,6 +57,20 @@ def test_healthy_failed_unknown_and_cannot_tell_are_four_exit_statuses():
         done = stator("diagnose", "--json", "-", input=text)
         assert (done.returncode, json.loads(done.stdout)["verdict"]) == (status, verdict)
         assert stator("diagnose", "-", input=text).returncode == status
+
+
+def test_what_is_no_text_is_named_and_an_endless_file_ends(tmp_path):
+    packed = tmp_path / "worker.log.gz"
+    packed.write_bytes(gzip.compress(b"NVML Shared Library Not Found\n"))
+    done = stator("diagnose", packed)
+    assert done.returncode == 4 and f"gzip -dc {packed} | stator diagnose -" in " ".join(done.stdout.split())
+    assert stator("diagnose", packed, LOGS / "vllm-healthy.log").returncode == 4
+    assert stator("diagnose", packed, LOGS / "vllm-kv-too-small.log").returncode == 1
+    done = stator("diagnose", "/dev/zero")
+    assert done.returncode == 4 and "not text" in done.stdout
+    (tmp_path / "w.log").write_bytes((LOGS / "vllm-kv-too-small.log").read_text().encode("utf-16"))
+    done = stator("diagnose", "--json", tmp_path / "w.log")
+    assert done.returncode == 1 and json.loads(done.stdout)["findings"][0]["line"] == 69
 
 
 def test_what_cannot_be_read_is_named(tmp_path):
