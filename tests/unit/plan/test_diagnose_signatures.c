@@ -366,6 +366,27 @@ static void other_numbers_and_names_of_a_kind_are_known(void **state)
 			"fd00::1"},
 		{"prefill-tp-larger", "AssertionError: Decode TP cannot be smaller than prefill TP, got 4 and 16\n",
 			"16 against 4"},
+		{"weights-shape",
+			"RuntimeError: size mismatch for lm_head.weight: copying a param with shape torch.Size([9, 8]) "
+			"from checkpoint, the shape in current model is torch.Size([9, 4]).\n",
+			"[9, 8]"},
+		{"weights-unknown", "KeyError: 'layers.3.mlp.down_proj.weight_scale'\n", "3.mlp.down_proj"},
+		{"header-missing",
+			"a.cuh:1:10: fatal error: cublasLt.h: No such file or directory\n"
+			"RuntimeError: Ninja build failed. Ninja output:\n",
+			"cublasLt.h"},
+		{"compiler-missing", "main.c:1:10: fatal error: Python.h: No such file or directory\n", NULL},
+		{"hub-unreachable",
+			"HTTPSConnectionPool(host='h', port=443): Max retries exceeded with url: /a (Caused by "
+			"NameResolutionError(\"Failed to resolve 'h' ([Errno -3] Temporary failure in name resolution)\"))\n",
+			NULL},
+		{"name-resolution", "Error: dns error: failed to lookup address information: Name does not resolve\n",
+			NULL},
+		{"kubernetes-quota",
+			"pods \"a\" is forbidden: exceeded quota: q, requested: cpu=1, used: cpu=9, limited: cpu=9\n",
+			"q: cpu=1"},
+		{"host-address", "OSError: [Errno 99] Cannot assign requested address\n", "0.0.0.0"},
+		{"cuda-oom-driver", "RuntimeError: CUDA error: out of memory\n", NULL},
 		{"exit-137", "ollama: llama runner process has terminated: signal: killed\n", NULL},
 		{"exit-137", "vllm.service: Main process exited, code=killed, status=9/KILL\n", NULL},
 	};
