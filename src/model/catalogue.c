@@ -15,7 +15,7 @@ enum { CATALOGUE_MAX = 2048, KEY_BYTES_MAX = 128, FP8_BLOCK = 128 };
 struct entry {
 	const char *name, *hf, *arch, *dtype, *quant, *source;
 	uint64_t params;
-	uint32_t group;
+	uint32_t group, block;
 	uint32_t mlp, norm; /* words */
 	struct model_shape shape;
 };
@@ -55,6 +55,7 @@ static const struct record_field fields[] = {
 	SHAPE(kv_layers, false),
 	SHAPE(indexer, false),
 	FIELD("group", RECORD_U32, group, false),
+	FIELD("block", RECORD_U32, block, false),
 	FIELD("tied", RECORD_BOOL, shape.tied, false),
 	SHAPE(layers, true),
 	SHAPE(hidden, true),
@@ -118,7 +119,13 @@ static bool sound(const struct entry *e, const struct record *r, struct diags *d
 static int add(void *ctx, const struct record *r)
 {
 	struct diags *d = ctx;
-	struct entry e = {.name = r->name, .hf = "", .arch = "", .dtype = "bfloat16", .quant = "none", .source = ""};
+	struct entry e = {.name = r->name,
+		.hf = "",
+		.arch = "",
+		.dtype = "bfloat16",
+		.quant = "none",
+		.source = "",
+		.block = FP8_BLOCK};
 
 	if (!record_fill(r, fields, ARRAY_LEN(fields), &e, d))
 		return 0;
@@ -155,7 +162,7 @@ static void facts_of(const struct entry *e, struct model_facts *ret)
 	snprintf(ret->dtype, sizeof ret->dtype, "%s", e->dtype);
 	snprintf(ret->quant, sizeof ret->quant, "%s", e->quant);
 	/* Those that come in fp8 as they are (DeepSeek-V3, Kimi-K2, MiniMax-M2) say weight_block_size [128, 128]. */
-	ret->quant_block = !strcmp(e->quant, "fp8") ? FP8_BLOCK : 0;
+	ret->quant_block = !strcmp(e->quant, "fp8") ? e->block : 0;
 	ret->quant_group = e->group;
 	snprintf(ret->source, sizeof ret->source, "catalogue: %s", e->source);
 	if (strstr(e->source, "from memory"))

@@ -100,7 +100,8 @@ uint64_t model_kv_bytes_tp(const struct model_facts *m, enum kv_dtype type, uint
  * does not know (model_quant_known tells). Exact for dtypes; see docs/design/prediction.md. */
 uint64_t model_weight_bytes(const struct model_facts *m, const char *quant);
 bool model_quant_known(const char *quant);
-/* Bytes of these on one GPU of tp, with what every GPU holds whole (norms, biases, replicated KV projections). */
+/* Bytes of these as vLLM loads them on one GPU of tp: with what every GPU holds whole (norms, biases, replicated KV projections),
+ * and with the padding of MXFP4 experts. */
 uint64_t model_weight_bytes_tp(const struct model_facts *m, const char *quant, uint32_t tp);
 /* Tensor-parallel sizes that vLLM takes: heads divide, KV heads divide or are divided, intermediate sizes divide. */
 bool model_tp_valid(const struct model_facts *m, uint32_t tp);

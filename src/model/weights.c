@@ -4,7 +4,7 @@
  *   awq, gptq    matrices of the layers: 4 bits, and for each group of g a float16 scale and a 4 bit zero: 4 + 20/g bits;
  *                embedding, output layer and the rest stay in 16 bits
  *   fp8, int8    matrices of the layers in 8 bits; the rest in 16
- *   mxfp4        matrices of the experts: 4 bits and an 8 bit scale for 32 (4.25); nvfp4: 8 bits for 16 (4.5)
+ *   mxfp4        matrices of the experts: 4 bits and an 8 bit scale for 32 (4.25), padded when loaded; nvfp4: 8 bits for 16 (4.5)
  *   bitsandbytes nf4, scales quantized again: 4.2 by the logs of two models in vLLM
  *   q4_k_m...    as llama.cpp mixes: the output layer (or the tied embedding) in one type, half of the value and down
  *                matrices in another, every other matrix in the base type, vectors in float32 */
@@ -169,15 +169,36 @@ static uint64_t replicated(const struct model_facts *m, uint32_t tp)
 	return n;
 }
 
+static uint64_t round_up(uint64_t n, uint64_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+/* MXFP4 experts are loaded into larger tensors than the files hold: hidden size and a GPU's part of the intermediate size are
+ * padded, which gives gpt-oss-120b 65.9 GiB for 60.8 (65.97 in the log of vllm-project/vllm#23278; the Triton kernels, where they
+ * are installed, pad less: 64.4). vLLM 0.12, quantization/mxfp4.py, create_weights: Marlin. */
+static uint64_t padding(const struct model_facts *m, const char *quant, uint32_t tp)
+{
+	enum { HIDDEN = 256, PART = 128 };
+	const struct form *f = find(quant ? quant : m->quant);
+
+	if (!f || f->method != EXPERTS || !m->experts || m->from == MODEL_FROM_GGUF)
+		return 0;
+	uint64_t part = (m->expert_intermediate + tp - 1) / tp;
+	uint64_t loaded = round_up(m->hidden, HIDDEN) * round_up(part, PART), held = (uint64_t)m->hidden * part;
+	return bytes_of((uint64_t)m->experts * (m->layers - m->dense_layers) * 3 * (loaded - held), f->base);
+}
+
 uint64_t model_weight_bytes_tp(const struct model_facts *m, const char *quant, uint32_t tp)
 {
 	uint64_t bytes = model_weight_bytes(m, quant);
 
-	if (tp <= 1 || !bytes)
-		return bytes;
-	uint64_t whole = MIN(replicated(m, tp), m->params);
+	tp = MAX(tp, 1u);
+	if (!bytes)
+		return 0;
+	uint64_t whole = tp > 1 ? MIN(replicated(m, tp), m->params) : 0;
 	uint64_t small = MIN(whole * 2, bytes);
-	return small + (bytes - small + tp - 1) / tp;
+	return small + (bytes - small + tp - 1) / tp + padding(m, quant, tp);
 }
 
 const char *model_tp_reason(const struct model_facts *m, uint32_t tp, char *ret, size_t cap)

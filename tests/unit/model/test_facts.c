@@ -94,6 +94,31 @@ static void native_quantizations_of_moe_models(void **state)
 	assert_int_equal(m.params_active / 100000000, 128);
 }
 
+static void loaded(const char *name, uint32_t tp, double least, double most)
+{
+	struct model_facts m = find(name);
+	double gib = (double)model_weight_bytes_tp(&m, NULL, tp) / (1 << 30);
+
+	if (gib < least || gib > most)
+		fail_msg("%s on %u GPUs: %.2f GiB each, not %.2f to %.2f", name, tp, gib, least, most);
+}
+
+/* vLLM's "Model loading took": MXFP4 experts are padded, and makers leave different parts of the same model in 16 bits. */
+static void what_is_loaded_is_not_what_the_files_hold(void **state)
+{
+	struct model_facts m = find("gpt-oss-20b");
+
+	(void)state;
+	loaded("openai/gpt-oss-120b", 1, 65.7, 66.1); /* 65.97 */
+	loaded("openai/gpt-oss-20b", 1, 13.6, 13.9);
+	loaded("openai/gpt-oss-120b", 8, 8.5, 9.5); /* 360 of the intermediate size become 384 */
+	loaded("meta-llama/Llama-3.1-405B-Instruct-FP8", 8, 56.5, 58.0); /* 57.75 */
+	loaded("nvidia/Llama-3.1-405B-Instruct-FP8", 8, 47.5, 48.5);
+	loaded("RedHatAI/Meta-Llama-3.1-405B-Instruct-FP8", 8, 47.5, 48.5);
+	m.from = MODEL_FROM_GGUF; /* llama.cpp takes the file as it is */
+	assert_int_equal(model_weight_bytes_tp(&m, NULL, 1), m.weight_bytes);
+}
+
 static void tensor_parallel_sizes_are_vllm_s(void **state)
 {
 	static const struct {
@@ -134,6 +159,7 @@ int main(void)
 		cmocka_unit_test(sliding_layers_keep_their_window),
 		cmocka_unit_test(weights_of_the_14b_case),
 		cmocka_unit_test(native_quantizations_of_moe_models),
+		cmocka_unit_test(what_is_loaded_is_not_what_the_files_hold),
 		cmocka_unit_test(tensor_parallel_sizes_are_vllm_s),
 		cmocka_unit_test(kv_types_by_name),
 	};
