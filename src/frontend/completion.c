@@ -92,9 +92,9 @@ static void completion_end(struct completion *c, int status)
 		LOG_F("prompt_tokens", log_u64(c->prompt_tokens)), LOG_F("generated", log_u64(c->generated_tokens)),
 		LOG_F("ms", log_u64((now_us - c->arrived_us) / 1000)));
 	frontend_request_ended(c->fe, c->model ? c->model->name : "", completion_endpoint(c), status);
-	if (!c->in_job)
+	if (!c->in_job && !c->in_answer)
 		completion_release(c);
-	else if (!c->job_cancelled)
+	else if (c->in_job && !c->job_cancelled)
 		text_task_cancel(&c->task, TEXT_END_CLIENT);
 }
 
@@ -503,6 +503,7 @@ void completion_start(struct frontend *fe, struct http_exchange *x, enum api_kin
 		return;
 	}
 	c->fe = fe;
+	c->scratch = &fe->scratch;
 	c->x = x;
 	c->kind = kind;
 	c->arrived_us = env_now_us(fe->env);
@@ -614,6 +615,85 @@ static void answer(struct completion *c)
 	completion_end(c, 200);
 }
 
+/* What JSON makes of it, by the usual sizes: 4 bytes of text a token, 48 a log-probability. */
+static bool is_large(const struct completion *c)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < c->choices_len; i++)
+		bytes += c->choices[i].text.len +
+			 (c->req.logprobs ? (uint64_t)c->choices[i].rendered * (c->req.top_logprobs + 1) * 48 : 0);
+	return bytes > COMPLETION_ANSWER_BYTES;
+}
+
+/* It did not fit, or memory was gone on the way. */
+static void answer_failed(struct completion *c, const struct answer_scratch *s)
+{
+	struct api_error e = {0};
+
+	if (s->out.len > COMPLETION_TEXT_BYTES_MAX / 2)
+		api_error_set(&e, 400, "answer_too_large", NULL,
+			"the answer is larger than %d MiB as JSON; ask for fewer choices, tokens or top_logprobs, or stream it",
+			COMPLETION_TEXT_BYTES_MAX >> 20);
+	else
+		api_error_set(&e, 500, NULL, NULL, "out of memory");
+	completion_fail(c, &e);
+}
+
+static void scratch_done(struct answer_scratch *s)
+{
+	buf_done(&s->out);
+	buf_done(&s->piece);
+	buf_done(&s->clean);
+}
+
+static bool is_failed(const struct answer_scratch *s)
+{
+	return s->out.failed || s->piece.failed || s->clean.failed;
+}
+
+static void on_answer_work(struct env_job *job)
+{
+	respond_whole(CONTAINER_OF(job, struct completion, answer_job));
+}
+
+static void on_answer_worked(struct env_job *job)
+{
+	struct completion *c = CONTAINER_OF(job, struct completion, answer_job);
+	struct answer_scratch own = c->own_scratch; /* answer frees c */
+
+	c->in_answer = false;
+	c->fe->jobs--;
+	if (!c->x)
+		completion_release(c); /* it ended while the job ran */
+	else if (is_failed(&own))
+		answer_failed(c, &own);
+	else
+		answer(c);
+	scratch_done(&own);
+}
+
+/* Nothing of c changes any more: its sequences have ended. False: no text thread takes it. */
+static bool answer_on_text_thread(struct completion *c)
+{
+	struct answer_scratch *s = &c->own_scratch;
+
+	buf_init(&s->out, COMPLETION_TEXT_BYTES_MAX);
+	buf_init(&s->piece, PIECE_BYTES_MAX);
+	buf_init(&s->clean, PIECE_BYTES_MAX);
+	c->scratch = s;
+	c->answer_job = (struct env_job){.work = on_answer_work,
+		.done = on_answer_worked,
+		.is_long = true,
+		.cost_us = 20000,
+		.owner = c->demands.owner};
+	c->in_answer = env_offload(c->fe->env, ENV_POOL_TEXT, &c->answer_job) == 0;
+	c->fe->jobs += c->in_answer;
+	if (!c->in_answer)
+		c->scratch = &c->fe->scratch;
+	return c->in_answer;
+}
+
 static void scratch_trim(struct frontend *fe)
 {
 	if (fe->scratch.out.cap > SCRATCH_BYTES_KEPT)
@@ -623,8 +703,9 @@ static void scratch_trim(struct frontend *fe)
 void completion_flush(struct completion *c)
 {
 	struct frontend *fe = c->fe;
-	struct api_error e = {0};
 
+	if (c->in_answer)
+		return;
 	buf_reset(&fe->scratch.out);
 	buf_reset(&fe->scratch.piece);
 	buf_reset(&fe->scratch.clean);
@@ -635,12 +716,12 @@ void completion_flush(struct completion *c)
 	bool over = is_over(c);
 	if (over && c->req.stream)
 		respond_stream_end(c);
+	else if (over && is_large(c) && answer_on_text_thread(c))
+		return;
 	else if (over)
 		respond_whole(c);
-	if (out_of(c)->failed || piece_of(c)->failed || clean_of(c)->failed) {
-		buf_reset(out_of(c));
-		api_error_set(&e, 500, NULL, NULL, "the answer is larger than this server can hold");
-		completion_fail(c, &e);
+	if (is_failed(c->scratch)) {
+		answer_failed(c, c->scratch);
 		return;
 	}
 	if (c->req.stream)

@@ -23,6 +23,8 @@
 enum completion_state { COMPLETION_PARSE, COMPLETION_TEXT, COMPLETION_RUN };
 enum {
 	COMPLETION_QUEUED_BYTES = 32 * 1024, /* rendered text the client has not taken; past it tokens wait as ids */
+	COMPLETION_ANSWER_BYTES =
+		256 * 1024, /* whole answers that are likely larger are made on a text thread: some 5 ms */
 	COMPLETION_TOKENS_DEFAULT = 16, /* max_tokens of /v1/completions when absent, as OpenAI documents */
 };
 
@@ -107,6 +109,10 @@ struct completion {
 	enum completion_state state;
 	enum api_kind kind; /* req is a text thread's until the body is parsed */
 	bool in_job, job_cancelled, dirty;
+	bool in_answer; /* answer_job has not come back */
+	struct env_job answer_job; /* makes the JSON of a large whole answer */
+	struct answer_scratch own_scratch; /* what that job writes to */
+	struct answer_scratch *scratch; /* the frontend's, or own_scratch */
 	bool begun; /* the headers of its stream are sent, and maybe comments */
 	bool said; /* and some of the answer */
 	bool tree_is_large; /* the JSON tree, while there is one, is freed on a text thread only */
@@ -153,15 +159,15 @@ static inline uint32_t run_tokens_max(const struct completion *c, const struct r
 /* What is about to be written; a token's text; what of it may be passed on. */
 static inline struct buf *out_of(const struct completion *c)
 {
-	return &c->fe->scratch.out;
+	return &c->scratch->out;
 }
 static inline struct buf *piece_of(const struct completion *c)
 {
-	return &c->fe->scratch.piece;
+	return &c->scratch->piece;
 }
 static inline struct buf *clean_of(const struct completion *c)
 {
-	return &c->fe->scratch.clean;
+	return &c->scratch->clean;
 }
 
 /* prompt.c: jobs. Fill error on failure; what only they needed is freed in them. */

@@ -88,6 +88,13 @@ struct backend {
 	struct metric *cells, *cells_used, *blocks, *mismatches, *bad_reports;
 };
 
+/* Where answers are put together. */
+struct answer_scratch {
+	struct buf out, piece, clean;
+	const struct choice *last; /* out ends with an event of its text; NULL: it does not */
+	size_t last_end; /* where that event's end begins */
+};
+
 struct frontend {
 	struct env *env;
 	struct frontend_config config;
@@ -129,12 +136,8 @@ struct frontend {
 	uint64_t body_bytes; /* taken in since memory was last given back */
 	struct env_job trim_job;
 	bool trimming;
-	/* Empty between two calls of a completion; shared by all, so that they stay in the cache. */
-	struct {
-		struct buf out, piece, clean;
-		const struct choice *last; /* out ends with an event of its text; NULL: it does not */
-		size_t last_end; /* where that event's end begins */
-	} scratch;
+	struct answer_scratch
+		scratch; /* empty between two calls of a completion; shared by all, so that it stays in the cache */
 };
 
 /* model.c */

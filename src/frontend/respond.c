@@ -69,8 +69,8 @@ static void event_end(struct completion *c, const struct choice *ch, const char 
 /* The event that ends out is text of ch, and its end begins at at: a finish reason that comes in the same turn goes there. */
 static void event_may_finish(struct completion *c, const struct choice *ch, size_t at)
 {
-	c->fe->scratch.last = ch;
-	c->fe->scratch.last_end = at;
+	c->scratch->last = ch;
+	c->scratch->last_end = at;
 }
 
 /* What a choice's stream begins with: the role, or the prompt that is to be repeated. */
@@ -211,8 +211,8 @@ void respond_finish(struct completion *c, struct choice *ch)
 	c->choices_open--;
 	if (!c->req.stream)
 		return;
-	if (c->fe->scratch.last == ch && !out_of(c)->failed) {
-		out_of(c)->len = c->fe->scratch.last_end; /* the last text and the reason are one event */
+	if (c->scratch->last == ch && !out_of(c)->failed) {
+		out_of(c)->len = c->scratch->last_end; /* the last text and the reason are one event */
 	} else {
 		event_begin(c, ch);
 		buf_add_str(out_of(c), is_chat(c) ? ",\"delta\":{}" : ",\"text\":\"\"");

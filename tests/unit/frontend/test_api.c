@@ -1172,6 +1172,46 @@ static void all_unread_answers_have_one_bound(void **state)
 	assert_non_null(strstr(buf_str(&c.body), "\"answer_too_large\""));
 }
 
+#define LARGE_WHOLE "{\"prompt\":[65],\"max_tokens\":400,\"ignore_eos\":true,\"n\":8,\"logprobs\":20,\"temperature\":0}"
+
+/* Was the answer made by a job, with nothing left at the worker? Its client stays, or leaves in the middle of that job. */
+static bool made_in_a_job(bool leaves)
+{
+	struct frontend_counts counts = {.requests = 1};
+	bool flew = false, seen = false;
+
+	world_post(&w, &c, "/v1/completions", LARGE_WHOLE);
+	for (int i = 0; i < 2000000 && (counts.requests || !flew); i++) {
+		sim_step(w.sim);
+		frontend_counts(w.fe, &counts);
+		flew |= counts.flights > 0;
+		seen |= flew && !counts.flights && counts.requests && counts.jobs;
+		if (seen && leaves)
+			break;
+	}
+	return seen;
+}
+
+static void a_large_whole_answer_is_made_on_a_text_thread(void **state)
+{
+	(void)state;
+	assert_true(made_in_a_job(false));
+	world_finish(&c);
+	assert_int_equal(c.status, 200);
+	json_t *root = json_loads(buf_str(&c.body), 0, NULL);
+	json_t *choices = json_object_get(root, "choices");
+	assert_int_equal(json_array_size(choices), 8);
+	for (size_t i = 0; i < 8; i++)
+		assert_int_equal(json_array_size(json_object_get(
+					 json_object_get(json_array_get(choices, i), "logprobs"), "tokens")),
+			400);
+	json_decref(root);
+	world_client_done(&c);
+	assert_true(made_in_a_job(true));
+	world_leave(&c);
+	world_wait_idle(&w);
+}
+
 static void a_client_that_leaves_frees_the_worker_at_once(void **state)
 {
 	(void)state;
@@ -1778,6 +1818,7 @@ int main(void)
 		TEST(a_slow_reader_never_stops_the_worker),
 		ALONE(what_a_reader_that_does_not_read_holds_is_bounded),
 		ALONE(all_unread_answers_have_one_bound),
+		TEST(a_large_whole_answer_is_made_on_a_text_thread),
 		TEST(a_client_that_leaves_frees_the_worker_at_once),
 		ALONE(no_worker_at_all_is_503_with_retry_after),
 		cmocka_unit_test(keys_are_asked_for_where_they_must_be),

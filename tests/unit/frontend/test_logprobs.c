@@ -25,7 +25,7 @@ static int setup(void **state)
 	buf_init(&fe.scratch.out, 1 << 20);
 	buf_init(&fe.scratch.piece, 1 << 16);
 	buf_init(&fe.scratch.clean, 1 << 16);
-	c = (struct completion){.fe = &fe, .model = &model};
+	c = (struct completion){.fe = &fe, .scratch = &fe.scratch, .model = &model};
 	c.req.kind = API_COMPLETION;
 	c.req.logprobs = true;
 	ch = (struct choice){.completion = &c};
