@@ -329,7 +329,9 @@ static void shape_note(struct diagnosed_log *log, const char *line, size_t len)
 	size_t at;
 	enum line_shape shape;
 
-	if (log->shaped == log->lines + 1)
+	/* Once it is known why and that it died, nothing is added. */
+	if (log->shaped == log->lines + 1 ||
+		(log->failures[SHAPE_EXCEPTION].line > 0 && log->failures[SHAPE_DEATH].line > 0))
 		return;
 	log->shaped = log->lines + 1;
 	if (log->traceback_mild && log->lines < log->traceback_end)

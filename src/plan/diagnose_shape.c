@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LEVEL_LOOK_BYTES = 200, STREAM_BYTES_MAX = 80, PROGRAM_BYTES_MAX = 60 };
+enum { LINE_LOOK_BYTES = 1024, LEVEL_LOOK_BYTES = 200, STREAM_BYTES_MAX = 80, PROGRAM_BYTES_MAX = 60 };
 
 static bool has_at(const char *line, size_t len, size_t at, const char *word)
 {
@@ -26,6 +26,35 @@ static size_t find(const char *line, size_t len, size_t at, const char *word)
 static bool has(const char *line, size_t len, const char *word)
 {
 	return find(line, len, 0, word) < len;
+}
+
+/* Words in lower case, in a text that is: what each line with a word is looked at for has to be quick. */
+static size_t low_find(const char *low, size_t len, size_t at, const char *word)
+{
+	const char *found = at < len ? memmem(low + at, len - at, word, strlen(word)) : NULL;
+
+	return found ? (size_t)(found - low) : len;
+}
+
+static bool low_has(const char *low, size_t len, const char *word)
+{
+	return low_find(low, len, 0, word) < len;
+}
+
+static bool low_has_any(const char *low, size_t len, const char *const *words)
+{
+	for (; *words; words++)
+		if (low_has(low, len, *words))
+			return true;
+	return false;
+}
+
+static size_t low_copy(const char *line, size_t len, char *ret)
+{
+	len = MIN(len, (size_t)LINE_LOOK_BYTES);
+	for (size_t i = 0; i < len; i++)
+		ret[i] = line[i] >= 'A' && line[i] <= 'Z' ? (char)(line[i] + 'a' - 'A') : line[i];
+	return len;
 }
 
 static bool has_any(const char *line, size_t len, const char *const *words)
@@ -69,7 +98,7 @@ static enum line_level level_named(const char *line, size_t len)
 	static const char *const keys[] = {"level", "severity", "lvl"};
 
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-		size_t at = find(line, len, 0, keys[i]) + strlen(keys[i]);
+		size_t at = low_find(line, len, 0, keys[i]) + strlen(keys[i]);
 
 		if (at >= len || !strchr("=:\"", line[at]))
 			continue;
@@ -113,7 +142,7 @@ enum line_level line_level(const char *line, size_t len)
 	if (level == LEVEL_UNKNOWN)
 		level = level_of_letter(line, look);
 	for (size_t i = 0; i < look && level == LEVEL_UNKNOWN; i++)
-		for (size_t k = 0; k < ARRAY_LEN(words); k++) {
+		for (size_t k = 0; k < ARRAY_LEN(words) && isupper((unsigned char)line[i]); k++) {
 			size_t n = strlen(words[k].word);
 
 			if ((i == 0 || !is_name(line[i - 1])) && n <= look - i &&
@@ -135,17 +164,17 @@ bool line_is_serving(const char *line, size_t len)
 /* Exceptions. */
 
 /* Programs stopped on purpose end with these. */
-static bool is_asked_for(const char *line, size_t len)
+static bool is_asked_for(const char *low, size_t len)
 {
 	static const char *const words[] = {
-		"KeyboardInterrupt", "CancelledError", "GeneratorExit", "SystemExit: 0", NULL};
+		"keyboardinterrupt", "cancellederror", "generatorexit", "systemexit: 0", NULL};
 
-	return has_any(line, len, words);
+	return low_has_any(low, len, words);
 }
 
 bool line_ignores_exception(const char *line, size_t len)
 {
-	return has(line, len, "Exception ignored in");
+	return low_has(line, len, "Exception ignored in");
 }
 
 /* May an exception's name begin here? In front of it stands nothing, or what a log puts before a message. */
@@ -169,7 +198,7 @@ static bool exception_at(const char *line, size_t len, size_t *ret_at)
 	static const char *const ends[] = {"Error", "Exception"};
 
 	for (size_t i = 0; i < len; i++)
-		for (size_t k = 0; k < ARRAY_LEN(ends); k++) {
+		for (size_t k = 0; k < ARRAY_LEN(ends) && line[i] == 'E'; k++) {
 			size_t end = i + strlen(ends[k]), from = i, last;
 
 			if (end > len || memcmp(line + i, ends[k], end - i) != 0 ||
@@ -194,13 +223,13 @@ static bool exception_at(const char *line, size_t len, size_t *ret_at)
 }
 
 /* "server: error: ...", "error: ...", "Error: ...", "fatal: ...": a program that was run, at the margin. */
-static bool program_error_at(const char *line, size_t len, size_t *ret_at)
+static bool program_error_at(const char *line, const char *low, size_t len, size_t *ret_at)
 {
 	size_t from = line_stream(line, len), at;
 
 	while (from < len && line[from] == ' ')
 		from++;
-	at = find(line, MIN(len, from + PROGRAM_BYTES_MAX), from, "error: ");
+	at = low_find(low, MIN(len, from + PROGRAM_BYTES_MAX), from, "error: ");
 	*ret_at = from;
 	if (has_at(line, len, from, "fatal: ") || has_at(line, len, from, "panic: "))
 		return true;
@@ -219,23 +248,20 @@ static bool program_error_at(const char *line, size_t len, size_t *ret_at)
 	return true;
 }
 
-static bool is_panic(const char *line, size_t len)
+static bool is_panic(const char *low, size_t len)
 {
-	static const char *const words[] = {"Fatal Python error", "fatal error: ", NULL};
-	size_t thread = find(line, len, 0, "thread '");
+	static const char *const words[] = {"fatal python error", "fatal error: ", "what():", "panic: ", NULL};
+	size_t thread = low_find(low, len, 0, "thread '");
 
-	if (thread < len && find(line, len, thread, "' panicked at") < len)
-		return true;
-	if (has(line, len, "what():") || has(line, len, "panic: "))
-		return true;
-	if (has(line, len, "Assertion `") && has(line, len, "failed"))
-		return true;
-	return has_any(line, len, words);
+	return (thread < len && low_find(low, len, thread, "' panicked at") < len) || low_has_any(low, len, words) ||
+	       (low_has(low, len, "assertion `") && low_has(low, len, "failed"));
 }
 
 bool line_ends_traceback(const char *line, size_t len, size_t at)
 {
-	return at < len && isalpha((unsigned char)line[at]) && !is_asked_for(line + at, len - at);
+	char low[LINE_LOOK_BYTES];
+
+	return at < len && isalpha((unsigned char)line[at]) && !is_asked_for(low, low_copy(line + at, len - at, low));
 }
 
 bool line_inner_exception(const char *line, size_t len, size_t at, size_t *ret_at, size_t *ret_len)
@@ -262,7 +288,7 @@ bool line_inner_exception(const char *line, size_t len, size_t at, size_t *ret_a
 /* The status behind a word such as "exit code": 0, and those of a stop that was asked for, are no failure. */
 static bool status_is_bad(const char *line, size_t len, const char *word)
 {
-	size_t at = find(line, len, 0, word) + strlen(word);
+	size_t at = low_find(line, len, 0, word) + strlen(word);
 	bool minus;
 	int value = 0;
 
@@ -281,22 +307,20 @@ static bool status_is_bad(const char *line, size_t len, const char *word)
 	return value != 0 && value != 130 && value != 143;
 }
 
-/* Alone on its line, or with "(core dumped)", a process id or a shell's name before it. */
-static bool is_shell_death(const char *line, size_t len)
+/* At the end of its line, alone or behind a process id or a shell's name. */
+static bool is_shell_death(const char *low, size_t len)
 {
-	static const char *const words[] = {"Aborted", "Killed", "Segmentation fault", "Bus error",
-		"Illegal instruction", "Floating point exception", "Trace/breakpoint trap"};
+	static const char *const words[] = {"aborted", "killed", "bus error", "illegal instruction",
+		"floating point exception", "trace/breakpoint trap"};
 
-	if (has(line, len, "core dumped"))
-		return true;
-	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-		size_t at = find(line, len, 0, words[i]);
+	len -= len > 0 && low[len - 1] == '.';
+	for (size_t i = 0; i < ARRAY_LEN(words) && len < PROGRAM_BYTES_MAX; i++) {
+		size_t n = strlen(words[i]);
 
-		if (at < len && len - at <= strlen(words[i]) + 1 && (at == 0 || line[at - 1] == ' ') &&
-			(at < PROGRAM_BYTES_MAX))
+		if (len >= n && memcmp(low + len - n, words[i], n) == 0 && (len == n || low[len - n - 1] == ' '))
 			return true;
 	}
-	return false;
+	return low_has(low, len, "core dumped");
 }
 
 /* mild: the line itself is no error: then a status counts only when it says that something exited. */
@@ -305,50 +329,51 @@ static bool is_death(const char *line, size_t len, bool mild)
 	static const char *const statuses[] = {"exit code", "exited with code", "exit status", "exitcode",
 		"exited with status", "exit_code", "code: exited, status", "terminated by signal", "received signal",
 		"caught signal", "signal:", "killed by signal"};
-	static const char *const words[] = {"terminate called", "Segmentation fault", "SIGSEGV", "SIGABRT", "SIGBUS",
-		"SIGILL", "GGML_ASSERT", "GGML_ABORT", "exiting due to", "failed to load model",
-		"failed to load all models", "Failed with result 'signal'", "Failed with result 'exit-code'",
-		"CrashLoopBackOff", "OOMKilled", "EngineDeadError", "encountered a fatal error", "died unexpectedly",
+	static const char *const words[] = {"terminate called", "segmentation fault", "sigsegv", "sigabrt", "sigbus",
+		"sigill", "ggml_assert", "ggml_abort", "exiting due to", "failed to load model",
+		"failed to load all models", "failed with result 'signal'", "failed with result 'exit-code'",
+		"crashloopbackoff", "oomkilled", "enginedeaderror", "encountered a fatal error", "died unexpectedly",
 		NULL};
 
-	if (has_any(line, len, words) || is_shell_death(line, len))
+	if (low_has_any(line, len, words) || is_shell_death(line, len))
 		return true;
 	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
-		if ((!mild || has(line, len, "exited")) && status_is_bad(line, len, statuses[i]))
+		if ((!mild || low_has(line, len, "exited")) && status_is_bad(line, len, statuses[i]))
 			return true;
 	return false;
 }
 
 /* Errors that were logged. */
 
-static bool is_logged_error(const char *line, size_t len)
+static bool is_logged_error(const char *low, size_t len, enum line_level level)
 {
-	size_t at;
+	static const char *const words[] = {"nvrm: xid", "failedscheduling", "failedmount", "errimagepull",
+		"imagepullbackoff", "failedcreate", NULL};
+	size_t begin = MIN(len, (size_t)PROGRAM_BYTES_MAX), at = low_find(low, begin, 0, "error: ");
 
-	if (line_level(line, len) == LEVEL_ERROR)
-		return true;
-	at = find(line, MIN(len, (size_t)PROGRAM_BYTES_MAX), 0, "error: ");
-	return (at < MIN(len, (size_t)PROGRAM_BYTES_MAX) && (at == 0 || !is_name(line[at - 1])) &&
-		       line_level(line, len) == LEVEL_UNKNOWN) ||
-	       has(line, len, "NVRM: Xid") || has(line, len, "FailedScheduling") || has(line, len, "FailedMount") ||
-	       has(line, len, "ErrImagePull") || has(line, len, "ImagePullBackOff") || has(line, len, "FailedCreate");
+	return level == LEVEL_ERROR || (at < begin && (at == 0 || !is_name(low[at - 1])) && level == LEVEL_UNKNOWN) ||
+	       low_has_any(low, len, words);
 }
 
 enum line_shape line_shape(const char *line, size_t len, size_t *ret_at)
 {
-	bool mild = line_level(line, len) == LEVEL_MILD;
+	enum line_level level = line_level(line, len);
+	bool mild = level == LEVEL_MILD;
+	char low[LINE_LOOK_BYTES];
 
+	len = low_copy(line, len, low);
 	while (len > 0 && isspace((unsigned char)line[len - 1]))
 		len--;
 	*ret_at = 0;
-	if (is_asked_for(line, len) || line_ignores_exception(line, len))
+	if (is_asked_for(low, len) || low_has(low, len, "exception ignored in"))
 		return SHAPE_NONE;
-	if (!mild && (is_panic(line, len) || exception_at(line, len, ret_at) || program_error_at(line, len, ret_at)))
+	if (!mild &&
+		(is_panic(low, len) || exception_at(line, len, ret_at) || program_error_at(line, low, len, ret_at)))
 		return SHAPE_EXCEPTION;
 	*ret_at = 0;
-	if (is_death(line, len, mild))
+	if (is_death(low, len, mild))
 		return SHAPE_DEATH;
-	return !mild && is_logged_error(line, len) ? SHAPE_ERROR : SHAPE_NONE;
+	return !mild && is_logged_error(low, len, level) ? SHAPE_ERROR : SHAPE_NONE;
 }
 
 /* Classes. */
