@@ -157,7 +157,15 @@ static void check_sum(struct plan *p)
 	remedy_counts(p, s);
 }
 
-/* Enough cards in all, but a worker cannot reach over hosts. */
+static bool all_placed(const struct plan *p, uint32_t service)
+{
+	for (uint32_t i = 0; i < p->placement.slots_len; i++)
+		if (p->placement.slots[i].service == service && !p->placement.slots[i].count)
+			return false;
+	return true;
+}
+
+/* Enough cards in all, but the worker's cannot be had from several hosts in equal parts. */
 static void check_hosts(struct plan *p)
 {
 	uint32_t most = widest_host(p);
@@ -165,12 +173,15 @@ static void check_hosts(struct plan *p)
 	for (uint32_t i = 0; i < p->deployment.len; i++) {
 		const struct plan_service *s = &p->deployment.services[i];
 		if (!plan_on_gpu(s) || s->workers == 0 || s->gpus <= most || !most ||
-			s->gpus > p->input.inventory->count)
+			s->gpus > p->input.inventory->count || all_placed(p, i))
 			continue;
 		findings_add(&p->findings, FINDING_FATAL, FINDING_CAPACITY, "gpus-host", &s->pos[PLAN_GPUS],
 			"a worker of %s computes on %u GPUs at once, and no host has more than %u", s->name, s->gpus,
 			most);
-		findings_remedy(&p->findings, "tensor-parallel-size and ServiceArgs.resources.gpu of at most %u", most);
+		findings_remedy(&p->findings,
+			"tensor-parallel-size and ServiceArgs.resources.gpu of at most %u, or a number that several hosts "
+			"have in equal parts, of the same cards",
+			most);
 	}
 }
 

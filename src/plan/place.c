@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+enum { SPREAD_KINDS_MAX = 16 };
+
 struct placer {
 	struct plan_placement *p;
 	const struct plan_deployment *d;
@@ -10,7 +12,8 @@ struct placer {
 	double *load; /* of each device: shares given away */
 	uint32_t *left; /* of each class: cards nobody has */
 	uint32_t *next; /* of each class: no card before this one is free */
-	uint32_t hosts;
+	uint32_t hosts, widest; /* machines; cards of the one that has most */
+	uint32_t unspread; /* service + 1 that found no hosts for a worker: the next finds none either */
 };
 
 /* Classes. */
@@ -39,6 +42,10 @@ static void classify(struct placer *x)
 		p->class_of[i] = c - 1;
 		x->left[c - 1]++;
 		x->hosts = MAX(x->hosts, dev->host + 1);
+	}
+	for (uint32_t i = 0, count = 0; i < x->inv->count; i++) { /* hosts follow one another */
+		count = i && x->inv->devices[i].host == x->inv->devices[i - 1].host ? count + 1 : 1;
+		x->widest = MAX(x->widest, count);
 	}
 	for (uint32_t c = 0; c < p->classes_len; c++)
 		x->next[c] = p->classes[c].first;
@@ -158,6 +165,79 @@ static bool take_mixed(struct placer *x, struct plan_slot *slot, uint32_t gpus)
 	return false;
 }
 
+/* ---- a worker that is wider than any host ---- */
+
+/* Are they alike but for the host and what is free? */
+static bool is_kin(const struct placer *x, uint32_t c, uint32_t like)
+{
+	const struct gpu_device *a = &x->inv->devices[x->p->classes[c].first],
+				*b = &x->inv->devices[x->p->classes[like].first];
+
+	return a->memory_total == b->memory_total && a->capability == b->capability && a->spec == b->spec &&
+	       !a->mig_slice && !b->mig_slice;
+}
+
+struct spread {
+	uint32_t hosts, part; /* so many hosts, so many cards of each */
+	uint32_t like; /* the class they are alike to */
+	bool must_fit;
+};
+
+/* Take them all or none. Classes follow the hosts. */
+static bool spread_over(struct placer *x, struct plan_slot *slot, const struct spread *w)
+{
+	uint32_t chosen[PLAN_SPAN_MAX], n = 0;
+
+	for (uint32_t c = 0; c < x->p->classes_len && n < w->hosts; c++) {
+		bool new_host = !n || x->p->classes[c].host != x->p->classes[chosen[n - 1]].host;
+		if (new_host && x->left[c] >= w->part && is_kin(x, c, w->like) &&
+			(!w->must_fit || class_fits(x->p, slot->service, c)))
+			chosen[n++] = c;
+	}
+	for (uint32_t i = 0; n == w->hosts && i < n; i++)
+		for (uint32_t k = 0; k < w->part; k++) {
+			uint32_t card = x->next[chosen[i]];
+			while (x->p->class_of[card] != chosen[i] || x->load[card] > 0)
+				card++;
+			take(x, slot, card, 1);
+		}
+	return n == w->hosts;
+}
+
+/* Each kind of card once, in the order of the inventory. */
+static uint32_t kinds(const struct placer *x, uint32_t *ret)
+{
+	uint32_t n = 0;
+
+	for (uint32_t c = 0; c < x->p->classes_len && n < SPREAD_KINDS_MAX; c++) {
+		bool known = false;
+		for (uint32_t i = 0; i < n; i++)
+			known |= is_kin(x, c, ret[i]);
+		if (!known && is_kin(x, c, c))
+			ret[n++] = c;
+	}
+	return n;
+}
+
+/* As few hosts as will do, with as many cards each, all alike: what vLLM and SGLang start over several nodes. */
+static bool take_spread(struct placer *x, struct plan_slot *slot, const struct plan_service *s)
+{
+	uint32_t like[SPREAD_KINDS_MAX], most = MIN(x->hosts, (uint32_t)PLAN_SPAN_MAX);
+
+	if (s->engine == GRAPH_ENGINE_LLAMA || s->gpus <= x->widest || x->unspread == slot->service + 1)
+		return false;
+	uint32_t n = kinds(x, like);
+	for (int must_fit = 1; must_fit >= 0; must_fit--)
+		for (uint32_t hosts = 2; hosts <= most; hosts++)
+			for (uint32_t i = 0; s->gpus % hosts == 0 && i < n; i++) {
+				const struct spread w = {hosts, s->gpus / hosts, like[i], must_fit};
+				if (spread_over(x, slot, &w))
+					return true;
+			}
+	x->unspread = slot->service + 1;
+	return false;
+}
+
 /* A share of a card that others have a share of already. */
 static bool take_share(struct placer *x, struct plan_slot *slot, double share)
 {
@@ -197,7 +277,8 @@ static void place_one(struct placer *x, struct plan_slot *slot)
 	if (c == UINT32_MAX)
 		c = choose_class(x, slot, s->gpus, false);
 	if (c == UINT32_MAX) {
-		take_mixed(x, slot, s->gpus);
+		if (!take_mixed(x, slot, s->gpus))
+			take_spread(x, slot, s);
 		return;
 	}
 	for (uint32_t k = 0; k < s->gpus; k++)

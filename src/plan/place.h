@@ -1,7 +1,8 @@
 /* place.h - which worker computes on which cards: never one that does not exist, never more than a card can give.
  *
  * Cards are grouped into classes (same host, same card, same free memory). The widest workers choose first; a worker
- * takes the smallest class it fits in, all its cards in one host, neighbours by NVLink where there are such. Workers
+ * takes the smallest class it fits in, all its cards in one host, neighbours by NVLink where there are such. A worker of an
+ * external engine that is wider than every host takes as many alike cards of each of as few hosts as will do. Workers
  * bound by CUDA_VISIBLE_DEVICES get exactly those. What finds no place stays without one; findings say why.
  * Deterministic. Thread: any. Memory: a few words a card and a worker. */
 #ifndef STATOR_PLAN_PLACE_H
@@ -35,6 +36,7 @@ struct plan_placement {
 	struct plan_terms *terms; /* services x classes, row by row: plan_need of a service on a class */
 };
 
+enum { PLAN_SPAN_MAX = 64 }; /* hosts of one worker */
 enum { PLAN_SLOTS_MAX = 65536 }; /* more workers than this are counted, not placed */
 
 /* 0 or -ENOMEM. */

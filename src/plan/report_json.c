@@ -54,6 +54,10 @@ static void placement(struct buf *out, const struct plan *p)
 		for (uint32_t k = 0; k < s->count; k++)
 			buf_printf(
 				out, "%s%u", k ? "," : "", p->input.inventory->devices[pl->cards[s->first + k]].index);
+		buf_add_str(out, "],\"hosts\":[");
+		for (uint32_t k = 0; k < s->count; k++)
+			buf_printf(
+				out, "%s%u", k ? "," : "", p->input.inventory->devices[pl->cards[s->first + k]].host);
 		buf_printf(out, "],\"host\":%u", s->count ? p->input.inventory->devices[pl->cards[s->first]].host : 0);
 		if (s->count)
 			terms(out, plan_terms_of(pl, s->service, pl->class_of[pl->cards[s->first]]));

@@ -20,8 +20,19 @@ static const struct given table[] = {
 	{"4xT4", "VllmWorker:\n" M "  tensor-parallel-size: 4\n  ServiceArgs: {workers: 2, resources: {gpu: 4}}\n",
 		"gpus-short", FINDING_FATAL, 4, "8 > 4"},
 	{"0", "VllmWorker:\n" M G(1), "gpus-none", FINDING_FATAL, 3, "there is none"},
-	{"2xA100-80GB;2xA100-80GB", "VllmWorker:\n" M "  tensor-parallel-size: 4\n" G(4), "gpus-host", FINDING_FATAL, 4,
+	{"3xA100-80GB;1xA100-80GB", "VllmWorker:\n" M "  tensor-parallel-size: 4\n" G(4), "gpus-host", FINDING_FATAL, 4,
+		"no host has more than 3"},
+	{"2xA100-80GB;2xA100-40GB", "VllmWorker:\n" M "  tensor-parallel-size: 4\n" G(4), "gpus-host", FINDING_FATAL, 4,
 		"no host has more than 2"},
+	{"2xA100-80GB;2xA100-80GB", "VllmWorker:\n" M "  tensor-parallel-size: 4\n" G(4), "worker-hosts",
+		FINDING_WARNING, 3,
+		"2 A100-80GB of each of the hosts 1 and 2: they wait for the network twice a layer"},
+	{"2xA100-80GB;2xA100-80GB", "VllmWorker:\n" M "  tensor-parallel-size: 4\n" G(4), "worker-hosts",
+		FINDING_WARNING, 3, "tensor-parallel-size: 2 with pipeline-parallel-size: 2"},
+	{"2xA100-80GB;2xA100-80GB", "VllmWorker:\n" M "  tensor-parallel-size: 2\n  pipeline-parallel-size: 2\n" G(4),
+		"worker-hosts", FINDING_WARNING, 3, "they hand over to each other"},
+	{"1xT4;1xT4", "VllmWorker:\n" M "  dtype: float16\n  tensor-parallel-size: 2\n" G(2), "memory-weights",
+		FINDING_FATAL, 4, "13.8 GiB"},
 	{"2xA100-80GB;2xA100-80GB;2xA100-80GB",
 		"A:\n  engine: vllm\n" M "  ServiceArgs: {workers: 3, resources: {gpu: 1}}\nB:\n  engine: vllm\n" M
 		"  tensor-parallel-size: 2\n  ServiceArgs: {workers: 2, resources: {gpu: 2}}\n",
@@ -277,6 +288,32 @@ static void several_hosts_are_named_in_bars_and_findings(void **state)
 	plan_world_done(&w);
 }
 
+/* The fewest hosts of one kind of card, each with as many; what is left of them stays for others. */
+static void a_worker_wider_than_every_host_takes_as_few_as_will_do(void **state)
+{
+	static const uint32_t hosts[] = {1, 1, 1, 1, 3, 3, 3, 3};
+	struct plan_world w;
+	struct plan p;
+	struct err err;
+
+	(void)state;
+	plan_world_of(&w,
+		"VllmWorker:\n" M "  max-model-len: 8192\n  tensor-parallel-size: 8\n" G(
+			8) "Other:\n  engine: vllm\n" M
+			   "  max-model-len: 8192\n  ServiceArgs: {workers: 2, resources: {gpu: 1}}\n",
+		"2xL4;4xA100-80GB;4xL4;5xA100-80GB;1xA100-80GB");
+	assert_int_equal(plan_make(&p, &w.input, &err), 0);
+	assert_true(plan_fits(&p));
+	assert_int_equal(p.placement.placed, 3);
+	assert_int_equal(p.placement.slots[0].count, 8);
+	for (uint32_t k = 0; k < 8; k++)
+		assert_int_equal(w.inventory.devices[p.placement.cards[p.placement.slots[0].first + k]].host, hosts[k]);
+	for (uint32_t i = 0; i < w.inventory.count; i++)
+		assert_true(p.placement.users[i] <= 1);
+	plan_done(&p);
+	plan_world_done(&w);
+}
+
 /* As published and run: nothing may be said of the split. */
 /* Who feeds whom is in the graph, whatever the model is. */
 static void prefill_workers_that_nobody_feeds_are_told_of_an_unknown_model_too(void **state)
@@ -352,6 +389,7 @@ int main(void)
 		cmocka_unit_test(prefill_workers_that_nobody_feeds_are_told_of_an_unknown_model_too),
 		cmocka_unit_test(methods_are_named_as_the_engine_names_them),
 		cmocka_unit_test(splits_that_run_are_not_refused),
+		cmocka_unit_test(a_worker_wider_than_every_host_takes_as_few_as_will_do),
 		cmocka_unit_test(several_hosts_are_named_in_bars_and_findings),
 		cmocka_unit_test(every_check_says_its_piece_at_its_place),
 		cmocka_unit_test(small_shared_memory_and_few_files_are_told),

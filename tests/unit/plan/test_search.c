@@ -15,7 +15,36 @@ static uint64_t number_from(const char *name, uint64_t def)
 	return text && *text ? strtoull(text, NULL, 10) : def;
 }
 
-/* Cards exist, are in one host, and no whole worker shares one, unless the user bound it there. */
+static uint32_t cards_of_host(const struct gpu_inventory *inv, uint32_t host)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < inv->count; i++)
+		n += inv->devices[i].host == host;
+	return n;
+}
+
+/* A worker is in one host, unless none has so many cards: then each of its hosts gives as many, all alike. */
+static void check_hosts(const struct plan_placement *pl, const struct plan_slot *s, uint64_t seed)
+{
+	const struct gpu_inventory *inv = pl->inventory;
+	const struct gpu_device *first = &inv->devices[pl->cards[s->first]];
+	uint32_t here = 0;
+
+	for (uint32_t k = 0; k < s->count; k++)
+		here += inv->devices[pl->cards[s->first + k]].host == first->host;
+	for (uint32_t k = 0; here < s->count && k < s->count; k++) {
+		const struct gpu_device *d = &inv->devices[pl->cards[s->first + k]];
+		uint32_t there = 0;
+		for (uint32_t i = 0; i < s->count; i++)
+			there += inv->devices[pl->cards[s->first + i]].host == d->host;
+		if (cards_of_host(inv, d->host) >= s->count || there != here || d->spec != first->spec ||
+			d->memory_total != first->memory_total || d->mig_slice)
+			fail_msg("seed %llu: a worker of %u cards is spread badly", (unsigned long long)seed, s->count);
+	}
+}
+
+/* Cards exist, are in one host where one has enough, and no whole worker shares one, unless the user bound it there. */
 static void check_placement(const struct plan *p, uint64_t seed)
 {
 	const struct plan_placement *pl = &p->placement;
@@ -25,13 +54,14 @@ static void check_placement(const struct plan *p, uint64_t seed)
 		const struct plan_slot *s = &pl->slots[i];
 		for (uint32_t k = 0; k < s->count; k++) {
 			uint32_t card = pl->cards[s->first + k];
-			if (card >= pl->inventory->count || card >= pl->inventory->count ||
-				pl->inventory->devices[card].host != pl->inventory->devices[pl->cards[s->first]].host)
+			if (card >= pl->inventory->count)
 				fail_msg("seed %llu: card %u", (unsigned long long)seed, card);
 			if (taken[card] && !s->pinned && p->deployment.services[s->service].share >= 1)
 				fail_msg("seed %llu: card %u is used twice", (unsigned long long)seed, card);
 			taken[card] = 1;
 		}
+		if (s->count && !s->pinned)
+			check_hosts(pl, s, seed);
 		if (!s->pinned && s->count && s->count != p->deployment.services[s->service].gpus)
 			fail_msg("seed %llu: worker with %u cards", (unsigned long long)seed, s->count);
 	}
