@@ -366,6 +366,14 @@ static void other_numbers_and_names_of_a_kind_are_known(void **state)
 			"fd00::1"},
 		{"prefill-tp-larger", "AssertionError: Decode TP cannot be smaller than prefill TP, got 4 and 16\n",
 			"16 against 4"},
+		{"vllm-no-cache-blocks-low",
+			"Run vllm with arguments: serve /m --gpu-memory-utilization 0.6 --port 1\n"
+			"ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`\n",
+			"raise gpu-memory-utilization"},
+		{"vllm-no-cache-blocks",
+			"Run vllm with arguments: serve /m --gpu-memory-utilization 0.95 --port 1\n"
+			"ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`\n",
+			"use more GPUs"},
 		{"weights-shape",
 			"RuntimeError: size mismatch for lm_head.weight: copying a param with shape torch.Size([9, 8]) "
 			"from checkpoint, the shape in current model is torch.Size([9, 4]).\n",
