@@ -167,7 +167,8 @@ static void facts_of(const struct entry *e, struct model_facts *ret)
 	snprintf(ret->source, sizeof ret->source, "catalogue: %s", e->source);
 	if (strstr(e->source, "from memory"))
 		snprintf(ret->unsure, sizeof ret->unsure,
-			"the catalogue has the shapes of \"%.63s\" from memory, not from its config.json", e->name);
+			"what the catalogue says of \"%.63s\" is in part from memory, not from its config.json",
+			e->name);
 	model_shape_facts(&e->shape, ret);
 	model_facts_fill_bytes(ret);
 }
