@@ -29,6 +29,7 @@ static inline const char *token_table_piece(const struct token_table *t, uint32_
 		*ret_len = 0;
 		return "";
 	}
+	ASSERT(t->at);
 	*ret_len = t->at[id + 1] - t->at[id];
 	return t->bytes + t->at[id];
 }
