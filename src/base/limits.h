@@ -72,6 +72,8 @@ enum {
 		8 * 1024 * 1024, /* tokenized segments of chat prompts, the default; the least recently used goes */
 
 	WORKERS_MAX = 1024, /* known to one frontend */
+	LINK_PROVEN_MS =
+		5 * 1000, /* in service; a connection to a worker that ends sooner makes the next wait longer */
 	WORKER_STEP_MS_MAX = 45 * 1000, /* of one step; then its worker takes nothing more until it ends */
 	WORKER_HANG_MS = 10 * 60 * 1000, /* of one step; then its worker ends, to be started again */
 	/* Silence of a worker with requests of ours: frontend/internal.h, backend_watch. */

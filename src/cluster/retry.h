@@ -1,6 +1,7 @@
 /* retry.h - how long to wait before an address is tried again: 5 ms eight times (a worker of the same start is
  * about to listen), then doubled up to 1 s, less up to a quarter by chance, so that many frontends do not knock in step.
- * Thread: one owner. Zero it before first use; zero it again when a connection proved good. */
+ * Thread: one owner. Zero it before first use; zero it again when a connection proved good, which takes
+ * more than that it was made. */
 #ifndef STATOR_CLUSTER_RETRY_H
 #define STATOR_CLUSTER_RETRY_H
 

@@ -23,7 +23,9 @@ struct link {
 	enum link_state state;
 	struct env_conn *conn; /* NULL in LINK_IDLE */
 	struct env_timer timer; /* the next try, or the hand-shake's deadline */
-	struct retry retry;
+	struct retry knocks; /* connects that nobody took: it is not started yet */
+	struct retry spoiled; /* connections that were taken and served for less than LINK_PROVEN_MS */
+	uint64_t up_us; /* when its card was taken */
 	struct hello hello;
 	struct buf in, out; /* a frame that is not whole yet; scratch to encode */
 	struct arena card_arena, frame_arena;
@@ -124,6 +126,20 @@ static void tell_trouble(struct link *l, const char *why)
 		l->handler->on_trouble(l->ctx, l, why);
 }
 
+/* A worker that takes connections only to end them is knocked at ever more seldom, also when it said its card before: only
+ * time in service proves it good. A row of connects that nobody took is counted by itself, so that the first cut of a worker
+ * that was long in starting is tried again at once. */
+static uint64_t wait_us(struct link *l)
+{
+	uint64_t random = env_rand(l->env);
+
+	if (l->state == LINK_CONNECTING)
+		return retry_next_us(&l->knocks, random);
+	if (l->state == LINK_UP && env_now_us(l->env) - l->up_us >= LINK_PROVEN_MS * 1000ull)
+		l->spoiled = (struct retry){0};
+	return retry_next_us(&l->spoiled, random);
+}
+
 /* The connection is gone or not wanted: close, try again later, tell. The last thing a callback does with l. */
 static void down(struct link *l, const char *why)
 {
@@ -132,9 +148,9 @@ static void down(struct link *l, const char *why)
 	if (l->conn)
 		env_conn_close(l->env, l->conn);
 	l->conn = NULL;
+	env_timer_set_in(l->env, &l->timer, wait_us(l));
 	l->state = LINK_IDLE;
 	buf_reset(&l->in);
-	env_timer_set_in(l->env, &l->timer, retry_next_us(&l->retry, env_rand(l->env)));
 	if (was_up)
 		l->handler->on_down(l->ctx, l, why);
 	else
@@ -198,6 +214,7 @@ static void on_open(void *ctx)
 	struct err err;
 
 	l->state = LINK_HELLO;
+	l->knocks = (struct retry){0};
 	buf_reset(&l->out);
 	if (hello_begin(&l->hello, &config, &l->out, &err) < 0) {
 		down(l, err.msg);
@@ -247,7 +264,7 @@ static int take_card(struct link *l, const struct frame *f, struct err *err)
 	l->card = card;
 	l->card.context_max = MIN(card.context_max, (uint32_t)TOKENS_MAX); /* no request is longer */
 	l->state = LINK_UP;
-	l->retry = (struct retry){0};
+	l->up_us = env_now_us(l->env);
 	l->trouble[0] = '\0';
 	env_timer_cancel(l->env, &l->timer);
 	l->handler->on_up(l->ctx, l);

@@ -1,5 +1,5 @@
 /* link.h - one framed connection to one worker: hand-shake, card, its reports, requests out, tokens in; made
- * again with back-off whenever it breaks.
+ * again with back-off whenever it breaks; the back-off grows until a connection served for LINK_PROVEN_MS.
  *
  * Thread: the env's loop. Handlers are called from turns of the env, never from inside a call. A link may be destroyed in
  * any handler but on_tokens and on_done. Memory: one frame. */

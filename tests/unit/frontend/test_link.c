@@ -1,4 +1,5 @@
 /* The link against workers that are broken, strange or hostile. */
+#include "base/limits.h"
 #include "base/rng.h"
 #include "frontend/link.h"
 #include "sim/env.h"
@@ -12,6 +13,9 @@
 
 static const char addr[] = "unix:/sim/fake.sock";
 
+/* How it ends a connection by itself, once it has shaken hands. */
+enum ending { STAYS, CLOSES, REFUSES, REFUSES_WITHOUT_CARD };
+
 /* A worker made of bytes: it shakes hands, sends a card, then what the test says. */
 struct fake {
 	struct sim *sim;
@@ -23,6 +27,9 @@ struct fake {
 	struct arena arena;
 	bool silent, shaken;
 	struct msg_card card;
+	enum ending ending;
+	uint64_t stays_us; /* before that */
+	struct env_timer leave;
 	uint32_t accepted, resyncs, cancels, requests;
 	/* What the link told. */
 	struct link *link;
@@ -43,6 +50,19 @@ static void say(struct fake *f, enum msg_type type, const void *msg)
 	flush_out(f);
 }
 
+static void leave(void *ctx)
+{
+	struct fake *f = ctx;
+	const struct msg_refuse refuse = {.code = -EPERM, .why = msg_str("not you")};
+
+	if (f->conn && f->ending != CLOSES) {
+		say(f, MSG_REFUSE, &refuse);
+	} else if (f->conn) {
+		env_conn_close(f->env, f->conn);
+		f->conn = NULL;
+	}
+}
+
 static void take(struct fake *f, const struct frame *frame)
 {
 	struct err err;
@@ -51,8 +71,10 @@ static void take(struct fake *f, const struct frame *frame)
 		int r = hello_frame(&f->hello, frame, &f->out, &err);
 		flush_out(f);
 		f->shaken = r == 1;
-		if (f->shaken)
+		if (f->shaken && f->ending != REFUSES_WITHOUT_CARD)
 			say(f, MSG_CARD, &f->card);
+		if (f->shaken && f->ending != STAYS)
+			env_timer_set_in(f->env, &f->leave, f->stays_us);
 		return;
 	}
 	f->resyncs += frame->type == MSG_RESYNC;
@@ -172,6 +194,7 @@ static void fake_init(struct fake *f, uint64_t seed)
 	sim_config_default(&config, seed);
 	assert_int_equal(sim_create(&f->sim, &config, NULL), 0);
 	f->env = sim_env(f->sim);
+	f->leave = (struct env_timer){.fn = leave, .ctx = f};
 	buf_init(&f->in, 1 << 24);
 	buf_init(&f->out, 1 << 24);
 	assert_int_equal(env_listen(f->env, addr, &ops, f, &f->listener, NULL), 0);
@@ -181,6 +204,7 @@ static void fake_init(struct fake *f, uint64_t seed)
 static void fake_done(struct fake *f)
 {
 	link_destroy(f->link);
+	env_timer_cancel(f->env, &f->leave);
 	if (f->conn)
 		env_conn_close(f->env, f->conn);
 	env_listener_close(f->env, f->listener);
@@ -214,6 +238,81 @@ static void a_link_comes_up_with_the_card_and_again_after_a_cut(void **state)
 		sim_run_for(f.sim, 1000);
 		assert_int_equal(f.downs, i);
 	}
+	fake_done(&f);
+}
+
+static void a_worker_that_ends_each_connection_is_tried_ever_more_seldom(void **state)
+{
+	static const enum ending endings[] = {CLOSES, REFUSES, REFUSES_WITHOUT_CARD};
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_LEN(endings); i++) {
+		struct fake f;
+		fake_init(&f, 3 + i);
+		f.ending = endings[i];
+		f.stays_us = 700;
+		sim_run_for(f.sim, 20000); /* the first ones at once */
+		assert_in_range(f.accepted, 3, 5);
+		sim_run_for(f.sim, 59980000);
+		assert_in_range(f.accepted, 60, 95);
+		assert_true(f.downs == (endings[i] == REFUSES_WITHOUT_CARD ? 0 : f.ups));
+		assert_int_equal(f.troubles, endings[i] == REFUSES_WITHOUT_CARD ? 1 : 0);
+		/* In service for some seconds once, it is as good as any other. */
+		f.ending = STAYS;
+		wait_up(&f);
+		sim_run_for(f.sim, LINK_PROVEN_MS * 1000ull);
+		assert_true(link_is_up(f.link));
+		sim_cut_addr(f.sim, addr);
+		sim_run_for(f.sim, 10000);
+		assert_true(link_is_up(f.link));
+		fake_done(&f);
+	}
+}
+
+static void a_connection_proves_good_by_the_time_it_served(void **state)
+{
+	struct fake f;
+
+	(void)state;
+	for (uint32_t good = 0; good < 2; good++) {
+		fake_init(&f, 9);
+		f.ending = CLOSES;
+		f.stays_us = LINK_PROVEN_MS * 1000ull + (good ? 100 : -1000000);
+		sim_run_for(f.sim, 40 * f.stays_us);
+		/* Ends of 40 connections, a few ms each or up to a second. */
+		if (good)
+			assert_in_range(f.accepted, 40, 41);
+		else
+			assert_in_range(f.accepted, 30, 36);
+		fake_done(&f);
+	}
+}
+
+static void a_worker_that_was_long_in_starting_is_found_again_at_once_when_it_is_cut(void **state)
+{
+	static const struct env_listener_ops ops = {.on_accept = on_accept};
+	struct fake f;
+
+	(void)state;
+	fake_init(&f, 1);
+	env_listener_close(f.env, f.listener);
+	sim_run_for(f.sim, 30000000);
+	assert_int_equal(f.accepted, 0);
+	assert_int_equal(f.troubles, 1);
+	assert_int_equal(env_listen(f.env, addr, &ops, &f, &f.listener, NULL), 0);
+	sim_run_for(f.sim, 1010000); /* the longest wait between two knocks */
+	assert_true(link_is_up(f.link));
+	sim_cut_addr(f.sim, addr);
+	sim_run_for(f.sim, 10000);
+	assert_true(link_is_up(f.link));
+	/* A restart: its port is closed for 30 ms, and knocked at every 5. */
+	env_listener_close(f.env, f.listener);
+	sim_cut_addr(f.sim, addr);
+	sim_run_for(f.sim, 30000);
+	assert_false(link_is_up(f.link));
+	assert_int_equal(env_listen(f.env, addr, &ops, &f, &f.listener, NULL), 0);
+	sim_run_for(f.sim, 10000);
+	assert_true(link_is_up(f.link));
 	fake_done(&f);
 }
 
@@ -397,6 +496,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_link_comes_up_with_the_card_and_again_after_a_cut),
+		cmocka_unit_test(a_worker_that_ends_each_connection_is_tried_ever_more_seldom),
+		cmocka_unit_test(a_connection_proves_good_by_the_time_it_served),
+		cmocka_unit_test(a_worker_that_was_long_in_starting_is_found_again_at_once_when_it_is_cut),
 		cmocka_unit_test(a_worker_that_never_says_hello_is_given_up_after_the_deadline),
 		cmocka_unit_test(a_card_without_sense_is_refused_once_and_tried_again),
 		cmocka_unit_test(a_name_that_commands_a_terminal_is_refused),
