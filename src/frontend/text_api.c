@@ -271,6 +271,24 @@ static void work_text(struct text_call *t)
 
 #define CALL_BOOL(member, name) FIELD(struct text_call, member, name, JSON_IN_BOOL, 0, 0)
 
+/* To take one and pass over the other would answer a question that was not asked. */
+static int check_one_form(struct text_call *t, const json_t *root)
+{
+	static const char *const forms[] = {"prompt", "content", "messages"};
+	const char *first = NULL;
+
+	for (uint32_t i = 0; i < ARRAY_LEN(forms); i++) {
+		if (!json_in_get(root, forms[i]))
+			continue;
+		if (first)
+			return api_error_set(&t->error, 400, NULL, forms[i],
+				"\"%s\" and \"%s\" are both given; one of them is tokenized: leave the other out",
+				first, forms[i]);
+		first = forms[i];
+	}
+	return 0;
+}
+
 static int read_tokenize(struct text_call *t, json_t *root)
 {
 	static const struct json_in_field fields[] = {
@@ -284,6 +302,8 @@ static int read_tokenize(struct text_call *t, json_t *root)
 	const json_t *text = json_in_get(root, name);
 	bool asked = false;
 
+	if (check_one_form(t, root) < 0)
+		return -EINVAL;
 	/* Each form as its server has it. */
 	t->edges = !strcmp(name, "prompt");
 	if (json_in_fields(root, fields, ARRAY_LEN(fields), t, &t->error) < 0 ||

@@ -454,6 +454,13 @@ static const struct {
 		"needs \\\"logprobs\\\""},
 	{"/tokenize", "{}", 400, "nothing to tokenize"},
 	{"/detokenize", "{\"tokens\":\"x\"}", 400, "\\\"tokens\\\" must be an array of token ids, not a string"},
+	{"/tokenize", "{\"content\":\"b\",\"prompt\":\"a\"}", 400, "\\\"prompt\\\" and \\\"content\\\" are both given"},
+	{"/tokenize", "{\"prompt\":\"\",\"content\":\"\"}", 400, "leave the other out"},
+	{"/tokenize", "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"content\":\"y\"}", 400,
+		"\\\"content\\\" and \\\"messages\\\" are both given"},
+	{"/tokenize", "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"prompt\":\"y\"}", 400,
+		"\\\"prompt\\\" and \\\"messages\\\" are both given"},
+	{"/tokenize", "{\"messages\":5,\"prompt\":{}}", 400, "are both given"},
 	{"/v1/chat/completion", "{}", 404, "did you mean /v1/chat/completions?"},
 	{"/chat/completions", "{}", 404, "did you mean /v1/chat/completions?"},
 	{"/v1/v1/completions", "{}", 404, "did you mean /v1/completions?"},
@@ -858,6 +865,7 @@ static void health_says_what_is_missing(void **state)
 	assert_int_equal(c.status, 503);
 	get("/live");
 	assert_int_equal(c.status, 200);
+		{"{\"prompt\":null,\"content\":\"k\",\"messages\":null}", "{\"tokens\":[107],\"count\":1," TAIL},
 	world_worker_start(&w, 0);
 	world_wait_workers(&w, 1);
 	get("/health");
