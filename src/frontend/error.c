@@ -1,5 +1,6 @@
 #include "frontend/error.h"
 #include "base/json_out.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 
@@ -9,10 +10,11 @@ int api_error_set(struct api_error *e, int status, const char *code, const char 
 
 	e->status = status;
 	e->code = code;
-	snprintf(e->param, sizeof e->param, "%s", param ? param : "");
+	utf8_plain_copy(e->param, sizeof e->param, param ? param : "", param ? strlen(param) : 0);
 	va_start(ap, fmt);
 	vsnprintf(e->message, sizeof e->message, fmt, ap);
 	va_end(ap);
+	e->message[utf8_plain_text(e->message, strlen(e->message))] = '\0';
 	return -EINVAL;
 }
 

@@ -17,7 +17,9 @@ struct api_error {
 	char message[API_MESSAGE_BYTES_MAX];
 };
 
-/* Returns -EINVAL, so that "return api_error_set(...)" reads well. code and param may be NULL; param is copied. */
+/* Returns -EINVAL, so that "return api_error_set(...)" reads well. code and param may be NULL; param is copied.
+ * Whatever of a stranger's words the message quotes (a worker's error, a name in a request) is made fit to be shown here:
+ * clients print it on terminals and in logs. A character that may not be shown (base/utf8.h) becomes a '?'. */
 int api_error_set(struct api_error *e, int status, const char *code, const char *param, const char *fmt, ...)
 	PRINTF_LIKE(5, 6);
 /* OpenAI's type for a status: "invalid_request_error", "rate_limit_error", "server_error", ... */

@@ -1,5 +1,6 @@
 /* What clients read, byte by byte where it matters, over HTTP on a fake clock. */
 #include "base/rng.h"
+#include "base/utf8.h"
 #include "frontend/expect.h"
 #include "frontend/keys.h"
 #include "text/template.h"
@@ -453,7 +454,6 @@ static const struct {
 	{"/v1/chat/completions", "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"top_logprobs\":2}", 400,
 		"needs \\\"logprobs\\\""},
 	{"/tokenize", "{}", 400, "nothing to tokenize"},
-	{"/detokenize", "{\"tokens\":\"x\"}", 400, "\\\"tokens\\\" must be an array of token ids, not a string"},
 	{"/tokenize", "{\"content\":\"b\",\"prompt\":\"a\"}", 400, "\\\"prompt\\\" and \\\"content\\\" are both given"},
 	{"/tokenize", "{\"prompt\":\"\",\"content\":\"\"}", 400, "leave the other out"},
 	{"/tokenize", "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"content\":\"y\"}", 400,
@@ -461,6 +461,7 @@ static const struct {
 	{"/tokenize", "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"prompt\":\"y\"}", 400,
 		"\\\"prompt\\\" and \\\"messages\\\" are both given"},
 	{"/tokenize", "{\"messages\":5,\"prompt\":{}}", 400, "are both given"},
+	{"/detokenize", "{\"tokens\":\"x\"}", 400, "\\\"tokens\\\" must be an array of token ids, not a string"},
 	{"/v1/chat/completion", "{}", 404, "did you mean /v1/chat/completions?"},
 	{"/chat/completions", "{}", 404, "did you mean /v1/chat/completions?"},
 	{"/v1/v1/completions", "{}", 404, "did you mean /v1/completions?"},
@@ -680,12 +681,33 @@ static struct mute {
 	uint32_t pings;
 	const char *model; /* NULL: "mock" */
 	uint64_t tokenizer_hash; /* 0: that of the tokenizer it names */
+	enum msg_type says; /* to a request: MSG_DONE or MSG_REFUSE with these; 0: nothing */
+	struct msg_done done;
+	struct msg_refuse refuse;
 } mute;
 
 static void mute_closed(void *ctx, int code)
 {
 	(void)ctx, (void)code;
 	mute.conn = NULL;
+}
+
+static void mute_says(const struct frame *request)
+{
+	struct arena a;
+	struct msg_request m;
+	struct buf out;
+
+	arena_init(&a, 1 << 20);
+	buf_init(&out, 4096);
+	assert_int_equal(msg_decode(request, &a, &m, NULL), 0);
+	mute.done.id = m.id;
+	assert_int_equal(msg_encode(&out, mute.says,
+				 mute.says == MSG_DONE ? (const void *)&mute.done : (const void *)&mute.refuse),
+		0);
+	env_conn_write(w.env, mute.conn, out.data, out.len);
+	buf_done(&out);
+	arena_done(&a);
 }
 
 static void mute_data(void *ctx, const uint8_t *data, size_t len)
@@ -696,7 +718,11 @@ static void mute_data(void *ctx, const uint8_t *data, size_t len)
 
 	(void)ctx;
 	/* Frames come whole here, but for a request that does not matter. */
-	if (frame_next(data, len, &f, NULL) <= 0 || f.type != MSG_PING)
+	if (frame_next(data, len, &f, NULL) <= 0)
+		return;
+	if (f.type == MSG_REQUEST && mute.says)
+		mute_says(&f);
+	if (f.type != MSG_PING)
 		return;
 	mute.pings++;
 	buf_init(&out, 64);
@@ -839,6 +865,7 @@ static void text_is_tokenized_in_the_form_it_is_asked_for(void **state)
 			"{\"tokens\":[{\"id\":195,\"piece\":[195]},{\"id\":182,\"piece\":[182]},{\"id\":257,\"piece\":"
 			"\"<|eos|>\"}],\"count\":3," TAIL},
 		{"{\"prompt\":\"\"}", "{\"tokens\":[],\"count\":0," TAIL},
+		{"{\"prompt\":null,\"content\":\"k\",\"messages\":null}", "{\"tokens\":[107],\"count\":1," TAIL},
 		{"{\"content\":\"\",\"with_pieces\":true,\"return_token_strs\":true}",
 			"{\"tokens\":[],\"count\":0,\"max_model_len\":2048,\"token_strs\":[]}"},
 	};
@@ -865,7 +892,6 @@ static void health_says_what_is_missing(void **state)
 	assert_int_equal(c.status, 503);
 	get("/live");
 	assert_int_equal(c.status, 200);
-		{"{\"prompt\":null,\"content\":\"k\",\"messages\":null}", "{\"tokens\":[107],\"count\":1," TAIL},
 	world_worker_start(&w, 0);
 	world_wait_workers(&w, 1);
 	get("/health");
@@ -1526,6 +1552,80 @@ static void mute_is_given_up_after(uint64_t least_s, int times, const char *why)
 	mute_done();
 }
 
+/* The answer's words may be shown on a terminal, and have want in them. */
+static void assert_fit_to_be_shown(const char *want)
+{
+	json_t *root = json_of(buf_str(&c.body)), *error = json_object_get(root, "error");
+	const char *message = json_string_value(json_object_get(error, "message")),
+		   *param = json_string_value(json_object_get(error, "param"));
+
+	if (!strstr(message, want) || !utf8_is_plain(message, strlen(message)) ||
+		(param && !utf8_is_plain(param, strlen(param))))
+		fail_msg("%s has no %s, or what may not be shown", buf_str(&c.body), want);
+	json_decref(root);
+}
+
+#define HOSTILE                                                                                                        \
+	"gpu\xc2\x9b"                                                                                                  \
+	"31m \xe2\x80\xaeoff\xe2\x81\xa6 \xc3\xa9\x1b[2J\x7f"
+#define HARMLESS "gpu?31m ?off? \xc3\xa9?[2J?"
+
+static void words_of_workers_are_fit_to_be_shown_in_answers(void **state)
+{
+	static const struct {
+		enum msg_type says;
+		enum msg_reason reason;
+		int code, status;
+		const char *want;
+	} tries[] = {
+		{MSG_DONE, MSG_REASON_REFUSED, -EINVAL, 400, "the worker refused the request: " HARMLESS},
+		{MSG_DONE, MSG_REASON_REFUSED, -ENOTSUP, 400, "the worker refused the request: " HARMLESS},
+		{MSG_DONE, MSG_REASON_REFUSED, -E2BIG, 400, "exceeded at the worker: " HARMLESS},
+		{MSG_DONE, MSG_REASON_REFUSED, -EBUSY, 503, "the worker refused the request: " HARMLESS},
+		{MSG_DONE, MSG_REASON_FAILED, -EIO, 500, "the worker failed: " HARMLESS},
+		{MSG_DONE, MSG_REASON_FAILED, -ETIMEDOUT, 500, "the worker failed: " HARMLESS},
+		{MSG_REFUSE, 0, -EPERM, 503, "it refused us: " HARMLESS},
+	};
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_LEN(tries); i++) {
+		mute_start(false, false, 0);
+		mute.says = tries[i].says;
+		mute.done =
+			(struct msg_done){.reason = tries[i].reason, .code = tries[i].code, .error = msg_str(HOSTILE)};
+		mute.refuse = (struct msg_refuse){.code = tries[i].code, .why = msg_str(HOSTILE)};
+		world_finish(&c);
+		assert_int_equal(c.status, tries[i].status);
+		assert_fit_to_be_shown(tries[i].want);
+		mute_done();
+		if (i + 1 < ARRAY_LEN(tries))
+			assert_int_equal(teardown(state), 0);
+	}
+}
+
+static void words_of_requests_are_fit_to_be_shown_in_answers(void **state)
+{
+	static const struct {
+		const char *body, *want;
+	} tries[] = {
+		{"{\"prompt\":\"x\",\"model\":\"m\\u009b2J\\u202e\\u001b]0;z\\u0007\"}", "\"m?2J??]0;z?\""},
+		{"{\"prompt\":\"x\",\"model\":\"\\u202dm\xc2\x85\xe4\xb8\xad\"}", "\"?m?\xe4\xb8\xad\""},
+		{"{\"prompt\":\"x\",\"logit_bias\":{\"\\u2067k\\u009c\":1}}", "\"?k?\""},
+		{"{\"prompt\":\"x\",\"response_format\":{\"type\":\"j\\u2028s\\udb40\\udc41\"}}", "\"j?s?\""},
+	};
+
+	(void)state;
+	start_with(NULL);
+	for (uint32_t i = 0; i < ARRAY_LEN(tries); i++) {
+		post("/v1/completions", tries[i].body);
+		assert_in_range(c.status, 400, 404);
+		assert_fit_to_be_shown(tries[i].want);
+	}
+	get("/v1/models/p%C2%9B1m%E2%80%AE");
+	assert_int_equal(c.status, 404);
+	assert_fit_to_be_shown("");
+}
+
 static void a_worker_that_falls_silent_is_given_up(void **state)
 {
 	(void)state;
@@ -1842,6 +1942,8 @@ int main(void)
 		ALONE(ready_means_every_model_that_is_expected),
 		ALONE(a_worker_that_can_never_be_used_is_told_before_it_is_waited_for),
 		ALONE(expectations_that_are_none_are_refused),
+		ALONE(words_of_workers_are_fit_to_be_shown_in_answers),
+		ALONE(words_of_requests_are_fit_to_be_shown_in_answers),
 		ALONE(a_worker_that_falls_silent_is_given_up),
 		ALONE(idle_hours_are_not_silence),
 		ALONE(a_worker_that_does_not_answer_is_given_up_soon),
