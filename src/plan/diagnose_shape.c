@@ -332,8 +332,8 @@ static bool is_death(const char *line, size_t len, bool mild)
 	static const char *const words[] = {"terminate called", "segmentation fault", "sigsegv", "sigabrt", "sigbus",
 		"sigill", "ggml_assert", "ggml_abort", "exiting due to", "failed to load model",
 		"failed to load all models", "failed with result 'signal'", "failed with result 'exit-code'",
-		"crashloopbackoff", "oomkilled", "enginedeaderror", "encountered a fatal error", "died unexpectedly",
-		NULL};
+		"crashloopbackoff", "oomkilled", "enginedeaderror", "application startup failed",
+		"encountered a fatal error", "died unexpectedly", NULL};
 
 	if (low_has_any(line, len, words) || is_shell_death(line, len))
 		return true;
@@ -348,7 +348,7 @@ static bool is_death(const char *line, size_t len, bool mild)
 static bool is_logged_error(const char *low, size_t len, enum line_level level)
 {
 	static const char *const words[] = {"nvrm: xid", "failedscheduling", "failedmount", "errimagepull",
-		"imagepullbackoff", "failedcreate", NULL};
+		"imagepullbackoff", "failedcreate", " fatal: ", NULL};
 	size_t begin = MIN(len, (size_t)PROGRAM_BYTES_MAX), at = low_find(low, begin, 0, "error: ");
 
 	return level == LEVEL_ERROR || (at < begin && (at == 0 || !is_name(low[at - 1])) && level == LEVEL_UNKNOWN) ||

@@ -125,6 +125,8 @@ static const struct failure_case failures[] = {
 	{"    State:          Terminated\n      Reason:       Error\n      Exit Code:    2\n", 3, FINDING_CRASH,
 		"Exit Code"},
 	{"2026-01-01 INFO exited: zork (exit status 3; not expected)\n", 1, FINDING_CRASH, "exit status 3"},
+	{"INFO:     Waiting for application startup.\nERROR:    Application startup failed. Exiting.\n", 2,
+		FINDING_CRASH, "startup failed"},
 	{"worker 3 was terminated by signal 11\n", 1, FINDING_CRASH, "signal 11"},
 	/* What was logged as an error just before the death tells more. */
 	{"0.00.5 I load: x\n0.00.6 E load: could not map the zork table\n0.00.7 E main: exiting due to model loading "
@@ -283,6 +285,7 @@ static void of_several_logs_the_first_by_the_clock_is_the_root(void **state)
 static void what_does_not_say_how_it_ended_is_not_called_healthy(void **state)
 {
 	static const char *const texts[] = {"", "INFO x\nERROR 10-01 [x.py:1] zork lost its table\n",
+		"2026/01/01 10:00:00 fatal: the zork is gone\n",
 		"E0123 10:22:31.312480       1 zork.go:112] no zork on this node\n",
 		"INFO x\nTraceback (most recent call last):\n  File \"a.py\", line 4, in f\n"};
 	(void)state;
