@@ -93,15 +93,20 @@ static void check_gpus(struct graph_reader *r, const struct graph_service *s)
 	if (!graph_engine_external(s->engine) || !s->gpus_set)
 		return;
 	uint64_t taken = gpus_taken(s, &why);
-	if (why && (double)taken > s->gpus)
+	if (why && (double)taken > s->gpus) {
 		diags_add(r->diags, DIAG_ERROR, &why->value.pos,
 			"%s: each worker computes on %llu GPU%s at once, but ServiceArgs.resources.gpu gives it %g",
 			s->name, (unsigned long long)taken, plural_s(taken), s->gpus);
-	else if ((double)taken < s->gpus && s->gpus > 1)
+		uint64_t given = (uint64_t)s->gpus; /* of a host, as people count who start one worker on several */
+		if (given >= 4 && (double)given == s->gpus && taken % given == 0)
+			diags_hint(r->diags, "a worker over %llu hosts of %g is given all its GPUs: \"gpu: %llu\"",
+				(unsigned long long)(taken / given), s->gpus, (unsigned long long)taken);
+	} else if ((double)taken < s->gpus && s->gpus > 1) {
 		diags_add(r->diags, DIAG_WARNING, &s->pos,
 			"%s: ServiceArgs.resources.gpu gives each worker %g GPUs, but it uses %llu; set "
 			"tensor-parallel-size",
 			s->name, s->gpus, (unsigned long long)taken);
+	}
 }
 
 static void check_block_size(struct graph_reader *r, const struct graph_service *front)

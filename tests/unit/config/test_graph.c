@@ -560,6 +560,13 @@ static void one_gpu_is_one_gpu(void **state UNUSED)
 		"gives it 0.5\n");
 }
 
+static void a_worker_over_hosts_is_told_how_to_count(void **state UNUSED)
+{
+	assert_says("VllmWorker:\n  model: m\n  tensor-parallel-size: 8\n  ServiceArgs: {resources: {gpu: 4}}\n",
+		"g.yaml:3:25: error: VllmWorker: each worker computes on 8 GPUs at once, but ServiceArgs.resources.gpu "
+		"gives it 4; a worker over 2 hosts of 4 is given all its GPUs: \"gpu: 8\"\n");
+}
+
 static void every_example_loads_but_the_broken_one(void **state UNUSED)
 {
 	static const char *const files[] = {"demo", "mock", "dynamo/agg", "dynamo/agg_router", "dynamo/disagg",
@@ -607,6 +614,7 @@ int main(void)
 		cmocka_unit_test(overrides_merge_deeply_and_win),
 		cmocka_unit_test(what_a_service_merges_from_common_is_taken),
 		cmocka_unit_test(one_gpu_is_one_gpu),
+		cmocka_unit_test(a_worker_over_hosts_is_told_how_to_count),
 		cmocka_unit_test(mistakes_in_overrides_show_the_option),
 		cmocka_unit_test(overrides_alone_are_a_graph),
 		cmocka_unit_test(services_of_one_name_have_one_model),

@@ -292,6 +292,7 @@ static void several_hosts_are_named_in_bars_and_findings(void **state)
 static void a_worker_wider_than_every_host_takes_as_few_as_will_do(void **state)
 {
 	static const uint32_t hosts[] = {1, 1, 1, 1, 3, 3, 3, 3};
+	struct buf json;
 	struct plan_world w;
 	struct plan p;
 	struct err err;
@@ -310,6 +311,10 @@ static void a_worker_wider_than_every_host_takes_as_few_as_will_do(void **state)
 		assert_int_equal(w.inventory.devices[p.placement.cards[p.placement.slots[0].first + k]].host, hosts[k]);
 	for (uint32_t i = 0; i < w.inventory.count; i++)
 		assert_true(p.placement.users[i] <= 1);
+	buf_init(&json, 1 << 20);
+	plan_report_json(&(struct plan_report){.asked = &p, .command = "x"}, &json);
+	assert_non_null(strstr(buf_str(&json), "\"hosts\":[1,1,1,1,3,3,3,3]"));
+	buf_done(&json);
 	plan_done(&p);
 	plan_world_done(&w);
 }
