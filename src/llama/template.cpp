@@ -451,22 +451,40 @@ std::unique_ptr<result> run(const struct ll_template *t, const struct ll_render 
 	return out;
 }
 
-int render(const struct ll_template *t, const struct ll_render *in, struct ll_parts *ret)
+/* begun: a budget that was begun for this render, both tries together. NULL: what was made, alive or not, does not fit; count
+ * exactly. */
+std::unique_ptr<result> run_counted(
+	const struct ll_template *t, const struct ll_render *in, const struct budget &begun, bool exact)
 {
 	meter::state state(VALUES_HELD_BYTES_MAX);
-	state.budget.cancelled = in->cancelled;
+	std::unique_ptr<result> out;
+	state.heap.exact = exact;
+	state.budget = begun;
 	state.bytes_max = in->bytes_max;
 	state.stack_end = static_cast<const char *>(__builtin_frame_address(0)) - LL_TEMPLATE_STACK_BYTES;
-	budget_begin(&state.budget, in->cpu_ms_max);
-	std::unique_ptr<result> out;
 	try {
 		meter::scope scope(&state);
 		out = run(t, in, &state.heap);
 	} catch (...) {
+		if (state.heap.refused && !exact)
+			return nullptr;
 		meter::tell(state);
 		throw;
 	}
+	if (state.heap.refused && !exact)
+		return nullptr;
 	meter::tell(state);
+	return out;
+}
+
+int render(const struct ll_template *t, const struct ll_render *in, struct ll_parts *ret)
+{
+	struct budget budget = {};
+	budget.cancelled = in->cancelled;
+	budget_begin(&budget, in->cpu_ms_max);
+	std::unique_ptr<result> out = run_counted(t, in, budget, false);
+	if (!out)
+		out = run_counted(t, in, budget, true);
 	ret->v = out->parts.data();
 	ret->len = (uint32_t)out->parts.size();
 	ret->owner = out.release();
