@@ -13,7 +13,6 @@
 #include <jinja/parser.h>
 #include <jinja/runtime.h>
 
-#include <algorithm>
 #include <cstring>
 #include <ctime>
 #include <memory>
@@ -73,7 +72,6 @@ uint32_t chain_of(const std::string &s)
 constexpr uint32_t CHAIN_MAX = 4096;
 /* The analysis renders a message or two, some times. */
 constexpr uint32_t ANALYSIS_BYTES_MAX = 16 * 1024 * 1024, ANALYSIS_CPU_MS_MAX = 2000;
-constexpr int64_t ANALYSIS_HELD_BYTES_MAX = 64 * 1024 * 1024;
 
 int check_source(const std::string &source, struct err *err)
 {
@@ -106,7 +104,7 @@ void analyse(struct ll_template *t)
 	jinja::lexer_result tokens = lexer.tokenize(t->source);
 	t->program = jinja::parse_from_tokens(tokens);
 	nodes::wrap(t->program);
-	meter::state state(ANALYSIS_HELD_BYTES_MAX);
+	meter::state state;
 	state.bytes_max = ANALYSIS_BYTES_MAX;
 	state.stack_end = static_cast<const char *>(__builtin_frame_address(0)) - LL_TEMPLATE_STACK_BYTES;
 	budget_begin(&state.budget, ANALYSIS_CPU_MS_MAX);
@@ -192,9 +190,6 @@ struct tree {
 	}
 };
 
-/* The values of a request while they are made, with the copies on the way. Their number is bounded and takes half of it; the rest
- * is for texts. */
-constexpr int64_t VALUES_HELD_BYTES_MAX = 512 * 1024 * 1024;
 constexpr struct json_bounds BOUNDS = {JSON_DEPTH_MAX, JSON_CONTAINERS_MAX, TEMPLATE_VALUES_MAX, 0, JSON_MEMBERS_MAX};
 
 /* Makes the values of one request; every string that came from the caller passes guard and is marked. left bounds all JSON
@@ -217,8 +212,8 @@ struct maker {
 			if (code < 0)
 				throw std::bad_alloc();
 		}
-		auto value = jinja::mk_val<jinja::value_string>();
-		value->val_str.parts.push_back({true, std::move(s)});
+		auto value = jinja::mk_val<jinja::value_string>(s);
+		value->mark_input();
 		return value;
 	}
 	std::string guarded(const char *key) const
@@ -434,13 +429,18 @@ struct result {
 	std::vector<struct ll_part> parts;
 };
 
-std::unique_ptr<result> run(const struct ll_template *t, const struct ll_render *in, heap::count *held)
+int render(const struct ll_template *t, const struct ll_render *in, struct ll_parts *ret)
 {
+	meter::state state;
+	state.budget.cancelled = in->cancelled;
+	state.bytes_max = in->bytes_max;
+	state.stack_end = static_cast<const char *>(__builtin_frame_address(0)) - LL_TEMPLATE_STACK_BYTES;
+	budget_begin(&state.budget, in->cpu_ms_max);
+	meter::scope scope(&state);
 	/* No source for the context: it serves long error messages only, and copying it costs more than rendering. */
 	jinja::context ctx;
 	maker make{in};
 	put_globals(ctx, t, make);
-	held->held_max = std::max<int64_t>(LL_TEMPLATE_HELD_BYTES_MAX, held->held + LL_TEMPLATE_HELD_BYTES_MAX / 2);
 	nodes::text text;
 	for (const auto &s : t->program.body)
 		text.add(s->execute(ctx));
@@ -448,43 +448,6 @@ std::unique_ptr<result> run(const struct ll_template *t, const struct ll_render 
 	out->text = std::move(text.made);
 	for (const auto &part : out->text.parts)
 		out->parts.push_back({part.val.data(), part.val.size(), part.is_input});
-	return out;
-}
-
-/* begun: a budget that was begun for this render, both tries together. NULL: what was made, alive or not, does not fit; count
- * exactly. */
-std::unique_ptr<result> run_counted(
-	const struct ll_template *t, const struct ll_render *in, const struct budget &begun, bool exact)
-{
-	meter::state state(VALUES_HELD_BYTES_MAX);
-	std::unique_ptr<result> out;
-	state.heap.exact = exact;
-	state.budget = begun;
-	state.bytes_max = in->bytes_max;
-	state.stack_end = static_cast<const char *>(__builtin_frame_address(0)) - LL_TEMPLATE_STACK_BYTES;
-	try {
-		meter::scope scope(&state);
-		out = run(t, in, &state.heap);
-	} catch (...) {
-		if (state.heap.refused && !exact)
-			return nullptr;
-		meter::tell(state);
-		throw;
-	}
-	if (state.heap.refused && !exact)
-		return nullptr;
-	meter::tell(state);
-	return out;
-}
-
-int render(const struct ll_template *t, const struct ll_render *in, struct ll_parts *ret)
-{
-	struct budget budget = {};
-	budget.cancelled = in->cancelled;
-	budget_begin(&budget, in->cpu_ms_max);
-	std::unique_ptr<result> out = run_counted(t, in, budget, false);
-	if (!out)
-		out = run_counted(t, in, budget, true);
 	ret->v = out->parts.data();
 	ret->len = (uint32_t)out->parts.size();
 	ret->owner = out.release();

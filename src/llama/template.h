@@ -23,9 +23,6 @@ enum {
 	LL_TEMPLATE_NESTING_MAX = 200, /* brackets and blocks; the parser recurses */
 	LL_TEMPLATE_STACK_BYTES =
 		4 * 1024 * 1024, /* what a render recurses into at most, and as much again behind it */
-	/* Of memory that a render holds at one time, the values of the request among it; where those are more than half of it,
-	 * the template has the other half beside them. The heap's holes come on top, up to a fifth. */
-	LL_TEMPLATE_HELD_BYTES_MAX = 224 * 1024 * 1024,
 };
 
 struct ll_template;
@@ -82,9 +79,8 @@ struct ll_parts {
 	uint32_t len;
 	void *owner; /* private */
 };
-/* -EINVAL: the template refuses these messages (its own words), or extra_json is no object. -E2BIG: past bytes_max, or what
- * is made on the way takes more than LL_TEMPLATE_HELD_BYTES_MAX at one time. -ETIME: past cpu_ms_max. -ECANCELED. Each ends
- * within a millisecond or so. */
+/* -EINVAL: the template refuses these messages (its own words), or extra_json is no object. -E2BIG: past bytes_max. -ETIME:
+ * past cpu_ms_max. -ECANCELED. Each ends within a millisecond or so. */
 int ll_template_render(
 	const struct ll_template *t, const struct ll_render *in, struct ll_parts *ret, struct err *err) MUST_USE;
 void ll_parts_done(struct ll_parts *p);

@@ -9,7 +9,6 @@
 #define STATOR_LLAMA_TEMPLATE_HPP
 
 #include "base/budget.h"
-#include "llama/heap.hpp"
 
 #include <jinja/runtime.h>
 
@@ -19,7 +18,7 @@ namespace meter
 {
 /* Ends a render. The engine lets it pass: it passes on what is already described. */
 struct exhausted : jinja::rethrown_exception {
-	int code; /* -ECANCELED, -ETIME, -E2BIG (too much text or memory), -ELOOP (too deep) */
+	int code; /* -ECANCELED, -ETIME, -E2BIG (too much text), -ELOOP (too deep) */
 	exhausted(int code, const std::string &why) : jinja::rethrown_exception(why), code(code)
 	{
 	}
@@ -27,29 +26,19 @@ struct exhausted : jinja::rethrown_exception {
 
 struct state {
 	struct budget budget = {};
-	heap::count heap; /* of all that is alive */
 	size_t bytes_max = 0; /* of any text that is made */
 	const char *stack_end = nullptr; /* no node runs beyond it */
 	/* Containers that were put into another after it was made: for each holder the deepest. */
 	std::unordered_map<const jinja::value_t *, uint32_t> put;
 	uint32_t put_depth = 0; /* their sum */
-
-	explicit state(int64_t held_max)
-	{
-		heap.held_max = held_max;
-		heap.budget = &budget;
-	}
-	state(const state &) = delete;
-	state &operator=(const state &) = delete;
 };
 /* What this thread renders; NULL: nothing, and nothing is counted. */
 extern thread_local state *running;
 
-/* While it lives, s is what the thread renders; NULL: nothing. */
+/* While it lives, s is what the thread renders. */
 struct scope {
 	state *before;
-	heap::scope counts;
-	explicit scope(state *s) : before(running), counts(s ? &s->heap : nullptr)
+	explicit scope(state *s) : before(running)
 	{
 		running = s;
 	}
@@ -62,8 +51,6 @@ struct scope {
 };
 
 [[noreturn]] void end(int code);
-/* Throws why s ended, when it did: what was thrown then may have become an error of the engine, or been swallowed. */
-void tell(const state &s);
 inline void spend(uint64_t steps)
 {
 	if (running && budget_spend(&running->budget, steps) < 0)

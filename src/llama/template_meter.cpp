@@ -60,20 +60,6 @@ struct walk {
 		}
 	}
 };
-
-[[noreturn]] void throw_for(int code, size_t bytes_max)
-{
-	switch (code) {
-	case -ECANCELED:
-		throw meter::exhausted(code, "nobody waits for the prompt any more");
-	case -ETIME:
-		throw meter::exhausted(code, "the chat template took too long for these messages");
-	case -E2BIG:
-		throw meter::exhausted(code, "the prompt has more than " + std::to_string(bytes_max) + " bytes");
-	default:
-		throw meter::exhausted(-ELOOP, "the chat template nests too deep for these messages");
-	}
-}
 } // namespace
 
 thread_local meter::state *meter::running;
@@ -82,13 +68,16 @@ void meter::end(int code)
 {
 	running->budget.code = code; /* whoever catches it goes on to the next node at most */
 	running->budget.steps_left = 0;
-	throw_for(code, running->bytes_max);
-}
-
-void meter::tell(const state &s)
-{
-	if (s.budget.code < 0)
-		throw_for(s.budget.code, s.bytes_max);
+	switch (code) {
+	case -ECANCELED:
+		throw exhausted(code, "nobody waits for the prompt any more");
+	case -ETIME:
+		throw exhausted(code, "the chat template took too long for these messages");
+	case -E2BIG:
+		throw exhausted(code, "the prompt has more than " + std::to_string(running->bytes_max) + " bytes");
+	default:
+		throw exhausted(-ELOOP, "the chat template nests too deep for these messages");
+	}
 }
 
 void meter::spend_value(const jinja::value &v)

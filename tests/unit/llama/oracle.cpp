@@ -29,7 +29,7 @@ try {
 	jinja::lexer lexer;
 	jinja::lexer_result tokens = lexer.tokenize(source);
 	jinja::program program = jinja::parse_from_tokens(tokens);
-	meter::state state(LL_TEMPLATE_HELD_BYTES_MAX);
+	meter::state state;
 	state.bytes_max = 64 << 20;
 	budget_begin(&state.budget, 0);
 	meter::scope scope(in_ours ? &state : nullptr);
