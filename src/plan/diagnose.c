@@ -191,6 +191,8 @@ static void group_tell(const struct diagnosis *d, const struct diagnosed_log *on
 	captures_fill(&captures, s->remedy, remedy, sizeof remedy);
 	if (after_cause && (s->kind == SIGNATURE_CONSEQUENCE || s->kind == SIGNATURE_WRAPPER))
 		severity = unknown ? FINDING_WARNING : FINDING_INFO;
+	else if (s->kind == SIGNATURE_WRAPPER && ret->fatals == 0)
+		severity = FINDING_FATAL; /* it failed, and nothing else says so */
 	if (g->survived || (death && s->kind == SIGNATURE_CAUSE))
 		severity = FINDING_INFO;
 	if (!findings_add(ret, severity, s->class, s->id, &pos, "%s%s", cause,
@@ -203,6 +205,8 @@ static void group_tell(const struct diagnosis *d, const struct diagnosed_log *on
 	evidence_add(d, only, g, ret);
 	if (*remedy && !g->survived)
 		findings_remedy(ret, "%s", remedy);
+	if (s->kind == SIGNATURE_WRAPPER)
+		findings_wraps(ret);
 	if (s->kind == SIGNATURE_HARMLESS)
 		findings_harmless(ret);
 	else
@@ -232,17 +236,20 @@ struct unlisted {
 
 static const char *const unlisted_codes[] = {
 	[SHAPE_EXCEPTION] = "unlisted-exception", [SHAPE_ERROR] = "unlisted-error", [SHAPE_DEATH] = "unlisted-death"};
+/* What a server that goes on serving logs: it says nothing of how the log ended. */
+static const char unlisted_served[] = "unlisted-served";
 
 bool finding_is_unlisted(const struct finding *f)
 {
 	return strncmp(f->code, "unlisted-", strlen("unlisted-")) == 0;
 }
 
-static const char *unlisted_sentence(enum line_shape shape)
+static const char *unlisted_sentence(enum line_shape shape, bool served)
 {
-	return shape == SHAPE_EXCEPTION ? "it failed with an error that is not in the catalogue"
-	       : shape == SHAPE_ERROR   ? "an error was logged that is not in the catalogue"
-					: "a process died of something that is not in the catalogue";
+	return served                     ? "it serves, and logged an error that is not in the catalogue"
+	       : shape == SHAPE_EXCEPTION ? "it failed with an error that is not in the catalogue"
+	       : shape == SHAPE_ERROR     ? "an error was logged that is not in the catalogue"
+					  : "a process died of something that is not in the catalogue";
 }
 
 static const char *unlisted_remedy(enum finding_class class)
@@ -270,8 +277,10 @@ static void unlisted_add(
 
 	snprintf(text, sizeof text, "%s", u->failure->text);
 	utf8_plain(text);
-	if (!findings_add(ret, severity, class, unlisted_codes[u->failure->shape], &pos, "%s: %s%s",
-		    unlisted_sentence(u->failure->shape), text, more))
+	const char *code = u->failure->serving && severity == FINDING_WARNING ? unlisted_served
+									      : unlisted_codes[u->failure->shape];
+	if (!findings_add(ret, severity, class, code, &pos, "%s: %s%s",
+		    unlisted_sentence(u->failure->shape, code == unlisted_served), text, more))
 		return;
 	findings_evidence(ret, "%.*s%s", EVIDENCE_BYTES, u->failure->evidence,
 		strlen(u->failure->evidence) > EVIDENCE_BYTES ? " ..." : "");
@@ -372,7 +381,7 @@ enum diagnosis_verdict diagnosis_verdict(
 	bool cut = false, wrapper = false;
 
 	if (first && first->severity == FINDING_FATAL)
-		return finding_is_unlisted(first) ? DIAGNOSIS_UNKNOWN_CAUSE : DIAGNOSIS_FAILED;
+		return finding_is_unlisted(first) || first->wraps ? DIAGNOSIS_UNKNOWN_CAUSE : DIAGNOSIS_FAILED;
 	for (uint32_t i = 0; i < d->count; i++) {
 		const struct diagnosed_log *log = d->logs[i];
 
@@ -382,10 +391,7 @@ enum diagnosis_verdict diagnosis_verdict(
 		cut = cut || diagnosed_log_is_cut(log);
 	}
 	for (uint32_t i = 0; i < f->len; i++) {
-		uint32_t k = catalogue_find(d->catalogue, f->items[i].code);
-
-		wrapper = wrapper || (k < SIGNATURES_MAX && f->items[i].severity <= FINDING_WARNING &&
-					     catalogue_at(d->catalogue, k)->kind == SIGNATURE_WRAPPER);
+		wrapper = wrapper || (f->items[i].severity <= FINDING_WARNING && f->items[i].wraps);
 		cut = cut || (f->items[i].severity == FINDING_WARNING && finding_is_unlisted(&f->items[i]) &&
 				     strcmp(f->items[i].code, unlisted_codes[SHAPE_ERROR]) == 0);
 	}
@@ -409,10 +415,10 @@ void diagnosis_conclude(const struct diagnosis *d, const struct diagnosed_log *o
 					: unlisted_tell(d, only, best, groups_have_wrapper(groups, count), ret);
 	bool unknown = !root && best == ORDER_CONSEQUENCE && has_unknown_exception(d, only);
 	for (uint32_t i = 0; i < count; i++) {
-		bool is_wrapper = groups[i].signature->kind == SIGNATURE_WRAPPER;
+		bool wraps = groups[i].signature->kind == SIGNATURE_WRAPPER;
 
 		/* "See above" says nothing when what is above has been found. */
-		if (is_wrapper && !groups[i].survived && (best <= ORDER_CONSEQUENCE || root) && !unknown)
+		if (wraps && !groups[i].survived && (best <= ORDER_CONSEQUENCE || root) && !unknown)
 			continue;
 		group_tell(d, only, graph, &groups[i], (i > 0 && best == ORDER_CAUSE) || unknown || root, unknown,
 			root && i == 0 && best == ORDER_CAUSE, ret);
@@ -422,7 +428,7 @@ void diagnosis_conclude(const struct diagnosis *d, const struct diagnosed_log *o
 
 bool findings_have_cause(const struct findings *f)
 {
-	return f->len > 0 && f->items[0].severity == FINDING_FATAL;
+	return f->len > 0 && f->items[0].severity == FINDING_FATAL && !f->items[0].wraps;
 }
 
 uint32_t diagnosis_telling(

@@ -60,7 +60,7 @@ enum diagnosis_verdict diagnosis_verdict(
 const char *diagnosis_verdict_name(enum diagnosis_verdict verdict); /* "healthy", "failed", ... */
 /* Is this finding one that no signature knows? */
 bool finding_is_unlisted(const struct finding *f);
-/* Is the first of these findings a root cause? */
+/* Is the first of these findings a root cause? A line that only says that something failed is none. */
 bool findings_have_cause(const struct findings *f);
 /* The telling lines of all logs as text, "FILE:LINE: TEXT" each, at most lines_max. Returns how many. */
 uint32_t diagnosis_telling(

@@ -56,13 +56,37 @@ static const struct telling_word telling_words[] = {
 	{"imagepull", 2},
 	{"nvrm: xid", 3},
 	{"died unexpectedly", 3},
+	{"timed out", 2},
+	{"refused", 2},
+	{"denied", 2},
+	{"exceeded", 2},
+	{"insufficient", 2},
+	{"unreachable", 2},
+	{"not responding", 2},
 	/* klog writes its severity as one letter. */
 	{".go:", 1},
+	/* So does glog; and its lines, the driver's, and those of loggers that shorten the word, may hold no other of these. */
+	{".cc:", WORD_LOOK},
+	{".cpp:", WORD_LOOK},
+	{"nvrm: ", WORD_LOOK},
+	{"[err", WORD_LOOK},
+	{" err ", WORD_LOOK},
+	{"[crit", WORD_LOOK},
+	{"[alert", WORD_LOOK},
+	{"[emerg", WORD_LOOK},
+	/* Frames of a debugger. */
+	{"std::terminate", WORD_LOOK},
+	{"__gi_abort", WORD_LOOK},
+	{"__pthread_kill", WORD_LOOK},
 	/* How servers say that they serve. */
 	{"server is listening on", WORD_SERVING},
 	{"application startup complete", WORD_SERVING},
 	{"uvicorn running on", WORD_SERVING},
 	{"fired up and ready to roll", WORD_SERVING},
+	{"started httpservice at", WORD_SERVING},
+	{"started grpcinferenceservice at", WORD_SERVING},
+	{"ready to serve client requests", WORD_SERVING},
+	{"] server is ready", WORD_SERVING},
 };
 static const char traceback_word[] = "traceback (most recent call last)";
 

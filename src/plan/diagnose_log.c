@@ -5,6 +5,7 @@
  * pattern. A line that is cut by the end of the data waits in carry. */
 #include "plan/diagnose_log.h"
 #include "base/utf8.h"
+#include "plan/diagnose_detail.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -17,7 +18,8 @@ enum {
 	TRACEBACK_LINES_MAX = 600, /* until its exception must come */
 	TRACEBACK_PREFIX_MAX = 160,
 	STREAM_TEXT_BYTES = 200,
-	ERROR_GAP_LINES = 40, /* errors farther from a death than this have nothing to do with it */
+	ERROR_GAP_LINES =
+		40, /* errors of a server that are farther from its death than this have nothing to do with it */
 };
 
 struct diagnosed_log {
@@ -42,7 +44,9 @@ struct diagnosed_log {
 
 	/* What the form of lines says. */
 	struct log_failure failures[SHAPE_NONE], survived;
-	uint64_t last_error, shaped; /* lines */
+	uint64_t last[SHAPE_NONE], shaped; /* lines */
+	struct detail detail; /* of the exception in this line: */
+	uint64_t detail_of;
 	uint64_t ignored; /* the line of an exception that Python says it ignores */
 	uint64_t serving; /* the last line in which it said so */
 	char serving_stream[STREAM_TEXT_BYTES];
@@ -166,7 +170,9 @@ void diagnosed_log_reset(struct diagnosed_log *log)
 	for (int i = 0; i < SHAPE_NONE; i++)
 		failure_free(&log->failures[i]);
 	failure_free(&log->survived);
-	log->last_error = log->shaped = log->serving = log->ignored = 0;
+	memset(log->last, 0, sizeof log->last);
+	log->shaped = log->serving = log->ignored = log->detail_of = 0;
+	log->detail = (struct detail){0};
 	log->lines = 0;
 	log->carry_len = 0;
 	log->traceback_left = 0;
@@ -303,18 +309,72 @@ static bool same_stream(const char *text, const char *line, size_t len)
 	return line_stream(text, strlen(text)) == n && memcmp(text, line, n) == 0;
 }
 
-/* The first of its shape is kept; of errors, the first of those that stand near each other. */
+/* More of a message. */
+static void failure_append(struct log_failure *f, const char *text, size_t len)
+{
+	char more[DIAGNOSE_LINE_BYTES_MAX], all[DIAGNOSE_LINE_BYTES_MAX];
+
+	log_line_clean(text, len, more, sizeof more);
+	/* As much of it as is kept of a line. */
+	snprintf(all, sizeof all, "%.*s %.*s", (int)sizeof all / 2, f->text, (int)sizeof all / 2 - 2, more);
+	char *joined = strdup(utf8_plain(all));
+
+	if (!joined)
+		return;
+	free(f->text);
+	f->text = joined;
+}
+
+/* The lines of the block from at on that belong to the message of the exception noted last. */
+static void details_read(struct diagnosed_log *log, size_t at)
+{
+	struct log_failure *f = &log->failures[SHAPE_EXCEPTION];
+
+	while (at < log->block_len && detail_is_open(&log->detail)) {
+		const char *line = log->block + at, *end = memchr(line, '\n', log->block_len - at);
+		size_t len = end ? (size_t)(end - line) : log->block_len - at, from, n;
+
+		if (detail_line(&log->detail, line, MIN(len, (size_t)LINE_LOOK_BYTES), &from, &n) &&
+			f->line == log->detail_of)
+			failure_append(f, line + from, n);
+		at += len + 1;
+	}
+}
+
+static void details_begin(
+	struct diagnosed_log *log, const struct log_failure *f, const char *line, size_t len, size_t from)
+{
+	const char *rest = line + len, *end = memchr(rest, '\n', log->block_len - (size_t)(rest - log->block));
+
+	detail_begin(&log->detail, line, len, from);
+	log->detail_of = f->line;
+	details_read(log, end ? (size_t)(end - log->block) + 1 : log->block_len);
+}
+
+/* May this failure take the place of the one noted before, of its shape? Errors and what happens to a server that serves are of
+ * a piece only when they stand near each other; what nothing lives on after is the end of it in any case. */
+static bool is_of_another_piece(const struct diagnosed_log *log, enum line_shape shape, uint64_t number, bool final)
+{
+	const struct log_failure *f = &log->failures[shape];
+
+	if (log->failures[SHAPE_DEATH].line > 0 || shape == SHAPE_DEATH || number < f->line ||
+		(shape == SHAPE_EXCEPTION && (!f->serving || f->final)))
+		return false;
+	return number > log->last[shape] + ERROR_GAP_LINES || (shape == SHAPE_EXCEPTION && final);
+}
+
+/* The first of its shape is kept. */
 static void failure_note(struct diagnosed_log *log, enum line_shape shape, uint64_t number, const char *line,
 	size_t len, size_t from, size_t text_len)
 {
 	struct log_failure *f = &log->failures[shape];
-	bool far =
-		shape == SHAPE_ERROR && !log->failures[SHAPE_DEATH].line && number > log->last_error + ERROR_GAP_LINES;
+	bool final = shape == SHAPE_EXCEPTION && line_is_final(line + from, text_len);
+	bool other = is_of_another_piece(log, shape, number, final);
 
-	if ((f->line > 0 && f->line <= number && !far) || line_is_known(log, line, len))
+	if ((f->line > 0 && f->line <= number && !other) || line_is_known(log, line, len))
 		return;
 	if (shape == SHAPE_ERROR)
-		log->last_error = number;
+		log->last[shape] = number;
 	failure_free(f);
 	f->text = line_copy(line + from, text_len);
 	f->evidence = line_copy(line, len);
@@ -322,6 +382,9 @@ static void failure_note(struct diagnosed_log *log, enum line_shape shape, uint6
 	f->time_ms = log_line_time_ms(line, len);
 	f->shape = shape;
 	f->serving = log->serving > 0 && log->serving < number && same_stream(log->serving_stream, line, len);
+	f->final = final;
+	if (shape == SHAPE_EXCEPTION && f->line > 0)
+		details_begin(log, f, line, len, from);
 }
 
 static void shape_note(struct diagnosed_log *log, const char *line, size_t len)
@@ -342,8 +405,7 @@ static void shape_note(struct diagnosed_log *log, const char *line, size_t len)
 	if (shape == SHAPE_NONE)
 		return;
 	failure_note(log, shape, log->lines + 1, line, len, at, len - at);
-	if (shape == SHAPE_ERROR)
-		log->last_error = log->lines + 1;
+	log->last[shape] = log->lines + 1;
 }
 
 /* It serves: what went wrong before has been survived. */
@@ -378,15 +440,8 @@ static void serving_note(struct diagnosed_log *log, const char *line, size_t len
 /* The prefix of a traceback's lines; what changes in it are digits of the clock. */
 static bool same_prefix(const struct diagnosed_log *log, const char *line, size_t len)
 {
-	size_t n = log->traceback_prefix_len;
-
-	if (len <= n)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (line[i] != log->traceback_prefix[i] &&
-			!(isdigit((unsigned char)line[i]) && isdigit((unsigned char)log->traceback_prefix[i])))
-			return false;
-	return true;
+	return len > log->traceback_prefix_len &&
+	       same_but_digits(line, len, log->traceback_prefix, log->traceback_prefix_len);
 }
 
 /* How a traceback ends: the first line that stands at its margin. What another process logs in between is skipped. Looks at
@@ -409,8 +464,10 @@ static void traceback_read(struct diagnosed_log *log, size_t at, uint64_t number
 			log->traceback_left = 0;
 			log->traceback_seen = true;
 			telling_add(log, number, line, len, weight);
-			if (!log->traceback_mild && line_ends_traceback(line, len, prefix))
+			if (!log->traceback_mild && line_ends_traceback(line, len, prefix)) {
 				failure_note(log, SHAPE_EXCEPTION, number, line, len, prefix, len - prefix);
+				log->last[SHAPE_EXCEPTION] = number;
+			}
 		}
 		at += len + 1;
 		number++;
@@ -481,6 +538,8 @@ static void on_word(void *ctx, uint32_t number, size_t end)
 		hit_note(log, word, line + from, len);
 	else if (word->weight == WORD_SERVING)
 		serving_note(log, line + from, len);
+	else if (word->weight == WORD_LOOK)
+		shape_note(log, line + from, len);
 	else if (word->weight > 0) {
 		shape_note(log, line + from, len);
 		telling_add(log, log->lines + 1, line + from, len, word->weight);
@@ -524,6 +583,7 @@ static void block_scan(struct diagnosed_log *log, const char *data, size_t len)
 	log->block = data;
 	log->block_len = len;
 	log->counted = log->line_start = log->line_end = 0;
+	details_read(log, 0);
 	if (log->traceback_left > 0)
 		traceback_read(log, 0, log->lines + 1);
 	words_scan(catalogue_words(log->catalogue), 0, data, len, on_word, log);
@@ -605,10 +665,10 @@ const struct log_failure *diagnosed_log_failure(const struct diagnosed_log *log,
 				 *death = &log->failures[SHAPE_DEATH];
 
 	/* A server that serves goes on after an exception of one request. */
-	*ret_died = death->line > 0 || (why->line > 0 && !why->serving);
+	*ret_died = death->line > 0 || (why->line > 0 && (!why->serving || why->final));
 	if (why->line > 0)
 		return why;
-	if (error->line > 0 && (death->line > 0 ? error->line < death->line : !error->serving))
+	if (error->line > 0 && (death->line == 0 || error->line < death->line))
 		return error;
 	return death->line > 0 ? death : NULL;
 }

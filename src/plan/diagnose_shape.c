@@ -1,24 +1,15 @@
 /* diagnose_shape.c - see diagnose_shape.h. */
 #include "plan/diagnose_shape.h"
+#include "plan/diagnose_text.h"
 
-#include <ctype.h>
-#include <string.h>
-#include <strings.h>
-
-enum { LINE_LOOK_BYTES = 1024, LEVEL_LOOK_BYTES = 200, STREAM_BYTES_MAX = 80, PROGRAM_BYTES_MAX = 60 };
-
-static bool has_at(const char *line, size_t len, size_t at, const char *word)
-{
-	size_t n = strlen(word);
-
-	return at <= len && n <= len - at && strncasecmp(line + at, word, n) == 0;
-}
+enum { PROGRAM_BYTES_MAX = 60 };
 
 /* Where word is from at on, without regard to case; len: nowhere. */
 static size_t find(const char *line, size_t len, size_t at, const char *word)
 {
 	for (; at < len; at++)
-		if (tolower((unsigned char)line[at]) == tolower((unsigned char)*word) && has_at(line, len, at, word))
+		if (tolower((unsigned char)line[at]) == tolower((unsigned char)*word) &&
+			text_has_at(line, len, at, word))
 			return at;
 	return len;
 }
@@ -28,17 +19,9 @@ static bool has(const char *line, size_t len, const char *word)
 	return find(line, len, 0, word) < len;
 }
 
-/* Words in lower case, in a text that is: what each line with a word is looked at for has to be quick. */
-static size_t low_find(const char *low, size_t len, size_t at, const char *word)
-{
-	const char *found = at < len ? memmem(low + at, len - at, word, strlen(word)) : NULL;
-
-	return found ? (size_t)(found - low) : len;
-}
-
 static bool low_has(const char *low, size_t len, const char *word)
 {
-	return low_find(low, len, 0, word) < len;
+	return text_find(low, len, 0, word) < len;
 }
 
 static bool low_has_any(const char *low, size_t len, const char *const *words)
@@ -65,98 +48,11 @@ static bool has_any(const char *line, size_t len, const char *const *words)
 	return false;
 }
 
-static bool is_name(char c)
-{
-	return isalnum((unsigned char)c) || c == '_' || c == '.';
-}
-
-/* Who and how loud. */
-
-size_t line_stream(const char *line, size_t len)
-{
-	size_t at = 0, blanks = 0;
-
-	if (has_at(line, len, 0, "[pod/")) {
-		const char *end = memchr(line, ']', MIN(len, (size_t)(2 * STREAM_BYTES_MAX)));
-		return end ? (size_t)(end - line) + 1 : 0;
-	}
-	while (blanks < len && line[blanks] == ' ')
-		blanks++;
-	for (at = blanks; at < MIN(len, (size_t)STREAM_BYTES_MAX) && (is_name(line[at]) || strchr("-/", line[at]));
-		at++)
-		;
-	if (at == blanks)
-		return 0;
-	while (at < len && line[at] == ' ')
-		at++;
-	return at < len && line[at] == '|' ? at + 1 : 0;
-}
-
-/* "level=error", "\"level\":\"ERROR\"", "severity: ..." */
-static enum line_level level_named(const char *line, size_t len)
-{
-	static const char *const keys[] = {"level", "severity", "lvl"};
-
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-		size_t at = low_find(line, len, 0, keys[i]) + strlen(keys[i]);
-
-		if (at >= len || !strchr("=:\"", line[at]))
-			continue;
-		at += strspn(line + at, "=:\" ");
-		if (has_at(line, len, at, "err") || has_at(line, len, at, "crit") || has_at(line, len, at, "fatal") ||
-			has_at(line, len, at, "panic"))
-			return LEVEL_ERROR;
-		if (has_at(line, len, at, "info") || has_at(line, len, at, "warn") || has_at(line, len, at, "debug") ||
-			has_at(line, len, at, "trace") || has_at(line, len, at, "notice"))
-			return LEVEL_MILD;
-	}
-	return LEVEL_UNKNOWN;
-}
-
-/* "E0123 10:22:31", "[E socket.cpp:719]", "0.01.066 E graph_reserve" */
-static enum line_level level_of_letter(const char *line, size_t len)
-{
-	size_t at = line_stream(line, len), n;
-
-	at += at < len && line[at] == ' ';
-	at += at < len && line[at] == '[';
-	n = at < len ? strspn(line + at, "0123456789.:") : 0;
-	if (n > 0 && at + n < len && line[at + n] == ' ')
-		at += n + 1;
-	if (at + 1 >= len || !strchr("EFWID", line[at]) ||
-		(line[at + 1] != ' ' && !isdigit((unsigned char)line[at + 1])))
-		return LEVEL_UNKNOWN;
-	return strchr("EF", line[at]) ? LEVEL_ERROR : LEVEL_MILD;
-}
-
-enum line_level line_level(const char *line, size_t len)
-{
-	static const struct {
-		const char *word;
-		enum line_level level;
-	} words[] = {{"ERROR", LEVEL_ERROR}, {"CRITICAL", LEVEL_ERROR}, {"FATAL", LEVEL_ERROR}, {"WARNING", LEVEL_MILD},
-		{"WARN", LEVEL_MILD}, {"INFO", LEVEL_MILD}, {"DEBUG", LEVEL_MILD}, {"TRACE", LEVEL_MILD}};
-	size_t look = MIN(len, (size_t)LEVEL_LOOK_BYTES);
-	enum line_level level = level_named(line, look);
-
-	if (level == LEVEL_UNKNOWN)
-		level = level_of_letter(line, look);
-	for (size_t i = 0; i < look && level == LEVEL_UNKNOWN; i++)
-		for (size_t k = 0; k < ARRAY_LEN(words) && isupper((unsigned char)line[i]); k++) {
-			size_t n = strlen(words[k].word);
-
-			if ((i == 0 || !is_name(line[i - 1])) && n <= look - i &&
-				memcmp(line + i, words[k].word, n) == 0 &&
-				(i + n == look || !isalpha((unsigned char)line[i + n])))
-				return words[k].level;
-		}
-	return level;
-}
-
 bool line_is_serving(const char *line, size_t len)
 {
 	static const char *const words[] = {"server is listening on", "application startup complete",
-		"uvicorn running on", "fired up and ready to roll", NULL};
+		"uvicorn running on", "fired up and ready to roll", "started httpservice at",
+		"started grpcinferenceservice at", "ready to serve client requests", "] server is ready", NULL};
 
 	return has_any(line, len, words);
 }
@@ -182,6 +78,8 @@ static bool begins_here(const char *line, size_t at)
 {
 	size_t word = at;
 
+	if (at == line_carried_from(line, at + 1))
+		return true;
 	while (at > 0 && line[at - 1] == ' ')
 		at--;
 	if (at == 0 || strchr("]):|>\"", line[at - 1]))
@@ -204,7 +102,7 @@ static bool exception_at(const char *line, size_t len, size_t *ret_at)
 			if (end > len || memcmp(line + i, ends[k], end - i) != 0 ||
 				(end < len && line[end] != ':' && line[end] != '"' && line[end] != '\\'))
 				continue;
-			while (from > 0 && is_name(line[from - 1]))
+			while (from > 0 && text_is_name(line[from - 1]))
 				from--;
 			/* "\nValueError": the n is the line feed's. */
 			if (from > 0 && line[from - 1] == '\\' && line[from] == 'n')
@@ -225,13 +123,13 @@ static bool exception_at(const char *line, size_t len, size_t *ret_at)
 /* "server: error: ...", "error: ...", "Error: ...", "fatal: ...": a program that was run, at the margin. */
 static bool program_error_at(const char *line, const char *low, size_t len, size_t *ret_at)
 {
-	size_t from = line_stream(line, len), at;
+	size_t from = line_carried_from(line, len), at;
 
 	while (from < len && line[from] == ' ')
 		from++;
-	at = low_find(low, MIN(len, from + PROGRAM_BYTES_MAX), from, "error: ");
+	at = text_find(low, MIN(len, from + PROGRAM_BYTES_MAX), from, "error: ");
 	*ret_at = from;
-	if (has_at(line, len, from, "fatal: ") || has_at(line, len, from, "panic: "))
+	if (text_has_at(line, len, from, "fatal: ") || text_has_at(line, len, from, "panic: "))
 		return true;
 	if (at >= MIN(len, from + PROGRAM_BYTES_MAX))
 		return false;
@@ -243,18 +141,47 @@ static bool program_error_at(const char *line, const char *low, size_t len, size
 	if (at < from + 3 || line[at - 2] != ':' || line[at - 1] != ' ' || isdigit((unsigned char)line[from]))
 		return false;
 	for (size_t i = from; i < at - 2; i++)
-		if (!is_name(line[i]) && !strchr("-/ ", line[i]))
+		if (!text_is_name(line[i]) && !strchr("-/ ", line[i]))
 			return false;
 	return true;
+}
+
+/* glibc's "Assertion `x' failed", libstdc++'s and Rust's quotes, BSD's and TensorRT-LLM's "Assertion failed: ", glog's "Check
+ * failed: ". A GGML_ASSERT is a death (is_death): it is raised for errors that were logged before it. */
+static bool is_assertion(const char *low, size_t len)
+{
+	return ((low_has(low, len, "assertion `") || low_has(low, len, "assertion '")) &&
+		       low_has(low, len, "failed")) ||
+	       low_has(low, len, "assertion failed: ") || low_has(low, len, "check failed: ");
 }
 
 static bool is_panic(const char *low, size_t len)
 {
 	static const char *const words[] = {"fatal python error", "fatal error: ", "what():", "panic: ", NULL};
-	size_t thread = low_find(low, len, 0, "thread '");
+	size_t thread = text_find(low, len, 0, "thread '");
 
-	return (thread < len && low_find(low, len, thread, "' panicked at") < len) || low_has_any(low, len, words) ||
-	       (low_has(low, len, "assertion `") && low_has(low, len, "failed"));
+	return (thread < len && text_find(low, len, thread, "' panicked at") < len) || low_has_any(low, len, words) ||
+	       is_assertion(low, len);
+}
+
+bool line_is_final(const char *line, size_t len)
+{
+	char low[LINE_LOOK_BYTES];
+
+	len = low_copy(line, len, low);
+	return is_panic(low, len);
+}
+
+uint32_t line_details(const char *text, size_t len)
+{
+	char low[LINE_LOOK_BYTES];
+
+	len = low_copy(text, len, low);
+	while (len > 0 && isspace((unsigned char)low[len - 1]))
+		len--;
+	if (low_has(low, len, "validation error"))
+		return 2;
+	return len > 0 && low[len - 1] == ':' ? 1 : 0;
 }
 
 bool line_ends_traceback(const char *line, size_t len, size_t at)
@@ -288,7 +215,7 @@ bool line_inner_exception(const char *line, size_t len, size_t at, size_t *ret_a
 /* The status behind a word such as "exit code": 0, and those of a stop that was asked for, are no failure. */
 static bool status_is_bad(const char *line, size_t len, const char *word)
 {
-	size_t at = low_find(line, len, 0, word) + strlen(word);
+	size_t at = text_find(line, len, 0, word) + strlen(word);
 	bool minus;
 	int value = 0;
 
@@ -333,7 +260,9 @@ static bool is_death(const char *line, size_t len, bool mild)
 		"sigill", "ggml_assert", "ggml_abort", "exiting due to", "failed to load model",
 		"failed to load all models", "failed with result 'signal'", "failed with result 'exit-code'",
 		"crashloopbackoff", "oomkilled", "enginedeaderror", "application startup failed",
-		"encountered a fatal error", "died unexpectedly", NULL};
+		"encountered a fatal error", "died unexpectedly", "terminated with signal", "received signal sig",
+		/* Frames of a debugger. */
+		"__gi_abort", " in abort (", "std::terminate", "__pthread_kill", NULL};
 
 	if (low_has_any(line, len, words) || is_shell_death(line, len))
 		return true;
@@ -345,20 +274,52 @@ static bool is_death(const char *line, size_t len, bool mild)
 
 /* Errors that were logged. */
 
+/* The driver's own lines, and the kernel's of devices, have no severity in them. */
+static bool is_hardware_error(const char *low, size_t len)
+{
+	static const char *const words[] = {
+		"error", "fail", "timeout", "timed out", "fallen off", "uncorrect", "not responding", NULL};
+	static const char *const kernel[] = {"i/o error, dev ", "ext4-fs error", "xfs error", "aer: uncorrect",
+		"nvme nvme", "watchdog: bug: ", "kernel panic", "invoked oom-killer", NULL};
+
+	if (low_has(low, len, "nvrm: "))
+		return low_has_any(low, len, words);
+	return low_has_any(low, len, kernel) &&
+	       low_has_any(low, len,
+		       (const char *const[]){"error", "bug: ", "panic", "oom-killer", "uncorrect", "timeout", NULL});
+}
+
 static bool is_logged_error(const char *low, size_t len, enum line_level level)
 {
 	static const char *const words[] = {"nvrm: xid", "failedscheduling", "failedmount", "errimagepull",
 		"imagepullbackoff", "failedcreate", " fatal: ", NULL};
-	size_t begin = MIN(len, (size_t)PROGRAM_BYTES_MAX), at = low_find(low, begin, 0, "error: ");
+	size_t begin = MIN(len, (size_t)PROGRAM_BYTES_MAX), at = text_find(low, begin, 0, "error: ");
 
-	return level == LEVEL_ERROR || (at < begin && (at == 0 || !is_name(low[at - 1])) && level == LEVEL_UNKNOWN) ||
-	       low_has_any(low, len, words);
+	return level == LEVEL_ERROR ||
+	       (at < begin && (at == 0 || !text_is_name(low[at - 1])) && level == LEVEL_UNKNOWN) ||
+	       low_has_any(low, len, words) || is_hardware_error(low, len);
+}
+
+/* "msg=\"Load failed\" error=\"timed out\"": whatever its level is called, it hands on an error that is not empty. */
+static bool hands_on_error(const char *low, size_t len)
+{
+	static const char *const keys[] = {" error=\"", " err=\"", "\"error\":\"", "\"err\":\""};
+
+	if (!low_has(low, len, "fail") && !low_has(low, len, "error loading"))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		size_t at = text_find(low, len, 0, keys[i]) + strlen(keys[i]);
+
+		if (at < len && low[at] != '"')
+			return true;
+	}
+	return false;
 }
 
 enum line_shape line_shape(const char *line, size_t len, size_t *ret_at)
 {
 	enum line_level level = line_level(line, len);
-	bool mild = level == LEVEL_MILD;
+	bool mild = level == LEVEL_MILD || level == LEVEL_INFO;
 	char low[LINE_LOOK_BYTES];
 
 	len = low_copy(line, len, low);
@@ -373,6 +334,8 @@ enum line_shape line_shape(const char *line, size_t len, size_t *ret_at)
 	*ret_at = 0;
 	if (is_death(low, len, mild))
 		return SHAPE_DEATH;
+	if (level == LEVEL_INFO)
+		return hands_on_error(low, len) ? SHAPE_ERROR : SHAPE_NONE;
 	return !mild && is_logged_error(low, len, level) ? SHAPE_ERROR : SHAPE_NONE;
 }
 
@@ -380,18 +343,27 @@ enum line_shape line_shape(const char *line, size_t len, size_t *ret_at)
 
 enum finding_class line_failure_class(const char *text)
 {
-	static const char *const capacity[] = {
-		"OutOfMemory", "out of memory", "MemoryError", "bad_alloc", "OOMKilled", "Insufficient ", NULL};
-	static const char *const environment[] = {"OSError", "IOError", "ConnectionError", "Connection", "ImportError",
-		"ModuleNotFound", "FileNotFound", "PermissionError", "Timeout", "HTTPError", "gaierror", "SSLError",
-		"BrokenPipe", "Permission denied", "No such file", "cannot open shared object", "in use", "timed out",
-		"Failed to connect", "No space left", "not found", "NVMLError", "NVRM", "DistStoreError",
-		"DistNetworkError", "driver", "ServiceUnavailable", "ImagePull", "Os {", "FailedMount", "NCCL", NULL};
+	static const char *const capacity[] = {"OutOfMemory", "out of memory", "MemoryError", "bad_alloc", "OOMKilled",
+		"oom-killer", "Insufficient ", "memory pressure", "runs out of", "low on resource", "cudaMalloc failed",
+		"failed to allocate", "unable to allocate", "cannot allocate memory", "not enough memory",
+		"not enough GPU", "not enough free", "exceeded its quota", "exceeded quota", NULL};
+	static const char *const environment[] = {"OSError", "IOError", "ConnectionError", "Connection", "connect to",
+		"ImportError", "ModuleNotFound", "FileNotFound", "PermissionError", "Timeout", "HTTPError", "gaierror",
+		"SSLError", "certificate", "BrokenPipe", "Permission denied", "Read-only file system", "No such file",
+		"cannot open shared object", "undefined symbol", "version `GLIBC", "in use", "timed out", "timeout",
+		"unreachable", "refused", "reset by peer", "name resolution", "HTTP status", "status code",
+		"response code", "Too Many Requests", "Unauthorized", "Forbidden", "Bad Gateway", "Service Unavailable",
+		"CAS service", "download", "os error", "Input/output error", "No space left", "disk quota", "not found",
+		"not installed", "not available", "out of date", "outdated", "too old", "NVMLError", "NVRM",
+		"DistStoreError", "DistNetworkError", "driver", "no kernel image", "compute capability", "requires GPU",
+		"ServiceUnavailable", "ImagePull", "Os {", "FailedMount", "NCCL", "NIXL", "UCX", "ibv_", "mlx5",
+		"getpwuid", NULL};
 	static const char *const configuration[] = {"ValueError", "KeyError", "ValidationError", "JSONDecodeError",
-		"ScannerError", "ParserError", "ConstructorError", "ArgumentError", "ConfigError",
+		"TOMLDecodeError", "ScannerError", "ParserError", "ConstructorError", "ArgumentError", "ConfigError",
 		"NotImplementedError", "UsageError", "unrecognized argument", "unexpected argument", "invalid choice",
 		"invalid argument", "required", "not supported", "unsupported", "unknown argument", "must be",
-		"argument ", "yaml:", NULL};
+		"must encode", "argument ", "yaml:", "unknown model", "unknown option", "no such option",
+		"unknown flag", NULL};
 	size_t len = strlen(text), type = strcspn(text, ":");
 
 	if (has_any(text, len, capacity))

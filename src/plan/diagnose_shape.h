@@ -5,6 +5,7 @@
 #ifndef STATOR_PLAN_DIAGNOSE_SHAPE_H
 #define STATOR_PLAN_DIAGNOSE_SHAPE_H
 
+#include "plan/diagnose_level.h"
 #include "plan/finding.h"
 
 /* The more it explains, the smaller. */
@@ -14,12 +15,15 @@ enum line_shape {
 	SHAPE_DEATH, /* a process ended: a signal, abort, an exit status that is not 0 */
 	SHAPE_NONE,
 };
-/* How loud a line is, from its own severity ("ERROR", "level=warn", klog's "E0123"). */
-enum line_level { LEVEL_UNKNOWN, LEVEL_MILD, LEVEL_ERROR };
 
-enum line_level line_level(const char *line, size_t len);
 /* Reads a line without its line feed. ret_at: where what it says begins (the exception's name, the program's). */
 enum line_shape line_shape(const char *line, size_t len, size_t *ret_at);
+/* Is this an exception that no process lives on after: a failed assertion, a panic, terminate? Then it does not matter whether it
+ * served before. */
+bool line_is_final(const char *line, size_t len);
+/* Is the message of this exception continued in the lines behind it: "... because of the following error:", or the mistakes that
+ * a validation found? Returns how many lines belong to it, 0: none. */
+uint32_t line_details(const char *text, size_t len);
 /* Is this the line that ends a traceback, name and message, from at on? Asked-for ends (Ctrl-C, a cancelled task) are none. */
 bool line_ends_traceback(const char *line, size_t len, size_t at);
 /* A traceback within one line, as JSON logs have it: where its exception begins behind at, and how long that is. False: there
@@ -29,8 +33,6 @@ bool line_inner_exception(const char *line, size_t len, size_t at, size_t *ret_a
 bool line_ignores_exception(const char *line, size_t len);
 /* Does a server say that it serves now? */
 bool line_is_serving(const char *line, size_t len);
-/* Who wrote it, where several processes share a log: the length of "name | " or "[pod/name/container] " it begins with. */
-size_t line_stream(const char *line, size_t len);
 /* The class of a failure, from the name of its exception and its words. */
 enum finding_class line_failure_class(const char *text);
 

@@ -147,6 +147,14 @@ void findings_harmless(struct findings *f)
 		x->harmless = true;
 }
 
+void findings_wraps(struct findings *f)
+{
+	struct finding *x = last_of(f);
+
+	if (x)
+		x->wraps = true;
+}
+
 void findings_unchecked(struct findings *f)
 {
 	struct finding *x = last_of(f);

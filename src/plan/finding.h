@@ -33,6 +33,7 @@ struct finding {
 	const char *evidence; /* lines, as another program wrote them; NULL: none */
 	const char *remedy; /* a sentence or several lines; NULL: nothing to do */
 	bool harmless; /* it looks like an error and is none */
+	bool wraps; /* it says only that something failed, not what */
 	bool unchecked; /* it says that something could not be judged: without it nothing "fits" */
 	uint32_t order; /* in which they were added */
 };
@@ -59,6 +60,8 @@ void findings_evidence(struct findings *f, const char *fmt, ...) PRINTF_LIKE(2, 
 void findings_remedy(struct findings *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The item added last is harmless. */
 void findings_harmless(struct findings *f);
+/* The item added last says only that something failed. */
+void findings_wraps(struct findings *f);
 /* The item added last says that something could not be judged. Counts also when the item had no room. */
 void findings_unchecked(struct findings *f);
 /* Worst first: by severity, then class, then the order they were added. */

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -71,6 +72,17 @@ def test_what_is_no_text_is_named_and_an_endless_file_ends(tmp_path):
     (tmp_path / "w.log").write_bytes((LOGS / "vllm-kv-too-small.log").read_text().encode("utf-16"))
     done = stator("diagnose", "--json", tmp_path / "w.log")
     assert done.returncode == 1 and json.loads(done.stdout)["findings"][0]["line"] == 69
+
+
+def test_published_logs_get_the_answers_that_the_page_says():
+    """Of the half held out only counts may be looked at: see tests/logs/public/README.md."""
+    sys.path.insert(0, str(LOGS.parents[1] / "bench" / "diagnose"))
+    import public  # noqa: E402
+    rows = [(case, *public.judge(stator_bin(), case)) for case in public.cases()]
+    assert len(rows) >= 110
+    assert [c.name for c, _, answer in rows if c.verdict == "failed" and answer["verdict"] == "healthy"] == []
+    assert [c.name for c, result, _ in rows if c.verdict == "healthy" and result != "right"] == []
+    assert public.markdown(rows) == (LOGS.parents[1] / "docs" / "diagnose-public.md").read_text(), "bench/diagnose/public.py --markdown"
 
 
 def test_what_cannot_be_read_is_named(tmp_path):

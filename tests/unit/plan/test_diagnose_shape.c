@@ -64,6 +64,11 @@ static void look_done(struct look *l)
 
 #define TRACE "Traceback (most recent call last):\n  File \"/opt/x.py\", line 3, in f\n    g()\n"
 #define SERVING "INFO:     Application startup complete.\n"
+#define TRACE2                                                                                                         \
+	"Traceback (most recent call last):\n(W pid=1) ERROR 01-02 10:00:00 [a.py:1]   File \"a.py\", line 1, in f\n"
+#define TRACE3 "Traceback (most recent call last):\n    |   File \"a.py\", line 1, in f\n"
+#define LINES10 "GET 200\nGET 200\nGET 200\nGET 200\nGET 200\nGET 200\nGET 200\nGET 200\nGET 200\nGET 200\n"
+#define LINES40 LINES10 LINES10 LINES10 LINES10 "GET 200\n"
 
 struct failure_case {
 	const char *text;
@@ -117,6 +122,52 @@ static const struct failure_case failures[] = {
 	 "dumped)\n",
 		2, FINDING_CRASH, "the ring is torn"},
 	{"x: zork.cc:12: int f(int): Assertion `a == b' failed.\nAborted\n", 1, FINDING_CRASH, "a == b"},
+	/* What no process lives on after is the end, whether it served before or not, and whatever happened to a request. */
+	{SERVING "zork: zork.c:9: void f(void): Assertion `depth > 0' failed.\n", 2, FINDING_CRASH, "depth > 0"},
+	{SERVING "/usr/include/c++/14/bits/zork.h:12: T zork<T>::at(int): Assertion 'i < n' failed.\n", 2,
+		FINDING_CRASH, "i < n"},
+	{SERVING TRACE
+		"zork.PromptError: too long\nF0203 10:00:00.000001 71 zork.cc:8] Check failed: ring == nullptr\n",
+		6, FINDING_CRASH, "ring == nullptr"},
+	{SERVING "[zork][ERROR] Assertion failed: no block is free (zork.cpp:7)\n", 2, FINDING_CRASH, "no block"},
+	{SERVING "panic: zork table is nil\n\ngoroutine 1 [running]:\n", 2, FINDING_CRASH, "zork table"},
+	/* Messages that go on in the next line, with the prefix of the first or without. */
+	{TRACE "RuntimeError: could not import zork because of the following error:\nzork.so is not installed\n", 4,
+		FINDING_ENVIRONMENT, "zork.so is not installed"},
+	{TRACE "zork.ZorkError: the file does not read:\n\n  yaml: line 3 is torn\n", 4, FINDING_CONFIGURATION,
+		"line 3 is torn"},
+	{"(W pid=1) ERROR 01-02 10:00:00 [a.py:1] " TRACE2 "(W pid=1) ERROR 01-02 10:00:00 [a.py:1] "
+	 "pydantic_core.ValidationError: 1 validation error for Zork\n(W pid=1) ERROR 01-02 10:00:01 [a.py:1] depth\n"
+	 "(W pid=1) ERROR 01-02 10:00:01 [a.py:1]   Input should be less than 4\n",
+		3, FINDING_CONFIGURATION, "depth Input should be less than 4"},
+	{"Error: could not start the zork\n\nCaused by:\n    0: could not open the ring\n    1: Permission denied (os "
+	 "error 13)\n\nmore\n",
+		1, FINDING_ENVIRONMENT, "could not open the ring Permission denied"},
+	/* As it is carried: CRI, kubectl --timestamps, journalctl, compose. */
+	{"2026-01-02T10:00:00.123456789Z stderr F zork.FluxError: the flux is low\n", 1, FINDING_CRASH,
+		"the flux is low"},
+	{"2026-01-02T10:00:00.123456789Z serve.py: error: argument --depth: invalid int value: 'two'\n", 1,
+		FINDING_CONFIGURATION, "--depth"},
+	{"2026/01/01 10:00:00 fatal: the zork is gone\n", 1, FINDING_CRASH, "the zork is gone"},
+	{"Jan  2 10:00:00 n1 zork[77]: zork.FluxError: the flux is low\n", 1, FINDING_CRASH, "the flux is low"},
+	{"zork-1  | 2026-01-02 10:00:00,120 zork.FluxError: the flux is low\n", 1, FINDING_CRASH, "the flux is low"},
+	/* A logger that passes on what another program prints calls all of it INFO. */
+	{"2026-01-02 10:00:00,120 - run - INFO - Traceback (most recent call last):\n"
+	 "2026-01-02 10:00:00,120 - run - INFO -   File \"a.py\", line 1, in f\n"
+	 "2026-01-02 10:00:00,121 - run - INFO - zork.FluxError: the flux is low\n",
+		3, FINDING_CRASH, "the flux is low"},
+	/* An exception group: what is in it. */
+	{"  + Exception Group Traceback (most recent call last):\n  |   File \"a.py\", line 1, in f\n  | ExceptionGroup: "
+	 "unhandled errors in a TaskGroup (1 sub-exception)\n  +-+---------------- 1 ----------------\n    | " TRACE3
+	 "    | zork.FluxError: the flux is low\n    +------------------------------------\n",
+		7, FINDING_CRASH, "the flux is low"},
+	/* The crash of a server, not the mistake of a request an hour before. */
+	{SERVING TRACE "zork.PromptError: too long\n" LINES40 TRACE "zork.FluxError: the flux is low\nKilled\n", 50,
+		FINDING_CRASH, "the flux is low"},
+	/* A debugger's frames. */
+	{"#0  __pthread_kill_implementation (no_tid=0, signo=6) at pthread_kill.c:44\n#3  0x00007f in __GI_abort () at "
+	 "abort.c:79\n#9  0x000055 in zork_accept (z=0x1)\n",
+		1, FINDING_CRASH, "pthread_kill"},
 	{"loading\nTrace/breakpoint trap (core dumped)\n", 2, FINDING_CRASH, "breakpoint"},
 	{"run.sh: line 3:  4711 Bus error               (core dumped) ./zork -m x\n", 1, FINDING_CRASH, "Bus error"},
 	{"zork-1 exited with code 134\n", 1, FINDING_CRASH, "134"},
@@ -172,6 +223,14 @@ static void what_only_looks_bad_is_no_failure(void **state)
 		"zork-1 exited with code 0\nzork-2 exited with code 143\nreceived signal 15\n",
 		"finished: 0 errors, exit code 0\n",
 		"level=info msg=\"error rate 0\"\n{\"level\":\"INFO\",\"message\":\"last exit code 1: 0 times\"}\n",
+		"[   14.650646] NVRM: loading NVIDIA UNIX Open Kernel Module for x86_64  999.1\n",
+		"I0123 10:22:31.312480 771 zork.cpp:112] no zork on this node\n",
+		"n1:84:85 [0] NCCL INFO transport/zork.cc:7 -> 0\n",
+		"{\"msg\":\"zork refused\",\"level\":30}\n",
+		"{\"MESSAGE\":\"zork refused\",\"PRIORITY\":\"5\"}\n",
+		"time=2026-01-02T10:00:00Z level=INFO msg=\"0 failed\" error=\"\"\n",
+		"DEBUG 10-01 [x.py:1] Traceback (most recent call last):\nDEBUG 10-01 [x.py:1]   File \"a.py\", line 1\nDEBUG "
+		"10-01 [x.py:1] ImportError: no zork\n",
 		/* One request of a server that goes on. */
 		SERVING "ERROR 10-01 [serving.py:5] Error in preprocessing\n" TRACE
 			"zork.PromptError: too long\n" SERVING,
@@ -233,6 +292,22 @@ static void a_start_that_was_tried_again_and_serves_is_healthy(void **state)
 		}
 }
 
+static void a_line_that_only_says_that_it_failed_is_enough(void **state)
+{
+	static const char *const texts[] = {"RuntimeError: Engine core initialization failed. See root cause above.\n",
+		"INFO x\nRuntimeError: Executor worker returned error\n"};
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		struct look l = look_at((const char *[]){texts[i], NULL}, 1000);
+
+		assert_int_equal(l.verdict, DIAGNOSIS_UNKNOWN_CAUSE);
+		assert_int_equal(l.findings.fatals, 1);
+		assert_int_equal(l.findings.items[0].line, i + 1);
+		look_done(&l);
+	}
+}
+
 static void another_process_that_serves_survives_nothing(void **state)
 {
 	static const char text[] = "worker-1    | NVML Shared Library Not Found\nfrontend-1  | " SERVING;
@@ -285,14 +360,26 @@ static void of_several_logs_the_first_by_the_clock_is_the_root(void **state)
 static void what_does_not_say_how_it_ended_is_not_called_healthy(void **state)
 {
 	static const char *const texts[] = {"", "INFO x\nERROR 10-01 [x.py:1] zork lost its table\n",
-		"2026/01/01 10:00:00 fatal: the zork is gone\n",
 		"E0123 10:22:31.312480       1 zork.go:112] no zork on this node\n",
+		/* Severities of other loggers, in lines that hold no word of an error. */
+		"E0123 10:22:31.312480 771 zork.cpp:112] no zork on this node\n",
+		"2026-01-02T10:00:00.123456789Z stderr F E0123 10:22:31.312480       1 zork.go:112] no zork on this node\n",
+		"zork-1 | [7] 2026/01/02 10:00:00.120 [ERR] 10.0.0.7:4 - cid:3 - no zork there\n",
+		"[01/02/2026-10:00:00] [ZORK] [E] zork timed out\n", "{\"msg\":\"zork refused\",\"level\":50}\n",
+		"{\"MESSAGE\":\"zork refused\",\"PRIORITY\":\"3\"}\n",
+		/* An error that is handed on by a line that is called INFO. */
+		"time=2026-01-02T10:00:00Z level=INFO msg=\"load failed\" error=\"no zork there\"\n",
+		/* The driver and the kernel write no severity at all. */
+		"[   12.100000] NVRM: GPU1 _zorkWait: timeout waiting for the zork\n",
+		"[   12.100000] EXT4-fs error (device zork): zork_find: inode 7\n",
 		"INFO x\nTraceback (most recent call last):\n  File \"a.py\", line 4, in f\n"};
 	(void)state;
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		struct look l = look_at((const char *[]){texts[i], NULL}, 1000);
 
+		if (l.verdict != DIAGNOSIS_CANNOT_TELL)
+			fprintf(stderr, "%s: %s\n", texts[i], l.findings.len ? l.findings.items[0].what : "nothing");
 		assert_int_equal(l.verdict, DIAGNOSIS_CANNOT_TELL);
 		assert_int_equal(l.findings.fatals, 0);
 		look_done(&l);
@@ -305,12 +392,20 @@ static void the_level_of_a_line_is_read_in_each_form(void **state)
 		const char *line;
 		enum line_level level;
 	} cases[] = {{"ERROR 10-01 x", LEVEL_ERROR}, {"(W pid=1) WARNING 10-01 x", LEVEL_MILD},
-		{"INFO: ERROR", LEVEL_MILD}, {"E0123 10:22:31.3 1 f.go:1] x", LEVEL_ERROR},
-		{"I0123 10:22:31.3 1 f.go:1] x", LEVEL_MILD}, {"[E socket.cpp:1] x", LEVEL_ERROR},
+		{"INFO: ERROR", LEVEL_INFO}, {"E0123 10:22:31.3 1 f.go:1] x", LEVEL_ERROR},
+		{"I0123 10:22:31.3 1 f.go:1] x", LEVEL_INFO}, {"[E socket.cpp:1] x", LEVEL_ERROR},
 		{"[W socket.cpp:1] x", LEVEL_MILD}, {"0.01.066 E f: x", LEVEL_ERROR},
 		{"time=\"x\" level=fatal msg=x", LEVEL_ERROR}, {"{\"a\":1,\"level\":\"warn\"}", LEVEL_MILD},
 		{"{\"severity\": \"ERROR\"}", LEVEL_ERROR}, {"2026-01-01T00:00:00Z ERROR a.b: x", LEVEL_ERROR},
-		{"Errors of INFORMATION", LEVEL_UNKNOWN}, {"", LEVEL_UNKNOWN}, {"MYERROR", LEVEL_UNKNOWN}};
+		{"[01/02/2026-10:00:00] [ZORK] [RANK 0] [E] x", LEVEL_ERROR}, {"[ZORK] [W] x", LEVEL_MILD},
+		{"[7] 2026/01/02 10:00:00.1 [ERR] x", LEVEL_ERROR}, {"10:00AM WRN x", LEVEL_MILD},
+		{"10:00AM FTL x", LEVEL_ERROR},
+		{"2026-01-02T10:00:00Z stdout F W0123 10:22:31.3 1 f.go:1] x", LEVEL_MILD},
+		{"Jan  2 10:00:00 n1 kubelet[7]: E0123 10:22:31.3 1 f.go:1] x", LEVEL_ERROR},
+		{"n1:8:9 [0] zork.cc:7 NCCL WARN x", LEVEL_ERROR}, {"{\"level\":40,\"msg\":\"x\"}", LEVEL_MILD},
+		{"{\"PRIORITY\":\"2\"}", LEVEL_ERROR}, {"{\"PRIORITY\":\"6\"}", LEVEL_UNKNOWN},
+		{"ZORK_ERR_7", LEVEL_UNKNOWN}, {"Errors of INFORMATION", LEVEL_UNKNOWN}, {"", LEVEL_UNKNOWN},
+		{"MYERROR", LEVEL_UNKNOWN}};
 	(void)state;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
@@ -325,6 +420,7 @@ int main(void)
 		cmocka_unit_test(what_only_looks_bad_is_no_failure),
 		cmocka_unit_test(an_exception_of_one_request_is_a_warning_and_one_that_kills_the_server_fatal),
 		cmocka_unit_test(a_start_that_was_tried_again_and_serves_is_healthy),
+		cmocka_unit_test(a_line_that_only_says_that_it_failed_is_enough),
 		cmocka_unit_test(another_process_that_serves_survives_nothing),
 		cmocka_unit_test(a_known_cause_is_told_before_an_unknown_one_and_that_before_what_follows),
 		cmocka_unit_test(of_several_logs_the_first_by_the_clock_is_the_root),

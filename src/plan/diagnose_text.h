@@ -1,0 +1,45 @@
+/* diagnose_text.h - looking for words in a line that ends in no character of its own. For diagnose_level.c and diagnose_shape.c.
+ * Thread: pure. Memory: none. */
+#ifndef STATOR_PLAN_DIAGNOSE_TEXT_H
+#define STATOR_PLAN_DIAGNOSE_TEXT_H
+
+#include "base/compiler.h"
+#include <ctype.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <strings.h>
+
+enum { LINE_LOOK_BYTES = 1024 }; /* of a line, what its form is read from */
+
+static inline bool text_has_at(const char *line, size_t len, size_t at, const char *word)
+{
+	size_t n = strlen(word);
+
+	return at <= len && n <= len - at && strncasecmp(line + at, word, n) == 0;
+}
+
+/* Words in lower case, in a text that is: what each line with a word is looked at for has to be quick. */
+static inline size_t text_find(const char *low, size_t len, size_t at, const char *word)
+{
+	const char *found = at < len ? memmem(low + at, len - at, word, strlen(word)) : NULL;
+
+	return found ? (size_t)(found - low) : len;
+}
+
+static inline bool text_is_name(char c)
+{
+	return isalnum((unsigned char)c) || c == '_' || c == '.';
+}
+
+/* How many characters from at on are of this set. A line ends in no character of its own. */
+static inline size_t text_span(const char *line, size_t len, size_t at, const char *set)
+{
+	size_t n = 0;
+
+	while (at + n < len && line[at + n] && strchr(set, line[at + n]))
+		n++;
+	return n;
+}
+
+#endif
