@@ -1,7 +1,7 @@
 # What the build takes from outside: Debian packages (named in scripts/packages) and the llama.cpp build in the cache.
-DEPS_PC := libevent_core libevent_pthreads jansson libfyaml libxxhash libssl libcrypto libedit
+DEPS_PC := libevent_core libevent_pthreads jansson libfyaml libxxhash libssl libcrypto libedit zlib liblzma libzstd
 DEPS_CFLAGS = $(shell pkg-config --cflags $(DEPS_PC) 2>/dev/null)
-DEPS_LDLIBS = $(shell pkg-config --libs $(DEPS_PC) 2>/dev/null) -lpthread -ldl -lm
+DEPS_LDLIBS = $(shell pkg-config --libs $(DEPS_PC) 2>/dev/null) -lbz2 -lpthread -ldl -lm
 
 # llhttp comes as C sources in Debian's node-llhttp; they are compiled where they lie.
 LLHTTP_SRC := $(wildcard /usr/share/llhttp/*.c)

@@ -1,32 +1,23 @@
 /* diagnose.c - stator diagnose: the root cause in logs, and what to do about it. */
 #include "plan/diagnose.h"
 #include "cli/command.h"
+#include "cli/diagnose_files.h"
 #include "cli/gather.h"
 #include "config/graph.h"
 #include "plan/check.h"
-#include "plan/diagnose_form.h"
 #include "plan/diagnose_graph.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-enum {
-	READ_BYTES = 1024 * 1024,
-	OUTPUT_BYTES_MAX = 16 * 1024 * 1024,
-	FILES_MAX = LOGS_MAX,
-	TELLING_LINES_MAX = 24,
-	UNREADABLE_MAX = 64,
-	HARMLESS_MAX = 4
-};
+enum { OUTPUT_BYTES_MAX = 16 * 1024 * 1024, FILES_MAX = LOGS_MAX, TELLING_LINES_MAX = 24, HARMLESS_MAX = 4 };
 
 static const struct flag flags_table[] = {
 	{.key = {.name = "graph",
 		 .type = CONFIG_STRING,
-		 .help = "the graph file that was run: which of its lines to change"},
+		 .help = "the file that was run, in any form that stator plan reads: which of its lines to change"},
 		.letter = 'g',
 		.arg = "FILE"},
 	{.key = {.name = "gpus",
@@ -55,17 +46,9 @@ struct diagnose {
 	struct diagnosis *diagnosis;
 	struct diagnose_graph *graph;
 	struct findings findings;
-	char *data;
+	struct diagnose_input input;
+	struct diagnose_files files;
 	enum diagnosis_verdict verdict;
-	uint32_t files;
-	uint64_t lines;
-	bool unread; /* a file could not be read */
-	struct unreadable {
-		const char *name; /* as it was given */
-		enum log_form form;
-		bool standard; /* input */
-	} unreadable[UNREADABLE_MAX]; /* no text */
-	uint32_t unreadable_len;
 };
 
 static void diags_show(struct diags *diags)
@@ -107,95 +90,49 @@ static int prepare(struct diagnose *d, struct err *err)
 	return r < 0 ? r : diagnosis_create(&d->diagnosis, d->catalogue, err);
 }
 
-/* As much as there is room for, or all there is. */
-static ssize_t read_full(int fd, char *ret, size_t cap)
+/* What could not be read, or not to its end, and what to do about it. */
+static void note_tell(struct diagnose *d, const struct input_note *n)
 {
-	size_t len = 0;
+	const char *unpacker = log_form_unpacker(n->form);
+	const struct config_pos pos = {.file = n->name};
+	bool standard = strcmp(n->name, "standard input") == 0;
+	char what[160] = "this is a manifest: it says how things are wished, and not how they went";
+	char remedy[128] = "give what tells of it: kubectl describe pod, kubectl logs; stator plan reads the manifest";
 
-	while (len < cap) {
-		ssize_t n = read(fd, ret + len, cap - len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		len += (size_t)n;
+	switch (n->kind) {
+	case INPUT_UNREADABLE:
+		snprintf(what, sizeof what,
+			unpacker ? "this is not read: it is packed with %s" : "this is not text: it is %s",
+			log_form_name(n->form));
+		snprintf(remedy, sizeof remedy, "name the log itself");
+		break;
+	case INPUT_CUT:
+		snprintf(what, sizeof what, "this ends before its end: it was cut, and what was there has been read");
+		snprintf(remedy, sizeof remedy, "copy it again, or wait until it is written");
+		break;
+	case INPUT_DAMAGED:
+		snprintf(what, sizeof what, "this is damaged: what stands before the damage has been read");
+		snprintf(remedy, sizeof remedy, "copy it again, as binary data");
+		break;
+	case INPUT_TOO_LONG:
+		snprintf(what, sizeof what, "only the first %llu GiB of this were read",
+			(unsigned long long)(INPUT_BYTES_MAX >> 30));
+		snprintf(remedy, sizeof remedy, "give the part around the failure");
+		break;
+	case INPUT_TOO_DEEP:
+		snprintf(what, sizeof what, "this is packed more than %d times over, and is not read", INPUT_DEPTH_MAX);
+		snprintf(remedy, sizeof remedy, "unpack it");
+		break;
+	case INPUT_ONLY_WISHES:
+		break;
 	}
-	return (ssize_t)len;
-}
-
-static void unreadable_note(struct diagnose *d, const char *name, int fd, enum log_form form)
-{
-	if (d->unreadable_len < UNREADABLE_MAX)
-		d->unreadable[d->unreadable_len++] = (struct unreadable){name, form, fd == STDIN_FILENO};
-}
-
-static int fd_read(struct diagnose *d, int fd, const char *name)
-{
-	struct diagnosed_log *log = diagnosis_log(d->diagnosis, name);
-	CLEANUP(log_reader_destroy_p) struct log_reader *reader = NULL;
-	ssize_t n = read_full(fd, d->data, FORM_HEAD_BYTES);
-
-	if (n < 0)
-		return (int)n;
-	if (!log || log_reader_create(&reader, log, d->data, (size_t)n, NULL) < 0)
-		return -ENOMEM;
-	d->files++;
-	if (!log_form_is_readable(log_reader_form(reader))) {
-		unreadable_note(d, name, fd, log_reader_form(reader));
-		return 0;
-	}
-	for (; n != 0; n = read(fd, d->data, READ_BYTES)) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		log_reader_feed(reader, d->data, (size_t)n);
-	}
-	log_reader_end(reader);
-	d->lines += diagnosed_log_lines(log);
-	return 0;
-}
-
-/* What was no text, and how it becomes some. */
-static void unreadable_tell(struct diagnose *d)
-{
-	for (uint32_t i = 0; i < d->unreadable_len; i++) {
-		const struct unreadable *u = &d->unreadable[i];
-		const char *unpacker = log_form_unpacker(u->form);
-		const struct config_pos pos = {.file = u->name};
-
-		if (!findings_add(&d->findings, FINDING_WARNING, FINDING_ENVIRONMENT, "log-not-text", &pos,
-			    unpacker ? "this is not read: it is packed with %s" : "this is not text: it is %s",
-			    log_form_name(u->form)))
-			continue;
-		if (unpacker)
-			findings_remedy(&d->findings, "unpack it: %s%s%s | stator diagnose -", unpacker,
-				u->standard ? "" : " ", u->standard ? "" : u->name);
-		else
-			findings_remedy(&d->findings, "name the log itself");
-	}
-}
-
-static void file_read(struct diagnose *d, const char *name)
-{
-	bool standard = strcmp(name, "-") == 0;
-	struct stat st;
-	int fd = standard ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
-	int r = fd < 0 ? -errno : fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) ? -EISDIR : 0;
-
-	if (r == 0) {
-		posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-		r = fd_read(d, fd, standard ? "standard input" : name);
-	}
-	if (r < 0) {
-		command_complain("diagnose", "could not read log \"%s\": %s", name, strerror(-r));
-		d->unread = true;
-	}
-	if (fd >= 0 && !standard)
-		close(fd);
+	if (!findings_add(&d->findings, FINDING_WARNING, FINDING_ENVIRONMENT, "log-not-read", &pos, "%s", what))
+		return;
+	if (n->kind == INPUT_UNREADABLE && unpacker)
+		findings_remedy(&d->findings, "unpack it: %s%s%s | stator diagnose -", unpacker, standard ? "" : " ",
+			standard ? "" : n->name);
+	else
+		findings_remedy(&d->findings, "%s", remedy);
 }
 
 /* A line that looks bad and is none is what people chase: it is named, with the reason to leave it alone. */
@@ -235,14 +172,14 @@ static void findings_trim(struct diagnose *d, const struct findings_look *look, 
 }
 
 /* Cards by name: what the planner says of the graph on them. The log tells what happened; this, what would next. */
-static int plan_of(
-	struct diagnose *d, struct plan *ret, struct gather *gather, struct graph **ret_graph, struct err *err)
+static int plan_of(struct diagnose *d, struct plan *ret, struct gather *gather, struct form_set *forms,
+	struct graph **ret_graph, struct err *err)
 {
 	struct plan_input input = {0};
 	struct diags diags;
 
 	diags_init(&diags);
-	int r = graph_load(ret_graph, flags_str(d->flags, "graph"), NULL, &diags, err);
+	int r = gather_graph(forms, flags_str(d->flags, "graph"), ret_graph, &diags, err);
 	diags_done(&diags);
 	if (r == 0)
 		r = gather_models(gather, *ret_graph, NULL, err);
@@ -254,12 +191,31 @@ static int plan_of(
 	return plan_make(ret, &input, err);
 }
 
+/* A plan predicts and a log tells: where they differ, the log is right, and what may lie between them is named. */
+static void plan_reconcile(
+	const struct diagnose *d, enum plan_verdict plan, const struct findings_look *look, struct buf *out)
+{
+	const struct finding *first = d->findings.len > 0 ? &d->findings.items[0] : NULL;
+	bool capacity = first && first->severity == FINDING_FATAL && first->kind == FINDING_CAPACITY;
+	const char *text = NULL;
+
+	if (plan == PLAN_FITS && capacity)
+		text = "The plan counts only what the file says, on GPUs that nobody else uses; the log shows what happened. "
+		       "What may lie between them: another process on the GPU, another release or other flags than the "
+		       "file's, memory of the host or of the container, or the plan's prediction.";
+	else if (plan == PLAN_CANNOT && d->verdict == DIAGNOSIS_HEALTHY)
+		text = "The log shows that it serves: what ran was another file or on other GPUs, or the plan is wrong here.";
+	if (text)
+		finding_wrap(out, text, 0, look->columns ? look->columns : 100, false);
+}
+
 /* The fatal findings of the plan; nothing when the cards have no names, or the graph cannot be planned. */
 static void plan_print(struct diagnose *d, const struct findings_look *look, struct buf *out)
 {
 	const char *gpus = flags_str(d->flags, "gpus");
 	struct findings_look fatal = *look;
 	struct graph *graph = NULL;
+	struct form_set forms;
 	struct gather gather;
 	struct plan plan;
 	struct err err = {0};
@@ -268,28 +224,50 @@ static void plan_print(struct diagnose *d, const struct findings_look *look, str
 	if (!gpus || !d->graph || gpus[strspn(gpus, "0123456789 ")] == '\0')
 		return;
 	gather_init(&gather);
-	if (plan_of(d, &plan, &gather, &graph, &err) == 0) {
+	form_set_init(&forms);
+	if (plan_of(d, &plan, &gather, &forms, &graph, &err) == 0) {
 		fatal.least = FINDING_FATAL;
 		buf_printf(out, "\nthe plan of %s on %s: %s\n", flags_str(d->flags, "graph"),
 			plan_cards_text(&plan, cards, sizeof cards),
 			(const char *[]){"it fits", "it cannot run", "not checked"}[plan_verdict(&plan)]);
 		findings_print(&plan.findings, &fatal, out);
-		if (plan_verdict(&plan) == PLAN_CANNOT)
+		if (plan_verdict(&plan) == PLAN_CANNOT && d->verdict != DIAGNOSIS_HEALTHY)
 			buf_printf(out, "stator plan %s --gpus %s shows plans that fit\n", flags_str(d->flags, "graph"),
 				gpus);
+		plan_reconcile(d, plan_verdict(&plan), look, out);
 		plan_done(&plan);
 	}
 	graph_destroy(graph);
+	form_set_done(&forms);
 	gather_done(&gather);
+}
+
+/* Was all of it read that was given? Of what was not, nothing can be said to be well. */
+static bool all_was_read(const struct diagnose *d)
+{
+	return d->input.notes_len + d->input.notes_more == 0 && !d->input.too_many && !d->files.incomplete;
 }
 
 /* Why nothing can be said. */
 static const char *doubt_text(const struct diagnose *d)
 {
-	if (d->unreadable_len > 0)
-		return d->files == 1 ? "the log is not text" : "some logs are not text";
-	if (d->lines == 0)
-		return d->files == 1 ? "the log is empty" : "the logs are empty";
+	const struct diagnose_input *in = &d->input;
+	const struct input_note *n = in->notes_len > 0 ? &in->notes[0] : NULL;
+
+	if (in->too_many)
+		return "there are more logs than are read at once";
+	if (d->files.incomplete)
+		return "not everything could be read";
+	if (n && n->kind == INPUT_UNREADABLE)
+		return in->files == 1 ? "the log is not text" : "some logs are not text";
+	if (n && n->kind == INPUT_ONLY_WISHES)
+		return "it says only how things are wished";
+	if (n)
+		return "it could not be read to its end";
+	if (in->files == 0)
+		return "there is no log in it";
+	if (in->lines == 0)
+		return in->files == 1 ? "the log is empty" : "the logs are empty";
 	return d->findings.warnings > 0 ? "errors were logged, and nothing says how it ended"
 					: "the log ends in the middle of an error";
 }
@@ -298,8 +276,8 @@ static void head_print(const struct diagnose *d, struct buf *out)
 {
 	const struct findings *f = &d->findings;
 
-	buf_printf(out, "read %llu line%s of %u log%s: ", (unsigned long long)d->lines, d->lines == 1 ? "" : "s",
-		d->files, d->files == 1 ? "" : "s");
+	buf_printf(out, "read %llu line%s of %u log%s: ", (unsigned long long)d->input.lines,
+		d->input.lines == 1 ? "" : "s", d->input.files, d->input.files == 1 ? "" : "s");
 	switch (d->verdict) {
 	case DIAGNOSIS_FAILED:
 		buf_printf(out, "it failed; the root cause comes first\n\n");
@@ -357,9 +335,10 @@ static enum exit_status conclude(struct diagnose *d)
 		[DIAGNOSIS_CANNOT_TELL] = EXIT_CANNOT_TELL};
 
 	diagnosis_conclude(d->diagnosis, NULL, d->graph, &d->findings);
-	unreadable_tell(d);
+	for (uint32_t i = 0; i < d->input.notes_len; i++)
+		note_tell(d, &d->input.notes[i]);
 	d->verdict = diagnosis_verdict(d->diagnosis, NULL, &d->findings);
-	if (d->verdict == DIAGNOSIS_HEALTHY && d->unreadable_len > 0)
+	if (d->verdict == DIAGNOSIS_HEALTHY && !all_was_read(d))
 		d->verdict = DIAGNOSIS_CANNOT_TELL;
 	buf_init(&out, OUTPUT_BYTES_MAX);
 	if (flags_bool(d->flags, "json"))
@@ -368,7 +347,7 @@ static enum exit_status conclude(struct diagnose *d)
 		text_print(d, &out);
 	enum exit_status status = command_print("diagnose", &out);
 	buf_done(&out);
-	return status != EXIT_OK ? status : d->unread ? EXIT_USAGE : statuses[d->verdict];
+	return status != EXIT_OK ? status : d->files.unread ? EXIT_USAGE : statuses[d->verdict];
 }
 
 static enum exit_status read_and_conclude(struct diagnose *d)
@@ -381,13 +360,14 @@ static enum exit_status read_and_conclude(struct diagnose *d)
 		command_complain("diagnose", "%s", err.msg);
 		return EXIT_USAGE;
 	}
-	if (!(d->data = malloc(READ_BYTES))) {
-		command_complain("diagnose", "out of memory");
+	diagnose_input_init(&d->input, d->diagnosis);
+	if (diagnose_files_init(&d->files, &d->input, &err) < 0) {
+		command_complain("diagnose", "%s", err.msg);
 		return EXIT_FAILED;
 	}
 	for (uint32_t i = 0; i < count; i++)
-		file_read(d, args[i]);
-	return d->files == 0 ? EXIT_USAGE : conclude(d);
+		diagnose_files_read(&d->files, args[i]);
+	return d->input.files == 0 && d->files.folders == 0 ? EXIT_USAGE : conclude(d);
 }
 
 static enum exit_status diagnose_run(const struct flags *flags)
@@ -402,7 +382,8 @@ static enum exit_status diagnose_run(const struct flags *flags)
 	}
 	findings_init(&d.findings);
 	enum exit_status status = read_and_conclude(&d);
-	free(d.data);
+	diagnose_files_done(&d.files);
+	diagnose_input_done(&d.input);
 	findings_done(&d.findings);
 	diagnosis_destroy(d.diagnosis);
 	diagnose_graph_destroy(d.graph);
@@ -412,16 +393,21 @@ static enum exit_status diagnose_run(const struct flags *flags)
 
 const struct command command_diagnose = {
 	.spec = {.name = "diagnose",
-		.args = "FILE... | -",
+		.args = "FILE|FOLDER... | -",
 		.summary = "find the root cause in logs of vLLM, SGLang, llama.cpp, Dynamo and what is below them",
-		.text = "Reads logs of one deployment (several workers, the frontend, dmesg) and tells the first "
-			"cause, the line "
-			"that proves it, and what to do. Known lines that look bad and are harmless are called so; a "
-			"log that holds "
-			"nothing known is said to, with its most telling lines.\n\n"
+		.text = "Reads logs of one deployment (several workers, the frontend, dmesg), or a folder with all that "
+			"is in it, "
+			"and tells the first cause, the line that proves it, and what to do. Known lines that look bad "
+			"and are harmless are called so; a log that holds nothing known is said to, with its most "
+			"telling lines.\n\n"
+			"Read as they are: logs packed with gzip, xz, zstd or bzip2, tar archives, UTF-16, logs whose "
+			"lines are "
+			"JSON (docker, journald), and what kubectl describe, get -o json|yaml, get events and get "
+			"pods, docker inspect and ps, crictl inspect, systemctl status and dmesg print.\n\n"
 			"Exit status: 0 nothing failed, 1 it failed and the cause is known, 2 a file could not be "
 			"read, "
-			"3 it failed and no signature knows the cause, 4 cannot tell (empty, cut, not text).",
+			"3 it failed and no signature knows the cause, 4 cannot tell (empty, cut, not text, a "
+			"manifest).",
 		.flags = flags_table,
 		.count = ARRAY_LEN(flags_table),
 		.args_max = FILES_MAX},

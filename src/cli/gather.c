@@ -4,6 +4,8 @@
 #include "model/refusal.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +26,28 @@ void gather_done(struct gather *g)
 {
 	gpu_inventory_done(&g->inventory);
 	arena_done(&g->arena);
+}
+
+int gather_graph(struct form_set *forms, const char *file, struct graph **ret, struct diags *diags, struct err *err)
+{
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	char chunk[16384];
+	struct buf text;
+	ssize_t n = -1;
+
+	buf_init(&text, YAML_BYTES_MAX + 1);
+	while (fd >= 0 && !text.failed && (n = read(fd, chunk, sizeof chunk)) > 0)
+		buf_add(&text, chunk, (size_t)n);
+	int r = n < 0 ? -errno : text.failed ? -EFBIG : 0;
+	if (fd >= 0)
+		close(fd);
+	if (r < 0)
+		err_set_errno(err, r, "could not read graph \"%s\"", file);
+	else if ((r = form_read(forms, file, buf_str(&text), text.len, diags, err)) == 0)
+		r = forms->form ? graph_of_tree(ret, file, forms->root, NULL, diags, err)
+				: graph_parse(ret, file, buf_str(&text), text.len, NULL, diags, err);
+	buf_done(&text);
+	return r;
 }
 
 /* Models. */

@@ -3,6 +3,7 @@
 #ifndef STATOR_CLI_GATHER_H
 #define STATOR_CLI_GATHER_H
 
+#include "forms/form.h"
 #include "plan/plan.h"
 
 struct gather {
@@ -14,6 +15,8 @@ struct gather {
 
 void gather_init(struct gather *g);
 void gather_done(struct gather *g);
+/* The deployment of a file, whatever its form; forms must outlive the graph. Errors as graph_load's and form_read's. */
+int gather_graph(struct form_set *forms, const char *file, struct graph **ret, struct diags *diags, struct err *err);
 /* Facts of every worker service's model. given: what the user said instead of the graph's (a name, folder, file), or NULL:
  * then it must be found (-EINVAL with the cause); a model of the graph that is not known is no error. */
 int gather_models(struct gather *g, const struct graph *graph, const char *given, struct err *err);

@@ -1,5 +1,6 @@
 /* diagnose_form.c - see diagnose_form.h. */
 #include "plan/diagnose_form.h"
+#include "plan/diagnose_tool.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -33,6 +34,12 @@ static const struct form_row rows[] = {
 	[FORM_ZSTD] = {"zstd", "zstd -dc", "\x28\xb5\x2f\xfd", 4},
 	[FORM_BZIP2] = {"bzip2", "bzip2 -dc", "BZh", 3},
 	[FORM_ZIP] = {"zip", "unzip -p", "PK\x03\x04", 4},
+	[FORM_LZ4] = {"lz4", "lz4 -dc", "\x04\x22\x4d\x18", 4},
+	[FORM_COMPRESS] = {"compress", "gzip -dc", "\x1f\x9d", 2},
+	[FORM_7Z] = {"7-Zip", "7z x -so",
+		"7z\xbc\xaf"
+		"\x27\x1c",
+		6},
 	[FORM_BINARY] = {.name = "binary"},
 };
 
@@ -208,7 +215,7 @@ struct log_wrap log_wrap_of(const char *head, size_t len)
 struct log_reader {
 	enum log_form form;
 	struct log_wrap wrap;
-	struct diagnosed_log *log;
+	struct tool_reader *tool; /* what the text says, to a log */
 
 	/* UTF-16 */
 	bool half; /* one byte waits for its other one */
@@ -228,18 +235,20 @@ struct log_reader {
 
 int log_reader_create(struct log_reader **ret, struct diagnosed_log *log, const char *head, size_t len, struct err *err)
 {
-	struct log_reader *r = calloc(1, sizeof *r);
+	CLEANUP(log_reader_destroy_p) struct log_reader *r = calloc(1, sizeof *r);
 
-	if (!r || !(r->out = malloc(FORM_OUT_BYTES))) {
-		free(r);
+	if (!r || !(r->out = malloc(FORM_OUT_BYTES)))
 		return err_set(err, -ENOMEM, "out of memory");
-	}
 	len = MIN(len, (size_t)FORM_HEAD_BYTES);
-	r->log = log;
 	r->form = log_form_of(head, len);
+	if (log_form_is_readable(r->form)) {
+		int code = tool_reader_create(&r->tool, log, err);
+		if (code < 0)
+			return code;
+	}
 	if (r->form == FORM_TEXT)
 		r->wrap = log_wrap_of(head, len);
-	*ret = r;
+	*ret = TAKE(r);
 	return 0;
 }
 
@@ -247,6 +256,7 @@ void log_reader_destroy(struct log_reader *r)
 {
 	if (!r)
 		return;
+	tool_reader_destroy(r->tool);
 	free(r->out);
 	free(r);
 }
@@ -258,7 +268,7 @@ enum log_form log_reader_form(const struct log_reader *r)
 
 static void flush(struct log_reader *r)
 {
-	diagnosed_log_feed(r->log, r->out, r->out_len);
+	tool_reader_feed(r->tool, r->out, r->out_len);
 	r->out_len = 0;
 }
 
@@ -393,7 +403,7 @@ void log_reader_feed(struct log_reader *r, const char *data, size_t len)
 	else if (r->wrap.width > 0)
 		wrapped_feed(r, data, len);
 	else
-		diagnosed_log_feed(r->log, data, len);
+		tool_reader_feed(r->tool, data, len);
 }
 
 void log_reader_end(struct log_reader *r)
@@ -405,5 +415,10 @@ void log_reader_end(struct log_reader *r)
 	else if (r->breaks > 0)
 		line_end(r);
 	flush(r);
-	diagnosed_log_end(r->log);
+	tool_reader_end(r->tool);
+}
+
+bool log_reader_only_wishes(const struct log_reader *r)
+{
+	return r->tool && tool_reader_only_wishes(r->tool);
 }

@@ -23,6 +23,9 @@ enum log_form {
 	FORM_ZSTD,
 	FORM_BZIP2,
 	FORM_ZIP,
+	FORM_LZ4,
+	FORM_COMPRESS,
+	FORM_7Z,
 	FORM_BINARY,
 };
 
@@ -41,7 +44,7 @@ struct log_wrap {
 struct log_wrap log_wrap_of(const char *head, size_t len);
 
 struct log_reader;
-/* log may be NULL when the form cannot be read. Borrows it. */
+/* log may be NULL when the form cannot be read. Borrows it. What the text says is read by diagnose_tool.h. */
 int log_reader_create(
 	struct log_reader **ret, struct diagnosed_log *log, const char *head, size_t len, struct err *err);
 void log_reader_destroy(struct log_reader *r);
@@ -49,5 +52,7 @@ DEFINE_CLEANUP(log_reader_destroy, struct log_reader)
 enum log_form log_reader_form(const struct log_reader *r);
 void log_reader_feed(struct log_reader *r, const char *data, size_t len);
 void log_reader_end(struct log_reader *r);
+/* Was it only about how things are wished (a manifest), so that nothing is to be learnt of how they went? */
+bool log_reader_only_wishes(const struct log_reader *r);
 
 #endif

@@ -2,24 +2,41 @@
 #include "plan/diagnose_graph.h"
 #include "base/vec.h"
 #include "config/yaml.h"
+#include "forms/form.h"
 
 #include <ctype.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SENTENCE_BYTES_MAX = 512 };
 
 struct diagnose_graph {
 	struct arena arena;
+	struct form_set form; /* of a file that is no graph of ours: its tree is the graph's */
 	const char *file;
 	const struct yaml_node *root;
 	uint32_t devices;
 };
 
 /* Loading. */
+
+/* A command line, a container file, a resource of Kubernetes: its flags stand in its own lines. What is none of them, or starts
+ * nothing that is known, is read as YAML. Only memory running out is an error. */
+static int form_of(struct diagnose_graph *g, const char *text, size_t len, struct err *err)
+{
+	struct diags quiet;
+	struct err why = {0};
+
+	diags_init(&quiet);
+	int r = form_read(&g->form, g->file, text, len, &quiet, &why);
+	diags_done(&quiet);
+	if (r == -ENOMEM)
+		return err_set(err, r, "out of memory");
+	g->root = r == 0 && g->form.form ? g->form.root : NULL;
+	return 0;
+}
 
 int diagnose_graph_parse(struct diagnose_graph **ret, const char *name, const char *text, size_t len, uint32_t devices,
 	struct diags *diags, struct err *err)
@@ -31,12 +48,22 @@ int diagnose_graph_parse(struct diagnose_graph **ret, const char *name, const ch
 		return err_set(err, -ENOMEM, "out of memory");
 	arena_init(&g->arena, YAML_ARENA_BYTES_MAX);
 	g->devices = devices;
+	form_set_init(&g->form);
 	g->file = arena_strdup(&g->arena, name);
-	int r = g->file ? yaml_parse(&root, &g->arena, g->file, text, len, diags) : -ENOMEM;
-	if (r < 0)
-		return err_set(err, r, r == -ENOMEM ? "out of memory" : "\"%s\" is not YAML", name);
-	yaml_check_duplicates(root, diags);
-	g->root = root;
+	if (!g->file)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (form_of(g, text, len, err) < 0)
+		return -ENOMEM;
+	if (!g->root) {
+		int r = yaml_parse(&root, &g->arena, g->file, text, len, diags);
+		if (r < 0)
+			return err_set(err, r,
+				r == -ENOMEM ? "out of memory"
+					     : "\"%s\" is neither a graph nor another form of a deployment",
+				name);
+		yaml_check_duplicates(root, diags);
+		g->root = root;
+	}
 	*ret = TAKE(g);
 	return 0;
 }
@@ -44,21 +71,21 @@ int diagnose_graph_parse(struct diagnose_graph **ret, const char *name, const ch
 int diagnose_graph_load(
 	struct diagnose_graph **ret, const char *file, uint32_t devices, struct diags *diags, struct err *err)
 {
-	struct stat st;
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	CLEANUP(free_p) char *text = malloc(YAML_BYTES_MAX + 1);
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK), code = fd < 0 ? -errno : 0;
+	ssize_t n = 0;
+	size_t len = 0;
 
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		int r = err_set_errno(err, -errno, "could not open graph \"%s\"", file);
+	if (fd < 0 || !text) {
 		if (fd >= 0)
 			close(fd);
-		return r;
+		return text ? err_set_errno(err, code, "could not open graph \"%s\"", file)
+			    : err_set(err, -ENOMEM, "out of memory");
 	}
-	size_t cap = (size_t)MIN(st.st_size, YAML_BYTES_MAX + 1), len = 0;
-	CLEANUP(free_p) char *text = malloc(cap + 1);
-	ssize_t n = text ? 0 : -1;
-	while (text && len < cap && (n = read(fd, text + len, cap - len)) > 0)
+	/* One byte more than a graph may have: the reader refuses it. */
+	while (len <= YAML_BYTES_MAX && (n = read(fd, text + len, YAML_BYTES_MAX + 1 - len)) > 0)
 		len += (size_t)n;
-	int code = n < 0 ? -errno : 0;
+	code = n < 0 ? -errno : 0;
 	close(fd);
 	if (n < 0)
 		return err_set_errno(err, code, "could not read graph \"%s\"", file);
@@ -69,6 +96,7 @@ void diagnose_graph_destroy(struct diagnose_graph *g)
 {
 	if (!g)
 		return;
+	form_set_done(&g->form);
 	arena_done(&g->arena);
 	free(g);
 }
@@ -214,6 +242,7 @@ static const struct yaml_node *value_of(
 static void change_tell(const struct diagnose_graph *g, const char *key, const char *to, struct findings *ret)
 {
 	const struct yaml_node *said = NULL, *first = NULL;
+	const char *flag = g->form.root ? "--" : "";
 
 	for (const struct yaml_node *s = first_service(g); s; s = s->next) {
 		if (!is_worker(s) &&
@@ -225,11 +254,13 @@ static void change_tell(const struct diagnose_graph *g, const char *key, const c
 		if (!value || value == said)
 			continue;
 		said = value; /* Common's is told once */
-		findings_remedy(ret, "%s:%u: %s is %s%s%s", g->file, value->key_pos.line, key,
+		findings_remedy(ret, "%s:%u: %s%s is %s%s%s", g->file, value->key_pos.line, flag, key,
 			value->type == YAML_SCALAR ? value->text : "set", *to ? "; make it " : "", to);
 	}
 	/* What is not there can be added, when we know what. */
-	if (!said && first && *to)
+	if (!said && first && *to && g->form.root)
+		findings_remedy(ret, "%s:%u: add --%s %s", g->file, first->key_pos.line, key, to);
+	else if (!said && first && *to)
 		findings_remedy(ret, "%s:%u: add \"%s: %s\" to %s", g->file, first->key_pos.line, key, to, first->key);
 }
 

@@ -1,6 +1,7 @@
 /* diagnose_graph.h - the graph a log belongs to: which line of it is to be changed, and how many GPUs it asks for.
  *
- * The file is read as YAML only, mistakes and all: it ran, or somebody tried to run it.
+ * The file may be of any form that stator plan reads (forms/form.h): then its own lines are named, and its flags as it has them.
+ * A graph is read as YAML only, mistakes and all: it ran, or somebody tried to run it.
  * Thread: constant once loaded. Memory: one arena of at most YAML_ARENA_BYTES_MAX. */
 #ifndef STATOR_PLAN_DIAGNOSE_GRAPH_H
 #define STATOR_PLAN_DIAGNOSE_GRAPH_H

@@ -637,6 +637,21 @@ void diagnosed_log_end(struct diagnosed_log *log)
 	log->lines++;
 }
 
+void diagnosed_log_seek(struct diagnosed_log *log, uint64_t number)
+{
+	block_scan(log, log->carry, log->carry_len);
+	log->carry_len = 0;
+	log->lines = number - 1;
+	log->shaped = 0;
+}
+
+void diagnosed_log_line(struct diagnosed_log *log, uint64_t number, const char *line, size_t len)
+{
+	diagnosed_log_seek(log, number);
+	block_scan(log, line, len);
+	log->lines = number - 1;
+}
+
 /* Looking. */
 
 const char *diagnosed_log_name(const struct diagnosed_log *log)

@@ -34,6 +34,10 @@ struct log_line {
 struct diagnosed_log *diagnosed_log_create(const struct catalogue *catalogue, const char *name);
 void diagnosed_log_destroy(struct diagnosed_log *log);
 const char *diagnosed_log_name(const struct diagnosed_log *log);
+/* What is fed next stands in this line of the file. Numbers do not fall; what was fed of a line is one. */
+void diagnosed_log_seek(struct diagnosed_log *log, uint64_t number);
+/* A line of somebody else's making about what stands in this line of the file. Several may have the same number. */
+void diagnosed_log_line(struct diagnosed_log *log, uint64_t number, const char *line, size_t len);
 /* NULL: not met. Borrowed until more is fed. */
 const struct log_hit *diagnosed_log_hit(const struct diagnosed_log *log, uint32_t signature);
 /* The line that best tells why the process failed; NULL: nothing failed, or it served afterwards. ret_died: it is sure that

@@ -17,7 +17,7 @@ static int piece_add(struct pattern *p, enum pattern_piece_kind kind, const char
 		return err_set(err, -EINVAL, "more than %d pieces", PATTERN_PIECES_MAX);
 	if (kind != PATTERN_TEXT && (p->count == 0 || p->pieces[p->count - 1].kind != PATTERN_TEXT))
 		return err_set(err, -EINVAL, "text must stand before each capture");
-	p->pieces[p->count++] = (struct pattern_piece){kind, text, len};
+	p->pieces[p->count++] = (struct pattern_piece){.kind = kind, .text = text, .len = len};
 	if (kind == PATTERN_TEXT && len > p->key_len) {
 		p->key = text;
 		p->key_len = len;
@@ -25,10 +25,23 @@ static int piece_add(struct pattern *p, enum pattern_piece_kind kind, const char
 	return 0;
 }
 
+static bool xid_kind_find(const char *name, enum xid_kind *ret)
+{
+	const char *known;
+
+	for (int kind = 0; (known = xid_kind_name((enum xid_kind)kind)) != NULL; kind++)
+		if (strcmp(known, name) == 0) {
+			*ret = (enum xid_kind)kind;
+			return true;
+		}
+	return false;
+}
+
 static int capture_parse(struct pattern *p, char *inside, struct err *err)
 {
 	char *colon = strchr(inside, ':');
 	enum pattern_piece_kind kind = PATTERN_ANY;
+	enum xid_kind xid = XID_UNKNOWN;
 
 	if (colon) {
 		*colon = '\0';
@@ -36,15 +49,20 @@ static int capture_parse(struct pattern *p, char *inside, struct err *err)
 			kind = PATTERN_NUMBER;
 		else if (strcmp(colon + 1, "word") == 0)
 			kind = PATTERN_WORD;
+		else if (strncmp(colon + 1, "xid_", 4) == 0 && xid_kind_find(colon + 5, &xid))
+			kind = PATTERN_XID;
 		else
-			return err_set(
-				err, -EINVAL, "unknown kind \"%s\" of a capture; there are number and word", colon + 1);
+			return err_set(err, -EINVAL,
+				"unknown kind \"%s\" of a capture; there are number, word and xid_KIND", colon + 1);
 	}
 	for (const char *c = inside; *c; c++)
 		if (!isalnum((unsigned char)*c) && *c != '_')
 			return err_set(err, -EINVAL, "the name \"%s\" of a capture has more than letters, digits and _",
 				inside);
-	return piece_add(p, kind, inside, (uint32_t)strlen(inside), err);
+	int r = piece_add(p, kind, inside, (uint32_t)strlen(inside), err);
+	if (r == 0)
+		p->pieces[p->count - 1].xid = xid;
+	return r;
 }
 
 static int text_parse(struct pattern *p, char *text, size_t len, struct err *err)
@@ -128,6 +146,22 @@ static void keep(struct captures *ret, const struct pattern_piece *piece, const 
 		ret->items[ret->count++] = (struct capture){piece->text, text, (uint32_t)len};
 }
 
+/* A number of this kind of Xid: where it ends, or at. Its meaning is a capture of its own. */
+static size_t xid_end(const char *line, size_t len, size_t at, const struct pattern_piece *piece, struct captures *ret)
+{
+	uint32_t number = 0;
+	size_t end = at;
+
+	while (end < len && isdigit((unsigned char)line[end]) && end < at + 6)
+		number = number * 10 + (uint32_t)(line[end++] - '0');
+	if (end == at || (end < len && isdigit((unsigned char)line[end])) || xid_kind(number) != piece->xid)
+		return at;
+	const char *meaning = xid_meaning(number);
+	if (ret && meaning && ret->count + 1 < CAPTURES_MAX)
+		ret->items[ret->count++] = (struct capture){"meaning", meaning, (uint32_t)strlen(meaning)};
+	return end;
+}
+
 /* Match the run of pieces from i on at this place. Returns the end, 0 when it does not match (a run is never empty), and the
  * piece after the run. */
 static size_t run_match(
@@ -143,10 +177,16 @@ static size_t run_match(
 			at += piece->len;
 			continue;
 		}
-		end = piece->kind == PATTERN_NUMBER ? number_end(line, len, at) : word_end(line, len, at, next);
+		end = piece->kind == PATTERN_NUMBER ? number_end(line, len, at)
+		      : piece->kind == PATTERN_XID  ? xid_end(line, len, at, piece, ret)
+						    : word_end(line, len, at, next);
 		if (end == at)
 			return 0;
-		keep(ret, piece, line + at, end - at);
+		size_t kept = end - at;
+		/* A sign that ends a clause is none of a word's. */
+		while (piece->kind == PATTERN_WORD && kept > 1 && strchr(",;", line[at + kept - 1]))
+			kept--;
+		keep(ret, piece, line + at, kept);
 		at = end;
 	}
 	return at;

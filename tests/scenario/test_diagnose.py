@@ -60,13 +60,23 @@ def test_healthy_failed_unknown_and_cannot_tell_are_four_exit_statuses():
         assert stator("diagnose", "-", input=text).returncode == status
 
 
-def test_what_is_no_text_is_named_and_an_endless_file_ends(tmp_path):
+def test_a_packed_log_is_read_what_is_no_text_is_named_and_an_endless_file_ends(tmp_path):
     packed = tmp_path / "worker.log.gz"
-    packed.write_bytes(gzip.compress(b"NVML Shared Library Not Found\n"))
+    packed.write_bytes(gzip.compress(b"INFO\nNVML Shared Library Not Found\n"))
+    done = stator("diagnose", "--json", packed)
+    assert done.returncode == 1 and json.loads(done.stdout)["findings"][0]["line"] == 2
+    packed.write_bytes(packed.read_bytes()[:-4])
     done = stator("diagnose", packed)
-    assert done.returncode == 4 and f"gzip -dc {packed} | stator diagnose -" in " ".join(done.stdout.split())
-    assert stator("diagnose", packed, LOGS / "vllm-healthy.log").returncode == 4
-    assert stator("diagnose", packed, LOGS / "vllm-kv-too-small.log").returncode == 1
+    assert done.returncode == 1 and "this ends before its end" in done.stdout
+    packed.write_bytes(gzip.compress((LOGS / "vllm-healthy.log").read_bytes())[:-4])
+    done = stator("diagnose", packed)
+    assert done.returncode == 4 and "it could not be read to its end" in done.stdout
+    archive = tmp_path / "logs.zip"
+    archive.write_bytes(b"PK\3\4" + bytes(range(100)))
+    done = stator("diagnose", archive)
+    assert done.returncode == 4 and f"unzip -p {archive} | stator diagnose -" in " ".join(done.stdout.split())
+    assert stator("diagnose", archive, LOGS / "vllm-healthy.log").returncode == 4
+    assert stator("diagnose", archive, LOGS / "vllm-kv-too-small.log").returncode == 1
     done = stator("diagnose", "/dev/zero")
     assert done.returncode == 4 and "not text" in done.stdout
     (tmp_path / "w.log").write_bytes((LOGS / "vllm-kv-too-small.log").read_text().encode("utf-16"))
@@ -85,10 +95,50 @@ def test_published_logs_get_the_answers_that_the_page_says():
     assert public.markdown(rows) == (LOGS.parents[1] / "docs" / "diagnose-public.md").read_text(), "bench/diagnose/public.py --markdown"
 
 
+def test_a_folder_is_read_whole_once_and_without_waiting(tmp_path):
+    bundle = tmp_path / "bundle"
+    (bundle / "pods" / "decode-0").mkdir(parents=True)
+    (bundle / "pods" / "decode-0" / "current.log").write_bytes((LOGS / "vllm-kv-too-small.log").read_bytes())
+    (bundle / "pods" / "fine.log").write_text("INFO fine\n")
+    (bundle / "script.py").write_text("raise ValueError('no')\n")
+    (bundle / "core").write_bytes(b"\x7fELF\2\1\1" + bytes(4000))
+    os.mkfifo(bundle / "pipe")
+    (bundle / "again").symlink_to("pods/decode-0/current.log")
+    (bundle / "pods" / "up").symlink_to("..")
+    (bundle / "lost").symlink_to("nowhere")
+    done = stator("diagnose", "--json", bundle)
+    assert done.returncode == 1 and not done.stderr
+    findings = json.loads(done.stdout)["findings"]
+    assert [f["severity"] for f in findings].count("fatal") == 1
+    assert (findings[0]["file"], findings[0]["line"]) == (str(bundle / "pods/decode-0/current.log"), 69)
+    assert "of 2 logs" in stator("diagnose", bundle).stdout
+    (bundle / "pods" / "decode-0" / "current.log").unlink()
+    assert stator("diagnose", bundle).returncode == 0
+    (bundle / "pods" / "fine.log").unlink()
+    done = stator("diagnose", bundle)
+    assert done.returncode == 4 and "there is no log in it" in done.stdout
+
+
+def test_a_named_pipe_is_read_when_somebody_writes_to_it(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text("NVML Shared Library Not Found\n"))
+    writer.start()
+    done = stator("diagnose", pipe)
+    writer.join(60)
+    assert done.returncode == 1 and f"{pipe}:1: fatal" in done.stdout
+
+
+def test_a_manifest_says_nothing_of_what_happened():
+    done = stator("diagnose", LOGS / "tools" / "deployment.yaml")
+    assert done.returncode == 4 and "it says only how things are wished" in done.stdout
+    assert stator("diagnose", LOGS / "tools" / "deployment.yaml", LOGS / "tools" / "describe-oom.txt").returncode == 1
+
+
 def test_what_cannot_be_read_is_named(tmp_path):
     done = stator("diagnose", tmp_path / "none.log", LOGS / "vllm-healthy.log")
     assert done.returncode == 2 and "No such file" in done.stderr
-    assert stator("diagnose", tmp_path).returncode == 2
+    assert stator("diagnose", tmp_path).returncode == 4
     assert stator("diagnose").returncode == 2
     (tmp_path / "s.yaml").write_text("- id: x\n  match: [abc]\n")
     done = stator("diagnose", "--signatures", tmp_path / "s.yaml", LOGS / "vllm-healthy.log")

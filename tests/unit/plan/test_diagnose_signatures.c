@@ -151,7 +151,7 @@ static void each_xid_is_told_by_what_is_to_be_done(void **state)
 		{"gpu-program-fault", "[1.0] NVRM: Xid (PCI:0000:db:00): 43, pid=8, Ch 00000008", NULL},
 		{"gpu-hung", "[1.0] NVRM: Xid (PCI:0000:db:00): 62, 0a7b(20d8) 00000000", NULL},
 		{"gpu-ecc", "[1.0] NVRM: Xid (PCI:0000:db:00): 95, Uncontained", NULL},
-		{"gpu-lost", "[1.0] NVRM: Xid (PCI:0000:db:00): 120, GSP task exception", NULL},
+		{"gpu-hung", "[1.0] NVRM: Xid (PCI:0000:db:00): 120, GSP task exception", "GSP"},
 		{"gpu-nvlink",
 			"[1.0] NVRM: Xid (PCI:0000:db:00): 145, RLW_SRC_TRACK Nonfatal\n"
 			"[1.1] NVRM: Xid (PCI:0000:db:00): 45, pid=8, caused by previous Xid 145\n",
@@ -161,9 +161,12 @@ static void each_xid_is_told_by_what_is_to_be_done(void **state)
 			NULL},
 		{"xid-other", "[1.0] NVRM: Xid (PCI:0000:db:00): 480, something new", "Xid 480"},
 		{"xid-other", "[1.0] NVRM: Xid (PCI:0000:db:00): 790, something new", "Xid 790"},
-		{"xid-other",
+		{"gpu-program-fault",
 			"2025/08/10 19:09:42 XidCriticalError: Xid=68 on Device=GPU-7f, the device will go unhealthy.",
-			"Xid 68"},
+			"GPU-7f touched"},
+		{"gpu-power", "[1.0] NVRM: Xid (PCI:0000:db:00): 54, pid=0, Auxiliary power", "power cables"},
+		{"gpu-driver", "[1.0] NVRM: Xid (PCI:0000:db:00): 78, vGPU start", "versions do not fit"},
+		{"none", "[1.0] NVRM: Xid (PCI:0000:db:00): 92, High single-bit ECC", NULL},
 		{"xid-follows", "[1.0] NVRM: Xid (PCI:0000:db:00): 45, pid=8, Ch 00000008", NULL},
 		{"gpu-hung",
 			"[1.0] NVRM: Xid (PCI:0000:db:00): 109, CTX SWITCH TIMEOUT\n[1.2] NVRM: Xid (PCI:0000:db:00): "
@@ -176,6 +179,43 @@ static void each_xid_is_told_by_what_is_to_be_done(void **state)
 	(void)state;
 
 	all_right(looks, sizeof looks / sizeof *looks);
+}
+
+/* By what the numbers mean in NVIDIA's catalog, one after the other: each is told once, by the entry of its kind. */
+static void every_number_of_the_catalog_has_its_kind(void **state)
+{
+	static const char *const wants[] = {[XID_UNKNOWN] = "xid-other",
+		[XID_PROGRAM] = "gpu-program-fault",
+		[XID_DRIVER] = "gpu-driver",
+		[XID_MEMORY] = "gpu-ecc",
+		[XID_LINK] = "gpu-nvlink",
+		[XID_LOST] = "gpu-lost",
+		[XID_HUNG] = "gpu-hung",
+		[XID_POWER] = "gpu-power",
+		[XID_NOTE] = "none",
+		[XID_FOLLOWS] = "xid-follows"};
+	/* A few of each kind by hand, so that the table itself is looked at. */
+	static const struct {
+		uint32_t number;
+		enum xid_kind kind;
+	} known[] = {{13, XID_PROGRAM}, {31, XID_PROGRAM}, {43, XID_PROGRAM}, {38, XID_DRIVER}, {78, XID_DRIVER},
+		{48, XID_MEMORY}, {64, XID_MEMORY}, {95, XID_MEMORY}, {74, XID_LINK}, {149, XID_LINK}, {79, XID_LOST},
+		{62, XID_HUNG}, {109, XID_HUNG}, {119, XID_HUNG}, {158, XID_HUNG}, {54, XID_POWER}, {63, XID_NOTE},
+		{92, XID_NOTE}, {45, XID_FOLLOWS}, {154, XID_FOLLOWS}, {5, XID_UNKNOWN}, {173, XID_UNKNOWN}};
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		assert_int_equal(xid_kind(known[i].number), known[i].kind);
+	for (uint32_t n = 1; n <= XID_MAX + 1; n++) {
+		char line[120];
+		const struct look look = {wants[xid_kind(n)], line, xid_kind(n) == XID_NOTE ? NULL : xid_meaning(n)};
+
+		snprintf(line, sizeof line, "[ 12.5] NVRM: Xid (PCI:0000:%02x:00): %u, pid=7, name=python3", n, n);
+		if (xid_kind(n) == XID_FOLLOWS)
+			continue; /* a consequence with nothing before it */
+		assert_true(is_right(&look));
+		assert_int_equal(xid_meaning(n) != NULL, xid_kind(n) != XID_UNKNOWN);
+	}
 }
 
 static void what_nccl_and_ucx_print_is_the_cause_and_told_once(void **state)
@@ -438,6 +478,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_line_says_of_the_processes_on_a_gpu_decides_who_holds_it),
 		cmocka_unit_test(each_xid_is_told_by_what_is_to_be_done),
+		cmocka_unit_test(every_number_of_the_catalog_has_its_kind),
 		cmocka_unit_test(what_nccl_and_ucx_print_is_the_cause_and_told_once),
 		cmocka_unit_test(one_cause_is_not_told_as_two),
 		cmocka_unit_test(other_numbers_and_names_of_a_kind_are_known),
