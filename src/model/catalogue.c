@@ -13,7 +13,7 @@ EMBED_FILE(data_models, "data/models.txt");
 enum { CATALOGUE_MAX = 2048, KEY_BYTES_MAX = 128, FP8_BLOCK = 128 };
 
 struct entry {
-	const char *name, *hf, *arch, *dtype, *quant, *source;
+	const char *name, *hf, *arch, *class_name, *dtype, *quant, *source;
 	uint64_t params;
 	uint32_t group, block;
 	uint32_t mlp, norm; /* words */
@@ -44,6 +44,7 @@ static const char *const norm_words[] = {"rms", "layer", NULL};
 static const struct record_field fields[] = {
 	FIELD("hf", RECORD_TEXT, hf, false),
 	FIELD("arch", RECORD_TEXT, arch, true),
+	FIELD("class", RECORD_TEXT, class_name, false),
 	FIELD("dtype", RECORD_TEXT, dtype, false),
 	FIELD("quant", RECORD_TEXT, quant, false),
 	FIELD("source", RECORD_TEXT, source, true),
@@ -68,6 +69,7 @@ static const struct record_field fields[] = {
 	SHAPE(experts, false),
 	SHAPE(used, false),
 	SHAPE(expert_inter, false),
+	SHAPE(expert_hidden, false),
 	SHAPE(shared_inter, false),
 	SHAPE(dense_layers, false),
 	SHAPE(mla_rank, false),
@@ -77,6 +79,8 @@ static const struct record_field fields[] = {
 	SHAPE(mla_v, false),
 	SHAPE(window, false),
 	SHAPE(window_layers, false),
+	SHAPE(global_kv, false),
+	SHAPE(global_head_dim, false),
 	SHAPE(norms, false),
 	WORD("bias", shape.bias, bias_words),
 	WORD("qk_norm", shape.qk_norm, qk_words),
@@ -122,6 +126,7 @@ static int add(void *ctx, const struct record *r)
 	struct entry e = {.name = r->name,
 		.hf = "",
 		.arch = "",
+		.class_name = "",
 		.dtype = "bfloat16",
 		.quant = "none",
 		.source = "",
@@ -159,6 +164,7 @@ static void facts_of(const struct entry *e, struct model_facts *ret)
 	*ret = (struct model_facts){.from = MODEL_FROM_CATALOGUE};
 	snprintf(ret->name, sizeof ret->name, "%s", e->name);
 	snprintf(ret->architecture, sizeof ret->architecture, "%s", e->arch);
+	snprintf(ret->class_name, sizeof ret->class_name, "%s", e->class_name);
 	snprintf(ret->dtype, sizeof ret->dtype, "%s", e->dtype);
 	snprintf(ret->quant, sizeof ret->quant, "%s", e->quant);
 	/* Those that come in fp8 as they are (DeepSeek-V3, Kimi-K2, MiniMax-M2) say weight_block_size [128, 128]. */
@@ -203,7 +209,7 @@ static size_t letters(const char *name, size_t len, char ret[KEY_BYTES_MAX])
 /* Of such letters, how many remain without what says how the model was tuned: "qwen257binstruct" -> "qwen257b". */
 static size_t untuned(const char *s, size_t n)
 {
-	static const char *const tails[] = {"instruct", "chat", "hf", "it", "pt", "base"};
+	static const char *const tails[] = {"instruct", "chat", "hf", "it", "pt", "base", "bf16"};
 
 	for (bool cut = true; cut;) {
 		cut = false;
@@ -225,8 +231,18 @@ struct wanted {
 	size_t len, key; /* of all; of these without the tuning */
 };
 
+/* Are the letters in front those of the owner ("deepseek-ai/DeepSeek-R1-...")? Other words in front make another model:
+ * "Llama-8B" is not "DeepSeek-R1-Distill-Llama-8B". */
+static bool is_owner(const char *name, size_t len, const char *front, size_t front_len)
+{
+	const char *slash = memchr(name, '/', len);
+	char owner[KEY_BYTES_MAX];
+
+	return slash && letters(name, (size_t)(slash - name), owner) >= front_len && !memcmp(owner, front, front_len);
+}
+
 /* How well a name fits: 4 as written, 3 without owner and marks (another maker's copy of that variant), 2 without the tuning too,
- * 1 when only the family's first word is missing. */
+ * 1 when only the owner's word in front is missing. */
 static uint32_t fit(const char *name, size_t len, const struct wanted *w)
 {
 	char other[KEY_BYTES_MAX];
@@ -239,7 +255,8 @@ static uint32_t fit(const char *name, size_t len, const struct wanted *w)
 	size_t key = untuned(other, all);
 	if (key == w->key && !memcmp(other, w->all, key))
 		return 2;
-	return w->key >= 5 && key > w->key && !memcmp(other + key - w->key, w->all, w->key) ? 1 : 0;
+	bool tail = w->key >= 5 && key > w->key && !memcmp(other + key - w->key, w->all, w->key);
+	return tail && is_owner(name, len, other, key - w->key) ? 1 : 0;
 }
 
 static const struct entry *best(const char *name)
@@ -268,14 +285,19 @@ static const struct entry *best(const char *name)
 
 /* Words at the end of a name that say its weights are quantized; the longest first. */
 static const struct {
-	const char *tail, *quant;
-} quant_tails[] = {{"-gptq-int4", "gptq"}, {"-gptq-int8", "int8"}, {"-gptq", "gptq"}, {"-awq-int4", "awq"},
-	{"-awq", "awq"}, {"-fp8-dynamic", "fp8"}, {"-fp8", "fp8"}, {"-quantized.w8a8", "int8"},
-	{"-quantized.w4a16", "gptq"}, {"-int8", "int8"}, {"-int4", "gptq"}, {"-nvfp4", "nvfp4"}, {"-mxfp4", "mxfp4"},
-	{"-bnb-4bit", "bitsandbytes"}, {"-gguf", NULL}};
+	const char *tail, *quant, *format;
+} quant_tails[] = {{"-gptq-int4", "gptq", ""}, {"-gptq-int8", "int8", ""}, {"-gptq-4bit", "gptq", ""},
+	{"-gptq", "gptq", ""}, {"-awq-int4", "awq", ""}, {"-int4-awq", "awq", ""}, {"-awq-4bit", "awq", ""},
+	{"-awq", "awq", ""}, {"-fp8-dynamic", "fp8", "compressed-tensors"}, {"-fp8-block", "fp8", "compressed-tensors"},
+	{"-fp8-static-pertensor", "fp8", ""}, {"-fp8", "fp8", ""}, {"-quantized.w8a8", "int8", "compressed-tensors"},
+	{"-quantized.w4a16", "gptq", "compressed-tensors"}, {"-w4a16-ct", "gptq", "compressed-tensors"},
+	{"-w4a16", "gptq", "compressed-tensors"}, {"-w8a8", "int8", "compressed-tensors"}, {"-int8", "int8", ""},
+	{"-int4", "gptq", ""}, {"-nvfp4-v2", "nvfp4", ""}, {"-nvfp4", "nvfp4", ""}, {"-fp4-v2", "nvfp4", ""},
+	{"-fp4", "nvfp4", ""}, {"-mxfp4", "mxfp4", ""}, {"-bnb-4bit", "bitsandbytes", ""}, {"-4bit", NULL, NULL},
+	{"-8bit", NULL, NULL}, {"-gguf", NULL, NULL}};
 
 /* "name:Q4_K_M", "name-AWQ": cut what names a quantization off name, and return it; NULL: none. */
-static const char *cut_quant(char *name, char quant[16])
+static const char *cut_quant(char *name, char quant[16], const char **ret_format)
 {
 	char *colon = strrchr(name, ':');
 
@@ -283,13 +305,14 @@ static const char *cut_quant(char *name, char quant[16])
 		for (uint32_t i = 0; i <= strlen(colon + 1); i++)
 			quant[i] = (char)tolower((unsigned char)colon[1 + i]);
 		*colon = '\0';
-		cut_quant(name, (char[16]){0});
+		cut_quant(name, (char[16]){0}, ret_format);
 		return quant;
 	}
 	for (uint32_t i = 0; i < ARRAY_LEN(quant_tails); i++) {
 		size_t n = strlen(name), tail = strlen(quant_tails[i].tail);
 		if (n > tail && !strcasecmp(name + n - tail, quant_tails[i].tail)) {
 			name[n - tail] = '\0';
+			*ret_format = quant_tails[i].format;
 			return quant_tails[i].quant;
 		}
 	}
@@ -309,6 +332,41 @@ static int refuse(const char *name, struct err *err)
 				: err_hint(err, "name its folder or .gguf file, or describe it in a file of models");
 }
 
+/* Whose own -FP8 files have blocks of 128; those of others have a scale a channel or tensor. */
+static bool has_blocks(const char *name)
+{
+	static const char *const owners[] = {
+		"Qwen/", "zai-org/", "deepseek-ai/", "MiniMaxAI/", "moonshotai/", "stepfun-ai/"};
+
+	for (uint32_t i = 0; i < ARRAY_LEN(owners); i++)
+		if (!strncasecmp(name, owners[i], strlen(owners[i])))
+			return true;
+	size_t n = strlen(name);
+	return n > 10 && !strcasecmp(name + n - 10, "-fp8-block");
+}
+
+/* A file of its own that has no record: its name says how it is quantized. AWQ, GPTQ, FP8 and INT8 are made of all matrices of the
+ * layers; what four-bit floats leave in 16 bits differs from maker to maker. */
+static void other_file(struct model_facts *f, const char *name, const char *quant, const char *format)
+{
+	f->params_unquantized = f->quant_group = 0;
+	snprintf(f->quant, sizeof f->quant, "%s", quant);
+	snprintf(f->quant_format, sizeof f->quant_format, "%s",
+		!strncasecmp(name, "nvidia/", 7) && !*format ? "modelopt"
+		: format                                     ? format
+							     : "");
+	/* z.ai's FP8 files up to GLM-4.7 have a scale a channel, and are of compressed-tensors. */
+	bool channels = !strncasecmp(name, "zai-org/GLM-4", 13);
+	f->quant_block = !strcmp(quant, "fp8") && has_blocks(name) && !channels ? FP8_BLOCK : 0;
+	if (channels && !strcmp(quant, "fp8"))
+		snprintf(f->quant_format, sizeof f->quant_format, "compressed-tensors");
+	if (strstr(quant, "fp4") && !*f->unsure)
+		snprintf(f->unsure, sizeof f->unsure,
+			"which layers \"%.70s\" leaves in 16 bits is not known here: it is counted as if none were",
+			name);
+	model_facts_fill_bytes(f);
+}
+
 int model_facts_by_name(struct model_facts *ret, const char *name, struct err *err)
 {
 	char rest[KEY_BYTES_MAX], quant[16];
@@ -320,18 +378,18 @@ int model_facts_by_name(struct model_facts *ret, const char *name, struct err *e
 	const struct entry *e = best(name);
 	snprintf(rest, sizeof rest, "%s", name);
 	bool gguf = strlen(rest) > 5 && !strcasecmp(rest + strlen(rest) - 5, "-gguf");
-	const char *q = e ? NULL : cut_quant(rest, quant);
+	const char *format = "";
+	const char *q = e ? NULL : cut_quant(rest, quant, &format);
 	if (!e)
 		e = best(rest);
 	if (!e)
 		return refuse(name, err);
 	facts_of(e, ret);
 	if (q) {
-		ret->params_unquantized = ret->quant_group = 0; /* another maker's file */
-		snprintf(ret->quant, sizeof ret->quant, "%s", q);
-		/* Qwen's own -FP8 files have blocks; those of others have a scale a channel or tensor. */
-		ret->quant_block = !strcmp(q, "fp8") && !strncasecmp(name, "Qwen/", 5) ? FP8_BLOCK : 0;
-		model_facts_fill_bytes(ret);
+		other_file(ret, name, q, format);
+	} else if (format == NULL && !gguf) { /* "-4bit" of MLX or others */
+		snprintf(ret->unsure, sizeof ret->unsure,
+			"the name does not say how \"%.80s\" is quantized: it is counted as %s", name, ret->dtype);
 	} else if (gguf) {
 		snprintf(ret->unsure, sizeof ret->unsure,
 			"the name ends in -GGUF and does not say which file: its weights are counted as %s (write "

@@ -224,6 +224,8 @@ static void read_quant(const json_t *c, struct model_facts *f)
 	uint32_t bits = number(&qc, NAMES("bits", "w_bit", "num_bits"), 0);
 
 	copy(f->quant, sizeof f->quant, method);
+	if (!strcmp(method, "compressed-tensors") || !strncmp(method, "modelopt", 8))
+		copy(f->quant_format, sizeof f->quant_format, method);
 	f->quant_group = number(&qc, NAMES("group_size", "q_group_size"), 0);
 	if (f->quant_group > 65536)
 		f->quant_group = 0;
@@ -263,6 +265,9 @@ static int read_tree(struct model_facts *f, const json_t *root, const char *file
 		snprintf(f->source, sizeof f->source, "; this family is not known, and counted as Llama's");
 	}
 	copy(f->architecture, sizeof f->architecture, type);
+	const json_t *classes = get(root, NAMES("architectures"));
+	const char *called = json_string_value(json_array_get(classes ? classes : get(c.c, NAMES("architectures")), 0));
+	copy(f->class_name, sizeof f->class_name, called ? called : "");
 	copy(f->dtype, sizeof f->dtype,
 		text(c.c, NAMES("dtype", "torch_dtype"), text(root, NAMES("dtype", "torch_dtype"), "bfloat16")));
 	read_quant(root, f);

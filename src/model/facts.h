@@ -19,6 +19,7 @@ enum model_from { MODEL_FROM_CATALOGUE, MODEL_FROM_GGUF, MODEL_FROM_HF };
 struct model_facts {
 	char name[128]; /* "DeepSeek-R1-Distill-Qwen-14B": the catalogue's, general.name, or the folder's */
 	char architecture[64]; /* "qwen2", "llama", "deepseek_v3": config.json's model_type, or GGUF's architecture */
+	char class_name[64]; /* the first of config.json's "architectures": "Qwen2ForCausalLM"; "": not said */
 	uint32_t layers, hidden, heads, kv_heads, head_dim, vocab;
 	uint32_t head_dim_v; /* of values, where it differs from the keys'; else equal head_dim */
 	uint32_t intermediate; /* of the dense feed-forward; of an MoE without dense layers 0 */
@@ -28,6 +29,8 @@ struct model_facts {
 	uint64_t params_linear; /* those in matrices that 4-bit and 8-bit methods quantize */
 	uint64_t params_unquantized; /* of these, what the files of this model leave in 16 bits all the same */
 	uint32_t experts, experts_used, expert_intermediate; /* 0: no MoE */
+	uint32_t shared_intermediate; /* of the shared experts together; 0: none, or not known */
+	uint64_t params_expert; /* of params_linear, those of the routed experts; 0: none, or not counted (GGUF) */
 	uint32_t dense_layers; /* leading layers of an MoE that are dense */
 	uint32_t mla_rank, mla_rope_dim; /* MLA: KV is rank + rope dim a token a layer, once; 0: no MLA */
 	uint32_t indexer_dim; /* sparse attention over MLA: a layer caches so many more numbers a token, in 8 bits */
@@ -38,6 +41,8 @@ struct model_facts {
 		state_bytes; /* of one sequence: the recurrent states of all layers, as llama.cpp keeps them; 0: none, or not known
 	                         (GGUF files and some records of the catalogue say it) */
 	uint32_t sliding_window, sliding_layers; /* layers that keep only that many tokens; 0: none */
+	uint32_t full_kv_heads,
+		full_head_dim; /* of the other layers, where those differ from kv_heads and head_dim; else 0 */
 	bool tied_embeddings;
 	bool qkv_bias;
 	char dtype[16]; /* of the files: "bfloat16", "float16", "float32" */
@@ -45,6 +50,8 @@ struct model_facts {
 	uint32_t
 		quant_block; /* fp8 in square blocks of so many (weight_block_size); 0: a scale a tensor, channel or not said */
 	uint32_t quant_group; /* awq, gptq; 0: not said or per channel */
+	char quant_format
+		[24]; /* how the files call it, where that is another name: "compressed-tensors", "modelopt"; else "" */
 	uint64_t weight_bytes; /* exact from files; from the catalogue: of quant, else of dtype */
 	uint64_t
 		weight_bytes_input; /* of these, the input embedding where it is a tensor of its own: llama.cpp leaves it in
@@ -103,6 +110,9 @@ bool model_quant_known(const char *quant);
 /* Bytes of these as vLLM loads them on one GPU of tp: with what every GPU holds whole (norms, biases, replicated KV projections),
  * and with the padding of MXFP4 experts. */
 uint64_t model_weight_bytes_tp(const struct model_facts *m, const char *quant, uint32_t tp);
+/* The same where the routed experts are spread whole over experts_over GPUs (expert parallelism: those of data parallelism too),
+ * and the rest is divided among tp. */
+uint64_t model_weight_bytes_ep(const struct model_facts *m, const char *quant, uint32_t tp, uint32_t experts_over);
 /* Tensor-parallel sizes that vLLM takes: heads divide, KV heads divide or are divided, intermediate sizes divide. */
 bool model_tp_valid(const struct model_facts *m, uint32_t tp);
 /* Why not: "40 heads do not divide by 3"; ret "" when valid. Returns ret. */

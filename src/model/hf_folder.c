@@ -45,6 +45,28 @@ static int refuse_short(const char *path, struct err *err)
 	return err_hint(err, "download it again");
 }
 
+/* What a download that was answered with something else leaves, by its first bytes; NULL: nothing that is known. */
+static const char *other_content(const char *text, size_t len)
+{
+	size_t at = 0;
+
+	while (at < len && (text[at] == ' ' || text[at] == '\n' || text[at] == '\r' || text[at] == '\t'))
+		at++;
+	if (len - at >= 5 && (!strncasecmp(text + at, "<html", 5) || !strncasecmp(text + at, "<!doc", 5)))
+		return "is an HTML page";
+	if (len - at >= 5 && !strncmp(text + at, "<?xml", 5))
+		return "is an XML document, as a store's error is";
+	if (len >= 8 && !strncmp(text, "version ", 8))
+		return "is a pointer of Git LFS";
+	return len == 0 ? "is empty" : NULL;
+}
+
+static int refuse_content(const char *path, const char *what, const char *wanted, struct err *err)
+{
+	err_set(err, -EINVAL, "\"%s\" %s, not %s", path, what, wanted);
+	return err_hint(err, strstr(what, "LFS") ? "fetch the file itself (git lfs pull)" : "download it again");
+}
+
 /* ret_header: bytes before the data. */
 static int read_header(
 	int fd, struct safetensors_sums *s, uint64_t size, const char *path, uint64_t *ret_header, struct err *err)
@@ -56,12 +78,17 @@ static int read_header(
 		return refuse_short(path, err);
 	for (uint32_t i = 0; i < 8; i++)
 		len |= (uint64_t)head[i] << 8 * i;
-	if (len > SAFETENSORS_HEADER_BYTES_MAX && memcmp(head, "version ", 8) == 0) {
-		err_set(err, -EINVAL, "\"%s\" is a pointer of Git LFS, not weights", path);
-		return err_hint(err, "fetch the file itself (git lfs pull)");
+	const char *other = other_content((const char *)head, sizeof head);
+	if (other)
+		return refuse_content(path, other, "weights", err);
+	if (len == 0)
+		return refuse_content(path, "begins with zeros", "weights", err);
+	if (len > SAFETENSORS_HEADER_BYTES_MAX) {
+		err_set(err, -EINVAL,
+			"\"%s\" is not a safetensors file: its first bytes give its header %llu bytes, and it has %llu",
+			path, (unsigned long long)len, (unsigned long long)size);
+		return err_hint(err, "download it again");
 	}
-	if (len > SAFETENSORS_HEADER_BYTES_MAX)
-		return err_set(err, -EINVAL, "\"%s\" is not a safetensors file", path);
 	if (len > size - 8)
 		return refuse_short(path, err);
 	*ret_header = 8 + len;
@@ -101,6 +128,8 @@ static int add_file(struct model_facts *f, struct safetensors_sums *s, const cha
 		code = err_set_errno(err, -errno, "could not read \"%s\"", path);
 	else if (!S_ISREG(st.st_mode))
 		code = err_set(err, -EINVAL, "\"%s\" is not a file", path);
+	else if (st.st_size == 0)
+		code = refuse_content(path, "is empty", "weights", err);
 	else if (st.st_size < 8)
 		code = refuse_short(path, err);
 	else
@@ -171,6 +200,8 @@ static int list_index(struct folder *d, const char *path, const char *text, size
 	const char *name;
 	json_t *file;
 
+	if (!root && other_content(text, len))
+		return refuse_content(path, other_content(text, len), "an index of weights", err);
 	if (!root)
 		return err_set(err, json_is_no_memory(&why) ? -ENOMEM : -EINVAL, "%s:%d:%d: %s", path, why.line,
 			why.column, why.text);
@@ -300,6 +331,8 @@ static int read_config(struct model_facts *f, const char *folder, struct err *er
 	int code = records_read(path, &text, &len, err);
 	if (code == -ENOENT)
 		return refuse_folder(folder, err);
+	if (code == 0 && other_content(text, len))
+		return refuse_content(path, other_content(text, len), "a model's config.json", err);
 	return code < 0 ? code : model_facts_from_config_json(f, path, text, len, err);
 }
 

@@ -48,6 +48,12 @@ static uint64_t row(enum kv_dtype t, uint64_t numbers)
 
 enum { INDEXER_SCALE = 4 }; /* vLLM keeps the indexer's keys in fp8, with a float32 scale each */
 
+static uint64_t heads_bytes(enum kv_dtype t, uint64_t heads, uint64_t dim, uint64_t dim_v, uint32_t tp)
+{
+	heads = tp > 1 ? MAX((heads + tp - 1) / tp, 1u) : heads;
+	return row(t, heads * dim) + row(t, heads * (dim_v ? dim_v : dim));
+}
+
 /* Of one token in one layer on one GPU. */
 static uint64_t layer_bytes(const struct model_facts *m, enum kv_dtype t, uint32_t tp)
 {
@@ -55,13 +61,26 @@ static uint64_t layer_bytes(const struct model_facts *m, enum kv_dtype t, uint32
 	if (m->mla_rank)
 		return row(t, (uint64_t)m->mla_rank + m->mla_rope_dim) +
 		       (m->indexer_dim ? m->indexer_dim + INDEXER_SCALE : 0);
-	uint64_t heads = tp > 1 ? MAX((m->kv_heads + tp - 1) / tp, 1u) : m->kv_heads;
-	return row(t, heads * m->head_dim) + row(t, heads * (m->head_dim_v ? m->head_dim_v : m->head_dim));
+	return heads_bytes(t, m->kv_heads, m->head_dim, m->head_dim_v, tp);
+}
+
+/* The same in a layer without a window, which may have other heads. */
+static uint64_t full_layer_bytes(const struct model_facts *m, enum kv_dtype t, uint32_t tp)
+{
+	return m->full_kv_heads ? heads_bytes(t, m->full_kv_heads, m->full_head_dim, m->full_head_dim, tp)
+				: layer_bytes(m, t, tp);
+}
+
+static uint64_t sliding_layers(const struct model_facts *m)
+{
+	return m->sliding_window ? MIN(m->sliding_layers, m->kv_layers) : 0;
 }
 
 uint64_t model_kv_bytes_per_token_tp(const struct model_facts *m, enum kv_dtype type, uint32_t tp)
 {
-	return layer_bytes(m, type, tp) * m->kv_layers;
+	uint64_t sliding = sliding_layers(m);
+
+	return layer_bytes(m, type, tp) * sliding + full_layer_bytes(m, type, tp) * (m->kv_layers - sliding);
 }
 
 uint64_t model_kv_bytes_per_token(const struct model_facts *m, enum kv_dtype type)
@@ -71,11 +90,11 @@ uint64_t model_kv_bytes_per_token(const struct model_facts *m, enum kv_dtype typ
 
 uint64_t model_kv_bytes_tp(const struct model_facts *m, enum kv_dtype type, uint64_t tokens, uint32_t tp)
 {
-	uint64_t one = layer_bytes(m, type, tp);
-	uint64_t sliding = m->sliding_window ? MIN(m->sliding_layers, m->kv_layers) : 0;
+	uint64_t sliding = sliding_layers(m);
 	uint64_t kept = MIN(tokens, (uint64_t)m->sliding_window);
 
-	return one * ((m->kv_layers - sliding) * tokens + sliding * kept);
+	return full_layer_bytes(m, type, tp) * (m->kv_layers - sliding) * tokens +
+	       layer_bytes(m, type, tp) * sliding * kept;
 }
 
 uint64_t model_kv_bytes(const struct model_facts *m, enum kv_dtype type, uint64_t tokens)

@@ -24,11 +24,13 @@ const char *model_shape_wrong(const struct model_shape *s, char *ret, size_t cap
 		snprintf(ret, cap, "a size is beyond any known model");
 	else if (s->experts > EXPERTS_MAX || s->expert_inter > DIM_MAX || s->shared_inter > DIM_MAX ||
 		 s->mla_rank > DIM_MAX || s->mla_q > DIM_MAX || s->mla_rope > 65536 || s->mla_nope > 65536 ||
-		 s->mla_v > 65536 || s->indexer > 65536 || s->other > 1ull << 50 || s->other_linear > 1ull << 50 ||
-		 s->state > 1ull << 50)
+		 s->mla_v > 65536 || s->expert_hidden > DIM_MAX || s->global_kv > 4096 || s->global_head_dim > 65536 ||
+		 s->indexer > 65536 || s->other > 1ull << 50 || s->other_linear > 1ull << 50 || s->state > 1ull << 50)
 		snprintf(ret, cap, "a size is beyond any known model");
 	else if (!s->mla_rank && (!s->kv || s->heads % s->kv))
 		snprintf(ret, cap, "%u heads do not divide among %u KV heads", s->heads, s->kv);
+	else if (s->global_kv && s->heads % s->global_kv)
+		snprintf(ret, cap, "%u heads do not divide among %u KV heads", s->heads, s->global_kv);
 	else if (s->used > s->experts || s->dense_layers > s->layers || s->window_layers > s->layers ||
 		 s->kv_layers > s->layers || s->unquantized > linear_of(s))
 		snprintf(ret, cap,
@@ -80,7 +82,8 @@ static struct counts count(const struct model_shape *s)
 
 	c.output = s->tied ? 0 : c.embed;
 	c.moe_layers = s->experts ? s->layers - s->dense_layers : 0;
-	c.expert = c.moe_layers * s->experts * mlp_matrices(s, s->expert_inter);
+	uint64_t width = s->expert_hidden ? s->expert_hidden : s->hidden;
+	c.expert = c.moe_layers * s->experts * (s->plain_mlp ? 2 : 3) * width * s->expert_inter;
 	uint64_t attending = s->kv_layers ? s->kv_layers : s->layers;
 	c.linear = attending * attention_matrices(s) + c.expert + s->other_linear;
 	c.linear += (s->layers - c.moe_layers) * mlp_matrices(s, s->inter);
@@ -127,11 +130,15 @@ void model_shape_facts(const struct model_shape *s, struct model_facts *ret)
 	ret->experts = s->experts;
 	ret->experts_used = s->used;
 	ret->expert_intermediate = s->expert_inter;
+	ret->shared_intermediate = s->experts ? s->shared_inter : 0;
+	ret->params_expert = c.expert;
 	ret->dense_layers = s->dense_layers;
 	ret->mla_rank = s->mla_rank;
 	ret->mla_rope_dim = s->mla_rope;
 	ret->sliding_window = s->window;
 	ret->sliding_layers = s->window ? s->window_layers : 0;
+	ret->full_kv_heads = s->mla_rank ? 0 : s->global_kv;
+	ret->full_head_dim = s->mla_rank || !s->global_kv ? 0 : s->global_head_dim ? s->global_head_dim : s->head_dim;
 	ret->tied_embeddings = s->tied;
 	ret->qkv_bias = s->bias != SHAPE_BIAS_NONE;
 }

@@ -11,8 +11,11 @@ enum shape_qk_norm { SHAPE_QK_NONE, SHAPE_QK_HEAD, SHAPE_QK_FULL };
 struct model_shape {
 	uint32_t layers, hidden, heads, kv, head_dim, inter, vocab, context;
 	uint32_t experts, used, expert_inter, shared_inter, dense_layers;
+	uint32_t expert_hidden; /* width that the routed experts compute in; 0: hidden */
 	uint32_t mla_rank, mla_rope, mla_q, mla_nope, mla_v;
 	uint32_t window, window_layers;
+	uint32_t global_kv,
+		global_head_dim; /* of the layers without a window, where they have their own; 0: as the others */
 	uint32_t bias, qk_norm; /* enums above */
 	uint32_t norms; /* a layer; 2 where nothing is said */
 	bool tied, plain_mlp, norm_bias;

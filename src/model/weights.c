@@ -81,7 +81,10 @@ static struct kinds kinds_of(const struct model_facts *m)
 {
 	struct kinds k = {.linear = m->params_linear, .embed = m->params_embed};
 
-	k.expert = (uint64_t)m->experts * (m->layers - m->dense_layers) * 3 * m->hidden * m->expert_intermediate;
+	k.expert = m->params_expert;
+	if (!k.expert)
+		k.expert =
+			(uint64_t)m->experts * (m->layers - m->dense_layers) * 3 * m->hidden * m->expert_intermediate;
 	k.expert = MIN(k.expert, k.linear);
 	k.output = m->tied_embeddings ? 0 : m->params_embed;
 	uint64_t matrices = k.linear + k.embed + k.output;
@@ -201,6 +204,19 @@ uint64_t model_weight_bytes_tp(const struct model_facts *m, const char *quant, u
 	return small + (bytes - small + tp - 1) / tp + padding(m, quant, tp);
 }
 
+uint64_t model_weight_bytes_ep(const struct model_facts *m, const char *quant, uint32_t tp, uint32_t experts_over)
+{
+	uint64_t bytes = model_weight_bytes(m, quant), all = model_weight_bytes_tp(m, quant, tp);
+	const struct form *f = find(quant ? quant : *m->quant && strcmp(m->quant, "none") ? m->quant : m->dtype);
+	struct kinds k = kinds_of(m);
+
+	if (!bytes || !f || !k.expert || experts_over <= tp)
+		return all;
+	uint64_t experts = MIN(bytes_of(k.expert, f->method == LINEAR ? linear_bits(f, m) : f->base), bytes);
+	uint64_t mine = MIN(experts / MAX(tp, 1u), all);
+	return all - mine + (experts + experts_over - 1) / experts_over;
+}
+
 const char *model_tp_reason(const struct model_facts *m, uint32_t tp, char *ret, size_t cap)
 {
 	*ret = '\0';
@@ -217,6 +233,9 @@ const char *model_tp_reason(const struct model_facts *m, uint32_t tp, char *ret,
 	else if (m->expert_intermediate % tp)
 		snprintf(ret, cap, "the experts' intermediate size %u does not divide by %u", m->expert_intermediate,
 			tp);
+	else if (m->shared_intermediate % tp)
+		snprintf(ret, cap, "the shared experts' intermediate size %u does not divide by %u",
+			m->shared_intermediate, tp);
 	return ret;
 }
 

@@ -25,7 +25,7 @@ static void the_built_in_file_has_no_mistakes(void **state)
 		assert_true(model_tp_valid(&m, 1));
 		n++;
 	}
-	assert_true(n >= 60);
+	assert_true(n >= 210);
 }
 
 static void find(struct model_facts *m, const char *name)
@@ -35,6 +35,109 @@ static void find(struct model_facts *m, const char *name)
 	err_clear(&err);
 	if (model_facts_by_name(m, name, &err) < 0)
 		fail_msg("%s: %s", name, err.msg);
+}
+
+static uint64_t kv(const char *name, uint64_t tokens)
+{
+	struct model_facts m;
+
+	find(&m, name);
+	return model_kv_bytes(&m, KV_F16, tokens);
+}
+
+/* Gemma 4: layers without a window have fewer and wider heads; E4B's last 18 layers keep none; Nemotron-H has 6 layers of 52. */
+static void kv_of_layers_that_differ(void **state)
+{
+	struct model_facts m;
+
+	(void)state;
+	assert_int_equal(kv("google/gemma-4-31B-it", 100), (50 * 16 * 256 + 10 * 4 * 512) * 2 * 2 * 100);
+	assert_int_equal(kv("google/gemma-4-31B-it", 5000), (50 * 16 * 256 * 1024 + 10 * 4 * 512 * 5000) * 2ull * 2);
+	assert_int_equal(kv("gemma-4-E4B", 512), (20 * 2 * 256 + 4 * 2 * 512) * 2 * 2 * 512);
+	assert_int_equal(kv("nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", 1000), 6 * 2 * 128 * 2 * 2 * 1000);
+	assert_int_equal(kv("meta-llama/Llama-3.2-11B-Vision-Instruct", 10), 32 * 8 * 128 * 2 * 2 * 10);
+	find(&m, "google/gemma-4-31B-it");
+	assert_int_equal(model_kv_bytes_per_token_tp(&m, KV_F16, 8), (50 * 2 * 256 + 10 * 1 * 512) * 2 * 2);
+}
+
+static void totals_are_near_what_the_names_say(void **state)
+{
+	static const struct {
+		const char *name;
+		double billions;
+	} table[] = {{"nvidia/Nemotron-H-56B-Base-8K", 56}, {"Nemotron-3-Ultra-550B-A55B", 550},
+		{"Nemotron-3-Super-120B-A12B", 120.5}, {"gemma-4-26B-A4B-it", 25.8}, {"Llama-3.2-90B-Vision", 88.6},
+		{"Qwen3.6-35B-A3B", 35}, {"MiMo-7B", 7.62}};
+	struct model_facts m;
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_LEN(table); i++) {
+		find(&m, table[i].name);
+		double apart = (double)m.params / 1e9 / table[i].billions;
+		if (apart < 0.98 || apart > 1.02)
+			fail_msg("%s: %llu", table[i].name, (unsigned long long)m.params);
+	}
+}
+
+/* A name that lacks more than its owner's word is another model's, and no name becomes a model that it does not name. */
+static void near_names_are_no_models(void **state)
+{
+	static const char *const none[] = {"Llama-8B", "mistral", "Qwen-14B", "someone/Hermes-3-Llama-3.1-8B",
+		"Distill-Qwen-7B", "deepseek-ai/DeepSeek-V9", "gemma-4", "4B-it"};
+	struct model_facts m;
+	struct err err;
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_LEN(none); i++)
+		if (model_facts_by_name(&m, none[i], &err) != -ENOENT)
+			fail_msg("\"%s\" was taken for %s", none[i], m.name);
+	find(&m, "R1-Distill-Qwen-14B");
+	assert_string_equal(m.name, "DeepSeek-R1-Distill-Qwen-14B");
+	find(&m, "unsloth/Llama-3.1-8B-Instruct");
+	assert_string_equal(m.name, "Llama-3.1-8B");
+}
+
+static void a_makers_own_file_has_its_own_record_or_is_a_guess(void **state)
+{
+	struct model_facts m, plain;
+
+	(void)state;
+	find(&m, "nvidia/Qwen3.5-397B-A17B-NVFP4");
+	assert_string_equal(m.quant, "nvfp4");
+	assert_true(m.params_unquantized > 0 && !*m.unsure);
+	find(&m, "nvidia/Llama-3.3-70B-Instruct-NVFP4"); /* nobody here has seen what it leaves out */
+	assert_string_equal(m.quant, "nvfp4");
+	assert_string_equal(m.quant_format, "modelopt");
+	assert_non_null(strstr(m.unsure, "16 bits is not known"));
+	find(&m, "nvidia/DeepSeek-R1-FP4");
+	assert_string_equal(m.quant, "nvfp4");
+	find(&m, "RedHatAI/Qwen3-8B-FP8-dynamic");
+	assert_string_equal(m.quant_format, "compressed-tensors");
+	assert_int_equal(m.quant_block, 0);
+	find(&m, "Qwen/Qwen3-8B-FP8");
+	assert_int_equal(m.quant_block, 128);
+	assert_string_equal(m.quant_format, "");
+	find(&m, "RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16");
+	find(&plain, "meta-llama/Llama-3.1-8B");
+	assert_string_equal(m.quant, "gptq");
+	assert_true(m.weight_bytes < plain.weight_bytes / 2);
+	find(&m, "mlx-community/Llama-3.1-8B-Instruct-4bit");
+	assert_non_null(strstr(m.unsure, "does not say how"));
+}
+
+/* Experts are spread over all GPUs of a data-parallel group, and the rest is held by each. */
+static void experts_spread_over_data_parallel_gpus(void **state)
+{
+	struct model_facts m;
+
+	(void)state;
+	find(&m, "Qwen/Qwen3-Coder-480B-A35B-Instruct");
+	uint64_t all = model_weight_bytes(&m, NULL), expert = m.params_expert * 2;
+	assert_int_equal(model_weight_bytes_ep(&m, NULL, 1, 1), all);
+	assert_int_equal(model_weight_bytes_ep(&m, NULL, 1, 8), all - expert + (expert + 7) / 8);
+	assert_int_equal(model_weight_bytes_ep(&m, NULL, 8, 8), model_weight_bytes_tp(&m, NULL, 8));
+	find(&m, "Qwen3-8B");
+	assert_int_equal(model_weight_bytes_ep(&m, NULL, 1, 8), model_weight_bytes(&m, NULL));
 }
 
 static void published_counts_are_met_exactly(void **state)
@@ -205,6 +308,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_built_in_file_has_no_mistakes),
+		cmocka_unit_test(kv_of_layers_that_differ),
+		cmocka_unit_test(totals_are_near_what_the_names_say),
+		cmocka_unit_test(near_names_are_no_models),
+		cmocka_unit_test(a_makers_own_file_has_its_own_record_or_is_a_guess),
+		cmocka_unit_test(experts_spread_over_data_parallel_gpus),
 		cmocka_unit_test(published_counts_are_met_exactly),
 		cmocka_unit_test(names_as_people_write_them),
 		cmocka_unit_test(each_variant_has_the_context_of_its_own_config),
