@@ -114,6 +114,37 @@ static void weights_that_are_not_all_there_are_refused(void **state)
 	refused_with("names no file with weights");
 }
 
+/* What downloads leave behind instead of the file: each is one sentence, whichever file it is. */
+static void what_is_no_file_of_a_model_is_called_by_what_it_is(void **state)
+{
+	static const struct {
+		const char *content, *words;
+	} kinds[] = {{"<!DOCTYPE html><title>Sign in</title>", "is an HTML page"},
+		{"\n <html>404</html>", "is an HTML page"}, {"<?xml version=\"1.0\"?><Error/>", "is an XML document"},
+		{"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 99\n", "is a pointer of Git LFS"},
+		{"", "is empty"}};
+	static const char *const files[] = {
+		"config.json", "model.safetensors.index.json", "model-00001-of-00001.safetensors"};
+
+	for (size_t f = 0; f < ARRAY_LEN(files); f++)
+		for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+			make(state);
+			put("config.json", tiny, strlen(tiny));
+			put(files[f], kinds[k].content, strlen(kinds[k].content));
+			refused_with(kinds[k].words);
+			clean(state);
+		}
+	make(state);
+	put("config.json", tiny, strlen(tiny));
+	put("model.safetensors", "\0\0\0\0\0\0\0\0\0\0\0\0", 12); /* a hole */
+	refused_with("begins with zeros");
+	put("model.safetensors", "\xff\xff\xff\xff\xff\xff\x00\x00{}", 10);
+	refused_with("is not a safetensors file");
+	put("model.safetensors", "\x40\x00\x00\x00\x00\x00\x00\x00{}", 10);
+	refused_with("cut short");
+	clean(state);
+}
+
 static void a_folder_of_another_kind_is_called_by_its_kind(void **state)
 {
 	struct model_facts f;
@@ -277,6 +308,7 @@ static void wrong_configs_say_where(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_no_file_of_a_model_is_called_by_what_it_is),
 		cmocka_unit_test_setup_teardown(weights_that_are_not_all_there_are_refused, make, clean),
 		cmocka_unit_test_setup_teardown(a_folder_of_another_kind_is_called_by_its_kind, make, clean),
 		cmocka_unit_test_setup_teardown(without_weights_bytes_follow_from_the_shapes, make, clean),
