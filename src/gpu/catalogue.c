@@ -5,6 +5,7 @@
 #include "config/records.h"
 #include "config/suggest.h"
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 EMBED_FILE(data_gpus, "data/gpus.txt");
@@ -24,7 +25,9 @@ static struct record_rows catalogue = {.rows = specs,
 	}
 static const struct record_field fields[] = {
 	FIELD("nvml", RECORD_TEXT, nvml, false, "names that NVML gives it, divided by |"),
-	FIELD("capability", RECORD_TENTHS, capability, true, "CUDA compute capability"),
+	FIELD("alias", RECORD_TEXT, alias, false, "other names, divided by |"),
+	FIELD("vendor", RECORD_TEXT, vendor, false, "who makes it; NVIDIA when not given"),
+	FIELD("capability", RECORD_TENTHS, capability, false, "CUDA compute capability"),
 	FIELD("memory", RECORD_BYTES, memory_bytes, true, "in all, as nvidia-smi shows it"),
 	FIELD("usable", RECORD_BYTES, usable_bytes, false, "what a CUDA program sees as total; else 97 % of memory"),
 	FIELD("bandwidth", RECORD_F64, memory_gb_s, true, "of the memory, GB/s"),
@@ -38,6 +41,7 @@ static const struct record_field fields[] = {
 	FIELD("pcie", RECORD_F64, pcie_gb_s, false, "GB/s, one direction"),
 	FIELD("watts", RECORD_U32, watts, false, "power limit"),
 	FIELD("mig", RECORD_BOOL, mig, false, "may be cut into slices"),
+	FIELD("unified", RECORD_BOOL, unified, false, "its memory is the system's too"),
 	FIELD("source", RECORD_TEXT, source, true, "where the figures come from"),
 };
 
@@ -47,6 +51,10 @@ static bool sound(const struct gpu_spec *s, const struct record *r, struct diags
 {
 	if (s->usable_bytes > s->memory_bytes) {
 		diags_add(d, DIAG_ERROR, &r->pos, "\"%s\" has more usable memory than memory", r->name);
+		return false;
+	}
+	if (!s->capability && !strcmp(s->vendor, "NVIDIA")) {
+		diags_add(d, DIAG_ERROR, &r->pos, "\"%s\" needs capability, or another vendor", r->name);
 		return false;
 	}
 	if (s->memory_gb_s <= 0 || s->tflops_fp32 <= 0 || s->memory_bytes < 1 << 20) {
@@ -60,7 +68,8 @@ static bool sound(const struct gpu_spec *s, const struct record *r, struct diags
  * "nvidia a100 sxm4 80gb" -> "a100sxm480gb". */
 static void normalize(const char *name, size_t len, char ret[KEY_BYTES_MAX])
 {
-	static const char *const fronts[] = {"nvidia", "tesla", "geforce", "quadro"};
+	static const char *const fronts[] = {
+		"nvidia", "amd", "intel", "google", "radeon", "instinct", "tesla", "geforce", "quadro"};
 	uint32_t n = 0;
 
 	for (size_t i = 0; i < len && n < KEY_BYTES_MAX - 1; i++) {
@@ -92,6 +101,12 @@ static bool keys_make(struct gpu_spec *s)
 	s->nvml_keys_len = (uint32_t)keys.len;
 	normalize(s->name, strlen(s->name), key);
 	buf_printf(&keys, "%s|", key);
+	for (const char *p = s->alias; *p;) {
+		size_t len = strcspn(p, "|");
+		normalize(p, len, key);
+		buf_printf(&keys, "%s|", key);
+		p += len + (p[len] == '|');
+	}
 	s->keys = keys.failed ? NULL : arena_strdup(&catalogue.arena, buf_str(&keys));
 	buf_done(&keys);
 	return s->keys != NULL;
@@ -100,7 +115,7 @@ static bool keys_make(struct gpu_spec *s)
 static int add(void *ctx, const struct record *r)
 {
 	struct diags *d = ctx;
-	struct gpu_spec s = {.name = r->name, .nvml = "", .source = ""};
+	struct gpu_spec s = {.name = r->name, .nvml = "", .alias = "", .vendor = "NVIDIA", .source = ""};
 
 	if (!record_fill(r, fields, ARRAY_LEN(fields), &s, d) || !sound(&s, r, d))
 		return 0;
@@ -172,15 +187,8 @@ static bool is_name(const struct gpu_spec *s, const char *key)
 	return has_key(own, (uint32_t)strlen(own), key);
 }
 
-/* NVML's names first: "Quadro RTX 5000" and "RTX 5000 Ada" are other cards, and a name given in full is never a guess. */
-const struct gpu_spec *gpu_spec_find(const char *name)
+static const struct gpu_spec *find_key(const char *key)
 {
-	char key[KEY_BYTES_MAX];
-
-	(void)load();
-	if (!name || exact(name))
-		return name ? exact(name) : NULL;
-	normalize(name, strlen(name), key);
 	for (uint32_t i = 0; *key && i < catalogue.len; i++)
 		if (has_nvml_name(&specs[i], key))
 			return &specs[i];
@@ -188,6 +196,44 @@ const struct gpu_spec *gpu_spec_find(const char *name)
 		if (is_name(&specs[i], key))
 			return &specs[i];
 	return NULL;
+}
+
+/* "T4-16GB": a card's name and the memory that people write behind it, which must be its own within a tenth. The digits of both may
+ * run together ("rtx308010gb"), so each border is tried. key is changed. */
+static const struct gpu_spec *find_sized(char *key)
+{
+	enum { DIGITS_MAX = 3 };
+	size_t end = strlen(key) < 2 ? 0 : strlen(key) - 2;
+
+	if (!end || strcmp(key + end, "gb") != 0)
+		return NULL;
+	key[end] = '\0';
+	for (size_t digits = 1; digits <= DIGITS_MAX && digits < end && isdigit((unsigned char)key[end - digits]);
+		digits++) {
+		char *size = key + end - digits, first = *size;
+		uint64_t bytes = strtoull(size, NULL, 10) << 30;
+		*size = '\0';
+		const struct gpu_spec *s = first == '0' ? NULL : find_key(key);
+		*size = first;
+		if (s && s->memory_bytes / 10 * 9 <= bytes && bytes <= s->memory_bytes / 10 * 11)
+			return s;
+	}
+	return NULL;
+}
+
+/* NVML's names first: "Quadro RTX 5000" and "RTX 5000 Ada" are other cards, and a name given in full is never a guess. A size behind
+ * the name must be the card's own, within a tenth. */
+const struct gpu_spec *gpu_spec_find(const char *name)
+{
+	char key[KEY_BYTES_MAX];
+	const struct gpu_spec *s;
+
+	(void)load();
+	if (!name || exact(name))
+		return name ? exact(name) : NULL;
+	normalize(name, strlen(name), key);
+	s = find_key(key);
+	return s ? s : find_sized(key);
 }
 
 static uint64_t apart(const struct gpu_spec *s, uint64_t memory_bytes)
@@ -218,6 +264,31 @@ const char *gpu_spec_suggest(const char *name)
 	for (uint32_t i = 0; i < catalogue.len; i++)
 		suggest_offer(&s, specs[i].name);
 	return suggest_best(&s);
+}
+
+/* One of the own names in keys begins with key: "a10040gb|" with "a100". */
+static bool begins(const struct gpu_spec *s, const char *key)
+{
+	return !strncmp(s->keys + s->nvml_keys_len, key, strlen(key));
+}
+
+const char *gpu_spec_beginning(const char *name, char *ret, size_t cap)
+{
+	char key[KEY_BYTES_MAX];
+	size_t len = 0;
+
+	(void)load();
+	*ret = '\0';
+	normalize(name, strlen(name), key);
+	for (uint32_t i = 0; strlen(key) >= 2 && i < catalogue.len; i++) {
+		size_t wanted = strlen(specs[i].name) + (len ? 2 : 0);
+		if (!begins(&specs[i], key) || len + wanted + 1 > cap)
+			continue;
+		memcpy(ret + len, ", ", len ? 2 : 0);
+		memcpy(ret + len + (len ? 2 : 0), specs[i].name, strlen(specs[i].name) + 1);
+		len += wanted;
+	}
+	return ret;
 }
 
 const char *gpu_generation(uint32_t capability)

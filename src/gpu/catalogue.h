@@ -14,7 +14,9 @@
 
 struct gpu_spec {
 	const char *name; /* "T4", "A100-80GB" */
-	const char *nvml; /* what NVML calls it, alternatives separated by '|' */
+	const char *nvml; /* what NVML (or its maker's tool) calls it, alternatives separated by '|' */
+	const char *alias; /* what people call it besides, separated by '|' */
+	const char *vendor; /* "NVIDIA", "AMD", "Intel", "Google", "AWS", "Huawei": CUDA is the first one's alone */
 	uint64_t memory_bytes; /* in all, as NVML and nvidia-smi show it */
 	uint64_t usable_bytes; /* what a CUDA program sees as total (cudaMemGetInfo): fit arithmetic uses this one */
 	double memory_gb_s; /* GB = 1e9 bytes */
@@ -27,6 +29,7 @@ struct gpu_spec {
 	uint32_t watts;
 	uint32_t nvml_keys_len; /* of NVML's in keys */
 	bool mig;
+	bool unified; /* its memory is the system's too */
 	const char *keys; /* private: its names as they are compared, NVML's first: "teslat4|t4|" */
 	const char *source; /* where the figures come from, in words */
 };
@@ -42,6 +45,13 @@ const struct gpu_spec *gpu_spec_match(const char *nvml_name, uint64_t memory_byt
 const struct gpu_spec *gpu_spec_at(uint32_t i);
 /* "did you mean": the nearest known name, or NULL. */
 const char *gpu_spec_suggest(const char *name);
+/* The names that begin as this one does ("A100": A100-40GB, A100-80GB, ...), comma between; "" when there is none. Returns ret. */
+const char *gpu_spec_beginning(const char *name, char *ret, size_t cap);
+/* Does CUDA run on it? What has no record, or says no vendor, is NVIDIA's. */
+static inline bool gpu_spec_is_cuda(const struct gpu_spec *s)
+{
+	return !s || s->capability > 0;
+}
 /* The built-in entries are read at the first use of any function here. To tell want of memory from a card that is not
  * known, call this first: 0 or -ENOMEM. */
 int gpu_catalogue_load(struct err *err) MUST_USE;

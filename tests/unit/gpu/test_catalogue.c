@@ -32,13 +32,22 @@ static void every_card_is_whole_and_found_by_each_of_its_names(void **state)
 			if (gpu_spec_match(name, s->memory_bytes) != s)
 				fail_msg("\"%s\" finds %s, not %s", name, gpu_spec_find(name)->name, s->name);
 		}
-		assert_true(s->source[0] && s->nvml[0] && s->capability >= 60 && s->watts > 0 && s->pcie_gb_s > 0);
+		for (const char *p = s->alias; *p; p += strcspn(p, "|"), p += *p == '|') {
+			snprintf(name, sizeof name, "%.*s", (int)strcspn(p, "|"), p);
+			if (gpu_spec_find(name) != s)
+				fail_msg("\"%s\" does not find %s", name, s->name);
+		}
+		assert_true(s->source[0] && s->watts > 0);
 		assert_true(s->usable_bytes <= s->memory_bytes && s->usable_bytes * 100 >= s->memory_bytes * 92);
+		assert_true(s->memory_gb_s > 50 && s->memory_gb_s < 10000);
+		assert_int_equal(s->capability > 0, !strcmp(s->vendor, "NVIDIA"));
+		if (!gpu_spec_is_cuda(s))
+			continue;
+		assert_true(s->capability >= 37 && s->pcie_gb_s > 0 && (s->nvml[0] || s->unified));
 		/* What a generation has: bfloat16 from 8.0, FP8 from 8.9, FP4 from 10.0, and no card is half of that. */
 		assert_int_equal(s->tflops_bf16 > 0, s->capability >= 80);
 		assert_int_equal(s->tflops_fp8 > 0, s->capability >= 89);
 		assert_true(s->tflops_fp4 == 0 || s->capability >= 100);
-		assert_true(s->memory_gb_s > 100 && s->memory_gb_s < 10000);
 	}
 	assert_true(n >= 40);
 	assert_null(gpu_spec_at(n));
@@ -60,6 +69,22 @@ static void names_as_people_and_drivers_write_them(void **state)
 		if (!s || strcmp(s->name, pairs[i][1]) != 0)
 			fail_msg("\"%s\" finds %s, not %s", pairs[i][0], s ? s->name : "none", pairs[i][1]);
 	}
+	/* A size behind a name is the card's, or it is another card. */
+	assert_string_equal(gpu_spec_find("L40S-48GB")->name, "L40S");
+	assert_string_equal(gpu_spec_find("rtx 3080 10gb")->name, "RTX-3080");
+	assert_string_equal(gpu_spec_find("RTX 3080 12GB")->name, "RTX-3080-12GB");
+	assert_string_equal(gpu_spec_find("B200-180GB")->name, "B200");
+	assert_string_equal(gpu_spec_find("H100-NVL-94GB")->name, "H100-NVL");
+	assert_null(gpu_spec_find("L4-48GB"));
+	assert_null(gpu_spec_find("H100-40GB"));
+	assert_string_equal(gpu_spec_find("AMD Instinct MI300X")->vendor, "AMD");
+	assert_false(gpu_spec_is_cuda(gpu_spec_find("mi325x")));
+	assert_true(gpu_spec_find("Jetson-Thor")->unified);
+	char like[256];
+	assert_string_equal(gpu_spec_beginning("A100-8", like, sizeof like), "A100-80GB");
+	assert_non_null(strstr(gpu_spec_beginning("A100", like, sizeof like), "A100-40GB, A100-PCIE-40GB, A100-80GB"));
+	assert_null(strstr(like, "P100"));
+	assert_string_equal(gpu_spec_beginning("Z", like, sizeof like), "");
 	assert_null(gpu_spec_find("NVIDIA X9000"));
 	assert_null(gpu_spec_find(""));
 	assert_null(gpu_spec_find(NULL));

@@ -56,9 +56,11 @@ static void hosts_and_slices(void **state)
 static void a_wrong_list_says_where_and_what_was_meant(void **state)
 {
 	static const char *const table[][2] = {{"4xT5", "unknown GPU \"T5\""},
-		{"2xA100-80G", "did you mean \"A100-80GB\"?"}, {"", "empty part"}, {"2xT4,", "empty part"},
-		{"99999xT4", "at most 4096"}, {"2xT4:64GiB", "a T4 has 15360 MiB"}, {"2xT4:lots", "no memory size"},
-		{"4x", "unknown GPU \"\""}, {"-1xT4", "unknown GPU"}, {"18446744073709551617xT4", "at most 4096"}};
+		{"2xA100-80G", "did you mean \"A100-80GB\"?"},
+		{"8xA100", "write which: A100-40GB, A100-PCIE-40GB, A100-80GB"}, {"1xMI35", "MI350X, MI355X"},
+		{"", "empty part"}, {"2xT4,", "empty part"}, {"99999xT4", "at most 4096"},
+		{"2xT4:64GiB", "a T4 has 15360 MiB"}, {"2xT4:lots", "no memory size"}, {"4x", "unknown GPU \"\""},
+		{"-1xT4", "unknown GPU"}, {"18446744073709551617xT4", "at most 4096"}};
 	struct gpu_inventory inv;
 	struct err err;
 
