@@ -8,7 +8,7 @@
 const struct config_table *const *config_tables(uint32_t *ret_len);
 
 /* Shared by the workers of all engines. */
-enum { CONFIG_KEYS_WORKER = 9 };
+enum { CONFIG_KEYS_WORKER = 10 };
 extern const struct config_key config_keys_worker[CONFIG_KEYS_WORKER];
 
 extern const struct config_table config_table_frontend, config_table_processor, config_table_router,

@@ -11,6 +11,10 @@ void plan_check_engine(
 	struct plan *p); /* what an engine refuses on such a card: types, quantization, divisors, sizes */
 /* Of plan_check_engine: names and sizes that an engine's own start-up refuses on every card. */
 void plan_check_names(struct plan *p, const struct plan_service *s);
+/* Of plan_check_engine: what the engine's release does not know yet, or no more. */
+void plan_check_release(struct plan *p, const struct plan_service *s);
+/* The same on such a card. */
+void plan_check_release_on(struct plan *p, const struct plan_service *s, const struct gpu_device *card);
 void plan_check_links(struct plan *p); /* cards that work together over a slow link, or are not alike */
 void plan_check_pairs(struct plan *p); /* services that must agree: block size, hand-off of KV */
 void plan_check_host(struct plan *p); /* cores, RAM, NUMA, shared memory, limits, disk, ports, programs, files */

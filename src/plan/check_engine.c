@@ -103,11 +103,48 @@ static void check_runs(struct plan *p, const struct plan_service *s, const struc
 		findings_remedy(&p->findings, "%s", a.instead);
 }
 
+/* A card of another maker: its memory is known, and the engines have builds of their own for it, whose rules are not here. */
+static void other_vendor(struct plan *p, const struct plan_service *s, const struct gpu_device *card)
+{
+	static const struct {
+		const char *vendor, *build;
+	} builds[] = {{"AMD", "a ROCm build"}, {"Intel", "a build for Intel's GPUs, or the Gaudi plugin"},
+		{"Google", "the TPU plugin"}, {"AWS", "the Neuron plugin"}, {"Huawei", "the Ascend plugin"}};
+	const char *build = "a build of its own";
+
+	for (size_t i = 0; i < ARRAY_LEN(builds); i++)
+		if (!strcmp(builds[i].vendor, card->spec->vendor))
+			build = builds[i].build;
+	findings_add(&p->findings, FINDING_WARNING, FINDING_ENVIRONMENT, "gpu-vendor", &s->graph->pos,
+		"%s: %s is %s's (%s): CUDA does not run on it, and what %s can do there with %s is not checked here",
+		s->name, card->spec->name, card->spec->vendor, PLAN_BYTES(card->memory_total),
+		graph_engine_name(s->engine), build);
+	findings_unchecked(&p->findings);
+	findings_remedy(
+		&p->findings, "only the memory is judged; the engine's documentation names the models it runs there");
+}
+
+/* Memory that the processor uses too: what is free is less than all, and nobody can say by how much. */
+static void shared_memory(struct plan *p, const struct gpu_device *card)
+{
+	if (!card->spec || !card->spec->unified)
+		return;
+	findings_add(&p->findings, FINDING_INFO, FINDING_CAPACITY, "memory-unified", NULL,
+		"%s has %s in all for GPU and system: what programs and the page cache hold is missing, and the engine may find less "
+		"free than it wants",
+		card->spec->name, PLAN_BYTES(card->memory_total));
+	findings_remedy(&p->findings, "a share of 0.8 or less leaves room for the system");
+}
+
 /* A card that only has a name: types, quantization and attention have no rules, and perhaps its memory is not known. */
 static void unknown_card(struct plan *p, const struct plan_service *s, const struct gpu_device *card)
 {
 	if (s->engine == GRAPH_ENGINE_MOCK)
 		return;
+	if (!gpu_spec_is_cuda(card->spec)) {
+		other_vendor(p, s, card);
+		return;
+	}
 	findings_add(&p->findings, FINDING_WARNING, FINDING_ENVIRONMENT, "gpu-unknown", &s->graph->pos,
 		"%s: what %s can compute is not known here%s", s->name, plan_card_name(card),
 		card->memory_total ? "" : ", nor how much memory it has");
@@ -139,6 +176,8 @@ static void check_on_cards(struct plan *p, uint32_t service, const struct plan_s
 			unknown_card(p, s, card);
 			continue;
 		}
+		shared_memory(p, card);
+		plan_check_release_on(p, s, card);
 		check_runs(p, s, card);
 		check_dtype(p, s, card);
 		check_quant(p, s, card);
@@ -154,6 +193,9 @@ static void check_tp(struct plan *p, const struct plan_service *s)
 
 	if (!s->model->facts || s->tp < 2 || model_tp_valid(s->model->facts, s->tp))
 		return;
+	model_tp_reason(s->model->facts, s->tp, why, sizeof why);
+	if (plan_experts_whole(s) && !strncmp(why, "the experts'", 12))
+		return;
 	for (uint32_t tp = 1; tp <= 64 && len < sizeof valid; tp++)
 		if (model_tp_valid(s->model->facts, tp))
 			len += (size_t)snprintf(valid + len, sizeof valid - len, "%s%u", len ? ", " : "", tp);
@@ -164,14 +206,6 @@ static void check_tp(struct plan *p, const struct plan_service *s)
 }
 
 /* ---- groups and blocks of quantized weights against the split ---- */
-
-static bool experts_whole(const struct plan_service *s)
-{
-	const struct config_item *ep = config_section_find(&s->graph->settings, "enable-expert-parallel"),
-				 *size = config_section_find(&s->graph->settings, "ep-size");
-
-	return (ep && ep->value.set && ep->value.b) || (size && size->value.set && size->value.u >= s->tp);
-}
 
 /* One matrix that is divided; its part must be whole blocks. */
 struct part {
@@ -188,7 +222,8 @@ static const char *odd_part(const struct plan_service *s, uint32_t unit, bool bl
 	uint64_t kv = block && !m->mla_rank ? (uint64_t)MAX(m->kv_heads, tp) * m->head_dim
 					    : 0; /* replicated beyond their number */
 	const struct part parts[] = {
-		{"the experts' width", m->experts && !experts_whole(s) ? m->expert_intermediate : 0},
+		{"the experts' width", m->experts && !plan_experts_whole(s) ? m->expert_intermediate : 0},
+		{"the shared experts' width", m->shared_intermediate},
 		{"the feed-forward width", dense ? m->intermediate : 0},
 		{"the width of all heads", m->mla_rank ? 0 : (uint64_t)m->heads * m->head_dim},
 		{"the width of all KV heads", kv},
@@ -233,7 +268,8 @@ static void check_groups(struct plan *p, const struct plan_service *s)
 		findings_arithmetic(&p->findings, "%llu / %u = %llu = %.2f x %u", (unsigned long long)width, s->tp,
 			(unsigned long long)width / s->tp, (double)width / s->tp / unit, unit);
 	findings_remedy(&p->findings, "%s: one of %s%s", plan_key_name(s->engine, PLAN_TP), *valid ? valid : "none",
-		strstr(what, "experts") ? "; or enable-expert-parallel: true, which leaves each expert whole" : "");
+		strstr(what, "the experts'") ? "; or enable-expert-parallel: true, which leaves each expert whole"
+					     : "");
 }
 
 static void check_context(struct plan *p, const struct plan_service *s)
@@ -281,6 +317,7 @@ void plan_check_engine(struct plan *p)
 		check_context(p, s);
 		check_batch(p, s);
 		plan_check_names(p, s);
+		plan_check_release(p, s);
 		if (plan_on_gpu(s))
 			check_on_cards(p, i, s);
 	}

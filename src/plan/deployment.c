@@ -178,6 +178,17 @@ static void take_sizes(struct plan_service *s)
 		s->batch = s->context;
 }
 
+static void take_version(struct plan_service *s)
+{
+	const struct config_item *item = config_section_find(&s->graph->settings, "engine-version");
+
+	s->version_pos = s->graph->pos;
+	if (!item || !item->value.set || !item->value.text)
+		return;
+	s->version = engine_version_parse(item->value.text);
+	s->version_pos = item->value.pos;
+}
+
 static void take_service(struct plan_service *s)
 {
 	s->tp = (uint32_t)take_u64(s, PLAN_TP, 1);
@@ -194,6 +205,7 @@ static void take_service(struct plan_service *s)
 	s->eager = take_bool(s, PLAN_EAGER, false);
 	s->remote_prefill = take_bool(s, PLAN_REMOTE_PREFILL, false);
 	s->conditional = take_bool(s, PLAN_CONDITIONAL, false);
+	take_version(s);
 	s->chunked = take_bool(s, PLAN_CHUNKED, true);
 	s->transfer = take(s, PLAN_TRANSFER) != NULL;
 	take_sizes(s);
@@ -228,6 +240,42 @@ void plan_deployment_done(struct plan_deployment *d)
 {
 	free(d->services);
 	*d = (struct plan_deployment){0};
+}
+
+bool plan_experts_whole(const struct plan_service *s)
+{
+	const struct config_item *ep = config_section_find(&s->graph->settings, "enable-expert-parallel"),
+				 *size = config_section_find(&s->graph->settings, "ep-size");
+
+	return (ep && ep->value.set && ep->value.b) || (size && size->value.set && size->value.u >= s->tp);
+}
+
+uint64_t plan_version(const struct plan_service *s)
+{
+	struct engine_span read = engine_releases(plan_rules_of(s));
+
+	return s->version ? s->version : read.last;
+}
+
+const char *plan_method_of(const struct plan_service *s)
+{
+	static const struct {
+		const char *quant, *packed;
+	} schemes[] = {{"gptq", "compressed-tensors:wna16"}, {"awq", "compressed-tensors:wna16"},
+		{"fp8", "compressed-tensors:w8a16_fp8"}, {"int8", "compressed-tensors:w8a8_int8"},
+		{"nvfp4", "compressed-tensors:w4a4_nvfp4"}, {"mxfp4", "compressed-tensors:w4a4_mxfp4"}};
+	const struct model_facts *m = s->model->facts;
+	bool made = m && *m->quant && strcmp(m->quant, "none") != 0;
+
+	if (made && !strcmp(m->quant_format, "compressed-tensors"))
+		for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
+			if (!strcmp(schemes[i].quant, m->quant))
+				return schemes[i].packed;
+	if (made && !strncmp(m->quant_format, "modelopt", 8))
+		return !strcmp(m->quant, "nvfp4") ? "modelopt_fp4" : "modelopt";
+	if (made)
+		return m->quant;
+	return s->quant;
 }
 
 static bool is_half(const char *dtype)

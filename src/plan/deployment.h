@@ -8,6 +8,7 @@
 
 #include "config/graph.h"
 #include "gpu/rules.h"
+#include "gpu/versions.h"
 #include "model/facts.h"
 
 enum plan_key {
@@ -54,6 +55,8 @@ struct plan_service {
 	enum graph_engine engine;
 	enum graph_role role;
 	const struct plan_model *model; /* never NULL */
+	uint64_t version; /* of the engine, as gpu/versions.h has it; 0: not said */
+	struct config_pos version_pos;
 	uint32_t workers, gpus; /* whole cards each worker takes */
 	double share; /* of one card, when less than 1; then gpus is 1 */
 	uint32_t tp, pp, dp;
@@ -93,6 +96,12 @@ static inline enum rule_engine plan_rules_of(const struct plan_service *s)
 {
 	return s->engine == GRAPH_ENGINE_SGLANG ? RULE_SGLANG : s->engine == GRAPH_ENGINE_VLLM ? RULE_VLLM : RULE_LLAMA;
 }
+/* Does it spread experts whole over its GPUs? Then the size of one is not divided. */
+bool plan_experts_whole(const struct plan_service *s);
+/* The release its rules are asked for: the one said, else the newest that is known. */
+uint64_t plan_version(const struct plan_service *s);
+/* How the files' quantization is called where engines choose by it: "compressed-tensors:wna16", "fp8", "modelopt_fp4"; NULL: none. */
+const char *plan_method_of(const struct plan_service *s);
 /* What the matrix units compute in on a card of that capability: "float16" where bfloat16 falls back, "float32" where
  * the architecture refuses float16. */
 const char *plan_dtype_on(const struct plan_service *s, uint32_t capability);

@@ -113,7 +113,9 @@ static void terms_external(struct plan_terms *t, const struct plan_service *s, c
 {
 	const struct model_facts *m = s->model->facts;
 
-	t->weights = model_weight_bytes_tp(m, plan_weights_on(s, card->capability), s->tp) / s->pp;
+	t->weights = model_weight_bytes_ep(m, plan_weights_on(s, card->capability), s->tp,
+			     plan_experts_whole(s) ? s->tp * MAX(s->dp, 1u) : s->tp) /
+		     s->pp;
 	t->runtime = RUNTIME_MIB * MIB;
 	t->links = (uint64_t)s->tp * s->pp > 1 ? (uint64_t)s->tp * s->pp * LINKS_MIB * MIB : 0;
 	t->activations = activations(s, card);
