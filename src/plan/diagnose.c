@@ -417,6 +417,10 @@ void diagnosis_conclude(const struct diagnosis *d, const struct diagnosed_log *o
 	for (uint32_t i = 0; i < count; i++) {
 		bool wraps = groups[i].signature->kind == SIGNATURE_WRAPPER;
 
+		/* Two signatures of one line are one cause. */
+		if (i > 0 && best == ORDER_CAUSE && groups[i].signature->kind == SIGNATURE_CAUSE &&
+			groups[i].log == groups[0].log && groups[i].first->line == groups[0].first->line)
+			continue;
 		/* "See above" says nothing when what is above has been found. */
 		if (wraps && !groups[i].survived && (best <= ORDER_CONSEQUENCE || root) && !unknown)
 			continue;

@@ -92,8 +92,9 @@ static enum line_level level_named(const char *line, size_t len)
 		if (at >= len || !strchr("=:\"", line[at]))
 			continue;
 		at += text_span(line, len, at, "=:\" ");
-		if (text_has_at(line, len, at, "err") || text_has_at(line, len, at, "crit") ||
-			text_has_at(line, len, at, "fatal") || text_has_at(line, len, at, "panic"))
+		if (text_has_at(line, len, at, "fatal") || text_has_at(line, len, at, "panic"))
+			return LEVEL_FATAL;
+		if (text_has_at(line, len, at, "err") || text_has_at(line, len, at, "crit"))
 			return LEVEL_ERROR;
 		if (text_has_at(line, len, at, "info"))
 			return LEVEL_INFO;
@@ -102,7 +103,10 @@ static enum line_level level_named(const char *line, size_t len)
 			return LEVEL_MILD;
 		/* Loggers that count: 10 to 60. */
 		if (at + 1 < len && line[at] >= '1' && line[at] <= '6' && line[at + 1] == '0')
-			return line[at] >= '5' ? LEVEL_ERROR : line[at] == '3' ? LEVEL_INFO : LEVEL_MILD;
+			return line[at] == '6'   ? LEVEL_FATAL
+			       : line[at] == '5' ? LEVEL_ERROR
+			       : line[at] == '3' ? LEVEL_INFO
+						 : LEVEL_MILD;
 	}
 	return LEVEL_UNKNOWN;
 }
@@ -120,6 +124,11 @@ static enum line_level level_of_journal(const char *line, size_t len)
 	return line[at] <= '3' ? LEVEL_ERROR : line[at] == '6' ? LEVEL_UNKNOWN : LEVEL_MILD;
 }
 
+static enum line_level level_of(char letter)
+{
+	return letter == 'F' ? LEVEL_FATAL : letter == 'E' ? LEVEL_ERROR : letter == 'I' ? LEVEL_INFO : LEVEL_MILD;
+}
+
 /* "E0123 10:22:31", "[E socket.cpp:719]", "0.01.066 E graph_reserve" */
 static enum line_level level_of_letter(const char *line, size_t len)
 {
@@ -132,7 +141,7 @@ static enum line_level level_of_letter(const char *line, size_t len)
 	if (at + 1 >= len || !strchr("EFWID", line[at]) ||
 		(line[at + 1] != ' ' && !isdigit((unsigned char)line[at + 1])))
 		return LEVEL_UNKNOWN;
-	return strchr("EF", line[at]) ? LEVEL_ERROR : line[at] == 'I' ? LEVEL_INFO : LEVEL_MILD;
+	return level_of(line[at]);
 }
 
 /* A letter in brackets, "[06/21/2025-03:55:04] [TRT-LLM] [E] ...". */
@@ -150,7 +159,25 @@ static enum line_level level_of_letter_in_brackets(const char *line, size_t len)
 
 	for (size_t i = 0; i < len; i++)
 		if (bracketed_letter(line, len, i, &letter))
-			return strchr("EF", letter) ? LEVEL_ERROR : letter == 'I' ? LEVEL_INFO : LEVEL_MILD;
+			return level_of(letter);
+	return LEVEL_UNKNOWN;
+}
+
+/* "2026/02/03 10:00:00 [emerg] 1#1: ..." */
+static enum line_level level_in_brackets(const char *line, size_t len)
+{
+	static const struct {
+		const char *word;
+		enum line_level level;
+	} words[] = {{"[emerg]", LEVEL_FATAL}, {"[alert]", LEVEL_ERROR}, {"[crit]", LEVEL_ERROR},
+		{"[error]", LEVEL_ERROR}, {"[warn]", LEVEL_MILD}, {"[notice]", LEVEL_MILD}, {"[info]", LEVEL_INFO},
+		{"[debug]", LEVEL_MILD}};
+
+	for (size_t at = text_find(line, len, 0, "["); at < len; at = text_find(line, len, at + 1, "["))
+		for (size_t i = 0; i < ARRAY_LEN(words); i++)
+			if (len - at >= strlen(words[i].word) &&
+				memcmp(line + at, words[i].word, strlen(words[i].word)) == 0)
+				return words[i].level;
 	return LEVEL_UNKNOWN;
 }
 
@@ -165,8 +192,8 @@ enum line_level line_level(const char *line, size_t len)
 	static const struct {
 		const char *word;
 		enum line_level level;
-	} words[] = {{"ERROR", LEVEL_ERROR}, {"CRITICAL", LEVEL_ERROR}, {"FATAL", LEVEL_ERROR}, {"ERR", LEVEL_ERROR},
-		{"CRIT", LEVEL_ERROR}, {"ALERT", LEVEL_ERROR}, {"EMERG", LEVEL_ERROR}, {"FTL", LEVEL_ERROR},
+	} words[] = {{"ERROR", LEVEL_ERROR}, {"CRITICAL", LEVEL_ERROR}, {"FATAL", LEVEL_FATAL}, {"ERR", LEVEL_ERROR},
+		{"CRIT", LEVEL_ERROR}, {"ALERT", LEVEL_ERROR}, {"EMERG", LEVEL_FATAL}, {"FTL", LEVEL_FATAL},
 		{"WARNING", LEVEL_MILD}, {"WARN", LEVEL_MILD}, {"WRN", LEVEL_MILD}, {"INFO", LEVEL_INFO},
 		{"INF", LEVEL_INFO}, {"DEBUG", LEVEL_MILD}, {"DBG", LEVEL_MILD}, {"TRACE", LEVEL_MILD},
 		{"TRC", LEVEL_MILD}};
@@ -190,5 +217,7 @@ enum line_level line_level(const char *line, size_t len)
 				(i + n == look || !isalpha((unsigned char)line[i + n])))
 				return words[k].level;
 		}
-	return level == LEVEL_UNKNOWN ? level_of_letter_in_brackets(line, look) : level;
+	if (level == LEVEL_UNKNOWN)
+		level = level_of_letter_in_brackets(line, look);
+	return level == LEVEL_UNKNOWN ? level_in_brackets(line, look) : level;
 }

@@ -368,7 +368,7 @@ static void failure_note(struct diagnosed_log *log, enum line_shape shape, uint6
 	size_t len, size_t from, size_t text_len)
 {
 	struct log_failure *f = &log->failures[shape];
-	bool final = shape == SHAPE_EXCEPTION && line_is_final(line + from, text_len);
+	bool final = shape == SHAPE_EXCEPTION && line_is_final(line, len);
 	bool other = is_of_another_piece(log, shape, number, final);
 
 	if ((f->line > 0 && f->line <= number && !other) || line_is_known(log, line, len))

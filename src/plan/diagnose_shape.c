@@ -88,7 +88,7 @@ static bool begins_here(const char *line, size_t at)
 		return at >= 2 && line[at - 2] == '\\' && line[at - 1] == 'n';
 	for (word = at; word > 0 && isupper((unsigned char)line[word - 1]);)
 		word--;
-	return line_level(line + word, at - word) == LEVEL_ERROR;
+	return line_level(line + word, at - word) >= LEVEL_ERROR;
 }
 
 static bool exception_at(const char *line, size_t len, size_t *ret_at)
@@ -129,7 +129,17 @@ static bool program_error_at(const char *line, const char *low, size_t len, size
 		from++;
 	at = text_find(low, MIN(len, from + PROGRAM_BYTES_MAX), from, "error: ");
 	*ret_at = from;
-	if (text_has_at(line, len, from, "fatal: ") || text_has_at(line, len, from, "panic: "))
+	if (text_has_at(line, len, from, "fatal: ") || text_has_at(line, len, from, "panic: ") ||
+		text_find(low, len, from, "error response from daemon: ") < MIN(len, from + PROGRAM_BYTES_MAX))
+		return true;
+	if (text_has_at(line, len, from, "Error from server"))
+		return true;
+	if (text_find(low, len, from, "exec: ") < len && text_find(low, len, from, "not found") < len)
+		return true;
+	/* "exec /usr/bin/zork: exec format error", "exec: \"zork\": executable file not found" */
+	if (text_has_at(line, len, from, "exec ") &&
+		(text_find(low, len, from, ": exec format error") < len ||
+			text_find(low, len, from, ": no such file or directory") < len))
 		return true;
 	if (at >= MIN(len, from + PROGRAM_BYTES_MAX))
 		return false;
@@ -157,19 +167,51 @@ static bool is_assertion(const char *low, size_t len)
 
 static bool is_panic(const char *low, size_t len)
 {
-	static const char *const words[] = {"fatal python error", "fatal error: ", "what():", "panic: ", NULL};
+	static const char *const words[] = {"fatal python error",
+		"fatal error: ", "what():", "panic: ", "uncaught exception of type", "pure virtual method called",
+		"sanitizer: ",
+		/* glibc's checks of the heap and the stack. */
+		"(): invalid ", "(): corrupted ", "(): unaligned ", "double free or corruption",
+		"corrupted size vs. prev_size", "stack smashing detected",
+		/* The loader of macOS. */
+		"library not loaded: ", NULL};
 	size_t thread = text_find(low, len, 0, "thread '");
 
 	return (thread < len && text_find(low, len, thread, "' panicked at") < len) || low_has_any(low, len, words) ||
 	       is_assertion(low, len);
 }
 
-bool line_is_final(const char *line, size_t len)
+/* "zork.cu(41): error: ...", "main.cpp:12:9: fatal error: ...", and what linkers and CMake say. */
+static bool compile_error_at(const char *low, size_t len)
 {
-	char low[LINE_LOOK_BYTES];
+	static const char *const marks[] = {": error: ", ": fatal error: "};
 
-	len = low_copy(line, len, low);
-	return is_panic(low, len);
+	for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+		size_t at = text_find(low, MIN(len, 4 * PROGRAM_BYTES_MAX), 0, marks[i]);
+
+		if (at > 2 && at < MIN(len, 4 * PROGRAM_BYTES_MAX) && !memchr(low, ' ', at) &&
+			(low[at - 1] == ')' || isdigit((unsigned char)low[at - 1])))
+			return true;
+	}
+	return low_has(low, len, "ld: cannot find -l") || low_has(low, len, ": undefined reference to ") ||
+	       text_has_at(low, len, 0, "cmake error");
+}
+
+/* An event of Kubernetes: "  Warning  FailedMount  12s (x7 over 44s)  kubelet  ...". What only may pass is not among these. */
+static bool is_failed_event(const char *line, const char *low, size_t len, size_t *ret_at)
+{
+	size_t at = text_span(line, len, 0, " "), end;
+
+	if (!text_has_at(line, len, at, "Warning "))
+		return false;
+	at += strlen("Warning");
+	at += text_span(line, len, at, " ");
+	for (end = at; end < len && line[end] != ' ';)
+		end++;
+	*ret_at = at;
+	return text_has_at(low, len, at, "failed") || text_has_at(low, len, at, "unexpected") ||
+	       text_has_at(low, len, at, "evicted") || text_has_at(low, len, at, "oomkill") ||
+	       (end > at + 5 && text_has_at(low, len, end - 5, "error"));
 }
 
 uint32_t line_details(const char *text, size_t len)
@@ -234,6 +276,29 @@ static bool status_is_bad(const char *line, size_t len, const char *word)
 	return value != 0 && value != 130 && value != 143;
 }
 
+/* "run.sh: line 12:  4711 Killed      python3 ...", "zsh: killed     ./zork" */
+static bool is_reported_death(const char *low, size_t len)
+{
+	static const char *const words[] = {"killed ", "abort", "bus error", "segmentation fault", "illegal ",
+		"trace trap", "floating point exception"};
+	size_t at = text_find(low, len, 0, ": line ");
+
+	if (text_has_at(low, len, 0, "zsh: ")) {
+		at = strlen("zsh: ");
+	} else if (at < len) {
+		at += strlen(": line ");
+		at += text_span(low, len, at, "0123456789");
+		at += text_span(low, len, at, ": ");
+		if (at >= len || !isdigit((unsigned char)low[at]))
+			return false;
+		at += text_span(low, len, at, "0123456789 ");
+	}
+	for (size_t i = 0; i < ARRAY_LEN(words) && at < len; i++)
+		if (text_has_at(low, len, at, words[i]))
+			return true;
+	return false;
+}
+
 /* At the end of its line, alone or behind a process id or a shell's name. */
 static bool is_shell_death(const char *low, size_t len)
 {
@@ -247,7 +312,7 @@ static bool is_shell_death(const char *low, size_t len)
 		if (len >= n && memcmp(low + len - n, words[i], n) == 0 && (len == n || low[len - n - 1] == ' '))
 			return true;
 	}
-	return low_has(low, len, "core dumped");
+	return low_has(low, len, "core dumped") || is_reported_death(low, len);
 }
 
 /* mild: the line itself is no error: then a status counts only when it says that something exited. */
@@ -255,21 +320,38 @@ static bool is_death(const char *line, size_t len, bool mild)
 {
 	static const char *const statuses[] = {"exit code", "exited with code", "exit status", "exitcode",
 		"exited with status", "exit_code", "code: exited, status", "terminated by signal", "received signal",
-		"caught signal", "signal:", "killed by signal"};
+		"caught signal", "signal:", "killed by signal", "exited on signal", "exited ("};
 	static const char *const words[] = {"terminate called", "segmentation fault", "sigsegv", "sigabrt", "sigbus",
 		"sigill", "ggml_assert", "ggml_abort", "exiting due to", "failed to load model",
 		"failed to load all models", "failed with result 'signal'", "failed with result 'exit-code'",
-		"crashloopbackoff", "oomkilled", "enginedeaderror", "application startup failed",
-		"encountered a fatal error", "died unexpectedly", "terminated with signal", "received signal sig",
+		"crashloopbackoff", "enginedeaderror", "due to time limit", "due to preemption", "due to node fail",
+		"application startup failed", "createcontainerconfigerror", "createcontainererror", "runcontainererror",
+		"invalidimagename", "errimageneverpull", "encountered a fatal error", "died unexpectedly",
+		"terminated with signal", "received signal sig",
 		/* Frames of a debugger. */
 		"__gi_abort", " in abort (", "std::terminate", "__pthread_kill", NULL};
 
+	size_t oom = text_find(line, len, 0, "oomkilled");
+
+	/* docker inspect says of each container whether it was. */
+	if (oom < len && text_find(line, len, oom, "false") > oom + strlen("oomkilled\": "))
+		return true;
 	if (low_has_any(line, len, words) || is_shell_death(line, len))
 		return true;
 	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
 		if ((!mild || low_has(line, len, "exited")) && status_is_bad(line, len, statuses[i]))
 			return true;
 	return false;
+}
+
+bool line_is_final(const char *line, size_t len)
+{
+	char low[LINE_LOOK_BYTES];
+
+	bool fatal = line_level(line, len) == LEVEL_FATAL;
+
+	len = low_copy(line, len, low);
+	return fatal || is_panic(low, len) || is_death(low, len, false);
 }
 
 /* Errors that were logged. */
@@ -280,16 +362,51 @@ static bool is_hardware_error(const char *low, size_t len)
 	static const char *const words[] = {
 		"error", "fail", "timeout", "timed out", "fallen off", "uncorrect", "not responding", NULL};
 	static const char *const kernel[] = {"i/o error, dev ", "ext4-fs error", "xfs error", "aer: uncorrect",
-		"nvme nvme", "watchdog: bug: ", "kernel panic", "invoked oom-killer", NULL};
+		"nvme nvme", "watchdog: bug: ", "kernel panic", "invoked oom-killer", "nfs: server ",
+		"blocked for more than", NULL};
 
 	if (low_has(low, len, "nvrm: "))
 		return low_has_any(low, len, words);
 	return low_has_any(low, len, kernel) &&
 	       low_has_any(low, len,
-		       (const char *const[]){"error", "bug: ", "panic", "oom-killer", "uncorrect", "timeout", NULL});
+		       (const char *const[]){"error", "bug: ", "panic", "oom-killer", "uncorrect", "timeout",
+			       "not responding", "blocked for", NULL});
 }
 
-static bool is_logged_error(const char *low, size_t len, enum line_level level)
+/* "zork: /etc/zork: Permission denied": how programs pass on what the system says. */
+static bool ends_in_system_error(const char *low, size_t len)
+{
+	static const char *const words[] = {": no such file or directory", ": permission denied",
+		": connection refused", ": address already in use", ": cannot allocate memory",
+		": no space left on device", ": input/output error", ": device or resource busy",
+		": operation not permitted", ": read-only file system", ": too many open files",
+		": key was rejected by service", ": command not found", ": host is unreachable", ": no route to host",
+		": port is already allocated", ": exec format error"};
+
+	len -= len > 0 && low[len - 1] == '.';
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		size_t n = strlen(words[i]);
+
+		if (len > n && memcmp(low + len - n, words[i], n) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* At the margin, what went wrong: "error while handling argument", "Error creating server". */
+static bool begins_with_error(const char *line, const char *low, size_t len)
+{
+	size_t at = line_carried_from(line, len);
+	static const char *const words[] = {"error while ", "error creating ", "error loading ", "error starting ",
+		"error initializing ", "error opening ", "error running ", "error parsing ", "error reading "};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (text_has_at(low, len, at, words[i]))
+			return true;
+	return false;
+}
+
+static bool is_logged_error(const char *line, const char *low, size_t len, enum line_level level)
 {
 	static const char *const words[] = {"nvrm: xid", "failedscheduling", "failedmount", "errimagepull",
 		"imagepullbackoff", "failedcreate", " fatal: ", NULL};
@@ -297,7 +414,8 @@ static bool is_logged_error(const char *low, size_t len, enum line_level level)
 
 	return level == LEVEL_ERROR ||
 	       (at < begin && (at == 0 || !text_is_name(low[at - 1])) && level == LEVEL_UNKNOWN) ||
-	       low_has_any(low, len, words) || is_hardware_error(low, len);
+	       low_has_any(low, len, words) || is_hardware_error(low, len) || begins_with_error(line, low, len) ||
+	       (level == LEVEL_UNKNOWN && ends_in_system_error(low, len));
 }
 
 /* "msg=\"Load failed\" error=\"timed out\"": whatever its level is called, it hands on an error that is not empty. */
@@ -329,14 +447,17 @@ enum line_shape line_shape(const char *line, size_t len, size_t *ret_at)
 	if (is_asked_for(low, len) || low_has(low, len, "exception ignored in"))
 		return SHAPE_NONE;
 	if (!mild &&
-		(is_panic(low, len) || exception_at(line, len, ret_at) || program_error_at(line, low, len, ret_at)))
+		(is_panic(low, len) || exception_at(line, len, ret_at) || program_error_at(line, low, len, ret_at) ||
+			compile_error_at(low, len) || is_failed_event(line, low, len, ret_at)))
 		return SHAPE_EXCEPTION;
 	*ret_at = 0;
+	if (level == LEVEL_FATAL)
+		return SHAPE_EXCEPTION;
 	if (is_death(low, len, mild))
 		return SHAPE_DEATH;
 	if (level == LEVEL_INFO)
 		return hands_on_error(low, len) ? SHAPE_ERROR : SHAPE_NONE;
-	return !mild && is_logged_error(low, len, level) ? SHAPE_ERROR : SHAPE_NONE;
+	return !mild && is_logged_error(line, low, len, level) ? SHAPE_ERROR : SHAPE_NONE;
 }
 
 /* Classes. */
@@ -345,19 +466,23 @@ enum finding_class line_failure_class(const char *text)
 {
 	static const char *const capacity[] = {"OutOfMemory", "out of memory", "MemoryError", "bad_alloc", "OOMKilled",
 		"oom-killer", "Insufficient ", "memory pressure", "runs out of", "low on resource", "cudaMalloc failed",
-		"failed to allocate", "unable to allocate", "cannot allocate memory", "not enough memory",
-		"not enough GPU", "not enough free", "exceeded its quota", "exceeded quota", NULL};
+		"failed to allocate", "unable to allocate", "cannot allocate memory", "oom_kill", "paging file",
+		"not enough slots", "not enough memory", "not enough GPU", "not enough free", "exceeded its quota",
+		"exceeded quota", NULL};
 	static const char *const environment[] = {"OSError", "IOError", "ConnectionError", "Connection", "connect to",
 		"ImportError", "ModuleNotFound", "FileNotFound", "PermissionError", "Timeout", "HTTPError", "gaierror",
 		"SSLError", "certificate", "BrokenPipe", "Permission denied", "Read-only file system", "No such file",
 		"cannot open shared object", "undefined symbol", "version `GLIBC", "in use", "timed out", "timeout",
 		"unreachable", "refused", "reset by peer", "name resolution", "HTTP status", "status code",
-		"response code", "Too Many Requests", "Unauthorized", "Forbidden", "Bad Gateway", "Service Unavailable",
-		"CAS service", "download", "os error", "Input/output error", "No space left", "disk quota", "not found",
-		"not installed", "not available", "out of date", "outdated", "too old", "NVMLError", "NVRM",
-		"DistStoreError", "DistNetworkError", "driver", "no kernel image", "compute capability", "requires GPU",
-		"ServiceUnavailable", "ImagePull", "Os {", "FailedMount", "NCCL", "NIXL", "UCX", "ibv_", "mlx5",
-		"getpwuid", NULL};
+		"response code", "Too Many Requests", "no such host", "resolve host", "dial tcp", "x509", "credentials",
+		"StatusCode.", "RpcError", "Library not loaded", "cannot find", "could not find a version",
+		"No matching distribution", "NotFound", "does not exist", "Unauthorized", "Forbidden", "Bad Gateway",
+		"Service Unavailable", "CAS service", "download", "os error", "Input/output error", "No space left",
+		"disk quota", "not found", "not installed", "not available", "out of date", "outdated", "too old",
+		"NVMLError", "NVRM", "DistStoreError", "DistNetworkError", "driver", "could not insert",
+		"no kernel image", "compute capability", "requires GPU", "ServiceUnavailable", "ImagePull",
+		"FailedAttach", "UnexpectedAdmission", "exec format", "Os {", "FailedMount", "NCCL", "NIXL", "UCX",
+		"ibv_", "mlx5", "getpwuid", NULL};
 	static const char *const configuration[] = {"ValueError", "KeyError", "ValidationError", "JSONDecodeError",
 		"TOMLDecodeError", "ScannerError", "ParserError", "ConstructorError", "ArgumentError", "ConfigError",
 		"NotImplementedError", "UsageError", "unrecognized argument", "unexpected argument", "invalid choice",

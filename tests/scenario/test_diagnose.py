@@ -84,10 +84,18 @@ def test_a_packed_log_is_read_what_is_no_text_is_named_and_an_endless_file_ends(
     assert done.returncode == 1 and json.loads(done.stdout)["findings"][0]["line"] == 69
 
 
+sys.path.insert(0, str(LOGS.parents[1] / "bench" / "diagnose"))
+import public  # noqa: E402
+
+
+def test_each_kind_of_log_is_read_right():
+    wrong = [(c.name, *public.judge(stator_bin(), c)) for c in public.cases(LOGS / "kinds.txt")]
+    assert len(wrong) >= 110
+    assert [w for w in wrong if w[1] != "right"] == []
+
+
 def test_published_logs_get_the_answers_that_the_page_says():
     """Of the half held out only counts may be looked at: see tests/logs/public/README.md."""
-    sys.path.insert(0, str(LOGS.parents[1] / "bench" / "diagnose"))
-    import public  # noqa: E402
     rows = [(case, *public.judge(stator_bin(), case)) for case in public.cases()]
     assert len(rows) >= 110
     assert [c.name for c, _, answer in rows if c.verdict == "failed" and answer["verdict"] == "healthy"] == []
