@@ -272,6 +272,36 @@ static void check_groups(struct plan *p, const struct plan_service *s)
 					     : "");
 }
 
+static bool names_positions(const char *json)
+{
+	return strstr(json, "rope") || strstr(json, "max_position_embeddings") || strstr(json, "model_max_length");
+}
+
+/* Does the user stretch the context himself? vLLM then derives another length, or is told not to look. */
+static bool is_stretched(const struct plan_service *s)
+{
+	static const char *const keys[] = {"rope-scaling", "hf-overrides", "json-model-override-args"};
+	static const char *const envs[] = {
+		"VLLM_ALLOW_LONG_MAX_MODEL_LEN", "SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN"};
+	const struct graph_service *g = s->graph;
+
+	for (size_t k = 0; k < ARRAY_LEN(keys); k++) {
+		const struct config_item *item = config_section_find(&g->settings, keys[k]);
+		if (item && item->value.set && item->value.text && (k == 0 || names_positions(item->value.text)))
+			return true;
+		for (uint32_t i = 0; i < g->args_len; i++)
+			if (!strcmp(g->args[i].name, keys[k]) && g->args[i].value &&
+				(k == 0 || names_positions(g->args[i].value)))
+				return true;
+	}
+	for (size_t k = 0; k < ARRAY_LEN(envs); k++)
+		for (uint32_t i = 0; i < g->envs_len; i++)
+			if (!strcmp(g->envs[i].name, envs[k]) && g->envs[i].value &&
+				strchr("1tTyY", *g->envs[i].value) && *g->envs[i].value)
+				return true;
+	return false;
+}
+
 static void check_context(struct plan *p, const struct plan_service *s)
 {
 	const struct model_facts *m = s->model->facts;
@@ -279,6 +309,14 @@ static void check_context(struct plan *p, const struct plan_service *s)
 	if (!m || !m->context_max || s->context <= m->context_max || !s->set[PLAN_CONTEXT] ||
 		s->engine == GRAPH_ENGINE_LLAMA)
 		return;
+	if (is_stretched(s)) {
+		findings_add(&p->findings, FINDING_INFO, FINDING_CONFIGURATION, "context-stretched",
+			&s->pos[PLAN_CONTEXT],
+			"%s: %s is %llu, past the %u the model was made for: its RoPE is scaled, or the engine's check is turned off",
+			s->name, plan_key_name(s->engine, PLAN_CONTEXT), (unsigned long long)s->context,
+			m->context_max);
+		return;
+	}
 	findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "context-max", &s->pos[PLAN_CONTEXT],
 		"%s: %s is %llu, and the model was made for %u", s->name, plan_key_name(s->engine, PLAN_CONTEXT),
 		(unsigned long long)s->context, m->context_max);

@@ -23,19 +23,30 @@ static void differ(struct plan *p, const struct plan_service *a, const struct pl
 	findings_remedy(&p->findings, "write it once in Common, and list it in both services' common-configs");
 }
 
+/* A decoding card joins what several prefilling ones hold: NIXL's connector since the release behind the last that refuses it. Nobody
+ * else's does, and what is not said is taken for the older kind, as Dynamo's graphs of 2025 run. */
+static bool joins_parts(const struct plan_service *s)
+{
+	struct engine_span refused = engine_span_of(RULE_VLLM, ENGINE_RULE, "decode-narrower-refused");
+	const struct config_item *how = config_section_find(&s->graph->settings, "kv-transfer-config");
+	bool nixl = how && how->value.set && how->value.text && strstr(how->value.text, "Nixl");
+
+	return s->engine == GRAPH_ENGINE_VLLM && nixl && refused.last && s->version > refused.last;
+}
+
 /* a prefills, b decodes. A decoding card may read the part of its heads from a prefilling card that has more of them; the other
- * way round it would have to join what several hold, which NIXL's connector of vLLM 0.10 refuses ("Decode TP cannot be smaller
- * than prefill TP", nixl_connector.py), as Dynamo's connectors before it did. */
+ * way round it would have to join what several hold, which NIXL's connector refuses in vLLM 0.9.1 to 0.13 ("Decode TP cannot be
+ * smaller than prefill TP", nixl_connector.py), as Dynamo's connectors before it did. */
 static void check_tp(struct plan *p, const struct plan_service *a, const struct plan_service *b)
 {
 	uint32_t high = MAX(a->tp, b->tp), low = MIN(a->tp, b->tp);
 
-	if (a->tp == b->tp || (a->tp < b->tp && high % low == 0))
+	if (a->tp == b->tp || ((a->tp < b->tp || (joins_parts(a) && joins_parts(b))) && high % low == 0))
 		return;
 	findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "pair-tp", &a->pos[PLAN_TP],
 		"%s prefills on %u card%s and %s decodes on %u: %s", a->name, a->tp, plan_s(a->tp), b->name, b->tp,
 		high % low ? "their KV cannot be divided among each other"
-			   : "a decoding worker cannot take KV from a wider one");
+			   : "a decoding worker cannot take KV from a wider one (vLLM up to 0.13)");
 	findings_remedy(
 		&p->findings, "tensor-parallel-size of %s: at most that of %s, and a divisor of it", a->name, b->name);
 }

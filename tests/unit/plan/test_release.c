@@ -160,6 +160,52 @@ static void shared_experts_are_divided_in_whole_blocks(void **state)
 	}
 }
 
+static const char *pair(const char *prefill, const char *decode, const char *common)
+{
+	static char code[64];
+	struct plan_world w;
+	struct plan p;
+	struct err err;
+	char yaml[1024];
+
+	snprintf(yaml, sizeof yaml,
+		"VllmWorker:\n  model: Qwen/Qwen3-8B\n  max-model-len: 4096\n  remote-prefill: true\n  tensor-parallel-size: %s\n%s"
+		"  ServiceArgs: {resources: {gpu: %s}}\nPrefillWorker:\n  model: Qwen/Qwen3-8B\n  max-model-len: 4096\n"
+		"  tensor-parallel-size: %s\n%s  ServiceArgs: {resources: {gpu: %s}}\n",
+		decode, common, decode, prefill, common, prefill);
+	plan_world_of(&w, yaml, "8xH100");
+	assert_int_equal(plan_make(&p, &w.input, &err), 0);
+	snprintf(code, sizeof code, "%s", p.findings.fatals ? p.findings.items[0].code : "");
+	plan_done(&p);
+	plan_world_done(&w);
+	return code;
+}
+
+#define NIXL "  kv-transfer-config: '{\"kv_connector\": \"NixlConnector\", \"kv_role\": \"kv_both\"}'\n"
+#define OTHER "  kv-transfer-config: '{\"kv_connector\": \"P2pNcclConnector\", \"kv_role\": \"kv_both\"}'\n"
+
+static void a_wider_prefill_by_release_and_connector(void **state)
+{
+	(void)state;
+	assert_string_equal(pair("2", "4", NIXL), "");
+	assert_string_equal(pair("4", "2", NIXL), "pair-tp");
+	assert_string_equal(pair("4", "2", NIXL "  engine-version: 0.12.0\n"), "pair-tp");
+	assert_string_equal(pair("4", "2", NIXL "  engine-version: 0.14.0\n"), "");
+	assert_string_equal(pair("4", "2", OTHER "  engine-version: 0.14.0\n"), "pair-tp");
+}
+
+static void a_context_that_the_user_stretches(void **state)
+{
+	(void)state;
+	wants("  model: Qwen/Qwen3-4B\n  max-model-len: 100000\n", "1xA100-80GB", "context-max", PLAN_CANNOT);
+	wants("  model: Qwen/Qwen3-4B\n  max-model-len: 100000\n  rope-scaling: '{\"rope_type\": \"yarn\", \"factor\": 4.0}'\n",
+		"1xA100-80GB", "", PLAN_FITS);
+	wants("  model: Qwen/Qwen3-4B\n  max-model-len: 100000\n  hf-overrides: '{\"max_position_embeddings\": 131072}'\n",
+		"1xA100-80GB", "", PLAN_FITS);
+	wants("  model: Qwen/Qwen3-4B\n  max-model-len: 100000\n  hf-overrides: '{\"vocab_size\": 7}'\n", "1xA100-80GB",
+		"context-max", PLAN_CANNOT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +218,8 @@ int main(void)
 		cmocka_unit_test(generations_of_cards_by_release),
 		cmocka_unit_test(other_makers_cards_are_known_by_their_memory),
 		cmocka_unit_test(attention_by_release),
+		cmocka_unit_test(a_wider_prefill_by_release_and_connector),
+		cmocka_unit_test(a_context_that_the_user_stretches),
 		cmocka_unit_test(shared_experts_are_divided_in_whole_blocks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
