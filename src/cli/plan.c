@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/demo.h"
 #include "cli/gather.h"
+#include "cli/plan_model.h"
 #include "config/graph.h"
 #include "config/yaml.h"
 #include "forms/form.h"
@@ -21,7 +22,8 @@ enum { PLAN_OUT_BYTES_MAX = 64 * 1024 * 1024 };
 static const struct flag flags_table[] = {
 	{.key = {.name = "gpus",
 		 .type = CONFIG_STRING,
-		 .help = "plan for these instead of this machine's: 4xT4, 2xT4,1xL4, 8xA100-80GB; hosts apart by ';'"},
+		 .help = "plan for these instead of this machine's: 4xT4, 2xT4,1xL4, 8xA100-80GB; several hosts as "
+			 "2x8xH100, or apart by ';'"},
 		.letter = 'g',
 		.arg = "LIST"},
 	{.key = {.name = "inventory",
@@ -96,6 +98,7 @@ struct planner {
 	bool planned;
 	char *meant; /* the graph as it was probably meant, when its indentation was lost; owned */
 	bool restored; /* text is that, and not the file's */
+	bool model; /* file names a model, for which the best deployment is looked for */
 };
 
 /* A file, or "-" for standard input. A FIFO or device is read as far as a graph may be long, and no further. */
@@ -115,17 +118,50 @@ static int read_file(struct buf *ret, const char *file, struct err *err)
 }
 
 /* A model alone, as stator serve takes it: a graph of one service. A JSON string is a YAML one. */
-static int graph_of_model(struct buf *ret, const char *model, struct err *err)
+static int graph_of_model(struct buf *ret, const char *model, bool on_gpu, struct err *err)
 {
 	buf_add_str(ret, "LlamaWorker:\n  model: ");
 	json_out_cstr(ret, model);
 	buf_printf(ret, "\n  ServiceArgs:\n    workers: %d\n", strcmp(model, "demo") ? 1 : DEMO_WORKERS);
+	if (on_gpu)
+		buf_add_str(ret, "    resources:\n      gpu: 1\n");
 	return ret->failed ? err_set(err, -ENOMEM, "out of memory") : 0;
+}
+
+/* The GPUs that were given, looked at before there is a graph. */
+static int model_text_get(struct planner *x, struct err *err)
+{
+	const char *list = flags_str(x->flags, "gpus"), *file = flags_str(x->flags, "inventory");
+	struct gpu_inventory cards;
+	int r;
+
+	gpu_inventory_init(&cards);
+	r = list   ? gpu_inventory_from_spec(&cards, list, err)
+	    : file ? gpu_inventory_from_file(&cards, file, err)
+		   : gpu_inventory_from_nvml(&cards, NULL, getenv("CUDA_VISIBLE_DEVICES"), err);
+	if (r == 0)
+		r = plan_model_graph(&x->text, x->file, &cards, err);
+	gpu_inventory_done(&cards);
+	return r;
 }
 
 static int text_get(struct planner *x, struct err *err)
 {
-	return arg_is_model(x->file) ? graph_of_model(&x->text, x->file, err) : read_file(&x->text, x->file, err);
+	struct model_facts facts;
+	struct err why = {0};
+
+	if (arg_is_model(x->file)) {
+		/* On GPUs that are named it is planned as other models are. */
+		x->model = flags_is_set(x->flags, "gpus") || flags_is_set(x->flags, "inventory");
+		return graph_of_model(&x->text, x->file, x->model, err);
+	}
+	x->model = plan_model_is(x->file);
+	if (x->model)
+		return model_text_get(x, err);
+	int r = read_file(&x->text, x->file, err);
+	if (r == -ENOENT && !strpbrk(x->file, "/.") && model_facts_by_name(&facts, x->file, &why) < 0)
+		err_hint(err, "and as a model: %s", why.msg);
+	return r;
 }
 
 /* What was given: a command line behind "--", or one word that names a file or model. */
@@ -261,6 +297,93 @@ static int plan_all(struct planner *x, struct err *err)
 		plan_done(&x->plan);
 	x->planned = r == 0;
 	return r;
+}
+
+/* ---- a model without a file ---- */
+
+/* The text is another graph now: read and plan that one instead. */
+static int plan_again(struct planner *x, struct buf *text, struct err *err)
+{
+	struct buf old = x->text;
+
+	if (x->planned) {
+		plan_options_done(&x->options);
+		plan_done(&x->plan);
+		x->planned = false;
+	}
+	graph_destroy(x->graph);
+	x->graph = NULL;
+	x->text = *text;
+	*text = (struct buf){0};
+	buf_done(&old);
+	gather_done(&x->gather);
+	gather_init(&x->gather);
+	int r = graph_read(x, true, x->file, buf_str(&x->text), x->text.len, NULL, &x->graph, err);
+	return r == 0 ? plan_all(x, err) : r;
+}
+
+/* The best of the plans that takes the weights as they are, as the graph. */
+static int model_take_option(struct planner *x, const struct plan_option *o, struct err *err)
+{
+	struct plan_edits *edits = calloc(1, sizeof *edits);
+	struct buf text;
+
+	buf_init(&text, YAML_BYTES_MAX + 1);
+	int r = edits ? 0 : err_set(err, -ENOMEM, "out of memory");
+	if (edits) {
+		plan_edits(edits, &x->plan.deployment, &o->plan.deployment, o->shape.quant_model);
+		r = plan_edit_text(edits, x->file, buf_str(&x->text), x->text.len, &text, err);
+	}
+	if (r == 0)
+		r = plan_again(x, &text, err);
+	buf_done(&text);
+	free(edits);
+	return r;
+}
+
+/* On the GPUs of several hosts, of as few as will do, with the longest context that fits. */
+static int model_take_hosts(struct planner *x, struct err *err)
+{
+	uint32_t gpus, hosts = plan_model_hosts(&x->gather.inventory, &gpus);
+	static const uint64_t contexts[] = {0, 131072, 65536, 32768, 16384, 8192};
+	int r = 0;
+
+	for (uint32_t n = 2; n <= hosts && r == 0; n++)
+		for (size_t i = 0; i < ARRAY_LEN(contexts) && r == 0 && plan_verdict(&x->plan) == PLAN_CANNOT; i++) {
+			struct buf text;
+
+			buf_init(&text, YAML_BYTES_MAX + 1);
+			r = plan_model_graph_hosts(&text, x->file, &x->gather.inventory, n, contexts[i], err);
+			if (r == 0)
+				r = plan_again(x, &text, err);
+			buf_done(&text);
+		}
+	return r;
+}
+
+/* There is no file whose lines could be named. */
+static void places_drop(struct plan *p)
+{
+	for (uint32_t i = 0; i < p->findings.len; i++) {
+		p->findings.items[i].file = "";
+		p->findings.items[i].line = p->findings.items[i].column = 0;
+	}
+}
+
+static int model_best(struct planner *x, struct err *err)
+{
+	const struct plan_options *o = &x->options;
+	uint32_t gpus;
+
+	if (!x->model || !x->gather.inventory.count || plan_verdict(&x->plan) == PLAN_NOT_CHECKED)
+		return 0;
+	for (uint32_t i = 0; i < o->len; i++)
+		if (!o->items[i].shape.quant || o->items[i].shape.quant_model)
+			return model_take_option(x, &o->items[i], err);
+	if (plan_verdict(&x->plan) == PLAN_CANNOT && !arg_is_model(x->file) &&
+		plan_model_hosts(&x->gather.inventory, &gpus) > 1)
+		return model_take_hosts(x, err);
+	return 0;
 }
 
 /* As a shell reads it back. */
@@ -463,6 +586,8 @@ static int write_plan(struct planner *x, const struct plan_report *report, struc
 
 static int outputs(struct planner *x, enum exit_status *ret, struct err *err)
 {
+	if (x->model)
+		places_drop(&x->plan);
 	struct plan_report report = {.asked = &x->plan,
 		.options = &x->options,
 		.command = command_text(x),
@@ -476,6 +601,8 @@ static int outputs(struct planner *x, enum exit_status *ret, struct err *err)
 	buf_init(&out, PLAN_OUT_BYTES_MAX);
 	if (flags_bool(x->flags, "json"))
 		plan_report_json(&report, &out);
+	else if (x->model && x->gather.inventory.count)
+		plan_report_model(&report, x->file, &out);
 	else
 		plan_report_text(&report, &out);
 	*ret = command_print("plan", &out);
@@ -502,7 +629,8 @@ static enum exit_status plan_run(const struct flags *flags)
 	int r;
 
 	if (count == 0) {
-		command_complain("plan", "which graph or model? stator plan GRAPH.yaml, or stator plan MODEL.gguf");
+		command_complain("plan",
+			"which graph or model? stator plan GRAPH.yaml, stator plan MODEL --gpus 4xT4, or stator plan MODEL.gguf");
 		return EXIT_USAGE;
 	}
 	gather_init(&x.gather);
@@ -511,7 +639,7 @@ static enum exit_status plan_run(const struct flags *flags)
 	if ((r = catalogues_add(flags, &err)) == 0 && (r = form_get(&x, args, count, &err)) == 0 &&
 		((r = graph_read(&x, true, x.file, buf_str(&x.text), x.text.len, x.form.root, &x.graph, &err)) == 0 ||
 			(x.meant && (r = graph_restore(&x, &err)) == 0)) &&
-		(r = plan_all(&x, &err)) == 0)
+		(r = plan_all(&x, &err)) == 0 && (!x.model || (r = model_best(&x, &err)) == 0))
 		r = outputs(&x, &status, &err);
 	if (r < 0) {
 		command_complain("plan", "%s", err.msg);
@@ -533,13 +661,15 @@ static enum exit_status plan_run(const struct flags *flags)
 
 const struct command command_plan = {
 	.spec = {.name = "plan",
-		.args = "FILE|MODEL.gguf|-- COMMAND",
+		.args = "FILE|MODEL|-- COMMAND",
 		.summary = "say whether a deployment fits the hardware, why not, and what would",
 		.text = "Counts GPUs, memory and what the cards can compute against what the graph asks for, and "
 			"reports every "
 			"reason why it cannot run, in one pass, with the arithmetic. Then it looks for deployments "
 			"near it "
-			"that fit, best first by predicted speed. Nothing is started. A GGUF file, or demo, is planned "
+			"that fit, best first by predicted speed. Nothing is started. A model's "
+			"name or folder "
+			"alone is planned for vLLM: its best deployments, as a table. A GGUF file, or demo, is planned "
 			"as stator serve would run it.\n\n"
 			"--write FILE writes the graph of one of them: values are changed where they stand, and "
 			"comments and "

@@ -46,7 +46,8 @@ void gpu_inventory_done(struct gpu_inventory *inv);
  * fails (version mismatch, no permission, a lost card). Only memory running out is an error. library NULL:
  * "libnvidia-ml.so.1"; visible NULL: no CUDA_VISIBLE_DEVICES (pass getenv's answer). Up to some 100 ms. */
 int gpu_inventory_from_nvml(struct gpu_inventory *ret, const char *library, const char *visible, struct err *err);
-/* "4xT4", "2xT4,1xL4", "8xA100-80GB", "T4", "0" (no GPU), and hosts apart with ';': "4xT4;4xT4". "x40GiB" after a name
+/* "4xT4", "2xT4,1xL4", "8xA100-80GB", "T4", "0" (no GPU), and hosts apart with ';': "4xT4;4xT4", or, when they
+ * are alike, with their number in front: "2x4xT4". "x40GiB" after a name
  * sets the memory: "2xA100-80GB:20GiB" are slices of that size. Links inside a host: NVLink where both cards have it.
  * -EINVAL with the place in the text and did-you-mean. */
 int gpu_inventory_from_spec(struct gpu_inventory *ret, const char *spec, struct err *err);

@@ -111,6 +111,21 @@ static char *trim(char *s)
 	return s;
 }
 
+/* "2x8xH100": so many hosts of the same. Sets text to what one of them has. */
+static uint32_t hosts_of(char **text)
+{
+	char *end;
+	unsigned long hosts = strtoul(*text, &end, 10);
+	const char *second = end + 1;
+
+	if (end == *text || *end != 'x' || hosts == 0 || hosts > GPU_DEVICES_MAX || !isdigit((unsigned char)*second))
+		return 1;
+	if (strtoul(second, &end, 10) == 0 || *end != 'x')
+		return 1;
+	*text += second - *text;
+	return (uint32_t)hosts;
+}
+
 static int add_parts(struct gpu_inventory *inv, const char *spec, struct err *err)
 {
 	uint32_t host = 0;
@@ -125,9 +140,15 @@ static int add_parts(struct gpu_inventory *inv, const char *spec, struct err *er
 		if (!*text)
 			return err_set(
 				err, -EINVAL, "\"%s\" has an empty part; write COUNTxNAME, such as 2xT4,1xL4", spec);
-		int code = add_part(inv, text, host, err);
-		if (code < 0)
-			return code;
+		uint32_t hosts = hosts_of(&text);
+		for (uint32_t i = 0; i < hosts; i++) {
+			char one[PART_BYTES_MAX];
+			snprintf(one, sizeof one, "%s", text);
+			int code = add_part(inv, one, host + i, err);
+			if (code < 0)
+				return code;
+		}
+		host += hosts - 1;
 		p += len;
 		host += *p == ';';
 		if (!*p)

@@ -17,6 +17,9 @@ struct plan_report {
 };
 
 void plan_report_text(const struct plan_report *r, struct buf *out);
+/* Of a model that was given without a file: its best deployments as a table, the picture of the first, and the line that runs it.
+ * asked is that deployment. */
+void plan_report_model(const struct plan_report *r, const char *model, struct buf *out);
 void plan_report_json(const struct plan_report *r, struct buf *out);
 /* One picture: the cards as asked, and of the best option when that does not fit. A whole SVG document. */
 void plan_report_svg(const struct plan_report *r, struct buf *out);

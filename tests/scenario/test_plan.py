@@ -166,6 +166,43 @@ def test_a_model_alone_is_planned_as_serve_would_run_it(demo_model, tmp_path):
     assert plan(copy, "--LlamaWorker.context-length=2000000").returncode == 1
 
 
+def test_a_models_name_alone_gives_its_best_deployments_and_each_can_be_written(tmp_path):
+    done = plan("Qwen/Qwen3-14B", "--gpus", "2x2xL4", "--json")
+    answer = json.loads(done.stdout)
+    assert done.returncode == 0 and answer["verdict"] == "fits"
+    assert [d["host"] for d in answer["devices"]] == [0, 0, 1, 1]
+    assert not any(f["file"] for f in answer["findings"]), "there is no file whose lines could be named"
+    number = 1 + next(i for i, p in enumerate(answer["plans"]) if not p["other_weights"])
+    written = tmp_path / "deploy.yaml"
+    assert plan("Qwen/Qwen3-14B", "--gpus", "2x2xL4", "--pick", number, "--write", written).returncode == 0
+    assert plan(written, "--gpus", "2x2xL4").returncode == 0
+    text = plan("Qwen/Qwen3-14B", "--gpus", "2x2xL4").stdout
+    line = text.split("To run")[1].split(": ", 1)[1].splitlines()[0].split()
+    assert line[:3] == ["vllm", "serve", "Qwen/Qwen3-14B"]
+    assert plan("--gpus", "2xL4", "--", *line).returncode == 0, "the line that is printed fits"
+
+
+def test_a_model_that_fits_no_host_is_divided_over_several():
+    done = plan("meta-llama/Llama-3.1-405B-Instruct", "--gpus", "8xH100;8xH100", "--json")
+    answer = json.loads(done.stdout)
+    assert done.returncode == 0
+    [slot] = answer["placement"]
+    assert slot["hosts"] == [0] * 8 + [1] * 8
+    assert plan("meta-llama/Llama-3.1-405B-Instruct", "--gpus", "8xH100").returncode == 1
+
+
+def test_a_model_is_a_folder_or_a_name_and_a_wrong_word_is_neither(demo_model, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert plan(tmp_path / "empty", "--gpus", "1xL4").returncode in (1, 3)
+    done = plan("no-such-org/no-such-model", "--gpus", "1xL4")
+    assert done.returncode == 3 and "not checked" in done.stdout
+    done = plan("qwen3-8bb", "--gpus", "1xL4")
+    assert done.returncode == 2 and "No such file" in done.stderr and 'did you mean "Qwen3-8B"' in done.stderr
+    assert plan("no-such.yaml", "--gpus", "1xL4").returncode == 2
+    done = plan(demo_model, "--gpus", "2xT4")
+    assert done.returncode == 0 and "GPU 0 T4" in done.stdout and "The best deployments" in done.stdout
+
+
 def test_the_line_to_write_a_plan_says_what_the_plan_needs_besides(tmp_path):
     shown = plan(PUBLISHED, "--gpus", "4xT4").stdout
     needs = next(line for line in shown.splitlines() if "--allow-quantization awq=MODEL" in line)

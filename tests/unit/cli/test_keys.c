@@ -12,7 +12,9 @@
 /* What the supervisor does itself or words otherwise; and what a graph is warned of when it is asked for (graph_check.c). */
 static const char *const handled[] = {"host", "port", "model", "served-model-name", "engine", "role", "router", "mode",
 	"block-size", "drain-timeout", "threads", "cpus", "remote-prefill", "conditional-disagg",
-	"max-local-prefill-length", "max-prefill-queue-size", "chat-template-file", NULL};
+	"max-local-prefill-length", "max-prefill-queue-size", "chat-template-file",
+	"engine-version", /* the planner's */
+	NULL};
 
 static bool is_handled(const char *name)
 {

@@ -34,6 +34,32 @@ static void a_list_gives_cards_in_order(void **state)
 	gpu_inventory_done(&inv);
 }
 
+/* "HOSTSxCOUNTxNAME": hosts that are alike, also beside others. */
+static void hosts_of_the_same_have_their_number_in_front(void **state)
+{
+	static const struct {
+		const char *spec;
+		uint32_t count, last_host;
+	} cases[] = {{"2x4xT4", 8, 1}, {"3x1xL4", 3, 2}, {"2x2xT4;1xL4", 5, 2}, {"1xL4;2x2xT4", 5, 2}, {"1x4xT4", 4, 0},
+		{"2x2xA100-80GB:20GiB", 4, 1}};
+	(void)state;
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct gpu_inventory inv;
+
+		assert_int_equal(gpu_inventory_from_spec(&inv, cases[i].spec, NULL), 0);
+		assert_int_equal(inv.count, cases[i].count);
+		assert_int_equal(inv.devices[0].host, 0);
+		assert_int_equal(inv.devices[inv.count - 1].host, cases[i].last_host);
+		gpu_inventory_done(&inv);
+	}
+	struct gpu_inventory inv;
+	struct err err;
+	assert_int_equal(gpu_inventory_from_spec(&inv, "2x0xT4", &err), -EINVAL);
+	assert_int_equal(gpu_inventory_from_spec(&inv, "4000x4000xT4", &err), -EINVAL);
+	assert_int_equal(gpu_inventory_from_spec(&inv, "2x4x", &err), -EINVAL);
+}
+
 static void hosts_and_slices(void **state)
 {
 	struct gpu_inventory inv = given("2xH100;2xA100-80GB:40GiB");
@@ -224,6 +250,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_list_gives_cards_in_order),
+		cmocka_unit_test(hosts_of_the_same_have_their_number_in_front),
 		cmocka_unit_test(hosts_and_slices),
 		cmocka_unit_test(a_wrong_list_says_where_and_what_was_meant),
 		cmocka_unit_test(cuda_visible_devices_as_cuda_reads_it),
