@@ -111,7 +111,7 @@ CASES = {
 
 
 class Stator(servers.Server):
-    """Started by hand: a worker and a frontend, so that a template can be given to either kind of model."""
+    """One worker and a frontend, as serve starts them."""
 
     name, model = "Stator", MODEL
 
@@ -121,14 +121,15 @@ class Stator(servers.Server):
 
     def launch(self):
         program = os.environ.get("STATOR_BIN") or os.path.join(servers.ROOT, "build", "stator")
-        socket = "unix:" + os.path.join(self.folder, "w.sock")
-        engine = ["--engine", "llama", "--model", "demo", "--context-length", CELLS]
+        engine, worker = "llama", {"served-model-name": MODEL, "context-length": CELLS, "model": servers.demo_model()}
         if self.case.vocabulary:
-            engine = ["--engine", "mock", "--model", os.path.join(llama_dir(), "vocab", self.case.vocabulary),
-                      "--context-length", CELLS, "--decode-us-base", 5000]
-        self.spawn("worker", [program, "worker", *engine, "--served-model-name", MODEL, "--listen", socket])
-        extra = ["--chat-template-file", self.template_file] if self.template_file else []
-        self.spawn("frontend", [program, "frontend", "--listen", f"127.0.0.1:{self.port}", "--workers", socket, *extra])
+            engine = "mock"
+            worker |= {"model": os.path.join(llama_dir(), "vocab", self.case.vocabulary), "decode-us-base": 5000}
+        if self.template_file:
+            worker["chat-template-file"] = self.template_file
+        service = {"llama": "LlamaWorker", "mock": "MockWorker"}[engine]
+        self.spawn("stator", [program, "serve", "--engine", engine, "--workers", 1, "--port", self.port,
+                              *(f"--{service}.{key}={value}" for key, value in worker.items())])
 
 
 class LlamaServer(servers.Server):
@@ -149,8 +150,18 @@ class LlamaServer(servers.Server):
                                     "-np", 8, "-kvu", *extra])
 
 
+def give_way():
+    """This process takes only what the servers leave of the CPUs, as one on another machine would. With autogroups (sched(7))
+    a nice value holds within a session only, and the session has one of its own."""
+    os.setsid()
+    os.nice(19)
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w", encoding="utf-8") as file:
+        file.write("19")
+
+
 def hostile(port, path, body, leaves, until, ret):
     """A process: send it, wait for the answer or leave, again."""
+    give_way()
     while time.monotonic() < until:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=0.5 if leaves else 120)
         try:
