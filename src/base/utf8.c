@@ -47,9 +47,22 @@ int utf8_step(const char *s, size_t len)
 	return need;
 }
 
+/* Most of most bodies is ASCII: eight bytes at a time. */
+static size_t skip_ascii(const char *s, size_t len, size_t i)
+{
+	uint64_t word;
+
+	for (; len - i >= sizeof word; i += sizeof word) {
+		memcpy(&word, s + i, sizeof word);
+		if (word & 0x8080808080808080u)
+			break;
+	}
+	return i;
+}
+
 size_t utf8_check(const char *s, size_t len)
 {
-	for (size_t i = 0; i < len;) {
+	for (size_t i = 0; (i = skip_ascii(s, len, i)) < len;) {
 		int n = utf8_step(s + i, len - i);
 		if (n <= 0)
 			return i;

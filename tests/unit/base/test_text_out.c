@@ -182,6 +182,16 @@ static void utf8_is_judged_as_the_standard_does(void **state)
 				 4),
 		2);
 	assert_int_equal(utf8_check("ab\xe2\x82", 4), 2);
+	/* Eight bytes at a time: a fault at each place of a word and behind it, after ASCII and after what is none. */
+	for (size_t at = 0; at < 24; at++) {
+		char text[32];
+		memset(text, 'a', sizeof text);
+		text[at] = '\x80';
+		assert_int_equal(utf8_check(text, sizeof text), at);
+		memcpy(text + at, "\xe6\x88\x91", 3);
+		assert_int_equal(utf8_check(text, sizeof text), sizeof text);
+		assert_int_equal(utf8_check(text, at + 2), at);
+	}
 	assert_true(utf8_valid("", 0));
 }
 
