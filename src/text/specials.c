@@ -1,6 +1,8 @@
 /* specials.c - a trie over the texts of special tokens. Node 0 means "none"; nodes count from 1. */
 #include "text/specials.h"
 
+#include <string.h>
+
 void specials_done(struct specials *s)
 {
 	vec_done(&s->v);
@@ -25,10 +27,13 @@ static int grow(struct specials *s, uint32_t node, char c, uint32_t *ret)
 	uint32_t next = node ? step(s, node, c) : s->first[(uint8_t)c];
 	if (!next) {
 		next = ++s->nodes;
-		if (!node)
+		if (!node) {
 			s->first[(uint8_t)c] = next;
-		else if (map_put(&s->edges, edge_key(node, c), next) < 0)
+			s->firsts++;
+			s->lone = (uint8_t)c;
+		} else if (map_put(&s->edges, edge_key(node, c), next) < 0) {
 			return -ENOMEM;
+		}
 	}
 	*ret = next;
 	return 0;
@@ -61,9 +66,21 @@ int32_t specials_longest(const struct specials *s, const char *text, size_t len)
 	return found;
 }
 
+/* Where the next may begin. */
+static size_t next_first(const struct specials *s, const char *text, size_t len, size_t i)
+{
+	if (i < len && s->firsts == 1) {
+		const char *at = memchr(text + i, s->lone, len - i);
+		return at ? (size_t)(at - text) : len;
+	}
+	while (i < len && !s->first[(uint8_t)text[i]])
+		i++;
+	return i;
+}
+
 int specials_find(const struct specials *s, const char *text, size_t len, size_t base, struct special_matches *ret)
 {
-	for (size_t i = 0; i < len; i++) {
+	for (size_t i = next_first(s, text, len, 0); i < len; i = next_first(s, text, len, i + 1)) {
 		uint64_t rank;
 		uint32_t node = s->first[(uint8_t)text[i]];
 		for (size_t j = i + 1; node; j++) {

@@ -20,6 +20,8 @@ struct specials {
 	struct map ends; /* node -> rank */
 	uint32_t nodes;
 	uint32_t first[256]; /* node after a first byte, 0: none */
+	uint32_t firsts; /* of them that are set */
+	uint8_t lone; /* the one, where firsts is 1, as in most vocabularies (<) */
 };
 struct special_match {
 	size_t pos;
