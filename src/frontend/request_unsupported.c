@@ -104,7 +104,7 @@ static bool is_empty(const json_t *v)
 
 static bool is_off(const struct unsupported *u, const json_t *v)
 {
-	switch (v ? u->off : OFF_EMPTY) {
+	switch (u->off) {
 	case OFF_NUMBER:
 		return is_empty(v) || (json_is_number(v) && json_number_value(v) == u->number);
 	case OFF_TO_ZERO:
@@ -118,20 +118,31 @@ static bool is_off(const struct unsupported *u, const json_t *v)
 	}
 }
 
-/* prefix: "nvext.", or "". */
+static const struct unsupported *find_unsupported(const struct unsupported *list, uint32_t count, const char *name)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (list[i].name[0] == name[0] && !strcmp(list[i].name, name))
+			return &list[i];
+	return NULL;
+}
+
+/* By what was sent, which is little, not by what could be. prefix: "nvext.", or "". */
 static int refuse_members(const json_t *object, const char *prefix, const struct unsupported *list, uint32_t count,
 	enum api_kind kind, struct api_error *e)
 {
 	char name[API_PARAM_BYTES_MAX];
+	const char *key;
+	json_t *v;
 
-	for (uint32_t i = 0; i < count; i++) {
-		if (!(list[i].kinds & (kind == API_CHAT ? CHAT : COMPLETION)) ||
-			is_off(&list[i], json_in_get(object, list[i].name)))
+	json_object_foreach((json_t *)(uintptr_t)object, key, v)
+	{
+		const struct unsupported *u = json_is_null(v) ? NULL : find_unsupported(list, count, key);
+		if (!u || !(u->kinds & (kind == API_CHAT ? CHAT : COMPLETION)) || is_off(u, v))
 			continue;
-		snprintf(name, sizeof name, "%s%s", prefix, list[i].name);
+		snprintf(name, sizeof name, "%s%s", prefix, u->name);
 		return api_error_set(e, 400, "unsupported_parameter", name,
-			list[i].off == OFF_TRUE ? "\"%s\" is not supported yet unless it is true; leave it out"
-						: "\"%s\" is not supported yet; leave it out",
+			u->off == OFF_TRUE ? "\"%s\" is not supported yet unless it is true; leave it out"
+					   : "\"%s\" is not supported yet; leave it out",
 			name);
 	}
 	return 0;

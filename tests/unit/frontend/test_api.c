@@ -491,6 +491,14 @@ static void nesting_past_the_limit_is_refused_with_its_place(void **state)
 	memset(body + 5, '[', 80);
 	assert_non_null(strstr(post("/v1/completions", body), "line 1, column 69: nested more than 64 levels deep"));
 	assert_int_equal(c.status, 400);
+	/* The last that is taken is refused for something else. */
+	strcpy(body, "{\"x\":");
+	for (size_t i = 0; i < 63; i++)
+		body[5 + i] = '[', body[68 + i] = ']';
+	strcpy(body + 131, "}");
+	assert_null(strstr(post("/v1/completions", body), "nested"));
+	strcpy(body + 131, ",\"y\":[]}");
+	assert_null(strstr(post("/v1/completions", body), "nested"));
 }
 
 static void a_prompt_longer_than_the_context_names_both_numbers(void **state)
