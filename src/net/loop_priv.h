@@ -35,7 +35,8 @@ enum {
 	POOL_RESOLVER = ENV_POOL_COUNT, /* our own: names to addresses */
 	POOL_COUNT,
 	UNSENT_BYTES_MAX = 64 * 1024, /* that the system takes of a TCP stream beyond what its peer has room for */
-	POOL_LONG_NICE = 5, /* of threads for long jobs: a third of what others get, where cores are short */
+	POOL_LONG_NICE = 10, /* of threads for long jobs: a tenth of what others get, where cores are short */
+	POOL_EXACT_US = 500, /* by the clock: longer jobs are told by the thread's CPU time */
 	SPARE_OUTS_MAX = 64, /* send buffers kept for the next stream that writes */
 	SPARE_OUT_BYTES_MAX = 4096, /* larger ones are given back */
 };

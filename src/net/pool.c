@@ -67,20 +67,37 @@ static struct env_job *wait_for_job(struct pool *p, enum fair_lane lane)
 
 /* A thread that was woken counts as idle until it runs: whoever takes a job looks here again, so that what a second wake did
  * not reach is not forgotten. */
-static void wake_one(struct pool *p, enum fair_lane lane)
+static bool wants_thread(const struct pool *p, enum fair_lane lane)
 {
-	if (p->queue.lanes[lane].waiting && p->lanes[lane].idle)
-		pthread_cond_signal(&p->lanes[lane].more);
+	return p->queue.lanes[lane].waiting && p->lanes[lane].idle;
 }
 
-static void work_on(struct env_job *job)
-{
-	uint64_t from_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
+/* The thread's CPU time is a system call. A job that was short by the clock has not used more, so that is taken for it, and the
+ * call is made for long ones alone; jobs in between count with what the clock said. */
+struct cpu_clock {
+	uint64_t seen_us, since_us; /* the thread's CPU time when last looked at; what jobs took since then */
+};
 
-	atomic_store_explicit(&job->begun_us, clock_us(CLOCK_MONOTONIC), memory_order_relaxed);
+static uint64_t job_took_us(struct cpu_clock *c, uint64_t wall_us)
+{
+	if (wall_us < POOL_EXACT_US) {
+		c->since_us += wall_us;
+		return wall_us;
+	}
+	uint64_t now_us = clock_us(CLOCK_THREAD_CPUTIME_ID), used_us = now_us - c->seen_us;
+	uint64_t ret = MIN(wall_us, used_us - MIN(used_us, c->since_us));
+	*c = (struct cpu_clock){.seen_us = now_us};
+	return ret;
+}
+
+static void work_on(struct env_job *job, struct cpu_clock *cpu)
+{
+	uint64_t from_us = clock_us(CLOCK_MONOTONIC);
+
+	atomic_store_explicit(&job->begun_us, from_us, memory_order_relaxed);
 	job->worked = true;
 	job->work(job);
-	job->took_us = clock_us(CLOCK_THREAD_CPUTIME_ID) - from_us;
+	job->took_us = job_took_us(cpu, clock_us(CLOCK_MONOTONIC) - from_us);
 }
 
 static void *pool_thread(void *arg)
@@ -88,6 +105,7 @@ static void *pool_thread(void *arg)
 	struct pool_lane *l = arg;
 	struct pool *p = l->pool;
 	enum fair_lane lane = (enum fair_lane)(l - p->lanes);
+	struct cpu_clock cpu = {.seen_us = clock_us(CLOCK_THREAD_CPUTIME_ID)};
 
 	/* For this thread alone. It cannot be taken back, which is why no thread serves both lanes. */
 	if (lane == FAIR_LONG && nice(POOL_LONG_NICE) < 0)
@@ -95,14 +113,19 @@ static void *pool_thread(void *arg)
 	pthread_mutex_lock(&p->lock);
 	for (struct env_job *job; (job = wait_for_job(p, lane));) {
 		job->waits = false;
-		wake_one(p, lane);
+		bool wake = wants_thread(p, lane);
 		pthread_mutex_unlock(&p->lock);
-		work_on(job);
-		/* Handed back it is its owner's again. */
-		const struct fair_cost cost = fair_queue_cost(&p->queue, job);
+		if (wake)
+			pthread_cond_signal(&l->more);
+		work_on(job, &cpu);
+		pthread_mutex_lock(&p->lock);
+		/* Counted before it is handed back: then it is its owner's again, and the loop, which that wakes, finds the lock
+		 * free. */
+		struct fair_cost cost = fair_queue_cost(&p->queue, job);
+		fair_queue_ended(&p->queue, &cost);
+		pthread_mutex_unlock(&p->lock);
 		hand_back(p->loop, job);
 		pthread_mutex_lock(&p->lock);
-		fair_queue_ended(&p->queue, &cost);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
@@ -164,8 +187,10 @@ int pool_add(struct pool *p, struct env_job *job)
 	pthread_mutex_lock(&p->lock);
 	job->waits = true;
 	fair_queue_add(&p->queue, job);
-	wake_one(p, lane);
+	bool wake = wants_thread(p, lane);
 	pthread_mutex_unlock(&p->lock);
+	if (wake) /* outside, where it finds the lock free */
+		pthread_cond_signal(&p->lanes[lane].more);
 	return 0;
 }
 
