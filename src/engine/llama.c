@@ -391,6 +391,7 @@ int llama_engine_create(struct engine **ret, const struct llama_config *config, 
 		return r;
 	if (make_tables(l) < 0 || collect_eogs(l) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
+	ll_context_pin(l->context); /* after the threads that draw are there: they have all CPUs */
 	*ret = TAKE(owned);
 	return 0;
 }

@@ -66,6 +66,10 @@ struct ll_context {
 	std::vector<int32_t> rows; /* of the last decode's runs: index of the row of logits, -1 for none */
 	std::vector<int32_t> seq_next; /* scratch of check_runs: next position of each sequence, -1 not looked up */
 	std::atomic<bool> abort{false};
+	int own_cpu = -1; /* of the thread that decodes; -1: threads are not pinned */
+	bool pinned = false; /* pinned_thread had these before */
+	pthread_t pinned_thread = {};
+	cpu_set_t pinned_before = {};
 };
 
 int ll_kv_type_parse(const char *name, enum ll_kv_type *ret)
@@ -382,14 +386,47 @@ llama_context_params context_params_of(const struct ll_context_params &p, ll_con
 	return out;
 }
 
+/* Are there as many compute threads as CPUs for them? Then each gets one. They wait for each other, spinning, at hundreds of
+ * places a step, and the kernel, where something else takes a CPU for a moment, may put two of them on one: each place then
+ * costs a whole slice of the scheduler until it moves one back. With fewer threads than CPUs the kernel has room; a GPU's
+ * threads hardly compute. */
+bool fill_cpus(const struct ll_model *m, const struct ll_context_params &p, bool *mask, int *own_cpu)
+{
+	cpu_set_t set;
+	uint32_t count = 0;
+	CPU_ZERO(&set);
+	if (!m->handle->devices.empty() || p.threads < 2 || sched_getaffinity(0, sizeof set, &set) != 0)
+		return false;
+	for (uint32_t i = 0; i < CPU_SETSIZE; i++) {
+		if (!CPU_ISSET(i, &set) || (p.cpus && (i >= p.cpus_count || !p.cpus[i])))
+			continue;
+		if (i >= GGML_MAX_N_THREADS)
+			return false;
+		mask[i] = true;
+		*own_cpu = (int)i; /* ggml gives its threads the first ones, and the caller what is left */
+		count++;
+	}
+	return count == p.threads;
+}
+
 /* Our own pool: its workers sleep between batches (poll 0), so an idle or busy neighbour is not disturbed. */
-ggml_threadpool *make_pool(const struct ll_context_params &p)
+ggml_threadpool *make_pool(const struct ll_model *m, const struct ll_context_params &p, int *own_cpu)
 {
 	ggml_threadpool_params tp = ggml_threadpool_params_default((int)p.threads);
+	bool mask[GGML_MAX_N_THREADS] = {};
+	cpu_set_t before;
 	tp.poll = 0;
-	for (uint32_t i = 0; p.cpus && i < p.cpus_count; i++)
-		tp.cpumask[i] = p.cpus[i];
-	return ggml_threadpool_new(&tp);
+	tp.strict_cpu = fill_cpus(m, p, mask, own_cpu);
+	if (!tp.strict_cpu)
+		*own_cpu = -1;
+	for (uint32_t i = 0; i < GGML_MAX_N_THREADS; i++)
+		tp.cpumask[i] = tp.strict_cpu ? mask[i] : p.cpus && i < p.cpus_count && p.cpus[i];
+	/* ggml binds the calling thread too, which need not be the one that decodes. */
+	bool known = sched_getaffinity(0, sizeof before, &before) == 0;
+	ggml_threadpool *ret = ggml_threadpool_new(&tp);
+	if (known && tp.strict_cpu)
+		sched_setaffinity(0, sizeof before, &before);
+	return ret;
 }
 
 /* What llama.cpp did allocate. */
@@ -461,7 +498,7 @@ int create(struct ll_context **ret, struct ll_model *m, const struct ll_context_
 			"llama.cpp keeps no memory of earlier tokens for the architecture \"%s\", so it cannot "
 			"generate text",
 			m->facts.file.arch);
-	c->pool = make_pool(p);
+	c->pool = make_pool(m, p, &c->own_cpu);
 	if (!c->pool)
 		return err_set(err, -EAGAIN, "could not start %u compute threads", p.threads);
 	llama_attach_threadpool(c->handle, c->pool, c->pool);
@@ -490,10 +527,23 @@ int ll_context_create(
 	});
 }
 
+void ll_context_pin(struct ll_context *c)
+{
+	cpu_set_t set;
+	if (c->own_cpu < 0 || c->pinned || sched_getaffinity(0, sizeof c->pinned_before, &c->pinned_before) != 0)
+		return;
+	CPU_ZERO(&set);
+	CPU_SET((unsigned)c->own_cpu, &set);
+	c->pinned = sched_setaffinity(0, sizeof set, &set) == 0;
+	c->pinned_thread = pthread_self();
+}
+
 void ll_context_destroy(struct ll_context *c)
 {
 	if (!c)
 		return;
+	if (c->pinned && pthread_equal(c->pinned_thread, pthread_self()))
+		sched_setaffinity(0, sizeof c->pinned_before, &c->pinned_before);
 	if (c->handle)
 		llama_free(c->handle);
 	if (c->pool)

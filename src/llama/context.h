@@ -52,6 +52,9 @@ uint64_t ll_kv_bytes(const struct ll_model *m, const struct ll_context_params *p
 int ll_context_create(
 	struct ll_context **ret, struct ll_model *m, const struct ll_context_params *params, struct err *err) MUST_USE;
 void ll_context_destroy(struct ll_context *c);
+/* The calling thread will decode. Where there are as many compute threads as CPUs they are bound to one each, and this one takes
+ * what the others leave; threads that it starts afterwards inherit that. Destroy on this thread undoes it. */
+void ll_context_pin(struct ll_context *c);
 
 struct ll_context_facts {
 	uint32_t cells, batch_tokens_max, ubatch_tokens_max, seqs_max, threads;

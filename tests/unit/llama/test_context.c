@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -409,6 +410,45 @@ static void a_vocabulary_alone_has_no_context(void **state)
 	ll_model_destroy(m);
 }
 
+/* Each compute thread has a CPU of its own where there are as many of both; the caller has its CPUs back afterwards. */
+static void threads_that_fill_the_cpus_are_pinned(void **state)
+{
+	(void)state;
+	cpu_set_t all, two, one, now;
+	uint32_t found = 0;
+	assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+	CPU_ZERO(&two);
+	for (int i = 0; i < CPU_SETSIZE && found < 2; i++)
+		if (CPU_ISSET(i, &all)) {
+			CPU_SET(i, &two);
+			found++;
+		}
+	if (found < 2)
+		skip();
+	assert_int_equal(sched_setaffinity(0, sizeof two, &two), 0);
+	for (uint32_t threads = 1; threads <= 2; threads++) {
+		struct ll_context *c = NULL;
+		struct ll_context_params params = {.cells = 256,
+			.batch_tokens_max = 64,
+			.seqs_max = 4,
+			.flash_attention = true,
+			.threads = threads};
+		assert_int_equal(ll_context_create(&c, model, &params, NULL), 0);
+		assert_int_equal(sched_getaffinity(0, sizeof now, &now), 0);
+		assert_true(CPU_EQUAL(&now, &two));
+		ll_context_pin(c);
+		assert_int_equal(sched_getaffinity(0, sizeof one, &one), 0);
+		assert_int_equal(CPU_COUNT(&one), threads == 2 ? 1 : 2);
+		feed(c, 0, 0, 8, true);
+		assert_int_equal(sched_getaffinity(0, sizeof now, &now), 0);
+		assert_true(CPU_EQUAL(&now, &one));
+		ll_context_destroy(c);
+		assert_int_equal(sched_getaffinity(0, sizeof now, &now), 0);
+		assert_true(CPU_EQUAL(&now, &two));
+	}
+	assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -424,6 +464,7 @@ int main(void)
 		cmocka_unit_test(a_row_of_logits_is_its_sequences_alone_to_the_bit),
 		cmocka_unit_test(kv_bytes_follow_cells_and_type),
 		cmocka_unit_test(a_vocabulary_alone_has_no_context),
+		cmocka_unit_test(threads_that_fill_the_cpus_are_pinned),
 	};
 	return cmocka_run_group_tests(tests, load, unload);
 }
