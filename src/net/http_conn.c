@@ -58,12 +58,19 @@ void http_conn_leave(struct http_conn *c)
 		conn_free(c);
 }
 
+void http_conn_pause(struct http_conn *c)
+{
+	if (c->stream)
+		env_conn_pause(c->s->env, c->stream, c->paused || c->paced);
+}
+
 /* The stream is gone already, or goes now. */
 static void conn_end(struct http_conn *c)
 {
 	if (c->dead)
 		return;
 	c->dead = true;
+	http_pace_end(c);
 	if (c->stream)
 		env_conn_close(c->s->env, c->stream);
 	c->stream = NULL;
@@ -91,6 +98,10 @@ void http_conn_finish(struct http_conn *c)
 	c->state = CONN_CLOSING;
 	c->kick = false;
 	http_room_wait_end(c);
+	if (c->paced) {
+		http_pace_end(c);
+		http_conn_pause(c);
+	}
 	buf_done(&c->pending);
 	/* A request that was not answered holds nothing while its client reads why. */
 	if (c->x) {
@@ -263,9 +274,10 @@ static void keep(struct http_conn *c, const uint8_t *data, size_t len)
 		return;
 	}
 	http_room_count(c);
-	if (!c->paused)
-		env_conn_pause(c->s->env, c->stream, true);
-	c->paused = true;
+	if (!c->paused) {
+		c->paused = true;
+		http_conn_pause(c);
+	}
 }
 
 static void on_data(void *ctx, const uint8_t *data, size_t len)
@@ -279,6 +291,8 @@ static void on_data(void *ctx, const uint8_t *data, size_t len)
 	bool parses = is_reading(c) && !c->pending.len && !c->waits;
 	if (parses)
 		used = take(c, data, len);
+	if (c->state == CONN_BODY || c->state == CONN_DISCARD)
+		http_pace_read(c, len);
 	if (used < len && !c->bad_status)
 		keep(c, data + used, len - used);
 	if (parses)
@@ -289,7 +303,7 @@ static void on_data(void *ctx, const uint8_t *data, size_t len)
 /* The body's own deadline again, when something else had the timer. */
 static void timer_restore(struct http_conn *c)
 {
-	uint64_t end_us = c->body_us + (uint64_t)c->s->limits.body_timeout_ms * 1000;
+	uint64_t now = env_now_us(c->s->env), end_us = c->body_us + (uint64_t)c->s->limits.body_timeout_ms * 1000;
 
 	if (c->waits || env_timer_is_set(&c->timer))
 		return;
@@ -298,14 +312,12 @@ static void timer_restore(struct http_conn *c)
 	else if (c->state == CONN_HEAD)
 		set_timer(c, c->s->limits.header_timeout_ms);
 	else if (c->state == CONN_BODY || c->state == CONN_DISCARD)
-		env_timer_set(c->s->env, &c->timer, MAX(end_us, env_now_us(c->s->env)));
+		env_timer_set(c->s->env, &c->timer, MAX(end_us, c->paced ? now + 1000000 : now));
 }
 
 /* Parse what came behind the answer that is through, or while there was no room. */
 static void go_on(struct http_conn *c)
 {
-	struct env *e = c->s->env;
-
 	c->kick = false;
 	if (!is_reading(c))
 		return;
@@ -322,9 +334,10 @@ static void go_on(struct http_conn *c)
 	buf_consume(&c->pending, used);
 	if (!c->pending.len && !c->waits) {
 		buf_done(&c->pending);
-		if (c->paused)
-			env_conn_pause(e, c->stream, false);
-		c->paused = false;
+		if (c->paused) {
+			c->paused = false;
+			http_conn_pause(c);
+		}
 	}
 	http_room_count(c);
 	settle(c);
@@ -377,6 +390,14 @@ void http_conn_wrote(struct http_conn *c, size_t len)
 	}
 }
 
+/* Of a body's time the server took some for itself. */
+static bool is_in_time(const struct http_conn *c)
+{
+	uint64_t now = env_now_us(c->s->env), end_us = c->body_us + (uint64_t)c->s->limits.body_timeout_ms * 1000;
+
+	return (c->state == CONN_BODY || c->state == CONN_DISCARD) && (c->paced || end_us > now);
+}
+
 /* Does the reader take enough? A timer that looks now and then costs the token path nothing. A byte now and then is not
  * reading: since it last took enough, or had taken all, there is one stall_timeout for as much as a slow line carries. */
 static void look_at_reader(struct http_conn *c)
@@ -414,6 +435,8 @@ static void on_timer(void *ctx)
 		go_on(c);
 	} else if (c->waits) {
 		http_conn_no_room(c);
+	} else if (is_in_time(c)) {
+		timer_restore(c);
 	} else if (c->state == CONN_DISCARD) {
 		http_count(c->s, "http_body_timeout");
 		http_conn_finish(c);

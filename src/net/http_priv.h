@@ -1,4 +1,4 @@
-/* http_priv.h - what http_server.c, http_conn.c, http_request.c, http_framing.c, http_room.c, http_unread.c and http_answer.c share. Not for other files. */
+/* http_priv.h - what http_server.c, http_conn.c, http_request.c, http_framing.c, http_room.c, http_pace.c, http_unread.c and http_answer.c share. Not for other files. */
 #ifndef STATOR_NET_HTTP_PRIV_H
 #define STATOR_NET_HTTP_PRIV_H
 
@@ -96,6 +96,9 @@ struct http_conn {
 	size_t reserved; /* of them, for a body that was announced */
 	uint64_t body_us, body_byte_us; /* when the body began; when bytes of it came last */
 	uint64_t wait_began_us, waited_us; /* for room; of this request in all */
+	struct list pace; /* in s->paced, while it is held for the rate of large bodies */
+	uint64_t paced_us; /* since when */
+	uint64_t body_read; /* bytes of this request's body, dropped ones too */
 	uint64_t written, taken; /* bytes given to the stream; of them left when it had last read enough */
 	size_t kept, unread; /* by the handler, for want of a reader; that and what has not left, as last counted */
 	uint32_t head_bytes; /* of the request being read; chunk extensions and trailers count */
@@ -105,7 +108,7 @@ struct http_conn {
 	uint8_t state; /* enum conn_state */
 	uint8_t quiet_ticks;
 	uint8_t busy; /* frames on the stack that use this */
-	bool head_done, message_done, room_asked, waits, paused, eof, kick, refused, was_idle, broken, dead;
+	bool head_done, message_done, room_asked, waits, paused, paced, eof, kick, refused, was_idle, broken, dead;
 };
 
 struct http_server {
@@ -125,6 +128,10 @@ struct http_server {
 	uint32_t waiter_count;
 	uint64_t reclaimed_us;
 	struct env_timer room_timer;
+	/* The rate of large bodies (http_pace.c). */
+	struct list paced;
+	struct env_timer pace_timer;
+	uint64_t pace_paid_us;
 	size_t unread_bytes; /* (http_unread.c) */
 	struct env_timer unread_timer;
 	struct buf scratch; /* an answer's header while it is put together */
@@ -169,6 +176,15 @@ void http_unread_count(struct http_conn *c);
 /* http_conn.c: the life of a connection. */
 /* Behind busy++: c may be gone. */
 void http_conn_leave(struct http_conn *c);
+/* http_pace.c: the rate of large bodies. */
+void http_pace_init(struct http_server *s);
+/* len bytes of c's body were read: it may be held now. */
+void http_pace_read(struct http_conn *c, size_t len);
+/* Its body is whole, or nobody reads it any more. */
+void http_pace_end(struct http_conn *c);
+
+/* Read from its stream, or not: as paused and paced say. */
+void http_conn_pause(struct http_conn *c);
 /* Parse what waits in pending, in a turn of its own. */
 void http_conn_kick(struct http_conn *c);
 /* There is no room for its request: refuse it. */

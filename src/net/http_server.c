@@ -23,6 +23,7 @@ void http_limits_default(struct http_limits *ret)
 		.header_timeout_ms = HTTP_HEADER_TIMEOUT_MS,
 		.body_timeout_ms = HTTP_BODY_TIMEOUT_MS,
 		.body_wait_ms = HTTP_BODY_WAIT_MS,
+		.large_rate = HTTP_LARGE_RATE,
 		.idle_timeout_ms = HTTP_IDLE_TIMEOUT_MS,
 		.stall_timeout_ms = HTTP_STALL_TIMEOUT_MS,
 		.unread_bytes_max = HTTP_UNREAD_BYTES_MAX,
@@ -57,6 +58,7 @@ int http_server_create(struct http_server **ret, struct env *env, const char *ad
 	s->ctx = ctx;
 	list_init(&s->conns);
 	http_room_init(s);
+	http_pace_init(s);
 	http_unread_init(s);
 	buf_init(&s->scratch, SCRATCH_BYTES_MAX);
 	s->date_s = UINT64_MAX;
@@ -132,6 +134,7 @@ void http_server_destroy(struct http_server *s)
 	while (!list_empty(&s->conns))
 		http_conn_close(list_first(&s->conns, struct http_conn, link));
 	env_timer_cancel(s->env, &s->room_timer);
+	env_timer_cancel(s->env, &s->pace_timer);
 	env_timer_cancel(s->env, &s->unread_timer);
 	while (s->spares) {
 		struct http_exchange *x = s->spares;

@@ -27,6 +27,7 @@ struct http_limits {
 	size_t unread_bytes_max; /* of one answer in pieces, once its handler keeps some (http_hold) */
 	size_t unread_total_max; /* of all answers */
 	uint32_t body_wait_ms; /* for room in bodies_bytes_max */
+	uint64_t large_rate; /* bytes a second of all bodies, beyond the first HTTP_UNPACED_BYTES of each; 0: any */
 };
 /* The values of base/limits.h; connections no more than the process has fds for. */
 void http_limits_default(struct http_limits *ret);

@@ -334,10 +334,87 @@ static void a_byte_now_and_then_is_not_reading(void **state)
 	}
 }
 
+static void size_request(void *ctx, struct http_exchange *x)
+{
+	size_t len;
+	(void)ctx;
+	(void)http_body(x, &len);
+	http_reply(x, 200, "text/plain", "whole", 5);
+}
+static const struct http_handler size_handler = {.on_request = size_request};
+
+enum { PACED = 2, PACED_BYTES = 20 << 20, PACE = 8 << 20 };
+
+static void say_body(struct env *e, struct raw *r, size_t len)
+{
+	static char bytes[PACED_BYTES];
+	char head[128];
+	buf_init(&r->in, 4096);
+	assert_int_equal(env_connect(e, "front:80", &raw_ops, r, &r->conn, NULL), 0);
+	int n = snprintf(head, sizeof head, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n", len);
+	assert_int_equal(env_conn_write(e, r->conn, head, (size_t)n), 0);
+	assert_int_equal(env_conn_write(e, r->conn, bytes, len), 0);
+}
+
+static bool all_whole(void *ctx)
+{
+	struct raw *r = ctx;
+	return r[0].in.len && r[1].in.len;
+}
+
+/* What is beyond the burst comes at the rate, whoever sends it; a small request passes; and the time is not the client's. */
+static void large_bodies_share_one_rate(void **state)
+{
+	(void)state;
+	struct sim *sim;
+	struct sim_config config;
+	struct http_limits limits;
+	struct http_server *server;
+	struct raw large[PACED] = {0}, small = {0};
+	sim_config_default(&config, 1);
+	config.segment_bytes_max = 1 << 16;
+	config.socket_bytes = 1 << 20;
+	assert_int_equal(sim_create(&sim, &config, NULL), 0);
+	struct env *e = sim_env(sim);
+	http_limits_default(&limits);
+	limits.large_rate = PACE;
+	limits.body_timeout_ms = 1500; /* less than it takes */
+	limits.body_wait_ms = 500;
+	assert_int_equal(http_server_create(&server, e, "front:80", &limits, &size_handler, NULL, NULL), 0);
+	sim_run_for(sim, 10 * 1000000); /* nobody used any of the burst lately */
+	uint64_t begun_us = env_now_us(e);
+	for (int i = 0; i < PACED; i++)
+		say_body(e, &large[i], PACED_BYTES);
+	sim_run_for(sim, 1000000);
+	assert_false(large[0].in.len || large[1].in.len);
+	uint64_t asked_us = env_now_us(e);
+	say_body(e, &small, 1000);
+	while (!small.in.len)
+		assert_true(sim_step(sim));
+	assert_true(env_now_us(e) - asked_us < 50000);
+	assert_true(sim_run_cond(sim, all_whole, large, begun_us + 60000000));
+	double took_s = (double)(env_now_us(e) - begun_us) / 1e6;
+	double paced = (double)PACED * (PACED_BYTES - HTTP_UNPACED_BYTES) - HTTP_PACE_BURST_BYTES;
+	assert_true(took_s > 0.9 * paced / PACE && took_s < 1.3 * paced / PACE);
+	for (int i = 0; i < PACED; i++) {
+		assert_memory_equal(buf_str(&large[i].in), "HTTP/1.1 200 ", 13);
+		env_conn_close(e, large[i].conn);
+		buf_done(&large[i].in);
+	}
+	env_conn_close(e, small.conn);
+	buf_done(&small.in);
+	sim_run_for(sim, 1000000);
+	assert_int_equal(http_server_conns(server), 0);
+	http_server_destroy(server);
+	assert_int_equal(sim_counts(sim).timers, 0);
+	sim_destroy(sim);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_request_ends_once_whatever_the_network_does),
+		cmocka_unit_test(large_bodies_share_one_rate),
 		cmocka_unit_test(deadlines_are_those_of_the_limits),
 		cmocka_unit_test(a_byte_now_and_then_is_not_reading),
 	};
