@@ -2,4 +2,3 @@
 $(BUILD)/src/gpu/catalogue.o: data/gpus.txt
 $(BUILD)/src/gpu/versions.o: data/engines.txt
 $(BUILD)/src/model/catalogue.o: data/models.txt
-$(BUILD)/tests/unit/plan/test_startup.o: tests/unit/plan/startup-logs.txt

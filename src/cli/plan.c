@@ -11,6 +11,7 @@
 #include "plan/host_graph.h"
 #include "plan/report.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,6 +37,10 @@ static const struct flag flags_table[] = {
 		.letter = 'm',
 		.arg = "MODEL"},
 	CATALOGUE_FLAGS,
+	{.key = {.name = "engine-version",
+		 .type = CONFIG_STRING,
+		 .help = "releases of engines where services have no engine-version: 0.19.0, or vllm=0.11.0,sglang=0.5.3"},
+		.arg = "ENGINE=VERSION"},
 	{.key = {.name = "explain",
 		 .type = CONFIG_BOOL,
 		 .def = "false",
@@ -268,6 +273,33 @@ static int wish_of(struct planner *x, struct plan_wish *ret, struct err *err)
 	return r;
 }
 
+/* "vllm=0.19.0,sglang=0.5.3" into the places of those engines, "0.19.0" into all; llama-server's builds ("b6000") are passed over. */
+static int versions_of(uint64_t ret[5], const char *text, struct err *err)
+{
+	for (const char *p = text; *p;) {
+		size_t len = strcspn(p, ","), name = strcspn(p, "=,");
+		bool named = name < len, known = !named;
+		char version[ENGINE_VERSION_TEXT];
+		snprintf(
+			version, sizeof version, "%.*s", (int)(named ? len - name - 1 : len), named ? p + name + 1 : p);
+		uint64_t v = engine_version_parse(version);
+		bool build = version[0] == 'b' && isdigit((unsigned char)version[1]);
+		for (int e = GRAPH_ENGINE_VLLM; e <= GRAPH_ENGINE_SGLANG; e++) {
+			const char *engine = graph_engine_name((enum graph_engine)e);
+			bool meant = !named || (strlen(engine) == name && !strncmp(engine, p, name));
+			known |= meant;
+			if (meant && v)
+				ret[e] = v;
+		}
+		if (!known || (!v && !build))
+			return err_set(err, -EINVAL,
+				"--engine-version: \"%.*s\" is no release of vllm or sglang, as in vllm=0.19.0",
+				(int)MIN(len, 60u), p);
+		p += len + (p[len] == ',');
+	}
+	return 0;
+}
+
 static int plan_all(struct planner *x, struct err *err)
 {
 	struct plan_input input = {.graph = x->graph};
@@ -289,6 +321,10 @@ static int plan_all(struct planner *x, struct err *err)
 	input.models = x->gather.models;
 	input.inventory = &x->gather.inventory;
 	input.environment = &x->gather.environment;
+	memcpy(input.versions, x->form.versions, sizeof input.versions);
+	if (flags_str(x->flags, "engine-version") &&
+		(r = versions_of(input.versions, flags_str(x->flags, "engine-version"), err)) < 0)
+		return r;
 	r = plan_make(&x->plan, &input, err);
 	if (r < 0)
 		return r;
@@ -403,7 +439,7 @@ static void shell_word(struct buf *out, const char *word)
 /* "stator plan deploy.yaml --gpus 4xT4": what was asked, to be asked again. */
 static const char *command_text(struct planner *x)
 {
-	static const char *const repeated[] = {"gpus", "inventory", "model"};
+	static const char *const repeated[] = {"gpus", "inventory", "model", "engine-version"};
 	struct buf out;
 
 	buf_init(&out, 64 * 1024);

@@ -4,6 +4,7 @@
  * later), its module vllm.entrypoints.openai.api_server, SGLang's sglang.launch_server, llama-server, and Dynamo's wrappers
  * dynamo.vllm and dynamo.sglang (components/src/dynamo of ai-dynamo/dynamo). */
 #include "forms/form_priv.h"
+#include "gpu/versions.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -50,6 +51,18 @@ enum graph_engine form_engine_of_image(const char *image)
 		if (strcasestr(image, images[i].part))
 			return images[i].engine;
 	return GRAPH_ENGINE_NONE;
+}
+
+void form_note_version(struct form_set *f, enum graph_engine engine, const char *image)
+{
+	const char *slash = strrchr(image, '/'), *tag = strchr(slash ? slash : image, ':');
+	uint64_t version = tag && form_engine_of_image(image) == engine ? engine_version_parse(tag + 1) : 0;
+
+	/* Dynamo's images are numbered as Dynamo is. */
+	if (!version || strcasestr(image, "dynamo"))
+		return;
+	f->versions_differ[engine] |= f->versions[engine] && f->versions[engine] != version;
+	f->versions[engine] = f->versions_differ[engine] ? 0 : version;
 }
 
 static const char *base_name(const char *word)
@@ -333,6 +346,8 @@ int form_command_read(struct form_set *f, struct form_service *s, const struct f
 			l.at++; /* python3 -m vllm.entrypoints.cli.main serve */
 	} else {
 		begin = image_at(words, count, &s->engine);
+		if (begin < count)
+			form_note_version(f, s->engine, words[begin].text);
 		if (begin == count && !hint)
 			return FORM_COMMAND_NONE;
 		s->pos = count ? words[begin < count ? begin : 0].pos : s->pos;

@@ -337,6 +337,8 @@ static int read_container(struct walk *w, const struct yaml_node *map, const str
 	/* Told by its image alone, it may be a front end in the engine's image; and followers of a leader serve nothing. */
 	if (!s.model || form_arg_find(&s.args, "headless"))
 		return 0;
+	if (image)
+		form_note_version(w->f, s.engine, image);
 	return form_add(w->f, &s) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
 }
 

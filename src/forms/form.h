@@ -59,6 +59,8 @@ struct form_set {
 	const char *
 		form; /* what the file is, for a headline: "a Kubernetes Deployment"; NULL: our graph, or nothing known */
 	struct yaml_node *root; /* the graph's tree; NULL when form is */
+	uint64_t versions[5]; /* of each enum graph_engine, as images say (gpu/versions.h); 0: none does, or they differ */
+	bool versions_differ[5];
 	struct form_services services; /* what the readers found */
 };
 

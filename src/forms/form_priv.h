@@ -48,6 +48,8 @@ int form_command_read(struct form_set *f, struct form_service *s, const struct f
 	enum graph_engine hint, const char **ret_program, const char **ret_foreign);
 /* The engine of a container image's name: "vllm/vllm-openai:v0.9.1", "lmsysorg/sglang", "ghcr.io/ggml-org/llama.cpp:server". */
 enum graph_engine form_engine_of_image(const char *image);
+/* Take an engine's version from its image's tag. Two different ones are none. */
+void form_note_version(struct form_set *f, enum graph_engine engine, const char *image);
 
 /* script.c: a text that is commands. 1: read, 0: it has no engine's command, negative as form_read. */
 int form_script_read(struct form_set *f, const char *file, const char *text, size_t len, const struct config_pos *start,

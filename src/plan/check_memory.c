@@ -44,20 +44,23 @@ static void table(
 	snprintf(how, sizeof how, s->tp > 1 ? "%s of %s / %u cards" : "%s of %s", PLAN_BYTES(t->weights * s->tp), type,
 		s->tp);
 	line(p, "weights on each card", t->weights, how);
-	line(p, "CUDA, libraries", t->runtime, "");
+	line(p, "CUDA, libraries", t->runtime, plan_guess_text(t, PLAN_GUESS_RUNTIME, ""));
 	if (t->links)
-		line(p, "buffers between cards", t->links, "NCCL");
-	snprintf(how, sizeof how, "%llu tokens a step, %llu sequences", (unsigned long long)plan_batch_on(s, card),
-		(unsigned long long)plan_seqs_on(s, card));
+		line(p, "buffers between cards", t->links, plan_guess_text(t, PLAN_GUESS_LINKS, "NCCL"));
+	snprintf(how, sizeof how, "%llu tokens a step, %llu sequences%s", (unsigned long long)plan_batch_on(s, card),
+		(unsigned long long)plan_seqs_on(s, card), t->guessed & PLAN_GUESS_ACTIVATIONS ? "; a guess" : "");
 	line(p, "activations at their peak", t->activations, how);
 	if (t->graphs)
-		line(p, "CUDA graphs", t->graphs, "");
+		line(p, "CUDA graphs", t->graphs, plan_guess_text(t, PLAN_GUESS_GRAPHS, ""));
 	if (t->states)
 		line(p, "recurrent states", t->states, "of all its sequences");
 	snprintf(how, sizeof how, "one request of %llu tokens", (unsigned long long)t->context);
 	line(p, "KV cache, at least", t->kv_least, how);
 	snprintf(how, sizeof how, "> %s = %s of %s x %.2f", PLAN_BYTES(t->budget), plan_card_name(card),
-		PLAN_BYTES(t->total), s->utilization);
+		PLAN_BYTES(t->total), plan_share_on(s, card));
+	if (s->engine == GRAPH_ENGINE_SGLANG)
+		snprintf(how, sizeof how, "> %s of %s with %s, %.3f of it weights and KV cache", PLAN_BYTES(t->budget),
+			plan_card_name(card), PLAN_BYTES(t->total), plan_share_on(s, card));
 	if (s->engine == GRAPH_ENGINE_LLAMA)
 		snprintf(how, sizeof how, "> %s of %s", PLAN_BYTES(t->total), plan_card_name(card));
 	line(p, "together", plan_terms_fixed(t) + t->kv_least, how);
@@ -99,7 +102,7 @@ static void taken_by_others(struct plan *p, uint32_t service, uint32_t device)
 		"%s: %s (%s) has %s free of %s, and the engine wants %s at the start", s->name, PLAN_DEVICE(p, device),
 		plan_card_name(card), PLAN_BYTES(t->free), PLAN_BYTES(t->total), PLAN_BYTES(t->budget));
 	if (s->engine != GRAPH_ENGINE_LLAMA)
-		findings_arithmetic(&p->findings, "%s x %.2f = %s > %s", PLAN_BYTES(t->total), s->utilization,
+		findings_arithmetic(&p->findings, "%s x %.2f = %s > %s", PLAN_BYTES(t->total), plan_share_on(s, card),
 			PLAN_BYTES(t->budget), PLAN_BYTES(t->free));
 	if (card->processes)
 		findings_arithmetic(&p->findings, "%u process%s hold%s %s of it", card->processes,
@@ -185,6 +188,61 @@ void plan_context_reduced(struct plan *p, const struct plan_service *s, uint64_t
 	findings_remedy(&p->findings, "context-length sets it");
 }
 
+/* What vLLM takes while it profiles an image encoder is in no record: then there must be much room, or nobody knows. */
+static void encoder_unknown(struct plan *p, const struct plan_service *s, const struct plan_terms *t)
+{
+	uint64_t seen = (uint64_t)PLAN_ENCODER_SEEN_GIB << 30;
+
+	if (!plan_encoder_unknown(s) || t->kv_room - (int64_t)t->kv_least >= (int64_t)seen)
+		return;
+	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-encoder", &s->pos[PLAN_MODEL],
+		"%s: vLLM before 0.17 also profiles the model's image encoder, which takes up to %s, and %s are left beside one request",
+		s->name, PLAN_BYTES(seen), PLAN_BYTES((uint64_t)MAX(t->kv_room - (int64_t)t->kv_least, 0)));
+	findings_unchecked(&p->findings);
+	findings_remedy(&p->findings,
+		"fewer or smaller images (limit-mm-per-prompt, mm-processor-kwargs); --engine-version vllm=VERSION says which release it is");
+}
+
+/* Before 0.21 vLLM gives its whole share away before it captures CUDA graphs and tries sampling. */
+static void outside_budget(
+	struct plan *p, const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card)
+{
+	uint64_t outside = plan_outside_on(s, card), left = t->total - MIN(t->budget, t->total);
+
+	if (outside <= left)
+		return;
+	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-outside", &s->pos[PLAN_UTILIZATION],
+		"%s: vLLM before 0.21 takes up to %s beside its share of the card, for its context, CUDA graphs and sampling, and %s are left",
+		s->name, PLAN_BYTES(outside), PLAN_BYTES(left));
+	findings_unchecked(&p->findings);
+	findings_remedy(&p->findings, "%s: %.2f leaves that much", plan_key_name(s->engine, PLAN_UTILIZATION),
+		(double)((t->total - MIN(outside, t->total)) * 100 / t->total) / 100);
+}
+
+/* The release is not known, the largest terms of all do not fit, and those of another release would. */
+static bool release_decides(
+	struct plan *p, const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card)
+{
+	struct plan_service other = *s;
+	struct plan_terms then;
+
+	if (s->release || (s->engine != GRAPH_ENGINE_VLLM && s->engine != GRAPH_ENGINE_SGLANG))
+		return false;
+	other.release = s->engine == GRAPH_ENGINE_VLLM ? VLLM_GRAPHS_INSIDE - 1 : SGLANG_FRACTION_COUNTED - 1;
+	plan_need(&then, &other, card);
+	if (!plan_terms_fit(&then))
+		return false;
+	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-release", &s->pos[PLAN_UTILIZATION],
+		"%s: whether it fits depends on the release of %s: it leaves %s for KV cache on each card, or %s, and one request of %llu tokens needs %s",
+		s->name, graph_engine_name(s->engine), PLAN_BYTES((uint64_t)MAX(t->kv_room, 0)),
+		PLAN_BYTES((uint64_t)then.kv_room), (unsigned long long)t->context, PLAN_BYTES(t->kv_least));
+	findings_unchecked(&p->findings);
+	table(p, s, t, card);
+	findings_remedy(&p->findings, "--engine-version %s=VERSION says which it is", graph_engine_name(s->engine));
+	plan_remedies(p, s, card);
+	return true;
+}
+
 static void check_service(struct plan *p, uint32_t i)
 {
 	const struct plan_service *s = &p->deployment.services[i];
@@ -199,7 +257,14 @@ static void check_service(struct plan *p, uint32_t i)
 	const struct plan_terms *t = plan_terms_of(&p->placement, i, c);
 	if (t->known && plan_terms_fit(t) && t->context < s->context)
 		plan_context_reduced(p, s, t->context);
-	if (!t->known || plan_terms_fit(t))
+	if (!t->known)
+		return;
+	if (plan_terms_fit(t)) {
+		encoder_unknown(p, s, t);
+		outside_budget(p, s, t, plan_card_of(p, c));
+		return;
+	}
+	if (release_decides(p, s, t, plan_card_of(p, c)))
 		return;
 	/* Not even a short request: then it is the weights. */
 	if (t->kv_room <= 0 || t->context_fits < MIN(s->context, 256))

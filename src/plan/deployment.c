@@ -162,14 +162,14 @@ static void take_sizes(struct plan_service *s)
 	const struct model_facts *m = s->model->facts;
 	bool llama = s->engine == GRAPH_ENGINE_LLAMA, sglang = s->engine == GRAPH_ENGINE_SGLANG;
 
-	s->utilization = 0.9;
+	s->utilization = PLAN_UTILIZATION_DEFAULT;
 	const struct config_value *u = take(s, PLAN_UTILIZATION);
 	if (u)
 		s->utilization = u->f;
 	s->context = take_u64(s, PLAN_CONTEXT, 0);
 	if (s->context == 0 && m)
 		s->context = m->context_max;
-	s->batch = take_u64(s, PLAN_BATCH, llama ? PLAN_LLAMA_BATCH : sglang ? 8192 : 0);
+	s->batch = take_u64(s, PLAN_BATCH, llama ? PLAN_LLAMA_BATCH : sglang ? PLAN_SGLANG_BATCH : 0);
 	s->seqs = take_u64(s, PLAN_SEQS, llama ? PLAN_LLAMA_SEQS : PLAN_SEQS_DEFAULT);
 	s->block = take_u64(s, PLAN_BLOCK, llama ? 64 : sglang ? 1 : 16);
 	s->ubatch = take_u64(s, PLAN_UBATCH, 512);
@@ -310,4 +310,11 @@ const char *plan_weights_on(const struct plan_service *s, uint32_t capability)
 	if (m && strcmp(m->quant, "none") && *m->quant)
 		return NULL; /* as the files have it */
 	return s->engine == GRAPH_ENGINE_LLAMA ? NULL : plan_dtype_on(s, capability);
+}
+
+enum kv_dtype plan_kv_on(const struct plan_service *s, uint32_t capability)
+{
+	bool automatic = !strcmp(s->kv, "auto") && s->engine != GRAPH_ENGINE_LLAMA;
+
+	return automatic && !strcmp(plan_dtype_on(s, capability), "float32") ? KV_F32 : plan_kv_type(s);
 }

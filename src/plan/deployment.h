@@ -10,6 +10,7 @@
 #include "gpu/rules.h"
 #include "gpu/versions.h"
 #include "model/facts.h"
+#include "plan/release.h"
 
 enum plan_key {
 	PLAN_WORKERS,
@@ -38,7 +39,14 @@ enum plan_key {
 	PLAN_KEYS
 };
 
-enum { PLAN_PINNED_MAX = 64, PLAN_SEQS_DEFAULT = 256, PLAN_LLAMA_SEQS = 64, PLAN_LLAMA_BATCH = 2048 };
+enum {
+	PLAN_PINNED_MAX = 64,
+	PLAN_SEQS_DEFAULT = 256,
+	PLAN_LLAMA_SEQS = 64,
+	PLAN_LLAMA_BATCH = 2048,
+	PLAN_SGLANG_BATCH = 8192
+};
+#define PLAN_UTILIZATION_DEFAULT 0.9
 
 /* What is known of a service's model. */
 struct plan_model {
@@ -54,6 +62,7 @@ struct plan_service {
 	const char *name;
 	enum graph_engine engine;
 	enum graph_role role;
+	uint32_t release; /* of version, for its memory (plan/release.h); 0: not known */
 	const struct plan_model *model; /* never NULL */
 	uint64_t version; /* of the engine, as gpu/versions.h has it; 0: not said */
 	struct config_pos version_pos;
@@ -107,6 +116,8 @@ const char *plan_method_of(const struct plan_service *s);
 const char *plan_dtype_on(const struct plan_service *s, uint32_t capability);
 /* What the weights are kept in, as model/facts.h names it: the quantization asked for or of the files, else the dtype. */
 const char *plan_weights_on(const struct plan_service *s, uint32_t capability);
+/* What KV is kept in: as asked; "auto" is what is computed in, so float32 takes twice. */
+enum kv_dtype plan_kv_on(const struct plan_service *s, uint32_t capability);
 static inline enum kv_dtype plan_kv_type(const struct plan_service *s)
 {
 	enum kv_dtype t = kv_dtype_parse(s->kv);

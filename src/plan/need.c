@@ -1,6 +1,6 @@
-/* need.c - memory terms; see need.h. Constants were fitted to what vLLM and llama.cpp say of themselves at their start, on 28
- * deployments from T4 to H200: tests/unit/plan/startup-logs.txt, docs/design/prediction.md. */
-#include "plan/need.h"
+/* need.c - memory terms; see need.h. Constants were fitted to what the engines say of themselves at their start, on cards from
+ * T4 to H200: bench/memory/starts, docs/memory.md. */
+#include "plan/need_external.h"
 #include "model/memory.h"
 
 #include <stdio.h>
@@ -9,34 +9,16 @@
 static const uint64_t MIB = 1024 * 1024, GIB = 1024 * 1024 * 1024;
 
 enum {
-	RUNTIME_MIB =
-		100, /* what libraries take beside PyTorch: 0.01 to 0.28 GiB; the CUDA context is not in the budget */
-	LINKS_MIB =
-		130, /* NCCL's buffers and vLLM's own all-reduce, a card of the group: 0.25 GiB for 2, 0.9 to 2.1 for 8 */
-	GRAPHS_MIB_A_LAYER = 16, /* 0.46 and 0.49 GiB of 28 layers since vLLM 0.11, less before */
-	LOGITS_BYTES =
-		39, /* a sequence and vocabulary entry while sampling is tried: 38.6 in seven logs out of eight */
-	ACTIVATIONS_LEAST_MIB = 128,
-	BIG_CARD_GIB = 70, /* from here on vLLM's default step is 8192 tokens of 1024 sequences */
-	BIG_SEQS = 1024,
 	HOST_RESERVE_MIB = 256, /* llama/context.h's memory_reserve_bytes */
 	LLAMA_SEQS_LEAST = 8, /* llama/context.h's */
 };
 
-/* vLLM asks for the name; of capability 8.0 only the A100 and its kin are as large. */
-static bool is_big(const struct gpu_device *card)
-{
-	return card->memory_total >= BIG_CARD_GIB * GIB && card->capability != 80;
-}
-
 uint64_t plan_seqs_on(const struct plan_service *s, const struct gpu_device *card)
 {
-	bool left_open = s->engine == GRAPH_ENGINE_VLLM && !s->set[PLAN_SEQS] && s->seqs == PLAN_SEQS_DEFAULT;
-
 	/* Half of a llama worker's sequences keep the states of conversations. */
 	if (s->engine == GRAPH_ENGINE_LLAMA && s->model->facts && s->model->facts->state_bytes)
 		return MAX(plan_llama_seqs(s, s->room) / 2, 1);
-	return left_open && is_big(card) ? BIG_SEQS : s->seqs;
+	return s->engine == GRAPH_ENGINE_VLLM ? plan_vllm_seqs(s, card) : s->seqs;
 }
 
 uint64_t plan_llama_seqs(const struct plan_service *s, uint64_t room)
@@ -60,38 +42,25 @@ uint64_t plan_host_room(const struct plan_service *s, uint64_t ram, uint32_t wor
 
 uint64_t plan_batch_on(const struct plan_service *s, const struct gpu_device *card)
 {
-	uint64_t batch = s->batch;
-
-	if (batch == 0)
-		batch = is_big(card) ? 8192 : 2048;
-	return s->chunked || s->engine != GRAPH_ENGINE_VLLM ? batch : MAX(batch, s->context);
+	if (s->engine == GRAPH_ENGINE_VLLM)
+		return plan_vllm_batch(s, card);
+	return s->engine == GRAPH_ENGINE_SGLANG ? plan_sglang_batch(s, card) : s->batch;
 }
 
-/* What vLLM's profile run holds at its peak: one layer's intermediate results for a whole step of tokens (gate, up and their
- * product, and four vectors), or the logits of every sequence with what sorting them for top-k and top-p takes. */
-static uint64_t activations(const struct plan_service *s, const struct gpu_device *card)
-{
-	const struct model_facts *m = s->model->facts;
-	uint64_t width = m->experts ? (uint64_t)m->expert_intermediate * MAX(m->experts_used, 1u) : m->intermediate;
-	uint64_t bytes = !strcmp(plan_dtype_on(s, card->capability), "float32") ? 4 : 2;
-	uint64_t layer = (4 * (uint64_t)m->hidden + 3 * MAX(width, (uint64_t)m->intermediate) / s->tp) * bytes;
-	uint64_t peak = MAX(plan_batch_on(s, card) * layer, plan_seqs_on(s, card) * m->vocab * LOGITS_BYTES);
-
-	return MAX(peak, ACTIVATIONS_LEAST_MIB * MIB);
-}
-
-static uint64_t kv_of(const struct plan_service *s, uint64_t tokens)
+/* Of the stage with the most layers. */
+static uint64_t kv_of(const struct plan_service *s, enum kv_dtype type, uint64_t tokens)
 {
 	if (s->engine == GRAPH_ENGINE_LLAMA) /* layers are divided, not heads; sliding ones keep all their cells too */
-		return model_kv_bytes_per_token(s->model->facts, plan_kv_type(s)) * llama_cells(tokens) /
-		       MAX(s->gpus, 1u);
+		return model_kv_bytes_per_token(s->model->facts, type) * llama_cells(tokens) / MAX(s->gpus, 1u);
 	/* A hybrid's request takes its states from the same pool. */
 	uint64_t states = s->model->facts->state_bytes / s->tp;
-	return (model_kv_bytes_tp(s->model->facts, plan_kv_type(s), tokens, s->tp) + states) / s->pp;
+	uint64_t all = model_kv_bytes_tp(s->model->facts, type, tokens, s->tp) + states;
+	uint64_t layers = MAX(s->model->facts->layers, 1u);
+	return s->pp > 1 ? all * ((layers + s->pp - 1) / s->pp) / layers : all;
 }
 
 /* The longest request whose KV is at most room: whole blocks. KV grows with tokens, so halving finds it. */
-static uint64_t longest(const struct plan_service *s, int64_t room)
+static uint64_t longest(const struct plan_service *s, enum kv_dtype type, int64_t room)
 {
 	const struct model_facts *m = s->model->facts;
 	uint64_t block = MAX(s->block, 1), low = 0,
@@ -101,27 +70,12 @@ static uint64_t longest(const struct plan_service *s, int64_t room)
 		return 0;
 	while (low < high) {
 		uint64_t mid = (low + high + 1) / 2;
-		if (kv_of(s, mid * block) <= (uint64_t)room)
+		if (kv_of(s, type, mid * block) <= (uint64_t)room)
 			low = mid;
 		else
 			high = mid - 1;
 	}
 	return low * block;
-}
-
-static void terms_external(struct plan_terms *t, const struct plan_service *s, const struct gpu_device *card)
-{
-	const struct model_facts *m = s->model->facts;
-
-	t->weights = model_weight_bytes_ep(m, plan_weights_on(s, card->capability), s->tp,
-			     plan_experts_whole(s) ? s->tp * MAX(s->dp, 1u) : s->tp) /
-		     s->pp;
-	t->runtime = RUNTIME_MIB * MIB;
-	t->links = (uint64_t)s->tp * s->pp > 1 ? (uint64_t)s->tp * s->pp * LINKS_MIB * MIB : 0;
-	t->activations = activations(s, card);
-	t->graphs = s->eager ? 0 : (uint64_t)m->layers / s->pp * GRAPHS_MIB_A_LAYER * MIB;
-	if (s->engine == GRAPH_ENGINE_SGLANG) /* its fraction is weights and KV alone */
-		t->budget = MIN(t->total, t->budget + t->runtime + t->links + t->activations + t->graphs);
 }
 
 /* CUDA context, kernels, cuBLAS and its work space, the pool of scratch memory of ggml, at their largest: measured on an H100,
@@ -160,20 +114,22 @@ void plan_need(struct plan_terms *ret, const struct plan_service *s, const struc
 {
 	struct plan_terms t = {.total = card->memory_total, .free = card->memory_free};
 	bool llama = s->engine == GRAPH_ENGINE_LLAMA;
+	enum kv_dtype kv = plan_kv_on(s, card->capability);
 
-	t.budget = llama ? (uint64_t)((double)t.total * s->share) : (uint64_t)((double)t.total * s->utilization);
+	t.budget =
+		llama ? (uint64_t)((double)t.total * s->share) : (uint64_t)((double)t.total * plan_share_on(s, card));
 	if (s->model->facts && t.total) {
 		t.known = true;
 		if (llama)
 			terms_llama(&t, s, card);
 		else
-			terms_external(&t, s, card);
+			plan_need_external(&t, s, card);
 		t.kv_room = (int64_t)t.budget - (int64_t)plan_terms_fixed(&t);
 		t.context = MAX(s->context, 1);
-		t.context_fits = longest(s, t.kv_room);
+		t.context_fits = longest(s, kv, t.kv_room);
 		if (plan_context_yields(s) && t.context_fits < t.context && t.context_fits >= PLAN_CONTEXT_LEAST)
 			t.context = t.context_fits / 256 * 256;
-		t.kv_least = kv_of(s, t.context);
+		t.kv_least = kv_of(s, kv, t.context);
 		double token = (double)t.kv_least / (double)t.context;
 		t.kv_tokens = t.kv_room > 0 && token > 0 ? (uint64_t)((double)t.kv_room / token) : 0;
 		/* llama.cpp takes its cells at the start and no more. */

@@ -1,6 +1,6 @@
 /* need.h - the memory of one worker on one card, term by term.
  *
- *   budget      = total x gpu-memory-utilization                        (llama: total; SGLang: total x fraction + overheads)
+ *   budget      = total x gpu-memory-utilization     (llama: total; SGLang: free before the weights x fraction + overheads)
  *   KV room     = budget - weights/TP - run time - links - activations - CUDA graphs
  *   it fits     iff KV room >= KV of one request of the asked context, and budget <= what is free on the card
  *
@@ -10,6 +10,15 @@
 
 #include "gpu/inventory.h"
 #include "plan/deployment.h"
+
+/* Terms that no start of a like deployment was seen for, or that depend on what is not read. */
+enum plan_guess {
+	PLAN_GUESS_WEIGHTS = 1,
+	PLAN_GUESS_RUNTIME = 2,
+	PLAN_GUESS_LINKS = 4,
+	PLAN_GUESS_ACTIVATIONS = 8,
+	PLAN_GUESS_GRAPHS = 16,
+};
 
 struct plan_terms {
 	bool known; /* the model and the card's memory are; else only total, free and budget mean something */
@@ -22,6 +31,7 @@ struct plan_terms {
 	uint64_t kv_least; /* one request of that context */
 	int64_t kv_room; /* negative: the rest alone is too much */
 	uint64_t kv_tokens; /* context tokens that the worker holds in all */
+	uint32_t guessed; /* of enum plan_guess */
 	uint64_t context_fits; /* longest request that would fit, whole blocks; 0: none */
 };
 
@@ -52,6 +62,18 @@ static inline bool plan_context_yields(const struct plan_service *s)
  * cards of 70 GiB and more, the A100 excepted. */
 uint64_t plan_batch_on(const struct plan_service *s, const struct gpu_device *card);
 uint64_t plan_seqs_on(const struct plan_service *s, const struct gpu_device *card);
+/* The share of a card that is the engine's: what the user said, else its default, which SGLang counts from the card. */
+double plan_share_on(const struct plan_service *s, const struct gpu_device *card);
+/* Are prompts computed in parts? vLLM's default depends on the release. */
+bool plan_chunked_on(const struct plan_service *s);
+/* CUDA graphs, whether they are inside the budget or on top of it. */
+uint64_t plan_graphs_on(const struct plan_service *s, const struct gpu_device *card);
+/* What vLLM before 0.21 takes of a card beside its budget once it has given the KV cache away: context, graphs, warming up
+ * sampling. 0: nothing is known to be. */
+uint64_t plan_outside_on(const struct plan_service *s, const struct gpu_device *card);
+/* Does vLLM's profile run hold an image encoder's results whose size is not known here? Up to so much was seen. */
+bool plan_encoder_unknown(const struct plan_service *s);
+enum { PLAN_ENCODER_SEEN_GIB = 16 };
 /* Sequences of a llama worker that has room for its KV cache: what max-seqs says or, where a model has recurrent states, as many
  * of 64 as a quarter of room holds states for, 8 at least. room 0: not known. */
 uint64_t plan_llama_seqs(const struct plan_service *s, uint64_t room);
@@ -69,6 +91,12 @@ void plan_host_need(struct plan_host_need *ret, const struct plan_service *s);
 
 /* The share of a card that is free, in whole hundredths, rounded down: what gpu-memory-utilization could be. */
 double plan_share_free(const struct gpu_device *card);
+
+/* "a guess" of a term that is one, else what it is made of. */
+static inline const char *plan_guess_text(const struct plan_terms *t, enum plan_guess term, const char *how)
+{
+	return t->guessed & (uint32_t)term ? "a guess" : how;
+}
 
 /* "27.5 GiB", "620 MiB": two to three digits. Returns ret. */
 const char *plan_bytes_text(uint64_t bytes, char *ret, size_t cap);

@@ -18,11 +18,28 @@ static void share_ram(struct plan_deployment *d, uint64_t ram)
 		d->services[i].room = plan_on_gpu(&d->services[i]) ? 0 : plan_host_room(&d->services[i], ram, workers);
 }
 
+/* What the service says, else what was said of all of its engine, else what is installed where it will run. */
+static void set_version(struct plan_service *s, const struct plan_input *input)
+{
+	const struct plan_environment *e = input->environment;
+
+	if (!s->version)
+		s->version = input->versions[s->engine];
+	uint64_t here = !s->version && e && e->known && e->versions[s->engine]
+				? engine_version_parse(e->versions[s->engine])
+				: 0;
+	s->release = s->engine == GRAPH_ENGINE_VLLM || s->engine == GRAPH_ENGINE_SGLANG
+			     ? release_of(s->version ? s->version : here)
+			     : 0;
+}
+
 int plan_make_of(struct plan *ret, const struct plan_input *input, struct plan_deployment *d, struct err *err)
 {
 	struct plan p = {.input = *input, .deployment = *d};
 
 	findings_init(&p.findings);
+	for (uint32_t i = 0; i < d->len; i++)
+		set_version(&d->services[i], input);
 	share_ram(&p.deployment, input->inventory->host_facts.ram_total);
 	int r = plan_place(&p.placement, &p.deployment, input->inventory);
 	if (r < 0) {

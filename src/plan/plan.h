@@ -29,6 +29,7 @@ struct plan_input {
 	const struct gpu_inventory *inventory;
 	const struct plan_model *models; /* one a service of graph, in its order */
 	const struct plan_environment *environment; /* NULL: none */
+	uint64_t versions[5]; /* of each enum graph_engine whose services do not say theirs (gpu/versions.h); 0: not known */
 	bool trial; /* only the verdict counts: no remedies are looked for */
 };
 

@@ -31,7 +31,7 @@ int plan_roofline(struct roofline *ret, const struct plan_service *s, const stru
 		.link = link,
 		.dtype = s->engine == GRAPH_ENGINE_LLAMA ? NULL : plan_dtype_on(s, card->capability),
 		.quant = plan_weights_on(s, card->capability),
-		.kv = plan_kv_type(s),
+		.kv = plan_kv_on(s, card->capability),
 		.llama = s->engine == GRAPH_ENGINE_LLAMA};
 
 	return roofline_init(ret, &ask, err);
@@ -47,7 +47,8 @@ void plan_pace(struct plan_pace *ret, const struct plan_service *s, const struct
 
 	for (uint64_t done = 0; done < load->prompt; done += step)
 		p.prefill_us += roofline_prefill_us(r, MIN(step, load->prompt - done), done);
-	p.handoff_us = (double)model_kv_bytes(s->model->facts, plan_kv_type(s), load->prompt) / HANDOFF_BYTES_A_US;
+	p.handoff_us = (double)model_kv_bytes(s->model->facts, plan_kv_on(s, card->capability), load->prompt) /
+		       HANDOFF_BYTES_A_US;
 	p.streams = MAX(MIN(plan_seqs_on(s, card), t->kv_tokens / each), 1);
 	roofline_step(r, 0, 0, p.streams, load->prompt + load->answer / 2, &p.step);
 	p.decode_us = p.step.total_us;

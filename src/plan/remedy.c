@@ -52,7 +52,8 @@ static uint32_t fatals_with(
 	input.inventory = inventory;
 	if (!deployment_with(&d, t, changed) || plan_make_of(&again, &input, &d, &err) < 0)
 		return UINT32_MAX;
-	uint32_t fatals = again.findings.fatals;
+	/* What leaves the answer open counts as well, and less. */
+	uint32_t fatals = again.findings.fatals * 1024 + again.findings.unchecked;
 	plan_done(&again);
 	return fatals;
 }
@@ -213,7 +214,8 @@ static bool name_utilization(const struct trial *t)
 {
 	double most = MIN(UTILIZATION_MOST, plan_share_free(t->card));
 
-	for (uint32_t n = (uint32_t)(t->s->utilization * 100 + 1.001); n <= (uint32_t)(most * 100 + 0.001); n++) {
+	for (uint32_t n = (uint32_t)(plan_share_on(t->s, t->card) * 100 + 1.001); n <= (uint32_t)(most * 100 + 0.001);
+		n++) {
 		struct plan_service s = *t->s;
 		s.utilization = n / 100.0;
 		s.set[PLAN_UTILIZATION] = true;

@@ -448,7 +448,10 @@ static void rows(const struct plan *p, uint32_t service, uint32_t class, struct 
 	gap(out);
 	buf_printf(out, "  %s, a worker, on each %s:\n", s->name, plan_card_name(card));
 	row(out, "memory of the card", t->total, "");
-	snprintf(how, sizeof how, "%.2f of it", s->utilization);
+	snprintf(how, sizeof how, "%.2f of it", plan_share_on(s, card));
+	if (s->engine == GRAPH_ENGINE_SGLANG)
+		snprintf(how, sizeof how, "%.3f of what is free before the weights, for them and KV",
+			plan_share_on(s, card));
 	row(out, "the engine may take", t->budget, s->engine == GRAPH_ENGINE_LLAMA ? "" : how);
 	if (!t->known)
 		return;
@@ -456,15 +459,15 @@ static void rows(const struct plan *p, uint32_t service, uint32_t class, struct 
 	const char *type = plan_weights_on(s, card->capability);
 	type = type ? type : *m->quant && strcmp(m->quant, "none") ? m->quant : m->dtype;
 	snprintf(how, sizeof how, "%s, %s", type, m->weight_exact ? "from the files" : "from the shapes");
-	row(out, "- weights", t->weights, how);
-	row(out, "- CUDA, libraries", t->runtime, "");
+	row(out, "- weights", t->weights, plan_guess_text(t, PLAN_GUESS_WEIGHTS, how));
+	row(out, "- CUDA, libraries", t->runtime, plan_guess_text(t, PLAN_GUESS_RUNTIME, ""));
 	if (t->links)
-		row(out, "- buffers between cards", t->links, "");
-	snprintf(how, sizeof how, "%llu tokens a step, %llu sequences", (unsigned long long)plan_batch_on(s, card),
-		(unsigned long long)plan_seqs_on(s, card));
+		row(out, "- buffers between cards", t->links, plan_guess_text(t, PLAN_GUESS_LINKS, ""));
+	snprintf(how, sizeof how, "%llu tokens a step, %llu sequences%s", (unsigned long long)plan_batch_on(s, card),
+		(unsigned long long)plan_seqs_on(s, card), t->guessed & PLAN_GUESS_ACTIVATIONS ? "; a guess" : "");
 	row(out, "- activations", t->activations, how);
 	if (t->graphs)
-		row(out, "- CUDA graphs", t->graphs, "");
+		row(out, "- CUDA graphs", t->graphs, plan_guess_text(t, PLAN_GUESS_GRAPHS, ""));
 	if (t->states)
 		row(out, "- recurrent states", t->states, "of all its sequences");
 	if (t->kv_room >= 0)

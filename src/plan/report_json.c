@@ -22,6 +22,21 @@ static void bytes_field(struct buf *out, const char *name, uint64_t n)
 	buf_printf(out, ",\"%s\":%llu", name, (unsigned long long)n);
 }
 
+static void guesses(struct buf *out, uint32_t guessed)
+{
+	static const char *const names[] = {
+		"weights", "runtime", "links", "activations", "graphs"}; /* enum plan_guess */
+	const char *between = "";
+
+	buf_add_str(out, ",\"guesses\":[");
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (guessed & (1u << i)) {
+			buf_printf(out, "%s\"%s\"", between, names[i]);
+			between = ",";
+		}
+	buf_add_byte(out, ']');
+}
+
 static void terms(struct buf *out, const struct plan_terms *t)
 {
 	buf_printf(out, ",\"memory\":{\"known\":%s", t->known ? "true" : "false");
@@ -36,6 +51,7 @@ static void terms(struct buf *out, const struct plan_terms *t)
 	bytes_field(out, "kv_request_bytes", t->kv_least);
 	buf_printf(out, ",\"kv_room_bytes\":%lld", (long long)t->kv_room);
 	bytes_field(out, "kv_tokens", t->kv_tokens);
+	guesses(out, t->guessed);
 	bytes_field(out, "context_that_fits", t->context_fits);
 	buf_add_byte(out, '}');
 }
@@ -62,6 +78,28 @@ static void placement(struct buf *out, const struct plan *p)
 		if (s->count)
 			terms(out, plan_terms_of(pl, s->service, pl->class_of[pl->cards[s->first]]));
 		buf_add_byte(out, '}');
+	}
+	buf_add_byte(out, ']');
+}
+
+/* Each worker service and the card it is judged on, also where it has no place. */
+static void services(struct buf *out, const struct plan *p)
+{
+	const char *between = "";
+
+	buf_add_str(out, ",\"services\":[");
+	for (uint32_t i = 0; i < p->deployment.len; i++) {
+		const struct plan_service *s = &p->deployment.services[i];
+		uint32_t class = plan_on_gpu(s) ? plan_class_for(&p->placement, i) : UINT32_MAX;
+		buf_printf(out, "%s\n  {\"name\":", between);
+		json_out_cstr(out, s->name);
+		text_field(out, "engine", graph_engine_name(s->engine));
+		if (class != UINT32_MAX) {
+			text_field(out, "card", plan_card_name(plan_card_of(p, class)));
+			terms(out, plan_terms_of(&p->placement, i, class));
+		}
+		buf_add_byte(out, '}');
+		between = ",";
 	}
 	buf_add_byte(out, ']');
 }
@@ -151,6 +189,7 @@ void plan_report_json(const struct plan_report *r, struct buf *out)
 	text_field(out, "form", r->form ? r->form : "a graph");
 	devices(out, p);
 	placement(out, p);
+	services(out, p);
 	buf_add_str(out, ",\n\"findings\":");
 	findings_json(&p->findings, out);
 	buf_add_str(out, ",\n\"plans\":[");

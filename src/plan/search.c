@@ -514,7 +514,7 @@ static int offer(struct search *x, const struct found *f, struct err *err)
 		r = plan_make_of(&o->plan, &x->asked->input, &d, err);
 	if (r < 0)
 		return err_set(err, r, "out of memory");
-	if (plan_verdict(&o->plan) == PLAN_CANNOT) {
+	if (plan_verdict(&o->plan) == PLAN_CANNOT || findings_has(&o->plan.findings, "memory-release")) {
 		plan_done(&o->plan);
 		return 0;
 	}

@@ -3,6 +3,7 @@
 import importlib.machinery
 import importlib.util
 import json
+import os
 import subprocess
 
 import pytest
@@ -282,3 +283,43 @@ def test_standard_input_is_a_file():
 def test_endless_input_ends():
     done = subprocess.run([stator_bin(), "plan", "/dev/zero", "--gpus", "1xL4"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_the_memory_table_is_the_one_that_the_starts_give():
+    done = subprocess.run([str(ROOT / "bench/memory/starts.py"), "--check", "docs/memory.md"], cwd=ROOT, capture_output=True,
+                          text=True, timeout=300, env={**os.environ, "STATOR_BIN": str(stator_bin())})
+    assert done.returncode == 0, "make memory-table writes docs/memory.md anew"
+
+
+LINE = ("--", "vllm", "serve", "Qwen/Qwen3-32B", "--max-model-len", "16000", "--gpu-memory-utilization", "0.88")
+
+
+@pytest.mark.parametrize("version, status, verdict", [("0.19.0", 0, "fits"), ("0.11.0", 1, "cannot"), (None, 3, "not-checked")])
+def test_a_close_answer_depends_on_the_release_and_says_so(version, status, verdict):
+    """61 GiB of weights on an H100: sampling takes 5.6 GiB in releases before 0.17, 2.3 since."""
+    done = plan("--json", "--gpus", "1xH100", *(("--engine-version", f"vllm={version}") if version else ()), *LINE)
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["verdict"]) == (status, verdict)
+    memory = answer["services"][0]["memory"]
+    assert memory["known"] and isinstance(memory["guesses"], list)
+    if verdict == "not-checked":
+        said = next(f for f in answer["findings"] if f["code"] == "memory-release")
+        assert "--engine-version" in said["remedy"] and "max-num-seqs" in said["remedy"]
+
+
+def test_a_container_image_says_the_release(tmp_path):
+    compose = tmp_path / "compose.yaml"
+    for tag, status in (("v0.19.0", 0), ("v0.11.0", 1), ("latest", 3)):
+        compose.write_text(f"services:\n  llm:\n    image: vllm/vllm-openai:{tag}\n    command: --model {' '.join(LINE[3:])}\n")
+        assert plan(compose, "--gpus", "1xH100").returncode == status, tag
+
+
+@pytest.mark.parametrize("version", ["latest", "vllm=", "tgi=0.9.1", "vllm=0.19.0,sglang=nightly", "="])
+def test_a_wrong_engine_version_is_refused_with_the_form(version):
+    done = plan("--gpus", "1xH100", "--engine-version", version, *LINE)
+    assert done.returncode == 2 and "vllm=0.19.0" in done.stderr
+
+
+def test_a_version_without_an_engine_is_of_all():
+    assert plan("--gpus", "1xH100", "--engine-version", "0.11.0", *LINE).returncode == 1
+    assert plan("--gpus", "1xH100", "--engine-version", "sglang=0.5.3,vllm=0.19.0", *LINE).returncode == 0

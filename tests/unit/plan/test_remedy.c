@@ -32,6 +32,7 @@ static void text_of(char *ret, size_t cap, const struct given *g, uint32_t tp, c
 		g->model, tp, more, tp);
 }
 
+/* Fatal findings, and those that leave it open (which depend on the engine's release). */
 static uint32_t fatals(const char *yaml, const char *cards, char *ret_remedy, size_t cap)
 {
 	struct plan_world w;
@@ -40,7 +41,7 @@ static uint32_t fatals(const char *yaml, const char *cards, char *ret_remedy, si
 
 	plan_world_of(&w, yaml, cards);
 	assert_int_equal(plan_make(&p, &w.input, &err), 0);
-	uint32_t n = p.findings.fatals;
+	uint32_t n = p.findings.fatals + p.findings.unchecked;
 	for (uint32_t i = 0; i < p.findings.len && ret_remedy; i++)
 		if (!strncmp(p.findings.items[i].code, "memory-", 7))
 			snprintf(ret_remedy, cap, "%s", p.findings.items[i].remedy ? p.findings.items[i].remedy : "");
@@ -80,7 +81,7 @@ static void check_line(const struct given *g, const char *line)
 		assert_int_equal(fatals(yaml, cards, NULL, 0), 0);
 		return;
 	}
-	if (!strncmp(line, "a model of", 10))
+	if (!strncmp(line, "a model of", 10) || !strncmp(line, "--engine-version", 16))
 		return;
 	uint32_t n = settings(line, 0, more, sizeof more);
 	assert_true(n > 0);

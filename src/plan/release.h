@@ -1,0 +1,36 @@
+/* release.h - the releases of vLLM and SGLang from which on a start's memory is another.
+ *
+ * Of a version (gpu/versions.h) minor and patch count here: MINOR x 100 + PATCH. 0: not known; then every term is the largest that
+ * any known release takes. Pure; any thread. */
+#ifndef STATOR_PLAN_RELEASE_H
+#define STATOR_PLAN_RELEASE_H
+
+#include "base/compiler.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	VLLM_CONTEXT_OUTSIDE = 606, /* the CUDA context is outside the budget; before, inside */
+	VLLM_ABSORBED = 700, /* MLA's matrices are absorbed: kept beside those of the files */
+	VLLM_V1 = 800, /* V1: chunked prefill as default, sampling is profiled, 1024 sequences on large cards */
+	VLLM_SAMPLER_TRITON = 1700, /* top-k and top-p without sorting; MoE work space held beside the logits */
+	VLLM_FUSED_ALLREDUCE = 1800, /* FlashInfer's all-reduce and symmetric memory on NVLink cards from 9.0 on */
+	VLLM_GRAPHS_INSIDE = 2100, /* CUDA graphs are profiled and inside the budget; before, they come on top of it */
+	SGLANG_FRACTION_COUNTED = 410, /* mem-fraction-static follows from chunk, graphs and parallel size; before, a table */
+	RELEASE_NEWEST = 99999,
+};
+
+/* Of a version's parts of 16 bits each: major, minor, patch, what follows. */
+static inline uint32_t release_of(uint64_t version)
+{
+	if (version >> 48)
+		return RELEASE_NEWEST;
+	return (uint32_t)(version >> 32 & 0xffff) * 100 + (uint32_t)MIN(version >> 16 & 0xffff, 99u);
+}
+/* release is known, and before that one. */
+static inline bool release_before(uint32_t release, uint32_t first)
+{
+	return release && release < first;
+}
+
+#endif

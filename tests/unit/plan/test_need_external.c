@@ -1,0 +1,289 @@
+/* The rules by which vLLM's and SGLang's memory depends on release, card and division; their sizes are held by test_startup. */
+#include "plan/need_external.h"
+
+#include "../lib/cmocka_all.h"
+#include <math.h>
+#include <string.h>
+
+static const uint64_t MIB = 1024 * 1024, GIB = 1024 * 1024 * 1024;
+
+struct scene {
+	struct gpu_inventory inventory;
+	struct model_facts facts;
+	struct plan_model model;
+	struct graph_service graph;
+	struct plan_service service;
+	const struct gpu_device *card;
+};
+
+static void scene_of(struct scene *x, enum graph_engine engine, const char *model, const char *card)
+{
+	struct err err;
+
+	*x = (struct scene){0};
+	gpu_inventory_init(&x->inventory);
+	if (gpu_inventory_from_spec(&x->inventory, card, &err) < 0 || model_facts_by_name(&x->facts, model, &err) < 0)
+		fail_msg("%s", err.msg);
+	x->card = &x->inventory.devices[0];
+	x->model = (struct plan_model){.facts = &x->facts, .why = ""};
+	x->service = (struct plan_service){.graph = &x->graph,
+		.engine = engine,
+		.model = &x->model,
+		.workers = 1,
+		.gpus = 1,
+		.share = 1,
+		.tp = 1,
+		.pp = 1,
+		.dp = 1,
+		.dtype = "auto",
+		.kv = "auto",
+		.utilization = PLAN_UTILIZATION_DEFAULT,
+		.context = 8192,
+		.batch = engine == GRAPH_ENGINE_SGLANG ? PLAN_SGLANG_BATCH : 0,
+		.seqs = PLAN_SEQS_DEFAULT,
+		.block = 16,
+		.chunked = true};
+}
+
+static struct plan_terms need_at(struct scene *x, uint32_t release)
+{
+	struct plan_terms t;
+
+	x->service.release = release;
+	plan_need(&t, &x->service, x->card);
+	return t;
+}
+
+static void scene_done(struct scene *x)
+{
+	gpu_inventory_done(&x->inventory);
+}
+
+static void an_unknown_release_takes_the_most_of_any(void **state)
+{
+	static const char *const models[] = {
+		"Llama-3.1-8B", "Qwen3-30B-A3B", "gpt-oss-20b", "DeepSeek-V2-Lite", "Gemma-3-12B"};
+	static const uint32_t releases[] = {
+		606, 705, 805, 902, 1002, 1102, 1600, 1700, 1900, 2000, 2100, RELEASE_NEWEST};
+	static const char *const cards[] = {"1xT4", "1xRTX-4090", "1xA100-80GB", "1xH100", "1xB200"};
+	struct scene x;
+
+	(void)state;
+	for (size_t m = 0; m < ARRAY_LEN(models); m++)
+		for (size_t c = 0; c < ARRAY_LEN(cards); c++) {
+			scene_of(&x, GRAPH_ENGINE_VLLM, models[m], cards[c]);
+			int64_t least = need_at(&x, 0).kv_room;
+			for (size_t r = 0; r < ARRAY_LEN(releases); r++)
+				if (need_at(&x, releases[r]).kv_room < least - (int64_t)(160 * MIB))
+					fail_msg("%s on %s: release %u leaves less than an unknown one", models[m],
+						cards[c], releases[r]);
+			scene_done(&x);
+		}
+}
+
+static void sampling_without_sorting_takes_two_fifths(void **state)
+{
+	struct scene x;
+
+	(void)state;
+	scene_of(&x, GRAPH_ENGINE_VLLM, "Qwen2.5-7B", "1xH100");
+	double sorted = (double)need_at(&x, 1600).activations, unsorted = (double)need_at(&x, 1700).activations;
+	assert_true(fabs(sorted / unsorted - 39.0 / 16) < 0.01);
+	assert_true(fabs(sorted - 1024.0 * x.facts.vocab * 39) < 1);
+	scene_done(&x);
+}
+
+static void v0_has_256_sequences_on_large_cards_too(void **state)
+{
+	struct scene x;
+
+	(void)state;
+	scene_of(&x, GRAPH_ENGINE_VLLM, "Qwen2.5-7B", "1xH100");
+	need_at(&x, 705);
+	assert_int_equal(plan_seqs_on(&x.service, x.card), 256);
+	need_at(&x, 805);
+	assert_int_equal(plan_seqs_on(&x.service, x.card), 1024);
+	x.service.context = 131072;
+	need_at(&x, 705);
+	assert_true(plan_chunked_on(&x.service));
+	x.service.context = 32768;
+	assert_false(plan_chunked_on(&x.service));
+	assert_int_equal(plan_batch_on(&x.service, x.card), 32768);
+	scene_done(&x);
+}
+
+static void graphs_are_inside_the_budget_since_0_21(void **state)
+{
+	struct scene x;
+
+	(void)state;
+	scene_of(&x, GRAPH_ENGINE_VLLM, "Llama-3.1-8B", "1xA100-80GB");
+	assert_int_equal(need_at(&x, 2000).graphs, 0);
+	assert_true(plan_outside_on(&x.service, x.card) > 512 * MIB);
+	assert_int_equal(need_at(&x, 2100).graphs, 32 * 16 * MIB);
+	assert_int_equal(plan_outside_on(&x.service, x.card), 0);
+	assert_int_equal(need_at(&x, 0).graphs, 32 * 16 * MIB);
+	x.service.eager = true;
+	assert_int_equal(need_at(&x, 2100).graphs, 0);
+	scene_done(&x);
+}
+
+static void an_end_of_a_pipeline_holds_the_vocabulary_and_its_layers_rounded_up(void **state)
+{
+	struct scene x;
+	uint64_t whole, half, quarter;
+
+	(void)state;
+	scene_of(&x, GRAPH_ENGINE_VLLM, "Llama-3.1-8B", "4xH100");
+	whole = need_at(&x, 1900).weights;
+	x.service.pp = 2;
+	half = need_at(&x, 1900).weights;
+	x.service.pp = 4;
+	quarter = need_at(&x, 1900).weights;
+	uint64_t embed = x.facts.params_embed * 2;
+	assert_true(llabs((long long)(whole - 2 * half)) < (long long)MIB);
+	assert_true(llabs((long long)(quarter - ((whole - 2 * embed) / 4 + embed))) < (long long)MIB);
+	/* 36 layers among 5: 8 on the first, 7 of 36 would be an even share. */
+	scene_done(&x);
+	scene_of(&x, GRAPH_ENGINE_VLLM, "Qwen3-8B", "5xH100");
+	double token = (double)need_at(&x, 1900).kv_least;
+	x.service.pp = 5;
+	assert_true(fabs((double)need_at(&x, 1900).kv_least / token - 8.0 / 36) < 0.001);
+	scene_done(&x);
+}
+
+static void cards_with_nvlink_keep_two_gib_for_fused_all_reduce_since_0_18(void **state)
+{
+	struct scene x;
+
+	(void)state;
+	scene_of(&x, GRAPH_ENGINE_VLLM, "Llama-3.1-8B", "2xH100");
+	assert_int_equal(need_at(&x, 1900).links, 0);
+	x.service.tp = 2;
+	assert_true(need_at(&x, 1900).links > 1700 * MIB);
+	assert_true(need_at(&x, 1700).links < 600 * MIB);
+	assert_int_equal(need_at(&x, 0).links, need_at(&x, 1900).links);
+	scene_done(&x);
+	scene_of(&x, GRAPH_ENGINE_VLLM, "Llama-3.1-8B", "2xRTX-4090");
+	x.service.tp = 2;
+	assert_true(need_at(&x, 1900).links < 400 * MIB);
+	scene_done(&x);
+}
+
+static void sglang_counts_its_share_from_the_card(void **state)
+{
+	/* (total - 512 - 1.5 x chunk - 2 x graphs - 128 x cards) / total, at least 10 GiB kept of large cards, to three digits */
+	static const struct {
+		const char *card;
+		uint32_t tp;
+		double kept_mib;
+	} rows[] = {{"1xT4", 1, 512 + 3072 + 16 + 128}, {"1xRTX-4090", 1, 512 + 3072 + 48 + 128},
+		{"4xRTX-4090", 4, 512 + 3072 + 160 + 512}, {"1xA100-40GB", 1, 512 + 6144 + 64 + 128},
+		{"1xH100", 1, 512 + 12288 + 512 + 128}, {"8xB200", 8, 512 + 24576 + 1024 + 1024}};
+	struct scene x;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		scene_of(&x, GRAPH_ENGINE_SGLANG, "Qwen3-0.6B", rows[i].card);
+		x.service.tp = rows[i].tp;
+		double total = (double)x.card->memory_total / (double)MIB, share = plan_share_on(&x.service, x.card);
+		if (fabs(share - (total - rows[i].kept_mib) / total) > 0.0006)
+			fail_msg("%s: %.3f", rows[i].card, share);
+		scene_done(&x);
+	}
+	scene_of(&x, GRAPH_ENGINE_SGLANG, "Qwen3-0.6B", "8xH100");
+	x.service.release = 402;
+	assert_true(plan_share_on(&x.service, x.card) == 0.88);
+	x.service.tp = 8;
+	assert_true(plan_share_on(&x.service, x.card) == 0.81);
+	x.service.set[PLAN_UTILIZATION] = true;
+	x.service.utilization = 0.7;
+	assert_true(plan_share_on(&x.service, x.card) == 0.7);
+	scene_done(&x);
+}
+
+static void sglangs_share_is_of_what_is_free_before_the_weights(void **state)
+{
+	struct scene x;
+
+	(void)state;
+	scene_of(&x, GRAPH_ENGINE_SGLANG, "Qwen3-8B", "1xH100");
+	x.service.set[PLAN_UTILIZATION] = true;
+	x.service.utilization = 0.8;
+	struct plan_terms t = need_at(&x, 503);
+	double room = 0.8 * (double)(t.total - t.runtime) - (double)t.weights;
+	assert_true(fabs((double)t.kv_room - room) < 2);
+	/* Nothing is left for activations: then they come out of the room. */
+	x.service.utilization = 0.99;
+	t = need_at(&x, 503);
+	assert_int_equal(t.budget, t.total);
+	assert_true((double)t.kv_room < 0.99 * (double)(t.total - t.runtime) - (double)t.weights);
+	scene_done(&x);
+}
+
+static void kv_is_kept_in_what_is_computed_in(void **state)
+{
+	struct scene x;
+
+	(void)state;
+	scene_of(&x, GRAPH_ENGINE_VLLM, "Llama-3.1-8B", "1xH100");
+	uint64_t half = need_at(&x, 1900).kv_least;
+	x.service.dtype = "float32";
+	assert_int_equal(need_at(&x, 1900).kv_least, 2 * half);
+	x.service.kv = "fp8";
+	assert_int_equal(need_at(&x, 1900).kv_least, half / 2);
+	scene_done(&x);
+}
+
+static void what_no_start_was_seen_for_is_a_guess(void **state)
+{
+	struct scene x;
+
+	(void)state;
+	scene_of(&x, GRAPH_ENGINE_VLLM, "Llama-3.1-8B", "8xH100");
+	assert_int_equal(need_at(&x, 1900).guessed, 0);
+	x.service.tp = 8;
+	assert_int_equal(need_at(&x, 1900).guessed, PLAN_GUESS_LINKS);
+	scene_done(&x);
+	scene_of(&x, GRAPH_ENGINE_SGLANG, "Llama-3.1-8B", "1xH100");
+	assert_int_equal(need_at(&x, 503).guessed, PLAN_GUESS_ACTIVATIONS | PLAN_GUESS_GRAPHS);
+	scene_done(&x);
+	scene_of(&x, GRAPH_ENGINE_VLLM, "Qwen2.5-VL-7B", "1xA100-80GB");
+	assert_true(need_at(&x, 1900).guessed & PLAN_GUESS_ACTIVATIONS);
+	assert_false(plan_encoder_unknown(&x.service));
+	need_at(&x, 900);
+	assert_true(plan_encoder_unknown(&x.service));
+	scene_done(&x);
+}
+
+static void mla_holds_its_absorbed_matrices_beside_the_files(void **state)
+{
+	struct scene x;
+
+	(void)state;
+	scene_of(&x, GRAPH_ENGINE_VLLM, "DeepSeek-V2-Lite", "1xH100");
+	uint64_t before = need_at(&x, 606).weights, since = need_at(&x, 1900).weights;
+	/* 27 layers x rank 512 x 16 heads x (128 + 128) x 2 bytes */
+	assert_int_equal(since - before, 27ull * 512 * 16 * 256 * 2);
+	assert_true(since < 30 * GIB);
+	scene_done(&x);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_unknown_release_takes_the_most_of_any),
+		cmocka_unit_test(sampling_without_sorting_takes_two_fifths),
+		cmocka_unit_test(v0_has_256_sequences_on_large_cards_too),
+		cmocka_unit_test(graphs_are_inside_the_budget_since_0_21),
+		cmocka_unit_test(an_end_of_a_pipeline_holds_the_vocabulary_and_its_layers_rounded_up),
+		cmocka_unit_test(cards_with_nvlink_keep_two_gib_for_fused_all_reduce_since_0_18),
+		cmocka_unit_test(sglang_counts_its_share_from_the_card),
+		cmocka_unit_test(sglangs_share_is_of_what_is_free_before_the_weights),
+		cmocka_unit_test(kv_is_kept_in_what_is_computed_in),
+		cmocka_unit_test(what_no_start_was_seen_for_is_a_guess),
+		cmocka_unit_test(mla_holds_its_absorbed_matrices_beside_the_files),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
