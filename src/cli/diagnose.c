@@ -86,6 +86,9 @@ static int prepare(struct diagnose *d, struct err *err)
 		r = diagnose_graph_load(&d->graph, graph, devices, &diags, err);
 	if (r < 0)
 		diags_show(&diags);
+	else if (graph && !diagnose_graph_has_workers(d->graph))
+		command_complain("diagnose",
+			"no service in \"%s\" runs an engine that is known: none of its lines can be named", graph);
 	diags_done(&diags);
 	return r < 0 ? r : diagnosis_create(&d->diagnosis, d->catalogue, err);
 }

@@ -3,6 +3,7 @@
 #include "base/vec.h"
 #include "config/yaml.h"
 #include "forms/form.h"
+#include "model/facts.h"
 
 #include <ctype.h>
 #include <fcntl.h>
@@ -239,10 +240,65 @@ static const struct yaml_node *value_of(
 	return own ? own : common ? yaml_find(common, key) : NULL;
 }
 
+/* Is this a setting of which the remedy is an upper bound? */
+static bool is_bound_above(const char *key)
+{
+	static const char *const keys[] = {"max-model-len", "context-length", "max-num-seqs", "max-num-batched-tokens",
+		"max-running-requests", "chunked-prefill-size", "tensor-parallel-size"};
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (!strcmp(key, keys[i]))
+			return true;
+	return false;
+}
+
+/* "8192", "32k": 0: no number. */
+static double number_text(const char *text)
+{
+	char *end;
+	double n = strtod(text, &end);
+
+	return end == text ? 0 : *end == 'k' || *end == 'K' ? n * 1000 : n;
+}
+
+/* The longest context of the service's model; 0: not known. */
+static uint64_t context_max(const struct diagnose_graph *g, const struct yaml_node *service)
+{
+	const struct yaml_node *model = value_of(g, service, "model");
+	struct model_facts facts;
+	struct err err = {0};
+
+	if (!model)
+		model = value_of(g, service, "model-path");
+	return model && model->type == YAML_SCALAR && model_facts_find(&facts, model->text, &err) == 0
+		       ? facts.context_max
+		       : 0;
+}
+
+/* What to make of a value. The log may be of a run with other settings: then the file already obeys, and to "make it" more
+ * would undo that. A context beyond the model's own would only be refused for another reason. */
+static void value_tell(const struct diagnose_graph *g, const struct yaml_node *service, const struct yaml_node *value,
+	const char *key, const char *to, struct findings *ret)
+{
+	const char *flag = g->form.root ? "--" : "", *text = value->type == YAML_SCALAR ? value->text : "set";
+	double now = number_text(text), wanted = number_text(to);
+	bool context = !strcmp(key, "max-model-len") || !strcmp(key, "context-length");
+	uint64_t most = context && wanted > 0 ? context_max(g, service) : 0;
+
+	if (now > 0 && wanted > 0 && is_bound_above(key) && now <= wanted)
+		findings_remedy(ret, "%s:%u: %s%s is %s, and so much is there: the log is of a run with another value",
+			g->file, value->key_pos.line, flag, key, text);
+	else if (most > 0 && wanted > (double)most)
+		findings_remedy(ret, "%s:%u: %s%s is %s; make it %llu, for which the model was made", g->file,
+			value->key_pos.line, flag, key, text, (unsigned long long)most);
+	else
+		findings_remedy(ret, "%s:%u: %s%s is %s%s%s", g->file, value->key_pos.line, flag, key, text,
+			*to ? "; make it " : "", to);
+}
+
 static void change_tell(const struct diagnose_graph *g, const char *key, const char *to, struct findings *ret)
 {
 	const struct yaml_node *said = NULL, *first = NULL;
-	const char *flag = g->form.root ? "--" : "";
 
 	for (const struct yaml_node *s = first_service(g); s; s = s->next) {
 		if (!is_worker(s) &&
@@ -254,14 +310,27 @@ static void change_tell(const struct diagnose_graph *g, const char *key, const c
 		if (!value || value == said)
 			continue;
 		said = value; /* Common's is told once */
-		findings_remedy(ret, "%s:%u: %s%s is %s%s%s", g->file, value->key_pos.line, flag, key,
-			value->type == YAML_SCALAR ? value->text : "set", *to ? "; make it " : "", to);
+		value_tell(g, s, value, key, to, ret);
 	}
 	/* What is not there can be added, when we know what. */
+	uint64_t most = first && *to && is_bound_above(key) && strstr(key, "len") ? context_max(g, first) : 0;
+	char capped[32];
+	if (most > 0 && number_text(to) > (double)most) {
+		snprintf(capped, sizeof capped, "%llu", (unsigned long long)most);
+		to = capped;
+	}
 	if (!said && first && *to && g->form.root)
 		findings_remedy(ret, "%s:%u: add --%s %s", g->file, first->key_pos.line, key, to);
 	else if (!said && first && *to)
 		findings_remedy(ret, "%s:%u: add \"%s: %s\" to %s", g->file, first->key_pos.line, key, to, first->key);
+}
+
+bool diagnose_graph_has_workers(const struct diagnose_graph *g)
+{
+	for (const struct yaml_node *s = first_service(g); s; s = s->next)
+		if (is_worker(s))
+			return true;
+	return false;
 }
 
 void diagnose_graph_tell(const struct diagnose_graph *g, const struct signature *s, const struct captures *captures,

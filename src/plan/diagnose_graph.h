@@ -18,6 +18,8 @@ int diagnose_graph_parse(struct diagnose_graph **ret, const char *name, const ch
 void diagnose_graph_destroy(struct diagnose_graph *g);
 DEFINE_CLEANUP(diagnose_graph_destroy, struct diagnose_graph)
 
+/* Is there a service in it that runs an engine? Without one no line can be named. */
+bool diagnose_graph_has_workers(const struct diagnose_graph *g);
 /* "4xT4,1xL4", or "4": how many that is; 0: it cannot be read. Pure. */
 uint32_t diagnose_devices_parse(const char *text);
 /* Of a signature that says too many GPUs were asked for: the sentence with the graph's numbers. False: nothing better than

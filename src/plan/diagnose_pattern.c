@@ -47,13 +47,16 @@ static int capture_parse(struct pattern *p, char *inside, struct err *err)
 		*colon = '\0';
 		if (strcmp(colon + 1, "number") == 0)
 			kind = PATTERN_NUMBER;
+		else if (strcmp(colon + 1, "positive") == 0)
+			kind = PATTERN_POSITIVE;
 		else if (strcmp(colon + 1, "word") == 0)
 			kind = PATTERN_WORD;
 		else if (strncmp(colon + 1, "xid_", 4) == 0 && xid_kind_find(colon + 5, &xid))
 			kind = PATTERN_XID;
 		else
 			return err_set(err, -EINVAL,
-				"unknown kind \"%s\" of a capture; there are number, word and xid_KIND", colon + 1);
+				"unknown kind \"%s\" of a capture; there are number, positive, word and xid_KIND",
+				colon + 1);
 	}
 	for (const char *c = inside; *c; c++)
 		if (!isalnum((unsigned char)*c) && *c != '_')
@@ -131,6 +134,17 @@ static size_t number_end(const char *line, size_t len, size_t at)
 	return at;
 }
 
+/* The same for a number that is not 0. */
+static size_t positive_end(const char *line, size_t len, size_t at)
+{
+	size_t end = number_end(line, len, at);
+
+	for (size_t i = at; i < end; i++)
+		if (line[i] >= '1' && line[i] <= '9')
+			return end;
+	return at;
+}
+
 /* A word ends at a blank, or where the text that must follow begins. */
 static size_t word_end(const char *line, size_t len, size_t at, const struct pattern_piece *next)
 {
@@ -177,9 +191,10 @@ static size_t run_match(
 			at += piece->len;
 			continue;
 		}
-		end = piece->kind == PATTERN_NUMBER ? number_end(line, len, at)
-		      : piece->kind == PATTERN_XID  ? xid_end(line, len, at, piece, ret)
-						    : word_end(line, len, at, next);
+		end = piece->kind == PATTERN_NUMBER     ? number_end(line, len, at)
+		      : piece->kind == PATTERN_POSITIVE ? positive_end(line, len, at)
+		      : piece->kind == PATTERN_XID      ? xid_end(line, len, at, piece, ret)
+							: word_end(line, len, at, next);
 		if (end == at)
 			return 0;
 		size_t kept = end - at;

@@ -3,7 +3,7 @@
  *   Tried to allocate {size} GiB. GPU {gpu:number} has a total capacity of {total:number} GiB
  *
  * Text is compared without regard to case (ASCII). {name} takes as little as lets the rest follow, {name:number} digits with
- * points between them, {name:word} what has no blank in it, {name:xid_memory} the number of an Xid of that kind (xid.h), whose
+ * points between them, {name:positive} such a number that is not 0, {name:word} what has no blank in it, {name:xid_memory} the number of an Xid of that kind (xid.h), whose
  * meaning is then {meaning}; a capture at the end takes the rest of the line, {} keeps
  * nothing. It begins with text, and text stands between two captures. It matches anywhere in a line.
  *
@@ -20,7 +20,7 @@
 /* A key of fewer characters would be looked up all the time. */
 enum { PATTERN_PIECES_MAX = 24, PATTERN_KEY_BYTES_MIN = 4, CAPTURES_MAX = 10, PATTERN_BYTES_MAX = 512 };
 
-enum pattern_piece_kind { PATTERN_TEXT, PATTERN_NUMBER, PATTERN_XID, PATTERN_WORD, PATTERN_ANY };
+enum pattern_piece_kind { PATTERN_TEXT, PATTERN_NUMBER, PATTERN_POSITIVE, PATTERN_XID, PATTERN_WORD, PATTERN_ANY };
 struct pattern_piece {
 	enum pattern_piece_kind kind;
 	enum xid_kind xid;

@@ -64,7 +64,7 @@ void tool_describe_end(struct tool_describe *d);
 
 /* ---- tables ---- */
 
-enum tool_table_kind { TABLE_NONE, TABLE_PODS, TABLE_DOCKER };
+enum tool_table_kind { TABLE_NONE, TABLE_PODS, TABLE_DOCKER, TABLE_CRICTL, TABLE_NODES };
 struct tool_table {
 	object_told *told;
 	void *ctx;

@@ -1,4 +1,4 @@
-/* diagnose_tool_table.c - tables whose columns stand below their heads: kubectl get pods, docker ps, docker compose ps. See
+/* diagnose_tool_table.c - tables whose columns stand below their heads: kubectl get pods and nodes, docker ps, docker compose ps, crictl ps. See
  * diagnose_tool_priv.h. */
 #include "plan/diagnose_tool_priv.h"
 
@@ -51,10 +51,19 @@ bool tool_table_begins(struct tool_table *t, const char *line, size_t len)
 	t->restarts = find(names, t->columns, "RESTARTS");
 	if (t->name < 0)
 		t->name = find(names, t->columns, "NAMES");
+	if (t->status < 0 && find(names, t->columns, "ATTEMPT") >= 0) { /* crictl ps */
+		t->status = find(names, t->columns, "STATE");
+		t->restarts = find(names, t->columns, "ATTEMPT");
+		t->space = find(names, t->columns, "POD");
+	}
 	if (t->name >= 0 && t->status >= 0 && t->ready >= 0 && t->restarts >= 0)
 		t->kind = TABLE_PODS;
+	else if (t->name >= 0 && t->status >= 0 && find(names, t->columns, "ATTEMPT") >= 0)
+		t->kind = TABLE_CRICTL;
 	else if (t->status >= 0 && t->name >= 0 && find(names, t->columns, "IMAGE") >= 0)
 		t->kind = TABLE_DOCKER;
+	else if (t->name >= 0 && t->status >= 0 && find(names, t->columns, "ROLES") >= 0)
+		t->kind = TABLE_NODES;
 	else
 		t->kind = TABLE_NONE;
 	return t->kind != TABLE_NONE;
@@ -76,6 +85,14 @@ static void cell(const struct tool_table *t, int column, const char *line, size_
 	snprintf(ret, CELL_BYTES, "%.*s", (int)MIN(to - from, (size_t)CELL_BYTES - 1), line + from);
 }
 
+static void node_tell(const struct tool_table *t, const char *name, uint64_t number)
+{
+	char text[CELL_BYTES + 64];
+
+	snprintf(text, sizeof text, "node %s is not ready (kubectl get nodes)", name);
+	t->told(t->ctx, number, text);
+}
+
 bool tool_table_line(struct tool_table *t, const char *line, size_t len, uint64_t number)
 {
 	char name[CELL_BYTES], space[CELL_BYTES], ready[CELL_BYTES], status[CELL_BYTES], restarts[CELL_BYTES];
@@ -92,6 +109,17 @@ bool tool_table_line(struct tool_table *t, const char *line, size_t len, uint64_
 	cell(t, t->status, line, len, status);
 	cell(t, t->restarts, line, len, restarts);
 	snprintf(who, sizeof who, "%s%s%s", space, *space ? "/" : "", name);
+	if (t->kind == TABLE_NODES) {
+		if (strstr(status, "NotReady"))
+			node_tell(t, name, number);
+		return true;
+	}
+	if (t->kind == TABLE_CRICTL) {
+		if (!strcmp(status, "Exited") && strcmp(restarts, "0"))
+			object_status_tell(
+				who, "", "Exited", (uint32_t)strtoul(restarts, NULL, 10), number, t->told, t->ctx);
+		return *status >= 'A' && *status <= 'Z';
+	}
 	if (t->kind == TABLE_DOCKER)
 		return object_docker_status_tell(who, status, number, t->told, t->ctx);
 	if (strspn(ready, "0123456789/") != strlen(ready) || !*ready || !*status)

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import threading
@@ -135,6 +136,15 @@ def test_a_named_pipe_is_read_when_somebody_writes_to_it(tmp_path):
     done = stator("diagnose", pipe)
     writer.join(60)
     assert done.returncode == 1 and f"{pipe}:1: fatal" in done.stdout
+
+
+def test_the_guide_shows_real_answers():
+    guide = (LOGS.parents[1] / "docs" / "guide" / "diagnosing.md").read_text()
+    blocks = re.findall(r"```text\n\$ stator (diagnose [^\n]*)\n(.*?)```\n", guide, re.S)
+    assert len(blocks) >= 3
+    for line, shown in blocks:
+        done = subprocess.run([stator_bin(), *line.split()], cwd=LOGS.parents[1], text=True, timeout=60, capture_output=True)
+        assert done.stdout == shown, line
 
 
 def test_a_manifest_says_nothing_of_what_happened():
