@@ -219,6 +219,20 @@ static void outside_budget(
 		(double)((t->total - MIN(outside, t->total)) * 100 / t->total) / 100);
 }
 
+/* A draft model, or draft layers: their weights and cache are in no record. */
+static void draft_unknown(struct plan *p, const struct plan_service *s, const struct plan_terms *t)
+{
+	int64_t left = t->kv_room - (int64_t)t->kv_least, enough = (int64_t)(t->weights / 2 + (1ull << 30));
+
+	if (!s->extra.draft || left >= enough)
+		return;
+	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-draft", &s->graph->pos,
+		"%s: what its draft model takes is not counted, and %s are left beside one request", s->name,
+		PLAN_BYTES((uint64_t)MAX(left, 0)));
+	findings_unchecked(&p->findings);
+	findings_remedy(&p->findings, "without speculation the plan is whole");
+}
+
 /* The release is not known, the largest terms of all do not fit, and those of another release would. */
 static bool release_decides(
 	struct plan *p, const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card)
@@ -261,6 +275,7 @@ static void check_service(struct plan *p, uint32_t i)
 		return;
 	if (plan_terms_fit(t)) {
 		encoder_unknown(p, s, t);
+		draft_unknown(p, s, t);
 		outside_budget(p, s, t, plan_card_of(p, c));
 		return;
 	}

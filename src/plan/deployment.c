@@ -208,6 +208,8 @@ static void take_service(struct plan_service *s)
 	take_version(s);
 	s->chunked = take_bool(s, PLAN_CHUNKED, true);
 	s->transfer = take(s, PLAN_TRANSFER) != NULL;
+	if (is_external(s))
+		plan_extra_take(&s->extra, s->graph);
 	take_sizes(s);
 	take_gpus(s);
 	take_pinned(s);

@@ -10,6 +10,7 @@
 #include "gpu/rules.h"
 #include "gpu/versions.h"
 #include "model/facts.h"
+#include "plan/extra.h"
 #include "plan/release.h"
 
 enum plan_key {
@@ -80,6 +81,7 @@ struct plan_service {
 	uint32_t pinned[PLAN_PINNED_MAX], pinned_len; /* CUDA_VISIBLE_DEVICES of ServiceArgs.envs */
 	bool pinned_odd; /* it is set, but is no list of indices */
 	struct config_pos pinned_pos;
+	struct plan_extra extra; /* vLLM, SGLang */
 	bool set[PLAN_KEYS]; /* written by the user, at */
 	struct config_pos pos[PLAN_KEYS]; /* else the service's own place */
 };

@@ -220,11 +220,14 @@ static uint64_t weights(const struct plan_service *s, const struct gpu_device *c
 	if (s->engine == GRAPH_ENGINE_VLLM && m->mla_rank && !release_before(s->release, VLLM_ABSORBED))
 		all += (uint64_t)m->layers * m->mla_rank * (m->heads / s->tp) *
 		       (m->head_dim - MIN(m->mla_rope_dim, m->head_dim) + m->head_dim_v) * 2;
+	if (s->extra.loras)
+		all += plan_extra_lora_bytes(&s->extra, m, s->tp);
 	if (s->pp <= 1)
-		return all;
+		return all - MIN(s->extra.offload, all);
 	uint64_t end = m->params_embed * (type && !strcmp(type, "float32") ? 4 : 2) / s->tp;
 	uint64_t ends = MIN(m->tied_embeddings ? end : 2 * end, all), count = MAX(m->layers, 1u);
-	return (all - ends) * ((count + s->pp - 1) / s->pp) / count + end;
+	all = (all - ends) * ((count + s->pp - 1) / s->pp) / count + end;
+	return all - MIN(s->extra.offload, all);
 }
 
 static uint32_t guesses(const struct plan_service *s, const struct gpu_device *card)
@@ -242,7 +245,8 @@ static uint32_t guesses(const struct plan_service *s, const struct gpu_device *c
 		ret |= PLAN_GUESS_GRAPHS;
 	if (card->capability >= 100)
 		ret |= PLAN_GUESS_RUNTIME;
-	if ((type && !strcmp(type, "bitsandbytes")) || !strcmp(m->quant, "mxfp4"))
+	if (s->extra.draft || s->extra.offload || (s->extra.loras && m->experts) ||
+		(type && !strcmp(type, "bitsandbytes")) || !strcmp(m->quant, "mxfp4"))
 		ret |= PLAN_GUESS_WEIGHTS;
 	return ret;
 }
@@ -263,9 +267,25 @@ uint64_t plan_outside_on(const struct plan_service *s, const struct gpu_device *
 	       logits_bytes(s, card, LOGITS_UNSORTED);
 }
 
+/* A KV cache that was said by hand: it is that, and the budget what it makes, as far as the card goes. */
+static void said_by_hand(struct plan_terms *t, const struct plan_service *s, uint64_t token)
+{
+	uint64_t fixed = plan_terms_fixed(t), kv = s->extra.kv_bytes;
+
+	if (s->extra.kv_blocks)
+		kv = s->extra.kv_blocks * s->block * token;
+	if (kv)
+		t->budget = MIN(t->total, fixed + kv);
+	/* SGLang takes the fewer of what it counts and what is said. */
+	if (s->extra.kv_tokens && t->budget > fixed)
+		t->budget = MIN(t->budget, fixed + s->extra.kv_tokens * token);
+}
+
 void plan_need_external(struct plan_terms *t, const struct plan_service *s, const struct gpu_device *card)
 {
 	bool vllm = s->engine == GRAPH_ENGINE_VLLM;
+	uint64_t token =
+		model_kv_bytes_per_token_tp(s->model->facts, plan_kv_on(s, card->capability), s->tp) / MAX(s->pp, 1u);
 
 	t->weights = weights(s, card);
 	t->links = links(s, card);
@@ -274,6 +294,7 @@ void plan_need_external(struct plan_terms *t, const struct plan_service *s, cons
 		t->runtime = vllm_runtime(s, card);
 		t->activations = vllm_activations(s, card);
 		t->graphs = release_before(s->release, VLLM_GRAPHS_INSIDE) ? 0 : plan_graphs_on(s, card);
+		said_by_hand(t, s, token);
 		return;
 	}
 	/* SGLang, model_runner.py, profile_max_num_token: its fraction is of what is free before the weights, and holds weights
@@ -284,4 +305,5 @@ void plan_need_external(struct plan_terms *t, const struct plan_service *s, cons
 	uint64_t taken = t->runtime + t->links, before = t->total > taken ? t->total - taken : 0;
 	uint64_t fraction = (uint64_t)((double)before * plan_share_on(s, card));
 	t->budget = MIN(t->total, fraction + taken + t->activations + t->graphs);
+	said_by_hand(t, s, token);
 }

@@ -1,7 +1,7 @@
 /* release.h - the releases of vLLM and SGLang from which on a start's memory is another.
  *
  * Of a version (gpu/versions.h) minor and patch count here: MINOR x 100 + PATCH. 0: not known; then every term is the largest that
- * any known release takes. Pure; any thread. */
+ * any release since V1 (vLLM 0.8) takes. Pure; any thread. */
 #ifndef STATOR_PLAN_RELEASE_H
 #define STATOR_PLAN_RELEASE_H
 
