@@ -49,6 +49,7 @@ struct diagnose {
 	struct diagnose_input input;
 	struct diagnose_files files;
 	enum diagnosis_verdict verdict;
+	bool only_wishes; /* all that was given are deployments */
 };
 
 static void diags_show(struct diags *diags)
@@ -263,7 +264,7 @@ static const char *doubt_text(const struct diagnose *d)
 		return "not everything could be read";
 	if (n && n->kind == INPUT_UNREADABLE)
 		return in->files == 1 ? "the log is not text" : "some logs are not text";
-	if (n && n->kind == INPUT_ONLY_WISHES)
+	if (d->only_wishes || (n && n->kind == INPUT_ONLY_WISHES))
 		return "it says only how things are wished";
 	if (n)
 		return "it could not be read to its end";
@@ -329,6 +330,26 @@ static void text_print(struct diagnose *d, struct buf *out)
 			more, more == 1 ? "s" : "", more == 1 ? "is" : "are", harmless, known_harmless ? "more " : "");
 }
 
+/* A graph or a compose file has no bad words in it: it is named for what it is, and not called well. */
+static void deployments_note(struct diagnose *d)
+{
+	uint32_t count;
+	const char *const *args = flags_args(d->flags, &count);
+	const struct config_pos none = {0};
+
+	for (uint32_t i = 0; i < count && d->files.folders == 0; i++)
+		if (!strcmp(args[i], "-") || !gather_is_deployment(args[i]))
+			return;
+	if (d->files.folders > 0)
+		return;
+	d->verdict = DIAGNOSIS_CANNOT_TELL;
+	d->only_wishes = true;
+	if (findings_add(&d->findings, FINDING_WARNING, FINDING_CONFIGURATION, "log-not-read", &none,
+		    "this is a deployment: it says how things are wished, and not how they went"))
+		findings_remedy(
+			&d->findings, "stator plan reads it; with its logs: stator diagnose --graph %s LOG", args[0]);
+}
+
 static enum exit_status conclude(struct diagnose *d)
 {
 	struct buf out;
@@ -343,6 +364,8 @@ static enum exit_status conclude(struct diagnose *d)
 	d->verdict = diagnosis_verdict(d->diagnosis, NULL, &d->findings);
 	if (d->verdict == DIAGNOSIS_HEALTHY && !all_was_read(d))
 		d->verdict = DIAGNOSIS_CANNOT_TELL;
+	else if (d->verdict == DIAGNOSIS_HEALTHY && d->findings.len == 0)
+		deployments_note(d);
 	buf_init(&out, OUTPUT_BYTES_MAX);
 	if (flags_bool(d->flags, "json"))
 		diagnosis_json(d->verdict, &d->findings, &out);

@@ -28,22 +28,57 @@ void gather_done(struct gather *g)
 	arena_done(&g->arena);
 }
 
-int gather_graph(struct form_set *forms, const char *file, struct graph **ret, struct diags *diags, struct err *err)
+/* As far as a graph may be long. */
+static int file_text(const char *file, struct buf *ret, struct err *err)
 {
 	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	char chunk[16384];
-	struct buf text;
 	ssize_t n = -1;
 
-	buf_init(&text, YAML_BYTES_MAX + 1);
-	while (fd >= 0 && !text.failed && (n = read(fd, chunk, sizeof chunk)) > 0)
-		buf_add(&text, chunk, (size_t)n);
-	int r = n < 0 ? -errno : text.failed ? -EFBIG : 0;
+	while (fd >= 0 && !ret->failed && (n = read(fd, chunk, sizeof chunk)) > 0)
+		buf_add(ret, chunk, (size_t)n);
+	int r = n < 0 ? -errno : ret->failed ? -EFBIG : 0;
 	if (fd >= 0)
 		close(fd);
-	if (r < 0)
-		err_set_errno(err, r, "could not read graph \"%s\"", file);
-	else if ((r = form_read(forms, file, buf_str(&text), text.len, diags, err)) == 0)
+	return r < 0 ? err_set_errno(err, r, "could not read graph \"%s\"", file) : 0;
+}
+
+/* Lines of a log that are YAML by chance are neither a graph without a mistake nor a known form; a script is left aside, for a log
+ * may show the line that started it. */
+bool gather_is_deployment(const char *file)
+{
+	struct yaml_node *root = NULL;
+	struct graph *graph = NULL;
+	struct form_set forms;
+	struct diags diags;
+	struct arena arena;
+	struct buf text;
+
+	buf_init(&text, YAML_BYTES_MAX + 1);
+	arena_init(&arena, YAML_ARENA_BYTES_MAX);
+	form_set_init(&forms);
+	diags_init(&diags);
+	bool yes = file_text(file, &text, NULL) == 0 &&
+		   yaml_parse(&root, &arena, file, buf_str(&text), text.len, &diags) == 0 && root->type == YAML_MAP;
+	if (yes)
+		yes = (form_read(&forms, file, buf_str(&text), text.len, &diags, NULL) == 0 && forms.form) ||
+		      graph_parse(&graph, file, buf_str(&text), text.len, NULL, &diags, NULL) == 0;
+	graph_destroy(graph);
+	diags_done(&diags);
+	form_set_done(&forms);
+	arena_done(&arena);
+	buf_done(&text);
+	return yes;
+}
+
+int gather_graph(struct form_set *forms, const char *file, struct graph **ret, struct diags *diags, struct err *err)
+{
+	struct buf text;
+
+	buf_init(&text, YAML_BYTES_MAX + 1);
+	int r = file_text(file, &text, err);
+	r = r < 0 ? r : form_read(forms, file, buf_str(&text), text.len, diags, err);
+	if (r == 0)
 		r = forms->form ? graph_of_tree(ret, file, forms->root, NULL, diags, err)
 				: graph_parse(ret, file, buf_str(&text), text.len, NULL, diags, err);
 	buf_done(&text);

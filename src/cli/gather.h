@@ -17,6 +17,8 @@ void gather_init(struct gather *g);
 void gather_done(struct gather *g);
 /* The deployment of a file, whatever its form; forms must outlive the graph. Errors as graph_load's and form_read's. */
 int gather_graph(struct form_set *forms, const char *file, struct graph **ret, struct diags *diags, struct err *err);
+/* Is this small file a deployment (a graph, or another form in YAML) rather than a log? Never blocks. */
+bool gather_is_deployment(const char *file);
 /* Facts of every worker service's model. given: what the user said instead of the graph's (a name, folder, file), or NULL:
  * then it must be found (-EINVAL with the cause); a model of the graph that is not known is no error. */
 int gather_models(struct gather *g, const struct graph *graph, const char *given, struct err *err);

@@ -353,6 +353,27 @@ static bool listed_value(struct object *o, const struct value *v)
 /* A line of a log, wrapped in JSON by Docker's json-file or by journald. */
 static bool log_value(struct object *o, const struct value *v)
 {
+	/* Google's and Amazon's exports: a list of entries, or one a line. */
+	if (!strcmp(v->path, "textPayload") || !strcmp(v->path, "jsonPayload.message") ||
+		!strcmp(v->path, "jsonPayload.msg") ||
+		(!strcmp(v->path, "message") && !strncmp(o->path, "events[].", 9))) {
+		o->log_len = MIN(v->len, sizeof o->log - 1);
+		memcpy(o->log, v->text, o->log_len);
+		o->log_line = v->line;
+		o->has_log = true;
+		o->has_stream = o->has_stream || *v->path == 'm';
+		o->known = o->known || o->has_stream;
+		return true;
+	}
+	if (!strcmp(v->path, "insertId") || !strcmp(v->path, "logName")) {
+		o->has_stream = true;
+		o->known = o->known || o->has_log;
+		return true;
+	}
+	if (!strcmp(v->path, "resource.labels.pod_name")) {
+		keep(o->ident, sizeof o->ident, v);
+		return true;
+	}
 	if (o->root_path > 0)
 		return false;
 	if (!strcmp(v->path, "log") || !strcmp(v->path, "MESSAGE")) {
@@ -433,10 +454,12 @@ static void root_begin(struct object *o)
 	root_reset(o);
 }
 
-/* May an object that opens here be one that is told of? At the top, in a list at the top, or in a list of "items". */
+/* May an object that opens here be one that is told of? At the top, in a list at the top, or in a list of "items"
+ * (Kubernetes) or "events" (CloudWatch). */
 static bool is_root_place(const struct object *o)
 {
-	return *o->path == '\0' || !strcmp(o->path, "[]") || !strcmp(o->path, "items[]");
+	return *o->path == '\0' || !strcmp(o->path, "[]") || !strcmp(o->path, "items[]") ||
+	       !strcmp(o->path, "events[]");
 }
 
 void object_open(struct object *o, const char *key, bool list, uint64_t line)
@@ -559,7 +582,7 @@ void object_value(struct object *o, const char *key, const char *text, size_t le
 	if (*v.path == '.')
 		v.path++;
 	if (!container_value(o, &v) && !condition_value(o, &v) && !docker_value(o, &v) && !crictl_value(o, &v) &&
-		!event_value(o, &v) && !log_value(o, &v) && !listed_value(o, &v))
+		!log_value(o, &v) && !event_value(o, &v) && !listed_value(o, &v))
 		pod_value(o, &v);
 	o->path[before] = '\0';
 }

@@ -151,6 +151,10 @@ def test_a_manifest_says_nothing_of_what_happened():
     done = stator("diagnose", LOGS / "tools" / "deployment.yaml")
     assert done.returncode == 4 and "it says only how things are wished" in done.stdout
     assert stator("diagnose", LOGS / "tools" / "deployment.yaml", LOGS / "tools" / "describe-oom.txt").returncode == 1
+    graph = LOGS.parents[1] / "examples" / "t4" / "published.yaml"
+    done = stator("diagnose", graph)
+    assert done.returncode == 4 and f"stator diagnose --graph {graph} LOG" in " ".join(done.stdout.split())
+    assert stator("diagnose", graph, LOGS / "vllm-healthy.log").returncode == 0
 
 
 def test_what_cannot_be_read_is_named(tmp_path):

@@ -1,6 +1,7 @@
 /* The planner and the diagnoser where memory ends: each allocation fails in turn. */
 #include "plan/diagnose.h"
 #include "plan/diagnose_graph.h"
+#include "plan/diagnose_input.h"
 #include "plan/edit.h"
 #include "plan/report.h"
 
@@ -116,6 +117,65 @@ static int diagnose(void *ctx, struct err *err)
 	return 0;
 }
 
+/* An archive of a document and of a log, packed: what there is no memory for is missed or named, and nothing else. */
+struct bundle {
+	char data[65536];
+	size_t len;
+};
+
+static int bundle_read(void *ctx, struct err *err)
+{
+	CLEANUP(diagnosis_destroy_p) struct diagnosis *d = NULL;
+	const struct bundle *b = ctx;
+	struct diagnose_input in;
+	struct findings f;
+	bool more = true;
+
+	int r = diagnosis_create(&d, catalogue, err);
+	if (r < 0)
+		return r;
+	diagnose_input_init(&in, d);
+	r = diagnose_input_begin(&in, "all.tar", err);
+	for (size_t at = 0; at < b->len && more && r == 0; at += 999)
+		more = diagnose_input_feed(&in, b->data + at, MIN((size_t)999, b->len - at));
+	if (r == 0)
+		diagnose_input_end(&in);
+	findings_init(&f);
+	diagnosis_conclude(d, NULL, NULL, &f);
+	findings_done(&f);
+	diagnose_input_done(&in);
+	return r;
+}
+
+static void a_bundle_is_read_as_far_as_there_is_memory(void **state)
+{
+	struct bundle *b = calloc(1, sizeof *b);
+	struct diags diags;
+	(void)state;
+
+	assert_non_null(b);
+	FILE *f = fopen("tests/fuzz/corpus/bundle/two.tar", "re"); /* behind a byte of the fuzzer's */
+	assert_non_null(f);
+	assert_int_equal(fread(b->data, 1, 1, f), 1);
+	b->len = fread(b->data, 1, sizeof b->data, f);
+	fclose(f);
+	diags_init(&diags);
+	assert_int_equal(catalogue_create(&catalogue, NULL, &diags, NULL), 0);
+	diags_done(&diags);
+	assert_true(fail_nth_each(bundle_read, b) > 0);
+	for (size_t i = 0; i < 2; i++) {
+		f = fopen(i ? "tests/logs/tools/pod-oom.json" : "tests/fuzz/corpus/bundle/packed.gz", "re");
+		assert_non_null(f);
+		if (!i)
+			assert_int_equal(fread(b->data, 1, 1, f), 1);
+		b->len = fread(b->data, 1, sizeof b->data, f);
+		fclose(f);
+		assert_true(fail_nth_each(bundle_read, b) > 0);
+	}
+	catalogue_destroy(catalogue);
+	free(b);
+}
+
 static void a_diagnosis_misses_at_most_what_there_is_no_memory_for(void **state)
 {
 	(void)state;
@@ -136,6 +196,7 @@ int main(void)
 		cmocka_unit_test(a_search_ends_or_there_is_no_memory),
 		cmocka_unit_test(the_catalogue_of_messages_is_read_or_there_is_no_memory),
 		cmocka_unit_test(a_diagnosis_misses_at_most_what_there_is_no_memory_for),
+		cmocka_unit_test(a_bundle_is_read_as_far_as_there_is_memory),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -108,6 +108,8 @@ static const struct expected table[] = {
 	{"pods-oom.txt", "failed 2", "fatal pod-memory:2:", {"in pod decode-0", "restarted 3 times"}},
 	{"ps.txt", "failed 3", "fatal pod-segfault:2:", {"vllm-1"}},
 	{"compose.txt", "failed 2", "fatal pod-program-missing:2:", {"x-vllm-1"}},
+	{"gcp.json", "failed-unknown-cause 16", "fatal unlisted-exception:13:", {"zork.FluxError: the flux is low"}},
+	{"cloudwatch.json", "failed 15", "fatal nvml-missing:10:", {NULL}},
 	{"crictl-ps.txt", "failed-unknown-cause 3", "fatal pod-crashes:2:", {"decode-0/main", "7 times"}},
 	{"nodes.txt", "failed 3", "fatal node-table:3:", {"gpu-3"}},
 	{"nvidia-smi.txt", "healthy 16", "warning smi-memory-errors:9:", {"(3)"}},
