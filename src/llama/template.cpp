@@ -13,6 +13,7 @@
 #include <jinja/parser.h>
 #include <jinja/runtime.h>
 
+#include <algorithm>
 #include <cstring>
 #include <ctime>
 #include <memory>
@@ -72,6 +73,7 @@ uint32_t chain_of(const std::string &s)
 constexpr uint32_t CHAIN_MAX = 4096;
 /* The analysis renders a message or two, some times. */
 constexpr uint32_t ANALYSIS_BYTES_MAX = 16 * 1024 * 1024, ANALYSIS_CPU_MS_MAX = 2000;
+constexpr int64_t ANALYSIS_HELD_BYTES_MAX = 64 * 1024 * 1024;
 
 int check_source(const std::string &source, struct err *err)
 {
@@ -106,6 +108,7 @@ void analyse(struct ll_template *t)
 	nodes::wrap(t->program);
 	meter::state state;
 	state.bytes_max = ANALYSIS_BYTES_MAX;
+	state.held_max = ANALYSIS_HELD_BYTES_MAX;
 	state.stack_end = static_cast<const char *>(__builtin_frame_address(0)) - LL_TEMPLATE_STACK_BYTES;
 	budget_begin(&state.budget, ANALYSIS_CPU_MS_MAX);
 	meter::scope scope(&state);
@@ -190,6 +193,9 @@ struct tree {
 	}
 };
 
+/* The values of a request while they are made, with the copies on the way. Their number is bounded and takes half of it; the rest
+ * is for texts. */
+constexpr int64_t VALUES_HELD_BYTES_MAX = 512 * 1024 * 1024;
 constexpr struct json_bounds BOUNDS = {JSON_DEPTH_MAX, JSON_CONTAINERS_MAX, TEMPLATE_VALUES_MAX, 0, JSON_MEMBERS_MAX};
 
 /* Makes the values of one request; every string that came from the caller passes guard and is marked. left bounds all JSON
@@ -212,8 +218,8 @@ struct maker {
 			if (code < 0)
 				throw std::bad_alloc();
 		}
-		auto value = jinja::mk_val<jinja::value_string>(s);
-		value->mark_input();
+		auto value = jinja::mk_val<jinja::value_string>();
+		value->val_str.parts.push_back({true, std::move(s)});
 		return value;
 	}
 	std::string guarded(const char *key) const
@@ -434,6 +440,7 @@ int render(const struct ll_template *t, const struct ll_render *in, struct ll_pa
 	meter::state state;
 	state.budget.cancelled = in->cancelled;
 	state.bytes_max = in->bytes_max;
+	state.held_max = VALUES_HELD_BYTES_MAX;
 	state.stack_end = static_cast<const char *>(__builtin_frame_address(0)) - LL_TEMPLATE_STACK_BYTES;
 	budget_begin(&state.budget, in->cpu_ms_max);
 	meter::scope scope(&state);
@@ -441,6 +448,7 @@ int render(const struct ll_template *t, const struct ll_render *in, struct ll_pa
 	jinja::context ctx;
 	maker make{in};
 	put_globals(ctx, t, make);
+	state.held_max = std::max<int64_t>(LL_TEMPLATE_HELD_BYTES_MAX, state.held + LL_TEMPLATE_HELD_BYTES_MAX / 2);
 	nodes::text text;
 	for (const auto &s : t->program.body)
 		text.add(s->execute(ctx));
@@ -465,7 +473,7 @@ int ll_template_render(const struct ll_template *t, const struct ll_render *in, 
 		} catch (const refused &e) {
 			return err_set(err, -EINVAL, "%s", e.what());
 		} catch (const meter::exhausted &e) {
-			return err_set(err, e.code == -ELOOP ? -EINVAL : e.code, "%s", e.what());
+			return err_set(err, e.code == -ELOOP || e.code == -ENOBUFS ? -EINVAL : e.code, "%s", e.what());
 		} catch (const std::exception &e) {
 			return err_set(err, -EINVAL, "the chat template refuses these messages: %s",
 				first_line(e.what()).c_str());

@@ -21,6 +21,10 @@ extern "C" {
 enum {
 	LL_TEMPLATE_BYTES_MAX = 256 * 1024, /* the largest known one has 30 KiB */
 	LL_TEMPLATE_NESTING_MAX = 200, /* brackets and blocks; the parser recurses */
+	/* Of memory that a render holds at one time, the values of the request among it; where those are more than half of it,
+	 * the template has the other half beside them. The heap's holes come on top, up to a fifth, and for a moment the copies
+	 * of one text. */
+	LL_TEMPLATE_HELD_BYTES_MAX = 224 * 1024 * 1024,
 	LL_TEMPLATE_STACK_BYTES =
 		4 * 1024 * 1024, /* what a render recurses into at most, and as much again behind it */
 };
@@ -79,7 +83,7 @@ struct ll_parts {
 	uint32_t len;
 	void *owner; /* private */
 };
-/* -EINVAL: the template refuses these messages (its own words), or extra_json is no object. -E2BIG: past bytes_max. -ETIME:
+/* -EINVAL: the template refuses these messages (its own words), needs more memory than LL_TEMPLATE_HELD_BYTES_MAX for them, or extra_json is no object. -E2BIG: past bytes_max. -ETIME:
  * past cpu_ms_max. -ECANCELED. Each ends within a millisecond or so. */
 int ll_template_render(
 	const struct ll_template *t, const struct ll_render *in, struct ll_parts *ret, struct err *err) MUST_USE;

@@ -9,16 +9,18 @@
 #define STATOR_LLAMA_TEMPLATE_HPP
 
 #include "base/budget.h"
+#include "llama/heap.hpp"
 
 #include <jinja/runtime.h>
 
+#include <cerrno>
 #include <unordered_map>
 
 namespace meter
 {
 /* Ends a render. The engine lets it pass: it passes on what is already described. */
 struct exhausted : jinja::rethrown_exception {
-	int code; /* -ECANCELED, -ETIME, -E2BIG (too much text), -ELOOP (too deep) */
+	int code; /* -ECANCELED, -ETIME, -E2BIG (too much text), -ENOBUFS (too much memory), -ELOOP (too deep) */
 	exhausted(int code, const std::string &why) : jinja::rethrown_exception(why), code(code)
 	{
 	}
@@ -26,6 +28,7 @@ struct exhausted : jinja::rethrown_exception {
 
 struct state {
 	struct budget budget = {};
+	heap::count held = 0, held_max = 0; /* of all that is alive */
 	size_t bytes_max = 0; /* of any text that is made */
 	const char *stack_end = nullptr; /* no node runs beyond it */
 	/* Containers that were put into another after it was made: for each holder the deepest. */
@@ -38,7 +41,8 @@ extern thread_local state *running;
 /* While it lives, s is what the thread renders. */
 struct scope {
 	state *before;
-	explicit scope(state *s) : before(running)
+	heap::scope counts;
+	explicit scope(state *s) : before(running), counts(s ? &s->held : nullptr)
 	{
 		running = s;
 	}
@@ -53,7 +57,11 @@ struct scope {
 [[noreturn]] void end(int code);
 inline void spend(uint64_t steps)
 {
-	if (running && budget_spend(&running->budget, steps) < 0)
+	if (!running)
+		return;
+	if (running->held > running->held_max)
+		end(-ENOBUFS);
+	if (budget_spend(&running->budget, steps) < 0)
 		end(running->budget.code);
 }
 /* For what a node made or looked at: its size at the surface. Refuses a text past the bound. */

@@ -265,11 +265,17 @@ value range(const func_handler &engines, const func_args &args)
 			return engines(args); /* says what is wrong */
 		number[args.count() == 1 ? 1 : i] = args.get_pos(i)->as_int();
 	}
-	__int128 length = number[2] == 0 ? 0 : ((__int128)number[1] - number[0]) / number[2];
+	if (number[2] == 0)
+		return engines(args);
+	__int128 length = ((__int128)number[1] - number[0] + number[2] + (number[2] > 0 ? -1 : 1)) / number[2];
 	if (length > RANGE_MAX)
 		throw std::runtime_error("range() has more than 1048576 numbers");
-	meter::spend(length > 0 ? (uint64_t)length * 4 : 1);
-	return engines(args);
+	std::vector<value> numbers;
+	for (int64_t i = 0; i < (int64_t)length; i++) {
+		meter::spend(4);
+		numbers.push_back(mk_val<jinja::value_int>(number[0] + i * number[2]));
+	}
+	return mk_val<jinja::value_array>(std::move(numbers));
 }
 
 value strftime_now(const func_handler &engines, const func_args &args)

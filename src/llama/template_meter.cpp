@@ -75,6 +75,9 @@ void meter::end(int code)
 		throw exhausted(code, "the chat template took too long for these messages");
 	case -E2BIG:
 		throw exhausted(code, "the prompt has more than " + std::to_string(running->bytes_max) + " bytes");
+	case -ENOBUFS:
+		throw exhausted(code, "the chat template needs more than " + std::to_string(running->held_max >> 20) +
+					      " MiB of memory for these messages");
 	default:
 		throw exhausted(-ELOOP, "the chat template nests too deep for these messages");
 	}

@@ -31,6 +31,7 @@ try {
 	jinja::program program = jinja::parse_from_tokens(tokens);
 	meter::state state;
 	state.bytes_max = 64 << 20;
+	state.held_max = LL_TEMPLATE_HELD_BYTES_MAX;
 	budget_begin(&state.budget, 0);
 	meter::scope scope(in_ours ? &state : nullptr);
 	if (in_ours)

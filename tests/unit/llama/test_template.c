@@ -5,6 +5,7 @@
 #include "base/limits.h"
 
 #include <glob.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -566,6 +567,104 @@ static void a_costly_template_ends_with_a_sentence(void **state)
 		expect_costly(&list[i], "xaxbxcx");
 }
 
+/* In MiB: what /proc/self/status says under name. */
+static long memory(const char *name)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	char line[256];
+	long ret = -1;
+	assert_non_null(f);
+	while (fgets(line, sizeof line, f))
+		if (strncmp(line, name, strlen(name)) == 0)
+			ret = strtol(line + strlen(name), NULL, 10) / 1024;
+	assert_int_equal(fclose(f), 0);
+	assert_true(ret >= 0);
+	return ret;
+}
+
+/* How far the process grew at most while source was rendered, in MiB. The template's analysis has no "zero". */
+static long grown(const char *source, const struct ll_message *m, bool is_bounded)
+{
+	struct ll_render in = request(m, 1);
+	struct err err = {0};
+	struct ll_parts parts = {0};
+	struct buf gated;
+	buf_init(&gated, 10000);
+	buf_printf(&gated, "{%% if zero is defined %%}%s{%% endif %%}", source);
+	struct ll_template *t = template_of(buf_str(&gated));
+	buf_done(&gated);
+	in.kwargs_json = "{\"zero\": 0}";
+	in.bytes_max = 2 * HTTP_BODY_BYTES_MAX;
+	malloc_trim(0);
+	FILE *f = fopen("/proc/self/clear_refs", "w");
+	assert_non_null(f);
+	fputs("5", f); /* the peak starts again */
+	assert_int_equal(fclose(f), 0);
+	long before = memory("VmRSS:");
+	int code = ll_template_render(t, &in, &parts, &err);
+	bool is_told = (code == -E2BIG && strstr(err.msg, "the prompt has more than 67108864 bytes")) ||
+		       (code == -EINVAL && strstr(err.msg, "MiB of memory for these messages"));
+	if (is_bounded ? !is_told : code != 0)
+		fail_msg("%s: %d %s", source, code, err.msg);
+	ll_parts_done(&parts);
+	ll_template_destroy(t);
+	return memory("VmHWM:") - before;
+}
+
+#define KEEP "{% set ns = namespace(x=messages[0].content, l=[]) %}"
+static void what_a_render_holds_is_bounded(void **state)
+{
+	(void)state;
+	static const char *const list[] = {
+		KEEP "{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}", /* parts */
+		KEEP "{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+		KEEP "{% set ns.x = 'a' %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+		KEEP "{% for i in range(9999) %}{% set _ = ns.l.append(ns.x | upper) %}{% endfor %}", /* texts kept */
+		KEEP "{% for i in range(9999) %}{% set _ = ns.l.append(ns.x | upper | trim) %}{% endfor %}",
+		KEEP "{% for i in range(9999) %}{% set ns.l = [ns.l, ns.x | lower] %}{% endfor %}",
+		KEEP
+		"{% for i in range(60) %}{% set _ = ns.l.append(range(1000000) | list) %}{% endfor %}", /* values */
+		KEEP "{% for i in range(9999) %}{% set ns.l = ns.l + range(100000) | list %}{% endfor %}",
+		KEEP "{{ ns.x.split('a') | length }}",
+		KEEP "{{ range(1000000) | map(attribute='x', default='y') | list | length }}",
+		KEEP "{% macro f(x) %}{{ f(x ~ 'b') }}{% endmacro %}{{ f(ns.x) }}", /* stack of calls */
+	};
+	struct buf content;
+	buf_init(&content, 2 << 20);
+	for (int i = 0; i < 1 << 20; i++)
+		assert_int_equal(buf_add(&content, "a", 1), 0);
+	struct ll_message m = message("user", buf_str(&content));
+	for (size_t i = 0; i < ARRAY_LEN(list); i++) {
+		long mib = grown(list[i], &m, true);
+#ifndef __SANITIZE_ADDRESS__ /* it keeps what is freed, and writes beside it */
+		if (getenv("VERBOSE"))
+			print_message("%ld MiB: %s\n", mib, list[i]);
+		if (mib > 600) /* 224, and a text of 64 twice as long, with its copies, before it is looked at */
+			fail_msg("%s: %ld MiB", list[i], mib);
+#else
+		(void)mib;
+#endif
+	}
+	buf_done(&content);
+}
+
+static void a_prompt_of_a_whole_body_is_rendered(void **state)
+{
+	(void)state;
+	struct buf content;
+	buf_init(&content, HTTP_BODY_BYTES_MAX);
+	for (uint32_t i = 0; i < HTTP_BODY_BYTES_MAX / 8 - 1; i++)
+		assert_int_equal(buf_add(&content, "so many ", 8), 0);
+	struct ll_message m = message("user", buf_str(&content));
+	/* The ways of templates: pieces joined, a text kept, a macro, blanks taken off. */
+	grown("{% for m in messages %}{{ '<|' + m['role'] + '|>' + (m['content'] | trim) + '<|end|>' }}{% endfor %}",
+		&m, false);
+	grown("{% macro f(c) %}{{ c | trim }}{% endmacro %}{% for m in messages %}{% set c = f(m.content) %}"
+	      "{{ '<|' ~ m.role ~ '|>' }}{{ c }}{% endfor %}",
+		&m, false);
+	buf_done(&content);
+}
+
 static void a_template_that_is_costly_to_analyse_is_refused(void **state)
 {
 	(void)state;
@@ -717,6 +816,8 @@ int main(void)
 		cmocka_unit_test(every_json_text_of_a_request_is_bounded),
 		cmocka_unit_test(keyword_arguments_replace_nothing_of_ours),
 		cmocka_unit_test(a_costly_template_ends_with_a_sentence),
+		cmocka_unit_test(what_a_render_holds_is_bounded),
+		cmocka_unit_test(a_prompt_of_a_whole_body_is_rendered),
 		cmocka_unit_test(a_template_that_is_costly_to_analyse_is_refused),
 		cmocka_unit_test(looking_back_over_a_long_conversation_is_cheap),
 		cmocka_unit_test(a_render_ends_when_nobody_wants_it),
