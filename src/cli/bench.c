@@ -1,5 +1,6 @@
 /* bench.c - stator bench: load for any OpenAI-compatible server, and what came back. */
 #include "cli/chat_client.h"
+#include "base/file.h"
 #include "cli/command.h"
 #include "load/load.h"
 #include "load/report.h"
@@ -363,13 +364,17 @@ static int measure(struct bench *b, struct err *err)
 
 static int page_write(const struct bench *b, const char *path, const struct buf *page, struct err *err)
 {
-	FILE *f = page->failed ? NULL : fopen(path, "we");
-
 	(void)b;
 	if (page->failed)
 		return err_set(err, -ENOMEM, "could not make the report: out of memory");
-	if (!f)
+	int fd = file_open_output("the report", path, err);
+	if (fd < 0)
+		return fd;
+	FILE *f = fdopen(fd, "w");
+	if (!f) {
+		close(fd);
 		return err_set_errno(err, -errno, "could not write the report \"%s\"", path);
+	}
 	size_t n = fwrite(page->data, 1, page->len, f);
 	if (fclose(f) != 0 || n != page->len)
 		return err_set_errno(err, -errno, "could not write the report \"%s\"", path);

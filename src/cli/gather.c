@@ -1,5 +1,6 @@
 /* gather.c - looking things up for the planner; see gather.h. */
 #include "cli/gather.h"
+#include "base/file.h"
 #include "cli/demo.h"
 #include "model/refusal.h"
 
@@ -28,23 +29,8 @@ void gather_done(struct gather *g)
 	arena_done(&g->arena);
 }
 
-/* As far as a graph may be long. */
-static int file_text(const char *file, struct buf *ret, struct err *err)
-{
-	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	char chunk[16384];
-	ssize_t n = -1;
-
-	while (fd >= 0 && !ret->failed && (n = read(fd, chunk, sizeof chunk)) > 0)
-		buf_add(ret, chunk, (size_t)n);
-	int r = n < 0 ? -errno : ret->failed ? -EFBIG : 0;
-	if (fd >= 0)
-		close(fd);
-	return r < 0 ? err_set_errno(err, r, "could not read graph \"%s\"", file) : 0;
-}
-
 /* Lines of a log that are YAML by chance are neither a graph without a mistake nor a known form; a script is left aside, for a log
- * may show the line that started it. */
+ * may show the line that started it. A pipe is left to who reads it. */
 bool gather_is_deployment(const char *file)
 {
 	struct yaml_node *root = NULL;
@@ -54,11 +40,11 @@ bool gather_is_deployment(const char *file)
 	struct arena arena;
 	struct buf text;
 
-	buf_init(&text, YAML_BYTES_MAX + 1);
+	buf_init(&text, YAML_BYTES_MAX);
 	arena_init(&arena, YAML_ARENA_BYTES_MAX);
 	form_set_init(&forms);
 	diags_init(&diags);
-	bool yes = file_text(file, &text, NULL) == 0 &&
+	bool yes = file_read_text(&text, "graph", file, FILE_PLAIN, NULL) == 0 &&
 		   yaml_parse(&root, &arena, file, buf_str(&text), text.len, &diags) == 0 && root->type == YAML_MAP;
 	if (yes)
 		yes = (form_read(&forms, file, buf_str(&text), text.len, &diags, NULL) == 0 && forms.form) ||
@@ -75,10 +61,9 @@ int gather_graph(struct form_set *forms, const char *file, struct graph **ret, s
 {
 	struct buf text;
 
-	buf_init(&text, YAML_BYTES_MAX + 1);
-	int r = file_text(file, &text, err);
-	r = r < 0 ? r : form_read(forms, file, buf_str(&text), text.len, diags, err);
-	if (r == 0)
+	buf_init(&text, YAML_BYTES_MAX);
+	int r = file_read_text(&text, "graph", file, FILE_OR_PIPE, err);
+	if (r == 0 && (r = form_read(forms, file, buf_str(&text), text.len, diags, err)) == 0)
 		r = forms->form ? graph_of_tree(ret, file, forms->root, NULL, diags, err)
 				: graph_parse(ret, file, buf_str(&text), text.len, NULL, diags, err);
 	buf_done(&text);

@@ -139,8 +139,12 @@ static int source_open(const struct logs *l, struct source *s, const char *suffi
 	struct stat st;
 
 	snprintf(path, sizeof path, "%s/%s%s", l->dir, s->name, suffix);
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd >= 0 && fstat(fd, &st) == 0)
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) { /* no log that a supervisor keeps */
+		close(fd);
+		return -1;
+	}
+	if (fd >= 0)
 		s->inode = st.st_ino;
 	return fd;
 }

@@ -1,5 +1,6 @@
 /* plan.c - stator plan: does a deployment fit, and what would. */
 #include "base/json_out.h"
+#include "base/file.h"
 #include "cli/catalogues.h"
 #include "cli/command.h"
 #include "cli/demo.h"
@@ -106,22 +107,6 @@ struct planner {
 	bool model; /* file names a model, for which the best deployment is looked for */
 };
 
-/* A file, or "-" for standard input. A FIFO or device is read as far as a graph may be long, and no further. */
-static int read_file(struct buf *ret, const char *file, struct err *err)
-{
-	char chunk[16384];
-	ssize_t n = 0;
-	int fd = strcmp(file, "-") ? open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : dup(STDIN_FILENO);
-
-	if (fd < 0)
-		return err_set_errno(err, -errno, "could not open graph \"%s\"", file);
-	while (!ret->failed && (n = read(fd, chunk, sizeof chunk)) > 0)
-		buf_add(ret, chunk, (size_t)n);
-	int r = n < 0 ? -errno : ret->failed ? -EFBIG : 0;
-	close(fd);
-	return r < 0 ? err_set_errno(err, r, "could not read graph \"%s\"", file) : 0;
-}
-
 /* A model alone, as stator serve takes it: a graph of one service. A JSON string is a YAML one. */
 static int graph_of_model(struct buf *ret, const char *model, bool on_gpu, struct err *err)
 {
@@ -163,7 +148,7 @@ static int text_get(struct planner *x, struct err *err)
 	x->model = plan_model_is(x->file);
 	if (x->model)
 		return model_text_get(x, err);
-	int r = read_file(&x->text, x->file, err);
+	int r = file_read_text(&x->text, "graph", x->file, FILE_OR_PIPE, err);
 	if (r == -ENOENT && !strpbrk(x->file, "/.") && model_facts_by_name(&facts, x->file, &why) < 0)
 		err_hint(err, "and as a model: %s", why.msg);
 	return r;
@@ -364,7 +349,7 @@ static int model_take_option(struct planner *x, const struct plan_option *o, str
 	struct plan_edits *edits = calloc(1, sizeof *edits);
 	struct buf text;
 
-	buf_init(&text, YAML_BYTES_MAX + 1);
+	buf_init(&text, YAML_BYTES_MAX);
 	int r = edits ? 0 : err_set(err, -ENOMEM, "out of memory");
 	if (edits) {
 		plan_edits(edits, &x->plan.deployment, &o->plan.deployment, o->shape.quant_model);
@@ -388,7 +373,7 @@ static int model_take_hosts(struct planner *x, struct err *err)
 		for (size_t i = 0; i < ARRAY_LEN(contexts) && r == 0 && plan_verdict(&x->plan) == PLAN_CANNOT; i++) {
 			struct buf text;
 
-			buf_init(&text, YAML_BYTES_MAX + 1);
+			buf_init(&text, YAML_BYTES_MAX);
 			r = plan_model_graph_hosts(&text, x->file, &x->gather.inventory, n, contexts[i], err);
 			if (r == 0)
 				r = plan_again(x, &text, err);
@@ -493,9 +478,13 @@ static int write_file(const char *file, const struct buf *text, struct err *err)
 {
 	if (text->failed)
 		return err_set(err, -ENOMEM, "out of memory");
-	FILE *f = fopen(file, "we");
-	if (!f)
-		return err_set_errno(err, -errno, "could not write \"%s\"", file);
+	int fd = file_open_output("the plan", file, err);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+	if (!f) {
+		if (fd >= 0)
+			close(fd);
+		return fd < 0 ? fd : err_set_errno(err, -errno, "could not write \"%s\"", file);
+	}
 	size_t n = fwrite(buf_str(text), 1, text->len, f);
 	if (fclose(f) != 0 || n != text->len)
 		return err_set_errno(err, -EIO, "could not write \"%s\"", file);
@@ -671,7 +660,7 @@ static enum exit_status plan_run(const struct flags *flags)
 	}
 	gather_init(&x.gather);
 	form_set_init(&x.form);
-	buf_init(&x.text, YAML_BYTES_MAX + 1);
+	buf_init(&x.text, YAML_BYTES_MAX);
 	if ((r = catalogues_add(flags, &err)) == 0 && (r = form_get(&x, args, count, &err)) == 0 &&
 		((r = graph_read(&x, true, x.file, buf_str(&x.text), x.text.len, x.form.root, &x.graph, &err)) == 0 ||
 			(x.meant && (r = graph_restore(&x, &err)) == 0)) &&

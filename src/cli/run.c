@@ -1,5 +1,6 @@
 /* run.c - stator run: one answer of one model, in this process. */
 #include "base/limits.h"
+#include "base/file.h"
 #include "base/utf8.h"
 #include "cli/command.h"
 #include "cli/demo.h"
@@ -270,24 +271,12 @@ static void stats_print(const struct local_result *r)
 static int template_read(struct run *r, struct err *err)
 {
 	const char *path = flags_str(r->flags, "chat-template-file");
-	char chunk[4096];
-	size_t n;
-	int code = 0;
 
 	if (!flags_is_set(r->flags, "chat-template-file"))
 		return 0;
-	FILE *f = fopen(path, "re");
-	if (!f)
-		return err_set_errno(err, -errno, "could not open the chat template \"%s\"", path);
-	while (code == 0 && (n = fread(chunk, 1, sizeof chunk, f)) > 0)
-		code = buf_add(&r->chat_template, chunk, n);
-	if (code < 0)
-		err_set(err, code, "the chat template \"%s\" is larger than 1 MiB", path);
-	else if (ferror(f))
-		code = err_set_errno(err, -EIO, "could not read the chat template \"%s\"", path);
-	else if (r->chat_template.len == 0)
+	int code = file_read_text(&r->chat_template, "the chat template", path, FILE_OR_PIPE, err);
+	if (code == 0 && r->chat_template.len == 0)
 		code = err_set(err, -EINVAL, "the chat template \"%s\" is empty", path);
-	fclose(f);
 	return code;
 }
 

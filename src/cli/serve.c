@@ -1,5 +1,6 @@
 /* serve.c - stator serve: read what is to be served, then hand over to launch/. */
 #include "base/json_out.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/demo.h"
@@ -173,9 +174,13 @@ static int front_check(const struct serve *s, struct err *err)
 
 	if (config_has(front, "model-aliases") && alias_check(config_str(front, "model-aliases"), err) < 0)
 		return -EINVAL;
-	if (!path || access(path, R_OK) == 0)
+	if (!path)
 		return 0;
-	return err_set_errno(err, -errno, "could not read the API keys: could not open \"%s\"", path);
+	int fd = file_open_plain(path, NULL, err);
+	if (fd < 0)
+		return err_wrap(err, "could not read the API keys");
+	close(fd);
+	return 0;
 }
 
 static uint32_t drain_ms(const struct serve *s)

@@ -1,5 +1,6 @@
 /* sim.c - stator sim: a trace played against simulated workers behind the real router. */
 #include "cli/catalogues.h"
+#include "base/file.h"
 #include "cli/command.h"
 #include "cli/sim_cases.h"
 
@@ -168,14 +169,18 @@ static bool on_progress(void *ctx, double done)
 
 static int file_write(const char *path, const struct buf *out, struct err *err)
 {
-	FILE *f = out->failed ? NULL : fopen(path, "w");
-
 	if (out->failed)
 		return err_set(err, -ENOMEM, "out of memory");
+	int fd = file_open_output("results", path, err);
+	if (fd < 0)
+		return fd;
+	FILE *f = fdopen(fd, "w");
 	if (!f || fwrite(out->data, 1, out->len, f) != out->len || fflush(f) != 0) {
 		err_set_errno(err, -errno, "could not write \"%s\"", path);
 		if (f)
 			fclose(f);
+		else
+			close(fd);
 		return err->code;
 	}
 	fclose(f);

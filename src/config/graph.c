@@ -1,4 +1,5 @@
 #include "config/graph_parts.h"
+#include "base/file.h"
 
 #include "config/suggest.h"
 #include <stdio.h>
@@ -250,18 +251,14 @@ int graph_of_tree(struct graph **ret, const char *file, struct yaml_node *root, 
 int graph_load(
 	struct graph **ret, const char *file, const struct graph_options *options, struct diags *diags, struct err *err)
 {
-	FILE *f = fopen(file, "re");
-	if (!f)
-		return err_set_errno(err, -errno, "could not open graph \"%s\"", file);
-	/* One byte more than is allowed, so that the parser sees that there is more. */
-	CLEANUP(free_p) char *text = malloc(YAML_BYTES_MAX + 1);
-	errno = 0;
-	size_t len = text ? fread(text, 1, YAML_BYTES_MAX + 1, f) : 0;
-	int code = !text ? -ENOMEM : ferror(f) ? -(errno ? errno : EIO) : 0;
-	fclose(f);
-	if (code < 0)
-		return err_set_errno(err, code, "could not read graph \"%s\"", file);
-	return graph_parse(ret, file, text, len, options, diags, err);
+	struct buf text;
+
+	buf_init(&text, YAML_BYTES_MAX);
+	int code = file_read_text(&text, "graph", file, FILE_OR_PIPE, err);
+	if (code == 0)
+		code = graph_parse(ret, file, buf_str(&text), text.len, options, diags, err);
+	buf_done(&text);
+	return code;
 }
 
 void graph_destroy(struct graph *g)

@@ -167,53 +167,19 @@ int records_parse(const char *file, const char *text, size_t len, struct arena *
 	return code == 0 && (c.mistakes || diags->errors > errors) ? -EINVAL : code;
 }
 
-/* The whole of an open file of size bytes, or what of it there is. */
-static int read_all(int fd, char *text, size_t size, size_t *ret_len)
+int records_read(const char *path, enum file_from from, char **ret, size_t *ret_len, struct err *err)
 {
-	*ret_len = 0;
-	while (*ret_len < size) {
-		ssize_t n = read(fd, text + *ret_len, size - *ret_len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		*ret_len += (size_t)n;
+	struct buf text;
+
+	buf_init(&text, RECORDS_BYTES_MAX);
+	int code = file_read_text(&text, "", path, from, err);
+	if (code == 0 && buf_reserve(&text, 0) < 0)
+		code = err_set(err, -ENOMEM, "out of memory");
+	if (code == 0) {
+		*ret_len = text.len;
+		*ret = TAKE(text.data);
 	}
-	text[*ret_len] = '\0';
-	return 0;
-}
-
-static int read_file(int fd, const char *path, char **ret, size_t *ret_len, struct err *err)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return err_set_errno(err, -errno, "could not read \"%s\"", path);
-	if (!S_ISREG(st.st_mode))
-		return err_set(err, -EINVAL, "\"%s\" is not a file", path);
-	if (st.st_size > RECORDS_BYTES_MAX)
-		return err_set(err, -EFBIG, "\"%s\" has %lld bytes, at most %d are read", path, (long long)st.st_size,
-			RECORDS_BYTES_MAX);
-	CLEANUP(free_p) char *text = malloc((size_t)st.st_size + 1);
-	if (!text)
-		return err_set(err, -ENOMEM, "out of memory");
-	int code = read_all(fd, text, (size_t)st.st_size, ret_len);
-	if (code < 0)
-		return err_set_errno(err, code, "could not read \"%s\"", path);
-	*ret = TAKE(text);
-	return 0;
-}
-
-int records_read(const char *path, char **ret, size_t *ret_len, struct err *err)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO is refused, not waited for */
-
-	if (fd < 0)
-		return err_set_errno(err, -errno, "could not open \"%s\"", path);
-	int code = read_file(fd, path, ret, ret_len, err);
-	close(fd);
+	buf_done(&text);
 	return code;
 }
 
@@ -222,7 +188,7 @@ int records_add_file(const char *path, struct diags *diags,
 {
 	CLEANUP(free_p) char *text = NULL;
 	size_t len = 0;
-	int code = records_read(path, &text, &len, err);
+	int code = records_read(path, FILE_OR_PIPE, &text, &len, err);
 
 	if (code < 0)
 		return code;

@@ -8,6 +8,7 @@
 #ifndef STATOR_CONFIG_RECORDS_H
 #define STATOR_CONFIG_RECORDS_H
 
+#include "base/file.h"
 #include "config/diag.h"
 #include <pthread.h>
 #include <stdbool.h>
@@ -33,7 +34,7 @@ struct record {
 int records_parse(const char *file, const char *text, size_t len, struct arena *arena, struct diags *diags,
 	int (*each)(void *ctx, const struct record *r), void *ctx);
 /* Read a file of records, at most RECORDS_BYTES_MAX, NUL-terminated. Returns owned. */
-int records_read(const char *path, char **ret, size_t *ret_len, struct err *err);
+int records_read(const char *path, enum file_from from, char **ret, size_t *ret_len, struct err *err);
 /* Read a user's file and hand it to a catalogue's add, which returns what records_parse gave. err says what went wrong. */
 int records_add_file(const char *path, struct diags *diags,
 	int (*add)(const char *file, const char *text, size_t len, struct diags *diags), struct err *err);

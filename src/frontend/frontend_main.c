@@ -1,4 +1,5 @@
 #include "frontend/frontend_main.h"
+#include "base/file.h"
 #include "base/buf.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -66,34 +67,14 @@ static uint32_t core_count(void)
 }
 
 /* A secret that others can read is none for long. */
-static void tell_if_open(FILE *f, const char *what, const char *path)
+static void tell_if_open(const char *what, const char *path)
 {
 	struct stat st;
 
-	if (strstr(what, "template") || fstat(fileno(f), &st) < 0 || !S_ISREG(st.st_mode) || !(st.st_mode & 077))
+	if (stat(path, &st) < 0 || !(st.st_mode & 077))
 		return;
 	log_warn("a file of secrets can be read by others", LOG_F("what", log_str(what)), LOG_F("path", log_str(path)),
 		LOG_F("remedy", log_str("chmod 600 it")));
-}
-
-static int read_file(const char *path, const char *what, struct buf *ret, struct err *err)
-{
-	char chunk[4096];
-	FILE *f = fopen(path, "re");
-	size_t n;
-	int r = 0;
-
-	if (!f)
-		return err_set_errno(err, -errno, "could not open the %s \"%s\"", what, path);
-	tell_if_open(f, what, path);
-	while (r == 0 && (n = fread(chunk, 1, sizeof chunk, f)) > 0)
-		r = buf_add(ret, chunk, n);
-	if (r < 0)
-		err_set(err, r, "the %s \"%s\" is larger than 1 MiB", what, path);
-	else if (ferror(f))
-		r = err_set_errno(err, -EIO, "could not read the %s \"%s\"", what, path);
-	fclose(f);
-	return r;
 }
 
 /* A secret is a line: the line feed that editors add is not part of it. */
@@ -101,9 +82,10 @@ static int read_secret(const char *path, struct buf *ret, const void **ret_secre
 {
 	if (!path)
 		return 0;
-	int r = read_file(path, "secret file", ret, err);
+	int r = file_read_text(ret, "secret file", path, FILE_PLAIN, err);
 	if (r < 0)
 		return r;
+	tell_if_open("secret file", path);
 	while (ret->len && strchr("\r\n", ret->data[ret->len - 1]))
 		ret->len--;
 	if (!ret->len)
@@ -119,7 +101,9 @@ static int read_keys(struct process *p, struct err *err)
 	struct buf text;
 
 	buf_init(&text, FILE_BYTES_MAX);
-	int r = read_file(path, "API keys file", &text, err);
+	int r = file_read_text(&text, "API keys file", path, FILE_PLAIN, err);
+	if (r == 0)
+		tell_if_open("API keys file", path);
 	if (r == 0 && (r = api_keys_parse(&p->keys, buf_str(&text), text.len, err)) < 0)
 		(void)err_wrap(err, "could not use the API keys file \"%s\"", path);
 	if (text.data)
@@ -139,7 +123,7 @@ static int read_template(struct process *p, uint32_t i, struct err *err)
 	buf_init(text, FILE_BYTES_MAX);
 	int r = buf_add(name, item, (size_t)(file - item));
 	if (r == 0)
-		r = read_file(file + 1, "chat template", text, err);
+		r = file_read_text(text, "chat template", file + 1, FILE_PLAIN, err);
 	p->templates[i] = (struct frontend_template){buf_str(name), buf_str(text)};
 	return r;
 }
@@ -176,7 +160,7 @@ static int read_files(struct process *p, struct err *err)
 		p->config.keys = p->keys;
 	}
 	if (r == 0 && o->chat_template_file) {
-		r = read_file(o->chat_template_file, "chat template", &p->chat_template, err);
+		r = file_read_text(&p->chat_template, "chat template", o->chat_template_file, FILE_PLAIN, err);
 		p->config.chat_template = buf_str(&p->chat_template);
 	}
 	return r < 0 ? r : read_templates(p, err);

@@ -323,7 +323,7 @@ int gpu_inventory_from_file(struct gpu_inventory *ret, const char *path, struct 
 {
 	CLEANUP(free_p) char *text = NULL;
 	size_t len = 0;
-	int code = records_read(path, &text, &len, err);
+	int code = records_read(path, FILE_PLAIN, &text, &len, err);
 
 	return code < 0 ? code : gpu_inventory_from_json(ret, path, text, len, err);
 }

@@ -140,25 +140,13 @@ static int template_parse(const char *path, struct err *err)
 {
 	struct ll_template *t = NULL;
 	struct buf text;
-	char chunk[4096];
-	size_t n;
-	int r = 0;
 
-	FILE *f = fopen(path, "re");
-	if (!f)
-		return err_set_errno(err, -errno, "could not open \"%s\"", path);
 	buf_init(&text, TEMPLATE_BYTES_MAX);
-	while (r == 0 && (n = fread(chunk, 1, sizeof chunk, f)) > 0)
-		r = buf_add(&text, chunk, n);
-	if (r < 0)
-		err_set(err, r, "\"%s\" is larger than 1 MiB", path);
-	else if (ferror(f))
-		r = err_set_errno(err, -errno, "could not read \"%s\"", path);
-	else if (text.len == 0)
+	int r = file_read_text(&text, "", path, FILE_PLAIN, err);
+	if (r == 0 && text.len == 0)
 		r = err_set(err, -EINVAL, "\"%s\" is empty", path);
-	else
+	else if (r == 0)
 		r = ll_template_create(&t, buf_str(&text), text.len, err);
-	fclose(f);
 	ll_template_destroy(t);
 	buf_done(&text);
 	return r;

@@ -36,7 +36,7 @@ static void folder_remove(const char *path)
 /* Can a lock be had? False also when there is nothing of that name. */
 static bool lock_is_free(const char *path, int flags)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | flags);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags);
 
 	if (fd < 0)
 		return false;

@@ -1,5 +1,6 @@
 /* hf_folder.c - a Hugging Face folder: config.json, and the headers of its *.safetensors. */
 #include "model/safetensors.h"
+#include "base/file.h"
 #include "model/shape.h"
 
 #include "base/compiler.h"
@@ -112,33 +113,27 @@ static int check_whole(uint64_t size, uint64_t wanted, const char *path, struct 
 
 static int add_file(struct model_facts *f, struct safetensors_sums *s, const char *path, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	uint64_t header = 0;
-	struct stat st;
-	int code;
+	uint64_t header = 0, size;
+	int code, fd = file_open_plain(path, &size, err);
 
-	if (fd < 0 && errno == ENOENT) {
+	if (fd == -ENOENT) {
 		err_set(err, -EINVAL, "\"%s\" is not there, and the index names it", path);
 		return err_hint(err, "download it");
 	}
 	if (fd < 0)
-		return err_set_errno(err, -errno, "could not open \"%s\"", path);
+		return fd;
 	s->data_end = 0;
-	if (fstat(fd, &st) < 0)
-		code = err_set_errno(err, -errno, "could not read \"%s\"", path);
-	else if (!S_ISREG(st.st_mode))
-		code = err_set(err, -EINVAL, "\"%s\" is not a file", path);
-	else if (st.st_size == 0)
+	if (size == 0)
 		code = refuse_content(path, "is empty", "weights", err);
-	else if (st.st_size < 8)
+	else if (size < 8)
 		code = refuse_short(path, err);
 	else
-		code = read_header(fd, s, (uint64_t)st.st_size, path, &header, err);
+		code = read_header(fd, s, size, path, &header, err);
 	close(fd);
 	if (code == 0)
-		code = check_whole((uint64_t)st.st_size, header + s->data_end, path, err);
+		code = check_whole(size, header + s->data_end, path, err);
 	if (code == 0) {
-		f->file_bytes += (uint64_t)st.st_size;
+		f->file_bytes += size;
 		f->files++;
 	}
 	return code;
@@ -239,7 +234,7 @@ static int find_files(struct folder *d, struct err *err)
 	size_t len;
 
 	snprintf(path, sizeof path, "%s/model.safetensors.index.json", d->path);
-	int code = records_read(path, &text, &len, err);
+	int code = records_read(path, FILE_PLAIN, &text, &len, err);
 	if (code == -ENOENT) {
 		return list_all(d, err);
 	}
@@ -328,7 +323,7 @@ static int read_config(struct model_facts *f, const char *folder, struct err *er
 	size_t len;
 
 	snprintf(path, sizeof path, "%s/config.json", folder);
-	int code = records_read(path, &text, &len, err);
+	int code = records_read(path, FILE_PLAIN, &text, &len, err);
 	if (code == -ENOENT)
 		return refuse_folder(folder, err);
 	if (code == 0 && other_content(text, len))

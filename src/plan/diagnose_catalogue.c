@@ -1,5 +1,6 @@
 /* diagnose_catalogue.c - YAML to signatures; see diagnose_catalogue.h. */
 #include "plan/diagnose_catalogue.h"
+#include "base/file.h"
 #include "base/vec.h"
 #include "config/yaml.h"
 
@@ -355,29 +356,18 @@ static int finish(struct reader *r, struct err *err)
 }
 
 /* Text of a user's file, in the arena. */
-static int file_read(struct catalogue *c, const char *path, char **ret, size_t *ret_len, struct err *err)
+static int text_of_file(struct catalogue *c, const char *path, char **ret, size_t *ret_len, struct err *err)
 {
-	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC), code = 0;
+	struct buf text;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		code = err_set_errno(err, -errno, "could not open log signatures \"%s\"", path);
-	else if (st.st_size > YAML_BYTES_MAX)
-		code = err_set(
-			err, -EFBIG, "cannot read log signatures \"%s\": more than %d bytes", path, YAML_BYTES_MAX);
-	else if (!(*ret = arena_alloc(&c->arena, (size_t)st.st_size + 1)))
+	buf_init(&text, YAML_BYTES_MAX);
+	int code = file_read_text(&text, "log signatures", path, FILE_OR_PIPE, err);
+	*ret_len = text.len;
+	if (code == 0 && !(*ret = arena_alloc(&c->arena, text.len + 1)))
 		code = err_set(err, -ENOMEM, "out of memory");
-	for (*ret_len = 0; code == 0;) {
-		ssize_t n = read(fd, *ret + *ret_len, (size_t)st.st_size - *ret_len);
-
-		if (n < 0)
-			code = err_set_errno(err, -errno, "could not read log signatures \"%s\"", path);
-		if (n <= 0)
-			break;
-		*ret_len += (size_t)n;
-	}
-	if (fd >= 0)
-		close(fd);
+	else if (code == 0)
+		memcpy(*ret, buf_str(&text), text.len + 1);
+	buf_done(&text);
 	return code;
 }
 
@@ -426,7 +416,7 @@ int catalogue_create(struct catalogue **ret, const char *file, struct diags *dia
 	code = text_read(&r, "log-signatures.yaml", data_log_signatures_yaml, data_log_signatures_yaml_len);
 	if (code < 0)
 		return refuse(code, err);
-	if (file && (code = file_read(c, file, &text, &len, err)) < 0)
+	if (file && (code = text_of_file(c, file, &text, &len, err)) < 0)
 		return code;
 	if (file && (code = text_read(&r, file, text, len)) < 0)
 		return refuse(code, err);

@@ -1,5 +1,6 @@
 /* diagnose_graph.c - signatures and lines of a graph; see diagnose_graph.h. */
 #include "plan/diagnose_graph.h"
+#include "base/file.h"
 #include "base/vec.h"
 #include "config/yaml.h"
 #include "forms/form.h"
@@ -72,25 +73,14 @@ int diagnose_graph_parse(struct diagnose_graph **ret, const char *name, const ch
 int diagnose_graph_load(
 	struct diagnose_graph **ret, const char *file, uint32_t devices, struct diags *diags, struct err *err)
 {
-	CLEANUP(free_p) char *text = malloc(YAML_BYTES_MAX + 1);
-	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK), code = fd < 0 ? -errno : 0;
-	ssize_t n = 0;
-	size_t len = 0;
+	struct buf text;
 
-	if (fd < 0 || !text) {
-		if (fd >= 0)
-			close(fd);
-		return text ? err_set_errno(err, code, "could not open graph \"%s\"", file)
-			    : err_set(err, -ENOMEM, "out of memory");
-	}
-	/* One byte more than a graph may have: the reader refuses it. */
-	while (len <= YAML_BYTES_MAX && (n = read(fd, text + len, YAML_BYTES_MAX + 1 - len)) > 0)
-		len += (size_t)n;
-	code = n < 0 ? -errno : 0;
-	close(fd);
-	if (n < 0)
-		return err_set_errno(err, code, "could not read graph \"%s\"", file);
-	return diagnose_graph_parse(ret, file, text, len, devices, diags, err);
+	buf_init(&text, YAML_BYTES_MAX);
+	int code = file_read_text(&text, "graph", file, FILE_OR_PIPE, err);
+	if (code == 0)
+		code = diagnose_graph_parse(ret, file, buf_str(&text), text.len, devices, diags, err);
+	buf_done(&text);
+	return code;
 }
 
 void diagnose_graph_destroy(struct diagnose_graph *g)

@@ -1,4 +1,5 @@
 #include "sim/model.h"
+#include "base/file.h"
 #include "base/buf.h"
 #include "config/suggest.h"
 
@@ -61,19 +62,11 @@ double sim_model_ms(const struct sim_model *m, const struct sim_load *load)
 static int fit_file(struct sim_model *ret, const char *path, struct err *err)
 {
 	struct buf text;
-	char piece[65536];
-	size_t n;
-	FILE *f = fopen(path, "r");
 
-	if (!f)
-		return err_set_errno(err, -errno, "could not open recorded steps \"%s\"", path);
 	buf_init(&text, RECORD_BYTES_MAX);
-	while ((n = fread(piece, 1, sizeof piece, f)) > 0 && buf_add(&text, piece, n) == 0)
-		;
-	fclose(f);
-	int code = text.failed ? err_set(err, -EFBIG, "could not read recorded steps \"%s\": more than %d bytes", path,
-					 RECORD_BYTES_MAX)
-			       : sim_model_fit(ret, path, buf_str(&text), text.len, err);
+	int code = file_read_text(&text, "recorded steps", path, FILE_OR_PIPE, err);
+	if (code == 0)
+		code = sim_model_fit(ret, path, buf_str(&text), text.len, err);
 	buf_done(&text);
 	return code;
 }

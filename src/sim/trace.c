@@ -1,4 +1,5 @@
 #include "sim/trace.h"
+#include "base/file.h"
 #include "base/map.h"
 #include "base/rng.h"
 #include "sim/trace_priv.h"
@@ -111,41 +112,16 @@ int trace_parse(struct trace *ret, const char *name, const char *text, size_t le
 	return code;
 }
 
-static int file_read(FILE *f, const char *path, char **ret, size_t *ret_len, struct err *err)
-{
-	struct stat st;
-
-	if (fstat(fileno(f), &st) < 0)
-		return err_set_errno(err, -errno, "could not read trace \"%s\"", path);
-	if (!S_ISREG(st.st_mode))
-		return err_set(err, -EINVAL, "could not read trace \"%s\": it is not a file", path);
-	if ((uint64_t)st.st_size > TRACE_BYTES_MAX)
-		return err_set(err, -EFBIG, "could not read trace \"%s\": it has %llu bytes, at most %llu are read",
-			path, (unsigned long long)st.st_size, TRACE_BYTES_MAX);
-	char *text = malloc((size_t)st.st_size + 1);
-	if (!text)
-		return fail_memory(err);
-	*ret_len = fread(text, 1, (size_t)st.st_size, f);
-	if (ferror(f)) {
-		free(text);
-		return err_set_errno(err, -EIO, "could not read trace \"%s\"", path);
-	}
-	text[*ret_len] = '\0';
-	*ret = text;
-	return 0;
-}
-
 int trace_read(struct trace *ret, const char *path, uint32_t block_size, struct err *err)
 {
-	CLEANUP(free_p) char *text = NULL;
-	size_t len = 0;
-	FILE *f = fopen(path, "r");
+	struct buf text;
 
-	if (!f)
-		return err_set_errno(err, -errno, "could not open trace \"%s\"", path);
-	int code = file_read(f, path, &text, &len, err);
-	fclose(f);
-	return code < 0 ? code : trace_parse(ret, path, text, len, block_size, err);
+	buf_init(&text, TRACE_BYTES_MAX);
+	int code = file_read_text(&text, "trace", path, FILE_OR_PIPE, err);
+	if (code == 0)
+		code = trace_parse(ret, path, buf_str(&text), text.len, block_size, err);
+	buf_done(&text);
+	return code;
 }
 
 void trace_jitter(struct trace *t, uint32_t jitter_ms, uint64_t seed)

@@ -17,6 +17,7 @@
 
 enum {
 	SECRET_BYTES_MAX = 4096,
+	SECRET_FILE_BYTES_MAX = 1024 * 1024, /* as the frontend takes */
 	DRAIN_MS_DEFAULT = 30 * 1000,
 	BLOCK_SIZE_DEFAULT = 64,
 	ENGINE_STACK_BYTES = 8 * 1024 * 1024, /* llama.cpp builds graphs on it */
@@ -172,27 +173,34 @@ const char *worker_served_name(const char *model_path, char *ret, size_t cap)
 }
 
 /* A secret is a file's first bytes without the line end that editors put there. */
-static int read_secret(const char *path, struct secret *ret, struct err *err)
+static int secret_take(const char *path, const struct buf *text, struct secret *ret, struct err *err)
 {
+	size_t n = MIN(text->len, sizeof ret->bytes);
 	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0)
-		return err_set_errno(err, -errno, "could not open secret file \"%s\"", path);
-	ssize_t n = read(fd, ret->bytes, sizeof ret->bytes);
-	int code = n < 0 ? -errno : 0;
-	bool open_to_others = fstat(fd, &st) == 0 && (st.st_mode & 077);
-	close(fd);
-	if (code < 0)
-		return err_set_errno(err, code, "could not read secret file \"%s\"", path);
+	memcpy(ret->bytes, buf_str(text), n);
 	while (n > 0 && (ret->bytes[n - 1] == '\n' || ret->bytes[n - 1] == '\r'))
 		n--;
 	if (!n)
 		return err_set(err, -EINVAL, "secret file \"%s\" is empty", path);
-	if (open_to_others)
+	if (stat(path, &st) == 0 && (st.st_mode & 077))
 		log_warn("secret file can be read by others", LOG_F("path", log_str(path)));
-	ret->len = (size_t)n;
+	ret->len = n;
 	return 0;
+}
+
+static int read_secret(const char *path, struct secret *ret, struct err *err)
+{
+	struct buf text;
+
+	buf_init(&text, SECRET_FILE_BYTES_MAX);
+	int r = file_read_text(&text, "secret file", path, FILE_PLAIN, err);
+	if (r == 0)
+		r = secret_take(path, &text, ret, err);
+	if (text.data)
+		explicit_bzero(text.data, text.cap);
+	buf_done(&text);
+	return r;
 }
 
 static int read_secrets(struct process *p, struct err *err)
@@ -268,8 +276,13 @@ static int open_steps(struct process *p, struct err *err)
 
 	if (!path || !*path)
 		return 0;
-	p->steps = fopen(path, "we");
-	return p->steps ? 0 : err_set_errno(err, -errno, "could not write step reports to \"%s\"", path);
+	int fd = file_open_output("step reports", path, err);
+	if (fd < 0)
+		return fd;
+	if ((p->steps = fdopen(fd, "w")))
+		return 0;
+	close(fd);
+	return err_set_errno(err, -errno, "could not write step reports to \"%s\"", path);
 }
 
 static int close_steps(struct process *p, struct err *err)

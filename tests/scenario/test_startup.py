@@ -267,6 +267,53 @@ def test_a_model_that_is_no_plain_file_is_refused_at_once(tmp_path, kind):
             process.kill_all()
 
 
+WORKER = ["worker", "--engine", "mock", "--listen", "unix:w.sock"]
+FRONTEND = ["frontend", "--listen", "127.0.0.1:0", "--workers", "unix:/nowhere.sock"]
+READ = [  # each place where a user names a file that is read
+    ["serve", "FILE"], ["serve", "--check", "FILE"], ["serve", "--check", "mock.yaml", "--api-keys", "FILE"],
+    ["serve", "--check", "mock.yaml", "--chat-template-file", "FILE"], ["serve", "mock.yaml", "--Frontend.api-keys-file=FILE"],
+    ["serve", "mock.yaml", "--MockWorker.chat-template-file=FILE"], ["plan", "FILE"], ["plan", "--inventory", "FILE", "mock.yaml"],
+    ["plan", "--gpu-catalogue", "FILE", "mock.yaml"], ["plan", "--model-catalogue", "FILE", "mock.yaml"], ["sim", "FILE"],
+    ["sim", "--trace", "FILE"], ["sim", "--engine-model", "fit:FILE"], ["bench", "--trace", "FILE"],
+    ["diagnose", "--graph", "FILE", "mock.yaml"], ["diagnose", "--signatures", "FILE", "mock.yaml"],
+    ["run", "--chat-template-file", "FILE", "-p", "Hello", "demo"], [*WORKER, "--secret-file", "FILE"],
+    [*WORKER, "--kv-secret-file", "FILE"], [*FRONTEND, "--secret-file", "FILE"], [*FRONTEND, "--kv-secret-file", "FILE"],
+    [*FRONTEND, "--api-keys-file", "FILE"], [*FRONTEND, "--chat-template-file", "FILE"], [*FRONTEND, "--chat-template", "a=FILE"]]
+WRITTEN = [
+    [*WORKER, "--record-steps", "FILE"], ["sim", "--generate", "chat", "--requests", "4", "--requests-out", "FILE"],
+    ["sim", "--generate", "chat", "--requests", "4", "--report", "FILE"], ["sim", "--generate", "chat", "--requests", "4", "--save-trace", "FILE"],
+    ["plan", "--svg", "FILE", "mock.yaml"], ["plan", "--gpus", "H100", "--write", "FILE", "llama3-8b"]]
+
+
+@pytest.mark.parametrize("kind", ["FIFO", "socket", "folder", "device"])
+def test_a_file_of_whatever_use_that_is_none_is_refused_by_its_kind(tmp_path, kind):
+    commands = READ + (WRITTEN if kind in ("FIFO", "folder") else [])
+    running = []
+    for i, command in enumerate(commands):
+        if kind == "folder" and command[:2] == ["plan", "FILE"]:
+            continue  # so lies a model of Hugging Face
+        here = tmp_path / str(i)
+        here.mkdir()
+        (here / "mock.yaml").write_text("Frontend:\n  port: 0\nMockWorker:\n  model: mock\n")
+        if kind == "FIFO":
+            os.mkfifo(here / "named")
+        elif kind == "socket":
+            socket.socket(socket.AF_UNIX).bind(str(here / "named"))
+        elif kind == "folder":
+            (here / "named").mkdir()
+        else:
+            (here / "named").symlink_to("/dev/zero")
+        running.append((command, Process(*(word.replace("FILE", "named") for word in command), cwd=here)))
+    try:
+        for command, process in running:
+            status = process.wait_exit()
+            told = [line for line in process.output.splitlines() if "named" in line and kind in line]
+            assert status != 0 and len(told) == 1, f"{command}: {process.output}"
+    finally:
+        for _, process in running:
+            process.kill_all()
+
+
 def test_cpus_that_are_not_there_are_a_sentence(tmp_path, demo_model):
     there = sorted(os.sched_getaffinity(0))
     graph = tmp_path / "deploy.yaml"

@@ -1,9 +1,11 @@
-/* What is no plain file is refused at once, by its kind. */
+/* What is no plain file is refused by its kind, at once where it cannot become a text. */
 #include "base/file.h"
 
 #include "../lib/cmocka_all.h"
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -76,6 +78,168 @@ static void a_socket_a_device_and_a_folder_are_named(void **state)
 	expect_refused("/nowhere/at/all", -ENOENT, "No such file");
 }
 
+/* ---- texts ---- */
+
+static int read_text(const char *path, enum file_from from, struct buf *ret, struct err *err)
+{
+	*err = (struct err){0};
+	buf_init(ret, 1024);
+	alarm(60); /* longer than any wait there is: a wait without an end would be the fault */
+	int code = file_read_text(ret, "recipe", path, from, err);
+	alarm(0);
+	return code;
+}
+
+static void expect_text(const char *path, enum file_from from, const char *words)
+{
+	struct err err;
+	struct buf text;
+
+	if (read_text(path, from, &text, &err) != 0)
+		fail_msg("%s", err.msg);
+	assert_string_equal(buf_str(&text), words);
+	buf_done(&text);
+}
+
+static void expect_no_text(const char *path, enum file_from from, int code, const char *words)
+{
+	struct err err;
+	struct buf text;
+
+	assert_int_equal(read_text(path, from, &text, &err), code);
+	if (!strstr(err.msg, words) || !strstr(err.msg, "recipe"))
+		fail_msg("\"%s\" does not say \"%s\"", err.msg, words);
+	buf_done(&text);
+}
+
+static void write_text(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static void a_text_is_read_whole_and_no_further_than_it_may_be_long(void **state)
+{
+	char long_text[1026];
+	(void)state;
+
+	write_text(in_dir("text"), "salt\n");
+	expect_text(in_dir("text"), FILE_PLAIN, "salt\n");
+	expect_text(in_dir("text"), FILE_OR_PIPE, "salt\n");
+	memset(long_text, 'x', sizeof long_text);
+	long_text[1025] = '\0';
+	write_text(in_dir("text"), long_text);
+	expect_no_text(in_dir("text"), FILE_PLAIN, -EFBIG, "is larger than 1 KiB");
+	long_text[1024] = '\0';
+	write_text(in_dir("text"), long_text);
+	expect_text(in_dir("text"), FILE_PLAIN, long_text);
+	unlink(in_dir("text"));
+	expect_no_text(in_dir("text"), FILE_OR_PIPE, -ENOENT, "could not open recipe");
+}
+
+static void what_is_no_text_is_refused_whatever_may_be_piped(void **state)
+{
+	(void)state;
+	for (int from = FILE_PLAIN; from <= FILE_OR_PIPE; from++) {
+		expect_no_text(dir, from, -EISDIR, "is a folder, not a file");
+		expect_no_text("/dev/zero", from, -EINVAL, "is a device, not a file");
+		expect_no_text("/dev/null", from, -EINVAL, "is a device, not a file");
+	}
+	assert_int_equal(mkfifo(in_dir("fifo"), 0600), 0);
+	expect_no_text(in_dir("fifo"), FILE_PLAIN, -EINVAL, "is a FIFO (a named pipe), not a file");
+	expect_no_text(in_dir("fifo"), FILE_OR_PIPE, -ETIMEDOUT, "nobody writes to it");
+	unlink(in_dir("fifo"));
+	expect_no_text("-", FILE_PLAIN, -ENOENT, "could not open recipe \"-\"");
+	expect_no_text("/dev/fd/977", FILE_OR_PIPE, -EBADF, "/dev/fd/977");
+}
+
+static void *write_late(void *path)
+{
+	int fd = open(path, O_WRONLY); /* until the reader has opened it */
+
+	for (int i = 0; i < 3 && fd >= 0; i++)
+		if (write(fd, "ab", 2) != 2)
+			break;
+	close(fd);
+	return NULL;
+}
+
+static void a_pipe_gives_what_is_written_to_it_until_its_writer_leaves(void **state)
+{
+	char path[32];
+	pthread_t writer;
+	int ends[2];
+	(void)state;
+
+	for (int empty = 0; empty < 2; empty++) {
+		assert_int_equal(pipe(ends), 0);
+		assert_int_equal(write(ends[1], "pepper", 6), 6);
+		if (empty) /* and its writer has left */
+			assert_int_equal(read(ends[0], path, 6), 6);
+		close(ends[1]);
+		snprintf(path, sizeof path, "/dev/fd/%d", ends[0]);
+		expect_text(path, FILE_OR_PIPE, empty ? "" : "pepper");
+		assert_true(fcntl(ends[0], F_GETFD) >= 0); /* the caller's is still open */
+		close(ends[0]);
+	}
+	assert_int_equal(mkfifo(in_dir("fifo"), 0600), 0);
+	char *fifo = strdup(in_dir("fifo"));
+	assert_int_equal(pthread_create(&writer, NULL, write_late, fifo), 0);
+	expect_text(fifo, FILE_OR_PIPE, "ababab");
+	pthread_join(writer, NULL);
+	unlink(fifo);
+	free(fifo);
+}
+
+/* ---- outputs ---- */
+
+static int open_output(const char *path, struct err *err)
+{
+	*err = (struct err){0};
+	alarm(20);
+	int fd = file_open_output("the dish", path, err);
+	alarm(0);
+	return fd;
+}
+
+static void an_output_replaces_a_file_and_waits_for_no_reader(void **state)
+{
+	struct err err;
+	(void)state;
+
+	write_text(in_dir("out"), "a longer text");
+	int fd = open_output(in_dir("out"), &err);
+	assert_true(fd >= 0);
+	assert_false(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	assert_int_equal(write(fd, "new", 3), 3);
+	close(fd);
+	expect_text(in_dir("out"), FILE_PLAIN, "new");
+	unlink(in_dir("out"));
+	fd = open_output("/dev/null", &err);
+	assert_true(fd >= 0);
+	close(fd);
+
+	assert_int_equal(mkfifo(in_dir("out"), 0600), 0);
+	assert_int_equal(open_output(in_dir("out"), &err), -ENXIO);
+	assert_non_null(strstr(err.msg, "could not write the dish to"));
+	assert_non_null(strstr(err.msg, "nobody reads it"));
+	int reader = open(in_dir("out"), O_RDONLY | O_NONBLOCK);
+	fd = open_output(in_dir("out"), &err);
+	assert_true(fd >= 0);
+	close(fd);
+	close(reader);
+	unlink(in_dir("out"));
+
+	assert_int_equal(open_output(dir, &err), -EISDIR);
+	assert_non_null(strstr(err.msg, "is a folder, not a file"));
+	assert_int_equal(open_output("/nowhere/at/all", &err), -ENOENT);
+	assert_non_null(strstr(err.msg, "/nowhere/at/all"));
+}
+
 static void a_part_of_a_split_model_is_called_like_the_whole(void **state)
 {
 	(void)state;
@@ -105,6 +269,10 @@ int main(void)
 		cmocka_unit_test(a_plain_file_is_opened_with_its_size),
 		cmocka_unit_test(a_fifo_that_nobody_writes_to_is_refused_at_once),
 		cmocka_unit_test(a_socket_a_device_and_a_folder_are_named),
+		cmocka_unit_test(a_text_is_read_whole_and_no_further_than_it_may_be_long),
+		cmocka_unit_test(what_is_no_text_is_refused_whatever_may_be_piped),
+		cmocka_unit_test(a_pipe_gives_what_is_written_to_it_until_its_writer_leaves),
+		cmocka_unit_test(an_output_replaces_a_file_and_waits_for_no_reader),
 		cmocka_unit_test(a_part_of_a_split_model_is_called_like_the_whole),
 	};
 	return cmocka_run_group_tests(tests, make, clean);

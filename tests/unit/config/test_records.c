@@ -142,10 +142,10 @@ static void reading_says_what_is_wrong_with_the_file(void **state)
 	struct err err;
 
 	(void)state;
-	assert_int_equal(records_read("/nowhere/x.txt", &text, &len, &err), -ENOENT);
+	assert_int_equal(records_read("/nowhere/x.txt", FILE_PLAIN, &text, &len, &err), -ENOENT);
 	assert_non_null(strstr(err.msg, "/nowhere/x.txt"));
-	assert_int_equal(records_read("/tmp", &text, &len, &err), -EINVAL);
-	assert_non_null(strstr(err.msg, "is not a file"));
+	assert_int_equal(records_read("/tmp", FILE_PLAIN, &text, &len, &err), -EISDIR);
+	assert_non_null(strstr(err.msg, "is a folder, not a file"));
 	assert_null(text);
 }
 

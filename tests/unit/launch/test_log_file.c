@@ -2,6 +2,7 @@
 #include "launch/log_file.h"
 #include "launch/runtime_dir.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -149,11 +150,36 @@ static void a_deployment_that_runs_is_found_before_one_that_failed(void **state)
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+/* A supervisor that opens it for writing would wait for a reader. */
+static void a_log_whose_name_is_a_fifo_is_not_written(void **state)
+{
+	char path[LOG_FILE_PATH_BYTES];
+	struct log_file f;
+	(void)state;
+
+	snprintf(path, sizeof path, "%s/w.log", parent);
+	for (int read_by = 0; read_by < 2; read_by++) {
+		assert_int_equal(mkfifo(path, 0600), 0);
+		int reader = read_by ? open(path, O_RDONLY | O_NONBLOCK) : -1; /* then it can be opened */
+		alarm(20);
+		log_file_open(&f, parent, "w");
+		log_file_write(&f, "lost\n", 5);
+		log_file_close(&f);
+		alarm(0);
+		char c;
+		assert_true(reader < 0 || read(reader, &c, 1) <= 0);
+		if (reader >= 0)
+			close(reader);
+		remove_in(parent, "w.log");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_log_is_rotated_at_a_lines_end_and_keeps_two_pieces),
 		TEST(a_log_that_somebody_removed_begins_anew),
+		TEST(a_log_whose_name_is_a_fifo_is_not_written),
 		TEST(without_a_folder_there_is_no_log),
 		TEST(a_deployment_that_runs_is_found_before_one_that_failed),
 	};
