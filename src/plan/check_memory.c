@@ -233,6 +233,18 @@ static void draft_unknown(struct plan *p, const struct plan_service *s, const st
 	findings_remedy(&p->findings, "without speculation the plan is whole");
 }
 
+static void unrecorded(struct plan *p, const struct plan_service *s, const struct plan_terms *t)
+{
+	const char *what = plan_unrecorded(s, t);
+
+	if (!what)
+		return;
+	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-unrecorded", &s->pos[PLAN_MODEL],
+		"%s: by what is known %s are left beside one request, but starts like it have failed: %s is in no record",
+		s->name, PLAN_BYTES((uint64_t)MAX(t->kv_room - (int64_t)t->kv_least, 0)), what);
+	findings_unchecked(&p->findings);
+}
+
 /* The release is not known, the largest terms of all do not fit, and those of another release would. */
 static bool release_decides(
 	struct plan *p, const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card)
@@ -277,6 +289,7 @@ static void check_service(struct plan *p, uint32_t i)
 		encoder_unknown(p, s, t);
 		draft_unknown(p, s, t);
 		outside_budget(p, s, t, plan_card_of(p, c));
+		unrecorded(p, s, t);
 		return;
 	}
 	if (release_decides(p, s, t, plan_card_of(p, c)))

@@ -54,7 +54,9 @@ static uint64_t kv_of(const struct plan_service *s, enum kv_dtype type, uint64_t
 		return model_kv_bytes_per_token(s->model->facts, type) * llama_cells(tokens) / MAX(s->gpus, 1u);
 	/* A hybrid's request takes its states from the same pool. */
 	uint64_t states = s->model->facts->state_bytes / s->tp;
-	uint64_t all = model_kv_bytes_tp(s->model->facts, type, tokens, s->tp) + states;
+	bool whole = s->engine == GRAPH_ENGINE_VLLM && release_before(s->release, VLLM_WINDOWS_KEPT);
+	uint64_t all = states + (whole ? model_kv_bytes_per_token_tp(s->model->facts, type, s->tp) * tokens
+				       : model_kv_bytes_tp(s->model->facts, type, tokens, s->tp));
 	uint64_t layers = MAX(s->model->facts->layers, 1u);
 	return s->pp > 1 ? all * ((layers + s->pp - 1) / s->pp) / layers : all;
 }

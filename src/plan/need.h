@@ -74,6 +74,10 @@ uint64_t plan_outside_on(const struct plan_service *s, const struct gpu_device *
 /* Does vLLM's profile run hold an image encoder's results whose size is not known here? Up to so much was seen. */
 bool plan_encoder_unknown(const struct plan_service *s);
 enum { PLAN_ENCODER_SEEN_GIB = 16 };
+/* SGLang's table of where each token of each request is: four bytes a place, of all it may run, beside its budget. */
+uint64_t plan_request_table(const struct plan_service *s);
+/* A start that fits by the sum, of a kind that was seen to fail: what of it is in no record. NULL: none. */
+const char *plan_unrecorded(const struct plan_service *s, const struct plan_terms *t);
 /* Sequences of a llama worker that has room for its KV cache: what max-seqs says or, where a model has recurrent states, as many
  * of 64 as a quarter of room holds states for, 8 at least. room 0: not known. */
 uint64_t plan_llama_seqs(const struct plan_service *s, uint64_t room);

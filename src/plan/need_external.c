@@ -31,6 +31,11 @@ enum {
 	GRAPHS_SEEN_MIB = 1100, /* of all layers: 0.5 to 1.9 GiB, mostly 1.0 */
 	ENCODER_MIB = 256,
 	LEAST_MIB = 128,
+	SGLANG_REQUESTS = 2048,
+	LARGE_TABLE_GIB = 4, /* 8 H200 had more than 20 GiB left, and failed with 7.6 GiB (sglang#6817) */
+	MLA_GRAPHS_GIB =
+		8, /* 4.4 GiB beside the share of an L40S were too little for R1's (vllm#15598), 14 of an H200 enough */
+	OLD_SPARE = 16, /* of a card: 8 H100 had 5.6 GiB less than the sum says (vllm#6746) */
 	SGLANG_CONTEXT_MIB =
 		560, /* before the weights: 78.4 of 79.1 GiB free on an H100, 15.16 of 15.5 on an RTX 5080 */
 };
@@ -131,7 +136,7 @@ double plan_share_on(const struct plan_service *s, const struct gpu_device *card
  * read here. */
 static bool has_large_encoder(const struct model_facts *m)
 {
-	return strstr(m->architecture, "_vl") || strstr(m->architecture, "omni");
+	return strstr(m->architecture, "_vl") || strstr(m->architecture, "omni") || strstr(m->architecture, "mllama");
 }
 
 /* One layer's intermediate results for a whole step of tokens: gate, up and their product, and four vectors. */
@@ -281,6 +286,31 @@ static void said_by_hand(struct plan_terms *t, const struct plan_service *s, uin
 		t->budget = MIN(t->budget, fixed + s->extra.kv_tokens * token);
 }
 
+/* model_runner.py, init_memory_pool: 2048 requests at least, 4096 where there is KV cache for many. */
+uint64_t plan_request_table(const struct plan_service *s)
+{
+	bool said = s->set[PLAN_SEQS];
+
+	return s->engine == GRAPH_ENGINE_SGLANG ? (said ? s->seqs : SGLANG_REQUESTS) * s->context * 4 : 0;
+}
+
+const char *plan_unrecorded(const struct plan_service *s, const struct plan_terms *t)
+{
+	const struct model_facts *m = s->model->facts;
+	int64_t spare = t->kv_room - (int64_t)t->kv_least;
+
+	if (plan_request_table(s) > LARGE_TABLE_GIB * GIB)
+		return "SGLang's buffers for a context that long";
+	if (s->engine != GRAPH_ENGINE_VLLM)
+		return NULL;
+	if (m->mla_rank && !s->eager && release_before(s->release, VLLM_V1) &&
+		t->total - MIN(t->budget, t->total) < MLA_GRAPHS_GIB * GIB)
+		return "the CUDA graphs of a model with MLA, which vLLM before 0.8 takes beside its share";
+	if (release_before(s->release, VLLM_STARTS_HELD) && spare < (int64_t)(t->total / OLD_SPARE))
+		return "what vLLM before 0.6 takes for a step";
+	return NULL;
+}
+
 void plan_need_external(struct plan_terms *t, const struct plan_service *s, const struct gpu_device *card)
 {
 	bool vllm = s->engine == GRAPH_ENGINE_VLLM;
@@ -300,7 +330,7 @@ void plan_need_external(struct plan_terms *t, const struct plan_service *s, cons
 	/* SGLang, model_runner.py, profile_max_num_token: its fraction is of what is free before the weights, and holds weights
 	 * and KV alone; the rest is for what comes after. */
 	t->runtime = SGLANG_CONTEXT_MIB * MIB;
-	t->activations = MAX(layer_bytes(s, card), LEAST_MIB * MIB);
+	t->activations = MAX(layer_bytes(s, card), LEAST_MIB * MIB) + plan_request_table(s);
 	t->graphs = plan_graphs_on(s, card);
 	uint64_t taken = t->runtime + t->links, before = t->total > taken ? t->total - taken : 0;
 	uint64_t fraction = (uint64_t)((double)before * plan_share_on(s, card));

@@ -11,12 +11,15 @@
 
 enum {
 	VLLM_CONTEXT_OUTSIDE = 606, /* the CUDA context is outside the budget; before, inside */
+	VLLM_STARTS_HELD = 600, /* no start of a release before it is among bench/memory/starts, but of 0.2 */
 	VLLM_ABSORBED = 700, /* MLA's matrices are absorbed: kept beside those of the files */
 	VLLM_V1 = 800, /* V1: chunked prefill as default, sampling is profiled, 1024 sequences on large cards */
+	VLLM_WINDOWS_KEPT = 901, /* layers with a sliding window keep that many tokens; before, all */
 	VLLM_SAMPLER_TRITON = 1700, /* top-k and top-p without sorting; MoE work space held beside the logits */
 	VLLM_FUSED_ALLREDUCE = 1800, /* FlashInfer's all-reduce and symmetric memory on NVLink cards from 9.0 on */
 	VLLM_GRAPHS_INSIDE = 2100, /* CUDA graphs are profiled and inside the budget; before, they come on top of it */
-	SGLANG_FRACTION_COUNTED = 410, /* mem-fraction-static follows from chunk, graphs and parallel size; before, a table */
+	SGLANG_FRACTION_COUNTED =
+		410, /* mem-fraction-static follows from chunk, graphs and parallel size; before, a table */
 	RELEASE_NEWEST = 99999,
 };
 

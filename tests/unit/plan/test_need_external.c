@@ -269,6 +269,74 @@ static void mla_holds_its_absorbed_matrices_beside_the_files(void **state)
 	scene_done(&x);
 }
 
+static void sglang_keeps_a_place_for_each_token_of_each_request(void **state)
+{
+	struct scene x;
+
+	(void)state;
+	scene_of(&x, GRAPH_ENGINE_SGLANG, "Llama-4-Scout-17B-16E", "8xH200");
+	x.service.tp = 8;
+	/* sglang#5755: "Tried to allocate 80.04 GiB" */
+	x.service.context = 10485760;
+	assert_int_equal(plan_request_table(&x.service) * 100 / GIB, 8000);
+	struct plan_terms t = need_at(&x, 406);
+	assert_true(t.activations > 80 * GIB);
+	/* sglang#6817: 7.63 GiB of it, and yet it failed */
+	x.service.context = 1000000;
+	t = need_at(&x, 406);
+	assert_true(plan_terms_fit(&t) && plan_unrecorded(&x.service, &t));
+	x.service.set[PLAN_SEQS] = true;
+	x.service.seqs = 16;
+	t = need_at(&x, 406);
+	assert_null(plan_unrecorded(&x.service, &t));
+	scene_done(&x);
+}
+
+static void windows_save_memory_since_0_9_1(void **state)
+{
+	struct scene x;
+
+	(void)state;
+	scene_of(&x, GRAPH_ENGINE_VLLM, "gemma-3-27b-it", "1xA100-80GB");
+	x.service.context = 65536;
+	uint64_t before = need_at(&x, 900).kv_least, since = need_at(&x, 901).kv_least;
+	assert_int_equal(before, model_kv_bytes_per_token(&x.facts, KV_F16) * 65536);
+	assert_true(since < before / 4);
+	assert_int_equal(need_at(&x, 0).kv_least, since);
+	scene_done(&x);
+}
+
+static void what_failed_against_the_sum_is_not_said_to_fit(void **state)
+{
+	struct scene x;
+
+	(void)state;
+	scene_of(&x, GRAPH_ENGINE_VLLM, "DeepSeek-V2-Lite", "1xL40S");
+	struct plan_terms t = need_at(&x, 703);
+	assert_non_null(plan_unrecorded(&x.service, &t));
+	x.service.eager = true;
+	assert_null(plan_unrecorded(&x.service, &t));
+	x.service.eager = false;
+	t = need_at(&x, 800);
+	assert_null(plan_unrecorded(&x.service, &t));
+	scene_done(&x);
+	scene_of(&x, GRAPH_ENGINE_VLLM, "Llama-3.1-8B", "1xL4");
+	x.service.context = 16000;
+	t = need_at(&x, 503);
+	assert_true(plan_terms_fit(&t));
+	assert_non_null(plan_unrecorded(&x.service, &t));
+	t = need_at(&x, 600);
+	assert_null(plan_unrecorded(&x.service, &t));
+	x.service.context = 256;
+	t = need_at(&x, 503);
+	assert_null(plan_unrecorded(&x.service, &t));
+	scene_done(&x);
+	scene_of(&x, GRAPH_ENGINE_VLLM, "Llama-3.2-11B-Vision", "2xA10");
+	need_at(&x, 602);
+	assert_true(plan_encoder_unknown(&x.service));
+	scene_done(&x);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +351,9 @@ int main(void)
 		cmocka_unit_test(kv_is_kept_in_what_is_computed_in),
 		cmocka_unit_test(what_no_start_was_seen_for_is_a_guess),
 		cmocka_unit_test(mla_holds_its_absorbed_matrices_beside_the_files),
+		cmocka_unit_test(sglang_keeps_a_place_for_each_token_of_each_request),
+		cmocka_unit_test(windows_save_memory_since_0_9_1),
+		cmocka_unit_test(what_failed_against_the_sum_is_not_said_to_fit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
