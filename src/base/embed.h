@@ -1,5 +1,5 @@
 /* embed.h - a file of data/ inside the program: EMBED_FILE(gpus, "data/gpus.txt") at file scope defines gpus_text[] and
- * gpus_len, read-only; a NUL follows the bytes. The path counts from the top of the tree, where make runs; mk/data.mk
+ * gpus_len, read-only; a NUL follows the bytes. The path counts from the top of the tree, where make runs; mk/embedded.mk
  * says which object depends on which file. */
 #ifndef STATOR_BASE_EMBED_H
 #define STATOR_BASE_EMBED_H
