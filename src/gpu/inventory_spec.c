@@ -96,7 +96,9 @@ static int add_part(struct gpu_inventory *inv, char *part, uint32_t host, struct
 		return err_set(err, -EINVAL, "\"%s\": a %s has %llu MiB", part, spec->name,
 			(unsigned long long)(spec->memory_bytes >> 20));
 	struct gpu_device d = {.spec = spec, .capability = spec->capability, .numa = -1, .host = host};
-	snprintf(d.name, sizeof d.name, "%.*s", (int)strcspn(spec->nvml, "|"), *spec->nvml ? spec->nvml : spec->name);
+	const char *shown = *spec->nvml ? spec->nvml : spec->name;
+
+	snprintf(d.name, sizeof d.name, "%.*s", (int)strcspn(shown, "|"), shown);
 	d.mig_slice = slice > 0;
 	d.memory_total = d.memory_free = slice ? MIN(slice, spec->usable_bytes) : spec->usable_bytes;
 	return append(inv, &d, n, err);

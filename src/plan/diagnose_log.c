@@ -55,6 +55,8 @@ struct diagnosed_log {
 	const char *block;
 	size_t block_len, counted; /* line feeds before counted are in lines */
 	size_t line_start, line_end; /* the line looked at last; start == end == 0: none */
+	size_t followed; /* lines before this one have been given to what waits for lines (lines_follow) */
+	uint64_t followed_number; /* of the line there */
 };
 
 /* Lines as they are shown. */
@@ -325,30 +327,14 @@ static void failure_append(struct log_failure *f, const char *text, size_t len)
 	f->text = joined;
 }
 
-/* The lines of the block from at on that belong to the message of the exception noted last. */
-static void details_read(struct diagnosed_log *log, size_t at)
+/* Does this line belong to the message of the exception noted last? */
+static void detail_read(struct diagnosed_log *log, const char *line, size_t len)
 {
 	struct log_failure *f = &log->failures[SHAPE_EXCEPTION];
+	size_t from, n;
 
-	while (at < log->block_len && detail_is_open(&log->detail)) {
-		const char *line = log->block + at, *end = memchr(line, '\n', log->block_len - at);
-		size_t len = end ? (size_t)(end - line) : log->block_len - at, from, n;
-
-		if (detail_line(&log->detail, line, MIN(len, (size_t)LINE_LOOK_BYTES), &from, &n) &&
-			f->line == log->detail_of)
-			failure_append(f, line + from, n);
-		at += len + 1;
-	}
-}
-
-static void details_begin(
-	struct diagnosed_log *log, const struct log_failure *f, const char *line, size_t len, size_t from)
-{
-	const char *rest = line + len, *end = memchr(rest, '\n', log->block_len - (size_t)(rest - log->block));
-
-	detail_begin(&log->detail, line, len, from);
-	log->detail_of = f->line;
-	details_read(log, end ? (size_t)(end - log->block) + 1 : log->block_len);
+	if (detail_line(&log->detail, line, MIN(len, (size_t)LINE_LOOK_BYTES), &from, &n) && f->line == log->detail_of)
+		failure_append(f, line + from, n);
 }
 
 /* May this failure take the place of the one noted before, of its shape? Errors and what happens to a server that serves are of
@@ -383,8 +369,10 @@ static void failure_note(struct diagnosed_log *log, enum line_shape shape, uint6
 	f->shape = shape;
 	f->serving = log->serving > 0 && log->serving < number && same_stream(log->serving_stream, line, len);
 	f->final = final;
-	if (shape == SHAPE_EXCEPTION && f->line > 0)
-		details_begin(log, f, line, len, from);
+	if (shape == SHAPE_EXCEPTION && f->line > 0) {
+		detail_begin(&log->detail, line, len, from);
+		log->detail_of = number;
+	}
 }
 
 static void shape_note(struct diagnosed_log *log, const char *line, size_t len)
@@ -444,33 +432,47 @@ static bool same_prefix(const struct diagnosed_log *log, const char *line, size_
 	       same_but_digits(line, len, log->traceback_prefix, log->traceback_prefix_len);
 }
 
-/* How a traceback ends: the first line that stands at its margin. What another process logs in between is skipped. Looks at
- * the lines of the block from at on, of which the first has this number. */
-static void traceback_read(struct diagnosed_log *log, size_t at, uint64_t number)
+/* How a traceback ends: the first line that stands at its margin. What another process logs in between is skipped. */
+static void traceback_read(struct diagnosed_log *log, const char *line, size_t len, uint64_t number)
 {
-	while (at < log->block_len && log->traceback_left > 0) {
-		const char *line = log->block + at, *end = memchr(line, '\n', log->block_len - at);
-		size_t len = end ? (size_t)(end - line) : log->block_len - at, prefix = log->traceback_prefix_len;
+	size_t prefix = log->traceback_prefix_len;
 
-		log->traceback_left--;
-		/* "2026-01-01 ERROR worker: Traceback": the prefix is of that line only when "  File" comes bare. */
-		if (log->traceback_fresh && !same_prefix(log, line, len) && len > 0 && isspace((unsigned char)*line))
-			log->traceback_prefix_len = (uint32_t)(prefix = 0);
-		log->traceback_fresh = false;
-		log->traceback_end = number;
-		if (same_prefix(log, line, len) && isalpha((unsigned char)line[prefix])) {
-			uint32_t weight = log->traceback_seen ? LOG_LINE_EXCEPTION : LOG_LINE_FIRST_EXCEPTION;
+	log->traceback_left--;
+	/* "2026-01-01 ERROR worker: Traceback": the prefix is of that line only when "  File" comes bare. */
+	if (log->traceback_fresh && !same_prefix(log, line, len) && len > 0 && isspace((unsigned char)*line))
+		log->traceback_prefix_len = (uint32_t)(prefix = 0);
+	log->traceback_fresh = false;
+	log->traceback_end = number;
+	if (!same_prefix(log, line, len) || !isalpha((unsigned char)line[prefix]))
+		return;
+	log->traceback_left = 0;
+	telling_add(log, number, line, len, log->traceback_seen ? LOG_LINE_EXCEPTION : LOG_LINE_FIRST_EXCEPTION);
+	log->traceback_seen = true;
+	if (!log->traceback_mild && line_ends_traceback(line, len, prefix)) {
+		failure_note(log, SHAPE_EXCEPTION, number, line, len, prefix, len - prefix);
+		log->last[SHAPE_EXCEPTION] = number;
+	}
+}
 
-			log->traceback_left = 0;
-			log->traceback_seen = true;
-			telling_add(log, number, line, len, weight);
-			if (!log->traceback_mild && line_ends_traceback(line, len, prefix)) {
-				failure_note(log, SHAPE_EXCEPTION, number, line, len, prefix, len - prefix);
-				log->last[SHAPE_EXCEPTION] = number;
-			}
-		}
-		at += len + 1;
-		number++;
+/* Give the lines of the block before end, of which the one behind them has this number, to what waits for lines: a traceback, the
+ * message of an exception. In their order with all that is looked at, or it would depend on how a log is cut. */
+static void lines_follow(struct diagnosed_log *log, size_t end, uint64_t number)
+{
+	while (log->followed < end && (detail_is_open(&log->detail) || log->traceback_left > 0)) {
+		const char *line = log->block + log->followed,
+			   *feed = memchr(line, '\n', log->block_len - log->followed);
+		size_t len = feed ? (size_t)(feed - line) : log->block_len - log->followed;
+
+		if (detail_is_open(&log->detail))
+			detail_read(log, line, len);
+		if (log->traceback_left > 0)
+			traceback_read(log, line, len, log->followed_number);
+		log->followed += len + 1;
+		log->followed_number++;
+	}
+	if (log->followed < end) {
+		log->followed = end;
+		log->followed_number = number;
 	}
 }
 
@@ -494,7 +496,6 @@ static void traceback_begin(struct diagnosed_log *log, size_t word_start)
 	log->traceback_prefix_len = (uint32_t)prefix;
 	log->traceback_left = TRACEBACK_LINES_MAX;
 	log->traceback_fresh = true;
-	traceback_read(log, log->line_end + 1, log->lines + 2);
 }
 
 /* Scanning. */
@@ -528,6 +529,7 @@ static void on_word(void *ctx, uint32_t number, size_t end)
 	const struct catalogue_word *word = catalogue_word_at(log->catalogue, number);
 
 	line_seek(log, end);
+	lines_follow(log, log->line_end + 1, log->lines + 2);
 	const char *line = log->block + log->line_start;
 	size_t len = log->line_end - log->line_start, at = end - log->line_start;
 	/* Of a very long line the part around the key. */
@@ -583,10 +585,10 @@ static void block_scan(struct diagnosed_log *log, const char *data, size_t len)
 	log->block = data;
 	log->block_len = len;
 	log->counted = log->line_start = log->line_end = 0;
-	details_read(log, 0);
-	if (log->traceback_left > 0)
-		traceback_read(log, 0, log->lines + 1);
+	log->followed = 0;
+	log->followed_number = log->lines + 1;
 	words_scan(catalogue_words(log->catalogue), 0, data, len, on_word, log);
+	lines_follow(log, len, 0);
 	log->lines += line_feeds(data + log->counted, len - log->counted);
 	log->block = NULL;
 }

@@ -60,6 +60,29 @@ static void hosts_of_the_same_have_their_number_in_front(void **state)
 	assert_int_equal(gpu_inventory_from_spec(&inv, "2x4x", &err), -EINVAL);
 }
 
+/* Those that NVML does not know either, and as JSON it is read again. */
+static void each_card_of_the_catalogue_has_a_name(void **state)
+{
+	const struct gpu_spec *spec;
+	(void)state;
+
+	for (uint32_t i = 0; (spec = gpu_spec_at(i)) != NULL; i++) {
+		struct gpu_inventory inv = given(spec->name), again;
+		struct err err;
+		struct buf json;
+
+		assert_true(*inv.devices[0].name);
+		buf_init(&json, 1 << 20);
+		assert_int_equal(gpu_inventory_to_json(&inv, &json), 0);
+		if (gpu_inventory_from_json(&again, "again", json.data, json.len, &err) < 0)
+			fail_msg("%s: %s", spec->name, err.msg);
+		assert_string_equal(again.devices[0].name, inv.devices[0].name);
+		gpu_inventory_done(&again);
+		gpu_inventory_done(&inv);
+		buf_done(&json);
+	}
+}
+
 static void hosts_and_slices(void **state)
 {
 	struct gpu_inventory inv = given("2xH100;2xA100-80GB:40GiB");
@@ -251,6 +274,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_list_gives_cards_in_order),
 		cmocka_unit_test(hosts_of_the_same_have_their_number_in_front),
+		cmocka_unit_test(each_card_of_the_catalogue_has_a_name),
 		cmocka_unit_test(hosts_and_slices),
 		cmocka_unit_test(a_wrong_list_says_where_and_what_was_meant),
 		cmocka_unit_test(cuda_visible_devices_as_cuda_reads_it),
