@@ -1,5 +1,6 @@
 #include "base/utf8.h"
 #include "base/compiler.h"
+#include "base/coverage.h"
 
 #include <string.h>
 
@@ -117,12 +118,35 @@ bool utf8_is_plain(const char *s, size_t len)
 	return true;
 }
 
+NO_COVERAGE size_t utf8_ascii_run(const char *s, size_t len)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+	size_t n = 0;
+
+	for (uint64_t word; n + sizeof word <= len; n += sizeof word) {
+		memcpy(&word, s + n, sizeof word);
+		uint64_t rubout = word ^ (ones * 0x7f);
+		/* A byte with its high bit, one below a blank, one that is DEL. */
+		if ((word & high) | ((word - ones * 0x20) & ~word & high) | ((rubout - ones) & ~rubout & high))
+			break;
+	}
+	return n;
+}
+
 /* s and ret may be one: nothing grows. */
 static size_t plain(char *ret, size_t cap, const char *s, size_t len, bool keep_lines)
 {
 	size_t out = 0;
 
 	for (size_t i = 0; i < len && out < cap;) {
+		size_t run = utf8_ascii_run(s + i, MIN(len - i, cap - out));
+
+		if (run > 0) {
+			memmove(ret + out, s + i, run);
+			out += run;
+			i += run;
+			continue;
+		}
 		int step = utf8_step(s + i, len - i);
 		size_t n = step > 0 ? (size_t)step : 1, shown = utf8_shown(s + i, len - i);
 		bool kept = shown || (keep_lines && (s[i] == '\n' || s[i] == '\t'));

@@ -1,10 +1,11 @@
 #include "config/suggest.h"
 
 #include "base/compiler.h"
+#include "base/coverage.h"
 #include <string.h>
 
 /* ASCII only: keys and flags are. */
-static char fold(char c)
+static NO_COVERAGE char fold(char c)
 {
 	if (c >= 'A' && c <= 'Z')
 		return (char)(c - 'A' + 'a');
@@ -19,7 +20,7 @@ bool config_name_equal(const char *a, const char *b)
 	return *a == *b;
 }
 
-uint32_t suggest_distance(const char *a, const char *b, uint32_t limit)
+NO_COVERAGE uint32_t suggest_distance(const char *a, const char *b, uint32_t limit)
 {
 	/* Three rows of the usual table: this one, the one above, and the one above that for swaps. */
 	uint32_t rows[3][SUGGEST_BYTES_MAX + 1], *two = rows[0], *one = rows[1], *row = rows[2];
@@ -32,14 +33,19 @@ uint32_t suggest_distance(const char *a, const char *b, uint32_t limit)
 	for (uint32_t j = 0; j <= blen; j++)
 		one[j] = j;
 	for (size_t i = 1; i <= alen; i++) {
-		uint32_t least = row[0] = (uint32_t)i;
-		for (size_t j = 1; j <= blen; j++) {
+		/* Farther from the diagonal than limit nothing is near enough. */
+		size_t from = i > limit ? i - limit : 1, to = MIN(blen, i + limit);
+		uint32_t least = row[from - 1] = from == 1 ? (uint32_t)i : limit + 1;
+
+		for (size_t j = from; j <= to; j++) {
 			uint32_t replace = one[j - 1] + (fold(a[i - 1]) != fold(b[j - 1]));
 			row[j] = MIN(replace, MIN(one[j], row[j - 1]) + 1);
 			if (i > 1 && j > 1 && fold(a[i - 1]) == fold(b[j - 2]) && fold(a[i - 2]) == fold(b[j - 1]))
 				row[j] = MIN(row[j], two[j - 2] + 1);
 			least = MIN(least, row[j]);
 		}
+		if (to < blen)
+			row[to + 1] = limit + 1;
 		if (least > limit + 1) /* a swap may come from the row above: one more than what this one shows */
 			return limit + 1;
 		uint32_t *spare = two;
@@ -60,7 +66,8 @@ void suggest_init(struct suggest *s, const char *word)
 
 void suggest_offer(struct suggest *s, const char *candidate)
 {
-	uint32_t d = suggest_distance(s->word, candidate, s->limit);
+	/* Only a nearer one than the best so far counts. */
+	uint32_t d = s->distance > 0 ? suggest_distance(s->word, candidate, s->distance - 1) : 1;
 
 	if (d < s->distance) {
 		s->distance = d;

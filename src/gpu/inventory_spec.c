@@ -64,14 +64,14 @@ static int append(struct gpu_inventory *inv, const struct gpu_device *d, uint64_
 static int refuse_card(const char *name, const char *part, struct err *err)
 {
 	char like[256];
-	const char *near = gpu_spec_suggest(name);
+	const char *near;
 
 	if (strchr(gpu_spec_beginning(name, like, sizeof like), ',')) {
 		err_set(err, -EINVAL, "\"%s\": there are several GPUs \"%s\"", part, name);
 		return err_hint(err, "write which: %s", like);
 	}
 	err_set(err, -EINVAL, "\"%s\": unknown GPU \"%s\"", part, name);
-	near = *like ? like : near;
+	near = *like ? like : gpu_spec_suggest(name);
 	return near ? err_hint(err, "did you mean \"%s\"?", near)
 		    : err_hint(
 			      err, "write COUNTxNAME, such as 4xT4; --gpu-catalogue FILE describes a card of your own");

@@ -157,7 +157,7 @@ static enum line_level level_of_letter_in_brackets(const char *line, size_t len)
 {
 	char letter;
 
-	for (size_t i = 0; i < len; i++)
+	for (size_t i = text_find(line, len, 0, "["); i < len; i = text_find(line, len, i + 1, "["))
 		if (bracketed_letter(line, len, i, &letter))
 			return level_of(letter);
 	return LEVEL_UNKNOWN;
@@ -187,7 +187,8 @@ static bool is_nccl_warning(const char *line, size_t len)
 	return text_find(line, len, 0, "NCCL WARN ") < len;
 }
 
-enum line_level line_level(const char *line, size_t len)
+/* A word in capitals, with no letter of a name before or behind it. */
+static NO_COVERAGE enum line_level level_of_word(const char *line, size_t len)
 {
 	static const struct {
 		const char *word;
@@ -197,6 +198,23 @@ enum line_level line_level(const char *line, size_t len)
 		{"WARNING", LEVEL_MILD}, {"WARN", LEVEL_MILD}, {"WRN", LEVEL_MILD}, {"INFO", LEVEL_INFO},
 		{"INF", LEVEL_INFO}, {"DEBUG", LEVEL_MILD}, {"DBG", LEVEL_MILD}, {"TRACE", LEVEL_MILD},
 		{"TRC", LEVEL_MILD}};
+
+	for (size_t i = 0; i < len; i++) {
+		if (!isupper((unsigned char)line[i]) || (i > 0 && text_is_name(line[i - 1])))
+			continue;
+		for (size_t k = 0; k < ARRAY_LEN(words); k++) {
+			size_t n = strlen(words[k].word);
+
+			if (n <= len - i && memcmp(line + i, words[k].word, n) == 0 &&
+				(i + n == len || !isalpha((unsigned char)line[i + n])))
+				return words[k].level;
+		}
+	}
+	return LEVEL_UNKNOWN;
+}
+
+enum line_level line_level(const char *line, size_t len)
+{
 	/* An object says its level anywhere. */
 	size_t look = MIN(len, (size_t)(len > 0 && *line == '{' ? LINE_LOOK_BYTES : LEVEL_LOOK_BYTES));
 	enum line_level level = level_named(line, look);
@@ -208,15 +226,8 @@ enum line_level line_level(const char *line, size_t len)
 	look = MIN(len, (size_t)LEVEL_LOOK_BYTES);
 	if (level == LEVEL_UNKNOWN && is_nccl_warning(line, look))
 		level = LEVEL_ERROR;
-	for (size_t i = 0; i < look && level == LEVEL_UNKNOWN; i++)
-		for (size_t k = 0; k < ARRAY_LEN(words) && isupper((unsigned char)line[i]); k++) {
-			size_t n = strlen(words[k].word);
-
-			if ((i == 0 || !text_is_name(line[i - 1])) && n <= look - i &&
-				memcmp(line + i, words[k].word, n) == 0 &&
-				(i + n == look || !isalpha((unsigned char)line[i + n])))
-				return words[k].level;
-		}
+	if (level == LEVEL_UNKNOWN)
+		level = level_of_word(line, look);
 	if (level == LEVEL_UNKNOWN)
 		level = level_of_letter_in_brackets(line, look);
 	return level == LEVEL_UNKNOWN ? level_in_brackets(line, look) : level;

@@ -4,6 +4,7 @@
 #define STATOR_PLAN_DIAGNOSE_TEXT_H
 
 #include "base/compiler.h"
+#include "base/coverage.h"
 #include <ctype.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,13 +28,13 @@ static inline size_t text_find(const char *low, size_t len, size_t at, const cha
 	return found ? (size_t)(found - low) : len;
 }
 
-static inline bool text_is_name(char c)
+static inline NO_COVERAGE bool text_is_name(char c)
 {
 	return isalnum((unsigned char)c) || c == '_' || c == '.';
 }
 
 /* How many characters from at on are of this set. A line ends in no character of its own. */
-static inline size_t text_span(const char *line, size_t len, size_t at, const char *set)
+static inline NO_COVERAGE size_t text_span(const char *line, size_t len, size_t at, const char *set)
 {
 	size_t n = 0;
 

@@ -5,6 +5,7 @@
  *   states 0 .. quiet - 1 end no word; states from quiet on do, so one comparison a byte tells
  *   ends[state - quiet]   first word that ends there, through same[word] and then shorter[state - quiet] for suffixes */
 #include "plan/diagnose_words.h"
+#include "base/coverage.h"
 
 #include <string.h>
 
@@ -176,7 +177,8 @@ static void tell(const struct words *w, uint32_t state, size_t end, words_found 
 			found(ctx, word, end);
 }
 
-uint32_t words_scan(const struct words *w, uint32_t state, const char *data, size_t len, words_found *found, void *ctx)
+NO_COVERAGE uint32_t words_scan(
+	const struct words *w, uint32_t state, const char *data, size_t len, words_found *found, void *ctx)
 {
 	const uint16_t *next = w->next;
 	const uint8_t *class_of = w->class_of;

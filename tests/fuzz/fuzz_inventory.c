@@ -5,21 +5,23 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+enum { AGAIN_MAX = 12 }; /* GPUs: the links of more are most of what a run would cost */
+
 /* What was read must be written and read again as the same. */
 static void again(const struct gpu_inventory *inv)
 {
 	struct gpu_inventory b;
 	struct buf one, two;
 
+	if (inv->count > AGAIN_MAX)
+		return;
 	buf_init(&one, 1 << 26);
 	buf_init(&two, 1 << 26);
 	ASSERT(gpu_inventory_to_json(inv, &one) == 0);
-	if (inv->count <= 64) {
-		ASSERT(gpu_inventory_from_json(&b, "again", one.data, one.len, NULL) == 0);
-		ASSERT(gpu_inventory_to_json(&b, &two) == 0);
-		ASSERT(one.len == two.len && !memcmp(one.data, two.data, one.len));
-		gpu_inventory_done(&b);
-	}
+	ASSERT(gpu_inventory_from_json(&b, "again", one.data, one.len, NULL) == 0);
+	ASSERT(gpu_inventory_to_json(&b, &two) == 0);
+	ASSERT(one.len == two.len && !memcmp(one.data, two.data, one.len));
+	gpu_inventory_done(&b);
 	buf_done(&one);
 	buf_done(&two);
 }
@@ -44,7 +46,7 @@ static void spec(const char *text)
 		return;
 	for (uint32_t i = 0; i < inv.count; i++)
 		ASSERT(inv.devices[i].spec && inv.devices[i].memory_total > 0);
-	if (inv.count <= 64)
+	if (inv.count <= AGAIN_MAX)
 		again(&inv);
 	gpu_inventory_done(&inv);
 }

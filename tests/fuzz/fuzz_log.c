@@ -25,7 +25,6 @@ static void print(struct buf *out, const char *text, size_t len, size_t piece)
 {
 	struct findings f;
 
-	diagnosed_log_reset(subject);
 	for (size_t at = 0; at < len; at += piece)
 		diagnosed_log_feed(subject, text + at, MIN(piece, len - at));
 	diagnosed_log_end(subject);
@@ -36,6 +35,8 @@ static void print(struct buf *out, const char *text, size_t len, size_t piece)
 	diagnosis_json(diagnosis_verdict(d, NULL, &f), &f, out);
 	diagnosis_telling(d, NULL, 100, out);
 	findings_done(&f);
+	/* What is kept to the next run would look like a leak, for which each input is tried again. */
+	diagnosed_log_reset(subject);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -47,14 +48,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		set_up();
 	if (len < 1)
 		return 0;
-	buf_init(&whole, 1 << 22);
 	buf_init(&cut, 1 << 22);
-	print(&whole, (const char *)data + 1, len - 1, len);
 	print(&cut, (const char *)data + 1, len - 1, data[0] + 1u);
-	/* Lines longer than the buffer for a cut one are read in pieces, whose borders depend on the cuts. */
-	if (len < 32 * 1024)
+	/* A quarter of the pieces is compared, so that more runs fit into a second. Lines longer than the buffer for a cut one are read in
+	 * pieces, whose borders depend on the cuts. */
+	if (data[0] % 4 == 0 && len < 32 * 1024) {
+		buf_init(&whole, 1 << 22);
+		print(&whole, (const char *)data + 1, len - 1, len);
 		ASSERT(whole.len == cut.len && memcmp(buf_str(&whole), buf_str(&cut), whole.len) == 0);
-	buf_done(&whole);
+		buf_done(&whole);
+	}
 	buf_done(&cut);
 	return 0;
 }

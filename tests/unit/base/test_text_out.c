@@ -229,9 +229,27 @@ static void a_user_cannot_forge_a_log_line(void **state)
 	json_decref(v);
 }
 
+static void a_run_of_ascii_ends_before_the_first_byte_that_is_none(void **state)
+{
+	char text[41];
+	(void)state;
+
+	for (int c = 0; c < 256; c++)
+		for (size_t at = 0; at < 40; at++) {
+			bool printable = c >= 0x20 && c < 0x7f;
+
+			memset(text, '~', sizeof text);
+			text[at] = (char)c;
+			assert_int_equal(utf8_ascii_run(text, 40), printable ? 40 : at / 8 * 8);
+			/* What is behind the end is not looked at. */
+			assert_int_equal(utf8_ascii_run(text, at), at / 8 * 8);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_run_of_ascii_ends_before_the_first_byte_that_is_none),
 		cmocka_unit_test(random_bytes_become_valid_json),
 		cmocka_unit_test(numbers_read_back),
 		cmocka_unit_test(what_may_not_be_shown_is_replaced_and_the_rest_kept),
