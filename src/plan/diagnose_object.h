@@ -63,6 +63,8 @@ struct object_pod {
 	char gpus_capacity[16], gpus_allocatable[16];
 	uint64_t gpus_line;
 	/* An event's. */
+	char probe_message[512]; /* why a readiness probe failed */
+	uint64_t probe_line;
 	char event_type[24], event_reason[64], event_message[2048], about[256];
 	uint64_t event_count, event_line;
 	/* Docker's and containerd's. */

@@ -251,7 +251,9 @@ static void container_tell(const struct telling *t, const struct object_pod *p, 
 	if (*c->waiting && !is_waiting_well(c->waiting) && !(e && !strcmp(c->waiting, "CrashLoopBackOff")))
 		tell(t, c->waiting_line, "container %s waits: %s%s%s", who, c->waiting, *c->waiting_message ? ": " : "",
 			c->waiting_message);
-	if (c->running && c->ready == OBJECT_NO && !c->init)
+	if (c->running && c->ready == OBJECT_NO && !c->init && *p->probe_message)
+		tell(t, p->probe_line, "container %s runs and is not healthy: %s", who, p->probe_message);
+	else if (c->running && c->ready == OBJECT_NO && !c->init)
 		tell(t, c->line, "container %s runs and is not ready%s", who,
 			c->startup.there || c->liveness.there ? "" : " (it has no liveness or startup probe)");
 }
@@ -346,6 +348,18 @@ static bool is_well(const char *status)
 	return false;
 }
 
+/* What Kubernetes ended or never admitted; "OutOfnvidia.com/gpu" and the like too. */
+static bool is_failed_pod(const char *status)
+{
+	static const char *const words[] = {"Evicted", "UnexpectedAdmissionError", "NodeAffinity", "NodeShutdown",
+		"Shutdown", "Terminated", "DeadlineExceeded", "Preempting", "TopologyAffinityError"};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (!strcmp(status, words[i]))
+			return true;
+	return strncmp(status, "OutOf", 5) == 0;
+}
+
 void object_status_tell(const char *pod, const char *ready, const char *status, uint32_t restarts, uint64_t line,
 	object_told *told, void *ctx)
 {
@@ -372,6 +386,10 @@ void object_status_tell(const char *pod, const char *ready, const char *status, 
 		c.now.code = (int)strtol(strchr(word, ':') + 1, NULL, 10);
 		c.now.signal = *word == 'S' ? c.now.code : 0;
 		end_tell(&t, who, 0, &c, &c.now);
+	} else if (!strcmp(word, "ContainerStatusUnknown") || !strcmp(word, "NodeLost") || !strcmp(word, "Unknown")) {
+		tell(&t, line, "container %s ended as its node was lost: %s%s", who, word, count);
+	} else if (is_failed_pod(word)) {
+		tell(&t, line, "pod %s failed: %s%s", pod, word, count);
 	} else if (!strcmp(word, "Pending")) {
 		tell(&t, line, "pod %s is pending; kubectl describe pod says why", pod);
 	} else {

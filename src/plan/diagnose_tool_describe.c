@@ -262,6 +262,14 @@ static void condition_line(struct tool_describe *d, const char *line, size_t len
 	p->judged = true;
 }
 
+static bool all_ready(const struct object_pod *p)
+{
+	for (uint32_t i = 0; i < p->count; i++)
+		if (!p->containers[i].init && p->containers[i].ready != OBJECT_YES)
+			return false;
+	return p->count > 0;
+}
+
 static void event_line(struct tool_describe *d, const char *line, size_t len, uint64_t number)
 {
 	char text[OBJECT_LINE_BYTES];
@@ -274,6 +282,14 @@ static void event_line(struct tool_describe *d, const char *line, size_t len, ui
 		return;
 	snprintf(text, sizeof text, "%.*s", (int)MIN(len - at, sizeof text - 1), line + at);
 	d->pod.judged = true;
+	/* While a model loads its probes fail: of a pod that is ready they tell nothing. */
+	const char *probe = strstr(text, "Readiness probe failed");
+	if (strstr(text, " probe failed") && all_ready(&d->pod))
+		return;
+	if (probe) {
+		text_keep(d->pod.probe_message, sizeof d->pod.probe_message, probe);
+		d->pod.probe_line = number;
+	}
 	d->told(d->ctx, number, text);
 }
 
