@@ -438,6 +438,12 @@ static int refuse_magic(const char *path, const uint8_t *data, uint64_t len, str
 		return err_hint(err, "it is a zip archive");
 	if (len > 7 && memcmp(data, "version", 7) == 0)
 		return err_hint(err, "it is a pointer of Git LFS: fetch the file itself");
+	if (len > 5 && (memcmp(data, "<!DOC", 5) == 0 || memcmp(data, "<!doc", 5) == 0 || memcmp(data, "<html", 5) == 0))
+		return err_hint(err, "it is an HTML page: download it again");
+	if (len > 5 && memcmp(data, "<?xml", 5) == 0)
+		return err_hint(err, "it is an XML document, as a store's error is: download it again");
+	if (len >= 4 && memcmp(data, "\0\0\0\0", 4) == 0)
+		return err_hint(err, "it begins with zeros: download it again");
 	return -EINVAL;
 }
 

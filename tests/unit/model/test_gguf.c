@@ -178,6 +178,16 @@ static void what_cannot_be_is_refused(void **state)
 	buf_init(&b, 100);
 	buf_add_str(&b, "PK\3\4 no model");
 	refused(&b, -EINVAL, "zip archive");
+	static const char *const others[][2] = {{"<!DOCTYPE html><html>", "HTML page"}, {"<html><body>", "HTML page"},
+		{"<?xml version=\"1.0\"?><Error>", "XML document"}, {"version https://git-lfs.github.com", "Git LFS"}};
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		b.len = 0;
+		buf_add_str(&b, others[i][0]);
+		refused(&b, -EINVAL, others[i][1]);
+	}
+	b.len = 0;
+	put(&b, 0, 8);
+	refused(&b, -EINVAL, "begins with zeros");
 	buf_init(&b, 100);
 	buf_add_str(&b, "version https://git-lfs");
 	refused(&b, -EINVAL, "Git LFS");
