@@ -2,3 +2,4 @@
 $(BUILD)/src/gpu/catalogue.o: data/gpus.txt
 $(BUILD)/src/gpu/versions.o: data/engines.txt
 $(BUILD)/src/model/catalogue.o: data/models.txt
+$(BUILD)/src/config/engine_flags.o: data/engine-flags.txt

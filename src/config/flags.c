@@ -91,12 +91,30 @@ static int missing_value(const struct flag *flag, struct err *err)
 		config_key_accepts(&flag->key, accepts, sizeof accepts));
 }
 
+/* A flag that may stand alone takes the next word only when it is one of its choices, or nearly. */
+static bool is_bare(const struct flag *flag, const struct cursor *c)
+{
+	const char *next = c->i + 1 < c->argc ? c->argv[c->i + 1] : NULL;
+	char choice[SUGGEST_BYTES_MAX + 1];
+
+	for (const char *p = flag->bare && next ? flag->key.choices : ""; *p;) {
+		size_t len = strcspn(p, "|");
+		snprintf(choice, sizeof choice, "%.*s", (int)len, p);
+		if (suggest_distance(next, choice, 2) <= MIN(2, len / 3))
+			return false;
+		p += len + (p[len] == '|');
+	}
+	return flag->bare != NULL;
+}
+
 static int take(struct flags *f, int at, const char *value, struct cursor *c, struct err *err)
 {
 	const struct flag *flag = &f->cmd->flags[at];
 
 	if (!value && flag->key.type == CONFIG_BOOL)
 		value = "true";
+	if (!value && is_bare(flag, c))
+		value = flag->bare;
 	if (!value)
 		value = next_value(c);
 	return value ? set_value(f, at, value, err) : missing_value(flag, err);

@@ -18,6 +18,7 @@ struct flag {
 	struct config_key key; /* name without "--"; a list may be given several times */
 	char letter; /* 0: none */
 	const char *arg; /* how help calls the value: "PORT"; NULL for truth values */
+	const char *bare; /* of an enum: its value when the next word is none of its choices; NULL: it must have one */
 };
 
 struct flags_command {

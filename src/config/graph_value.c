@@ -1,7 +1,9 @@
 /* graph_value.c - one key of a section: from a node to a value, and what to say when it is unknown. */
 #include "config/graph_parts.h"
 
+#include "config/engine_flags.h"
 #include "config/suggest.h"
+#include <stdio.h>
 #include <string.h>
 
 const char *graph_node_text(struct arena *arena, const struct yaml_node *node)
@@ -124,12 +126,27 @@ static const char *misplaced(struct arena *arena, const char *name)
 	return config_name_equal(name, "resources") ? "ServiceArgs.resources" : NULL;
 }
 
+/* Flags that no table here checks, and that some release of the engine has. */
+static bool is_flag_of_engine(const char *section, const char *key)
+{
+	char spelling[ENGINE_FLAG_BYTES];
+	struct engine_flag flag;
+
+	snprintf(spelling, sizeof spelling, "--%s", key);
+	for (char *p = spelling; *p; p++)
+		*p = *p == '_' ? '-' : *p;
+	return engine_flag_find(&flag, !strcmp(section, "VllmWorker") ? ENGINE_VLLM_SERVE : ENGINE_SGLANG_SERVER,
+		       spelling, NULL, NULL) != ENGINE_FLAG_UNKNOWN;
+}
+
 void graph_unknown_key(struct graph_reader *r, const struct yaml_node *node, const char *section, const char *owner)
 {
 	struct suggest s;
 	const char *place = strcmp(section, "ServiceArgs") ? misplaced(&r->graph->arena, node->key) : NULL;
 	bool passes = !strcmp(section, "VllmWorker") || !strcmp(section, "SglangWorker");
 
+	if (passes && !place && (is_flag_of_engine(section, node->key) || (r->options && r->options->flags_checked)))
+		return;
 	suggest_init(&s, node->key);
 	if (!diags_full(r->diags))
 		offer_section(&s, section);

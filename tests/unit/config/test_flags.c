@@ -6,14 +6,15 @@
 #include <string.h>
 
 static const struct flag serve_flags[] = {
-	{{.name = "port", .type = CONFIG_UINT, .def = "8000", .max = 65535, .help = "port to listen on"}, 'p', "PORT"},
-	{{.name = "verbose", .type = CONFIG_BOOL, .def = "false", .help = "say more"}, 'v', NULL},
-	{{.name = "quick", .type = CONFIG_BOOL, .help = "hurry"}, 'q', NULL},
-	{{.name = "color", .type = CONFIG_BOOL, .def = "true", .help = "do not color"}, 0, NULL},
-	{{.name = "engine", .type = CONFIG_ENUM, .choices = "llama|mock", .help = "which engine"}, 0, NULL},
-	{{.name = "model-name", .type = CONFIG_STRING, .help = "name"}, 'm', "NAME"},
-	{{.name = "api-key", .type = CONFIG_LIST, .help = "a key; may be given several times"}, 0, "KEY"},
-	{{.name = "delta", .type = CONFIG_INT, .def = "5", .help = "a number that may be negative"}, 0, "N"},
+	{{.name = "port", .type = CONFIG_UINT, .def = "8000", .max = 65535, .help = "port to listen on"}, 'p', "PORT",
+		NULL},
+	{{.name = "verbose", .type = CONFIG_BOOL, .def = "false", .help = "say more"}, 'v', NULL, NULL},
+	{{.name = "quick", .type = CONFIG_BOOL, .help = "hurry"}, 'q', NULL, NULL},
+	{{.name = "color", .type = CONFIG_BOOL, .def = "true", .help = "do not color"}, 0, NULL, NULL},
+	{{.name = "engine", .type = CONFIG_ENUM, .choices = "llama|mock", .help = "which engine"}, 0, NULL, NULL},
+	{{.name = "model-name", .type = CONFIG_STRING, .help = "name"}, 'm', "NAME", NULL},
+	{{.name = "api-key", .type = CONFIG_LIST, .help = "a key; may be given several times"}, 0, "KEY", NULL},
+	{{.name = "delta", .type = CONFIG_INT, .def = "5", .help = "a number that may be negative"}, 0, "N", NULL},
 	{{.name = "timeout",
 		 .type = CONFIG_DURATION,
 		 .unit = "s",
@@ -21,9 +22,9 @@ static const struct flag serve_flags[] = {
 		 .help = "when to give up, "
 			 "which is a matter of taste and of how long a reader of a help text is willing to wait for "
 			 "its end"},
-		0, NULL},
-	{{.name = "budget", .type = CONFIG_BYTES, .help = "memory"}, 0, NULL},
-	{{.name = "share", .type = CONFIG_FLOAT, .def = "0.5", .max = 1, .help = "part"}, 0, NULL},
+		0, NULL, NULL},
+	{{.name = "budget", .type = CONFIG_BYTES, .help = "memory"}, 0, NULL, NULL},
+	{{.name = "share", .type = CONFIG_FLOAT, .def = "0.5", .max = 1, .help = "part"}, 0, NULL, NULL},
 };
 static const struct flags_command serve = {.name = "serve",
 	.args = "[GRAPH.yaml]",

@@ -94,8 +94,8 @@ static void a_graph_with_mistakes_is_refused_in_any_case(void **state UNUSED)
 static void a_command_line_is_whole_or_refused(void **state UNUSED)
 {
 	static const struct flag flags[] = {
-		{{.name = "port", .type = CONFIG_UINT, .def = "80"}, 'p', "PORT"},
-		{{.name = "key", .type = CONFIG_LIST}, 0, "KEY"},
+		{{.name = "port", .type = CONFIG_UINT, .def = "80"}, 'p', "PORT", NULL},
+		{{.name = "key", .type = CONFIG_LIST}, 0, "KEY", NULL},
 	};
 	static const struct flags_command cmd = {
 		.name = "x", .args = "A", .summary = "", .flags = flags, .count = 2, .args_max = 1, .overrides = true};
