@@ -11,6 +11,7 @@
 #include "forms/form.h"
 #include "plan/host_graph.h"
 #include "plan/report.h"
+#include "plan/write_form.h"
 
 #include <ctype.h>
 #include <fcntl.h>
@@ -19,6 +20,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#define WRITE_FORMS                                                                                                    \
+	"same|graph|vllm|sglang|llama-server|script|compose|kubernetes|kserve|dynamo|values|vllm-config|modelfile"
+
+enum { ENGINES = GRAPH_ENGINE_SGLANG + 1 };
 enum { PLAN_OUT_BYTES_MAX = 64 * 1024 * 1024 };
 
 static const struct flag flags_table[] = {
@@ -59,9 +64,16 @@ static const struct flag flags_table[] = {
 		.arg = "N"},
 	{.key = {.name = "write",
 		 .type = CONFIG_STRING,
-		 .help = "write the graph of a plan that fits: only what changes is touched"},
+		 .help = "write the graph of a plan that fits: only what changes is touched; \"-\" is standard output"},
 		.letter = 'w',
 		.arg = "FILE"},
+	{.key = {.name = "write-as",
+		 .type = CONFIG_ENUM,
+		 .choices = WRITE_FORMS,
+		 .help = "what --write writes: same patches the file in its own form; vllm, sglang and llama-server also make "
+			 "command lines of a graph"},
+		.arg = "FORM",
+		.bare = "same"},
 	{.key = {.name = "svg", .type = CONFIG_STRING, .help = "write the cards as bars to an SVG picture"},
 		.arg = "FILE"},
 	{.key = {.name = "prompt-tokens",
@@ -92,6 +104,7 @@ static const struct flag flags_table[] = {
 
 struct planner {
 	const struct flags *flags;
+	char versions[ENGINES][ENGINE_VERSION_TEXT]; /* of --engine-version */
 	const char *file;
 	struct buf text; /* of the file */
 	const char *const *words; /* a command line behind "--"; words_count 0: a file */
@@ -181,6 +194,7 @@ static int graph_read(struct planner *x, bool overridden, const char *file, cons
 	struct diags diags;
 	struct buf said;
 
+	options.flags_checked = true; /* the plan's own findings tell of them */
 	if (overridden)
 		options.overrides = flags_overrides(x->flags, &options.overrides_len);
 	diags_init(&diags);
@@ -258,8 +272,8 @@ static int wish_of(struct planner *x, struct plan_wish *ret, struct err *err)
 	return r;
 }
 
-/* "vllm=0.19.0,sglang=0.5.3" into the places of those engines, "0.19.0" into all; llama-server's builds ("b6000") are passed over. */
-static int versions_of(uint64_t ret[5], const char *text, struct err *err)
+/* "vllm=0.19.0,sglang=0.5.3" into the places of those engines, "0.19.0" into both, a build of llama.cpp ("b6000") into its own. */
+static int versions_of(struct planner *x, const char *text, struct err *err)
 {
 	for (const char *p = text; *p;) {
 		size_t len = strcspn(p, ","), name = strcspn(p, "=,");
@@ -267,31 +281,36 @@ static int versions_of(uint64_t ret[5], const char *text, struct err *err)
 		char version[ENGINE_VERSION_TEXT];
 		snprintf(
 			version, sizeof version, "%.*s", (int)(named ? len - name - 1 : len), named ? p + name + 1 : p);
-		uint64_t v = engine_version_parse(version);
 		bool build = version[0] == 'b' && isdigit((unsigned char)version[1]);
-		for (int e = GRAPH_ENGINE_VLLM; e <= GRAPH_ENGINE_SGLANG; e++) {
+		for (int e = GRAPH_ENGINE_LLAMA; e < ENGINES; e++) {
 			const char *engine = graph_engine_name((enum graph_engine)e);
 			bool meant = !named || (strlen(engine) == name && !strncmp(engine, p, name));
 			known |= meant;
-			if (meant && v)
-				ret[e] = v;
+			/* llama.cpp has builds, the others have releases. */
+			if (meant && build == (e == GRAPH_ENGINE_LLAMA))
+				memcpy(x->versions[e], version, sizeof version);
 		}
-		if (!known || (!v && !build))
+		if (!known || (!engine_version_parse(version) && !build))
 			return err_set(err, -EINVAL,
 				"--engine-version: \"%.*s\" is no release of vllm or sglang, as in vllm=0.19.0",
 				(int)MIN(len, 60u), p);
 		p += len + (p[len] == ',');
 	}
+	for (int e = 0; e < ENGINES; e++)
+		x->form.versions[e] = *x->versions[e] ? x->versions[e] : NULL;
 	return 0;
 }
 
 static int plan_all(struct planner *x, struct err *err)
 {
-	struct plan_input input = {.graph = x->graph};
+	struct plan_input input = {.graph = x->graph, .form = x->form.form ? &x->form : NULL};
 	const char *list = flags_str(x->flags, "gpus"), *file = flags_str(x->flags, "inventory");
 	struct plan_wish wish;
 	int r;
 
+	if (flags_is_set(x->flags, "write-as") && !flags_is_set(x->flags, "write"))
+		return err_set(
+			err, -EINVAL, "--write-as says how, and --write FILE where; \"--write -\" is standard output");
 	if (list && file)
 		return err_set(err, -EINVAL, "--gpus and --inventory say both what there is; give one");
 	if ((r = gather_models(&x->gather, x->graph, flags_str(x->flags, "model"), err)) < 0 ||
@@ -306,10 +325,8 @@ static int plan_all(struct planner *x, struct err *err)
 	input.models = x->gather.models;
 	input.inventory = &x->gather.inventory;
 	input.environment = &x->gather.environment;
-	memcpy(input.versions, x->form.versions, sizeof input.versions);
-	if (flags_str(x->flags, "engine-version") &&
-		(r = versions_of(input.versions, flags_str(x->flags, "engine-version"), err)) < 0)
-		return r;
+	for (int e = 0; e < ENGINES; e++)
+		input.versions[e] = engine_version_parse(x->versions[e]);
 	r = plan_make(&x->plan, &input, err);
 	if (r < 0)
 		return r;
@@ -407,20 +424,6 @@ static int model_best(struct planner *x, struct err *err)
 	return 0;
 }
 
-/* As a shell reads it back. */
-static void shell_word(struct buf *out, const char *word)
-{
-	if (*word && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,:/@%") ==
-			     strlen(word)) {
-		buf_add_str(out, word);
-		return;
-	}
-	buf_add_byte(out, '\'');
-	for (; *word; word++)
-		buf_add_str(out, *word == '\'' ? "'\\''" : (char[]){*word, '\0'});
-	buf_add_byte(out, '\'');
-}
-
 /* "stator plan deploy.yaml --gpus 4xT4": what was asked, to be asked again. */
 static const char *command_text(struct planner *x)
 {
@@ -431,12 +434,12 @@ static const char *command_text(struct planner *x)
 	buf_add_str(&out, "stator plan");
 	if (!x->words_count) {
 		buf_add_byte(&out, ' ');
-		shell_word(&out, x->file);
+		plan_shell_word(&out, x->file);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(repeated); i++)
 		if (flags_is_set(x->flags, repeated[i])) {
 			buf_printf(&out, " --%s ", repeated[i]);
-			shell_word(&out, flags_str(x->flags, repeated[i]));
+			plan_shell_word(&out, flags_str(x->flags, repeated[i]));
 		}
 	const char *text = out.failed ? NULL : arena_strdup(&x->gather.arena, buf_str(&out));
 	buf_done(&out);
@@ -454,7 +457,7 @@ static const char *command_tail(struct planner *x)
 	buf_add_str(&out, " --");
 	for (uint32_t i = 0; i < x->words_count; i++) {
 		buf_add_byte(&out, ' ');
-		shell_word(&out, x->words[i]);
+		plan_shell_word(&out, x->words[i]);
 	}
 	const char *text = out.failed ? NULL : arena_strdup(&x->gather.arena, buf_str(&out));
 	buf_done(&out);
@@ -478,7 +481,7 @@ static int write_file(const char *file, const struct buf *text, struct err *err)
 {
 	if (text->failed)
 		return err_set(err, -ENOMEM, "out of memory");
-	int fd = file_open_output("the plan", file, err);
+	int fd = strcmp(file, "-") ? file_open_output("the plan", file, err) : dup(STDOUT_FILENO);
 	FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!f) {
 		if (fd >= 0)
@@ -519,35 +522,73 @@ static int pick(const struct planner *x, const struct plan_option **ret, struct 
 	return 0;
 }
 
-/* What was written is read again and planned again: it must fit, or nothing is written. */
-static int check_written(struct planner *x, const struct buf *text, const struct plan_option *o, struct err *err)
-{
-	struct graph *graph = NULL;
-	struct plan_input input = x->plan.input;
+/* A text that was made, read again and planned again. */
+struct written {
+	struct form_set form;
+	struct graph *graph;
 	struct gather gather;
 	struct plan plan;
-	uint32_t overrides = 0;
+	bool planned;
+};
 
-	gather_init(&gather);
-	int r = graph_read(x, false, flags_str(x->flags, "write"), buf_str(text), text->len, NULL, &graph, err);
+static void written_done(struct written *w)
+{
+	if (w->planned)
+		plan_done(&w->plan);
+	graph_destroy(w->graph);
+	form_set_done(&w->form);
+	gather_done(&w->gather);
+}
+
+/* foreign: the text is of another form, and none of our graphs. */
+static int written_read(struct planner *x, struct written *ret, const char *file, const struct buf *text, bool foreign,
+	const struct plan_option *o, struct err *err)
+{
+	struct plan_input input = x->plan.input;
+	struct diags diags;
+	int r = 0;
+
+	*ret = (struct written){0};
+	gather_init(&ret->gather);
+	form_set_init(&ret->form);
+	memcpy(ret->form.versions, x->form.versions, sizeof ret->form.versions);
+	diags_init(&diags);
+	if (foreign)
+		r = form_read(&ret->form, file, buf_str(text), text->len, &diags, err);
+	if (r == 0 && foreign && !ret->form.root)
+		r = err_set(err, -EINVAL, "what was written is no form that can be read");
 	if (r == 0)
-		r = gather_models(&gather, graph, o->shape.quant_model ? NULL : flags_str(x->flags, "model"), err);
+		r = graph_read(x, false, file, buf_str(text), text->len, ret->form.root, &ret->graph, err);
+	if (r == 0)
+		r = gather_models(
+			&ret->gather, ret->graph, o->shape.quant_model ? NULL : flags_str(x->flags, "model"), err);
 	if (r == 0) {
-		input.graph = graph;
-		input.models = gather.models;
-		r = plan_make(&plan, &input, err);
+		input.graph = ret->graph;
+		input.models = ret->gather.models;
+		input.form = foreign ? &ret->form : NULL;
+		r = plan_make(&ret->plan, &input, err);
+		ret->planned = r == 0;
 	}
-	if (r == 0) {
-		if (plan_verdict(&plan) == PLAN_CANNOT)
-			r = err_set(err, -EINVAL, "the written graph would not fit%s: %s",
-				flags_overrides(x->flags, &overrides) && overrides
-					? " without this command line's overrides, which are not in it"
-					: "",
-				plan.findings.items[0].what);
-		plan_done(&plan);
-	}
-	graph_destroy(graph);
-	gather_done(&gather);
+	diags_done(&diags);
+	return r;
+}
+
+/* It must fit, or nothing is written. */
+static int check_written(
+	struct planner *x, const struct buf *text, bool foreign, const struct plan_option *o, struct err *err)
+{
+	struct written w;
+	uint32_t overrides = 0;
+	int r = written_read(x, &w, flags_str(x->flags, "write"), text, foreign, o, err);
+
+	if (r == 0 && plan_verdict(&w.plan) == PLAN_CANNOT)
+		r = err_set(err, -EINVAL, "the written %s would not %s%s: %s", foreign ? "file" : "graph",
+			strncmp(w.plan.findings.items[0].code, "flag", 4) ? "fit" : "start",
+			flags_overrides(x->flags, &overrides) && overrides
+				? " without this command line's overrides, which are not in it"
+				: "",
+			w.plan.findings.items[0].what);
+	written_done(&w);
 	return r;
 }
 
@@ -575,35 +616,152 @@ static int edit_form(
 	return r;
 }
 
+/* ---- other forms than our graph ---- */
+
+static enum graph_engine engine_of_form(const char *form)
+{
+	return !strcmp(form, "vllm")           ? GRAPH_ENGINE_VLLM
+	       : !strcmp(form, "sglang")       ? GRAPH_ENGINE_SGLANG
+	       : !strcmp(form, "llama-server") ? GRAPH_ENGINE_LLAMA
+					       : GRAPH_ENGINE_NONE;
+}
+
+/* How it is written: as our graph, in the file's own form, or as command lines of an engine. */
+enum way { AS_GRAPH, AS_IT_WAS, AS_COMMANDS };
+
+static int way_of(const struct planner *x, const struct plan_option *o, enum way *ret, enum graph_engine *ret_engine,
+	struct err *err)
+{
+	const char *want = flags_is_set(x->flags, "write-as") ? flags_str(x->flags, "write-as") : "graph";
+	const char *own = form_family(&x->form);
+	enum graph_engine engine = engine_of_form(want);
+
+	*ret_engine = engine;
+	if (!strcmp(want, "graph") || (!strcmp(want, "same") && !strcmp(own, "graph"))) {
+		*ret = AS_GRAPH;
+	} else if (!strcmp(want, "same") || !strcmp(want, own) ||
+		   (engine && !strcmp(own, "script") && form_engine(&x->form) == engine)) {
+		*ret = AS_IT_WAS;
+	} else if (engine) {
+		*ret = AS_COMMANDS;
+	} else {
+		return err_set(err, -EINVAL,
+			"--write-as %s: %s is %s; it can be written as %s%s, or as command lines (vllm, sglang, llama-server)",
+			want, x->file, x->form.form ? x->form.form : "a graph", own,
+			x->form.form ? " (its own form, also \"same\"), as graph" : "");
+	}
+	if (*ret != AS_GRAPH && plan_option_converts(&x->plan, &x->options, o))
+		return err_set(err, -EINVAL,
+			"plan %u runs on another engine (llama.cpp on the CPU), which %s cannot say; leave --write-as out",
+			(unsigned)(o - x->options.items) + 1, *ret == AS_IT_WAS ? "the file's own form" : want);
+	return 0;
+}
+
+/* A command line behind "--", as a line of a script. */
+static void words_text(const struct planner *x, struct buf *out)
+{
+	for (uint32_t i = 0; i < x->words_count; i++) {
+		if (i)
+			buf_add_byte(out, ' ');
+		plan_shell_word(out, x->words[i]);
+	}
+	buf_add_byte(out, '\n');
+}
+
+static const char *why_left(const struct plan_edit *e, const char *family)
+{
+	if (!strcmp(e->key, "ServiceArgs.workers") && (!strcmp(family, "script") || !strcmp(family, "vllm-config")))
+		return ": a command line starts one worker; start it so many times, each with cards and a port of its own";
+	if (!strcmp(e->key, "ServiceArgs.resources.gpu"))
+		return ": which cards it gets is said elsewhere";
+	return "";
+}
+
+static int write_as_it_was(struct planner *x, const struct plan_option *o, struct plan_edits *left, struct buf *text,
+	uint32_t *ret_made, struct err *err)
+{
+	struct buf words;
+
+	buf_init(&words, YAML_BYTES_MAX);
+	if (x->words_count)
+		words_text(x, &words);
+	const struct buf *from = x->words_count ? &words : &x->text;
+	const struct plan_write w = {.file = x->file,
+		.text = buf_str(from),
+		.len = from->len,
+		.target = &o->plan.deployment,
+		.models = x->gather.models,
+		.quant_model = o->shape.quant_model,
+		.versions = x->form.versions};
+	int r = words.failed ? err_set(err, -ENOMEM, "out of memory") : plan_write_form(&w, text, left, ret_made, err);
+	for (uint32_t i = 0; i < left->len && r == 0; i++) {
+		const struct plan_edit *e = &left->items[i];
+		fprintf(stderr, "stator plan: %s has no place for %s.%s (%s%s%s)%s\n", x->form.form, e->service, e->key,
+			*e->before ? e->before : "", *e->before ? " -> " : "", e->after,
+			why_left(e, form_family(&x->form)));
+	}
+	buf_done(&words);
+	return r;
+}
+
+/* The graph that --write would write, as command lines. */
+static int write_commands(struct planner *x, const struct plan_option *o, enum graph_engine engine, const char *title,
+	struct buf *text, struct err *err)
+{
+	struct written w;
+	struct buf graph = *text;
+
+	buf_init(text, 2 * YAML_BYTES_MAX);
+	int r = written_read(x, &w, x->file, &graph, false, o, err);
+	if (r == 0)
+		r = plan_write_commands(&w.plan, engine, title, text, err);
+	written_done(&w);
+	buf_done(&graph);
+	return r;
+}
+
+static int graph_text(struct planner *x, const struct plan_option *o, struct plan_edits *edits, const char *title,
+	struct buf *ret, struct err *err)
+{
+	plan_edits(edits, &x->plan.deployment, &o->plan.deployment, o->shape.quant_model);
+	if (plan_option_converts(&x->plan, &x->options, o)) {
+		plan_host_graph(&x->plan, &x->options, o, title, ret);
+		return 0;
+	}
+	return x->form.form ? edit_form(x, edits, o, ret, err)
+			    : plan_edit_text(edits, x->file, buf_str(&x->text), x->text.len, ret, err);
+}
+
 static int write_plan(struct planner *x, const struct plan_report *report, struct err *err)
 {
 	const char *file = flags_str(x->flags, "write");
 	const struct plan_option *o = NULL;
 	struct plan_edits *edits = calloc(1, sizeof *edits);
+	enum graph_engine engine = GRAPH_ENGINE_NONE;
+	enum way way = AS_GRAPH;
+	char title[256] = "";
+	uint32_t made = 0;
 	struct buf text;
-	char title[256];
 
 	buf_init(&text, 2 * YAML_BYTES_MAX);
 	int r = edits ? pick(x, &o, err) : err_set(err, -ENOMEM, "out of memory");
-	if (r == 0 && edits && o) {
-		plan_edits(edits, &x->plan.deployment, &o->plan.deployment, o->shape.quant_model);
-		if (plan_option_converts(&x->plan, &x->options, o))
-			plan_host_graph(
-				&x->plan, &x->options, o, plan_option_title(report, o, title, sizeof title), &text);
-		else if (x->form.form)
-			r = edit_form(x, edits, o, &text, err);
-		else
-			r = plan_edit_text(edits, x->file, buf_str(&x->text), x->text.len, &text, err);
+	if (r == 0 && o && (r = way_of(x, o, &way, &engine, err)) == 0) {
+		plan_option_title(report, o, title, sizeof title);
+		r = way == AS_IT_WAS ? write_as_it_was(x, o, edits, &text, &made, err)
+				     : graph_text(x, o, edits, title, &text, err);
+		made = way == AS_IT_WAS ? made : edits ? edits->len : 0;
 	}
+	if (r == 0 && o && way == AS_COMMANDS)
+		r = write_commands(x, o, engine, title, &text, err);
 	if (r == 0 && o)
-		r = check_written(x, &text, o, err);
+		r = check_written(x, &text, way != AS_GRAPH, o, err);
 	if (r == 0)
 		r = write_file(file, &text, err);
-	if (r == 0 && edits && o)
+	if (r == 0 && o)
 		fprintf(stderr,
 			plan_option_converts(&x->plan, &x->options, o) ? "wrote %s: %s (a graph of its own)\n"
 								       : "wrote %s: %s (%u settings changed)\n",
-			file, plan_option_title(report, o, title, sizeof title), edits->len);
+			strcmp(file, "-") ? file : "standard output", title, made);
 	buf_done(&text);
 	free(edits);
 	return r;
@@ -624,11 +782,12 @@ static int outputs(struct planner *x, enum exit_status *ret, struct err *err)
 
 	look_of(&report.look);
 	buf_init(&out, PLAN_OUT_BYTES_MAX);
-	if (flags_bool(x->flags, "json"))
+	bool instead = flags_is_set(x->flags, "write") && !strcmp(flags_str(x->flags, "write"), "-");
+	if (flags_bool(x->flags, "json") && !instead)
 		plan_report_json(&report, &out);
-	else if (x->model && x->gather.inventory.count)
+	else if (!instead && x->model && x->gather.inventory.count)
 		plan_report_model(&report, x->file, &out);
-	else
+	else if (!instead)
 		plan_report_text(&report, &out);
 	*ret = command_print("plan", &out);
 	if (*ret == EXIT_OK)
@@ -661,7 +820,10 @@ static enum exit_status plan_run(const struct flags *flags)
 	gather_init(&x.gather);
 	form_set_init(&x.form);
 	buf_init(&x.text, YAML_BYTES_MAX);
-	if ((r = catalogues_add(flags, &err)) == 0 && (r = form_get(&x, args, count, &err)) == 0 &&
+	if ((r = catalogues_add(flags, &err)) == 0 &&
+		(!flags_is_set(flags, "engine-version") ||
+			(r = versions_of(&x, flags_str(flags, "engine-version"), &err)) == 0) &&
+		(r = form_get(&x, args, count, &err)) == 0 &&
 		((r = graph_read(&x, true, x.file, buf_str(&x.text), x.text.len, x.form.root, &x.graph, &err)) == 0 ||
 			(x.meant && (r = graph_restore(&x, &err)) == 0)) &&
 		(r = plan_all(&x, &err)) == 0 && (!x.model || (r = model_best(&x, &err)) == 0))
@@ -698,7 +860,9 @@ const struct command command_plan = {
 			"as stator serve would run it.\n\n"
 			"--write FILE writes the graph of one of them: values are changed where they stand, and "
 			"comments and "
-			"order stay.\n\n"
+			"order stay. With --write-as the file is written in its own form instead (a script, a compose "
+			"file, an object of "
+			"Kubernetes), everything else in it byte for byte as it was; what that form has no place for is named.\n\n"
 			"Exit status: 0 it fits, 1 it cannot run, 2 something could not be read or written, 3 not "
 			"checked: something needed for an answer is not known.",
 		.flags = flags_table,

@@ -237,8 +237,15 @@ static int add_words(struct walk *w, struct form_words *ret, const struct yaml_n
 
 	if (!n)
 		return 0;
-	if (n->type == YAML_SCALAR)
-		return form_words_cut(ret, arena, n->pos.file, n->text, strlen(n->text), &n->pos, env);
+	if (n->type == YAML_SCALAR) {
+		uint32_t kept = ret->len;
+		int code = form_words_cut(ret, arena, n->pos.file, n->text, strlen(n->text), &n->pos, env);
+		for (uint32_t i = kept; i < ret->len; i++) /* one command: its lines end nothing */
+			if (ret->v[i].quoted || strcmp(ret->v[i].text, "\n"))
+				ret->v[kept++] = ret->v[i];
+		ret->len = kept;
+		return code;
+	}
 	for (const struct yaml_node *c = n->type == YAML_SEQ ? n->first : NULL; c; c = c->next) {
 		const char *text = c->type == YAML_SCALAR ? form_expand(arena, c->text, strlen(c->text), env) : "";
 		const struct form_word word = {text, c->pos, true};
@@ -295,16 +302,22 @@ static int complete(struct walk *w, struct form_service *s, const struct around 
 	return code;
 }
 
-static int read_script(struct walk *w, const struct form_word *script, const struct around *a, struct err *err)
+static int read_script(
+	struct walk *w, const struct form_word *script, const char *image, const struct around *a, struct err *err)
 {
 	uint32_t before = w->f->services.len;
 	struct form_service s;
 
 	fill(&s, a);
+	if (image) {
+		s.engine = engine_named(image);
+		form_image_version(w->f, &s, image);
+	}
 	int r = form_script_read(
 		w->f, script->pos.file, script->text, strlen(script->text), &script->pos, a->env, &s, err);
 	for (uint32_t i = before; i < w->f->services.len && r >= 0; i++)
-		r = complete(w, &w->f->services.v[i], a) < 0 ? -ENOMEM : r;
+		r = complete(w, &w->f->services.v[i], a) < 0 || form_flags_env(w->f, &w->f->services.v[i]) < 0 ? -ENOMEM
+													       : r;
 	return r == -EINVAL || r == -ENOTSUP ? 0 : MIN(r, 0);
 }
 
@@ -322,23 +335,28 @@ static int read_container(struct walk *w, const struct yaml_node *map, const str
 	if (code < 0)
 		return err_set(err, code, "out of memory");
 	if (script_of(&words))
-		return read_script(w, script_of(&words), a, err);
+		return read_script(w, script_of(&words), image, a, err);
 	/* Compose's command stands for the arguments of the image's entry point; Kubernetes' replaces it. */
 	bool replaces = entry || (command && command->type == YAML_SEQ && yaml_find(map, "args"));
 	if (!replaces && image && engine_named(image))
 		hint = engine_named(image);
 	fill(&s, a);
+	if (image) {
+		s.engine = engine_named(image);
+		form_image_version(w->f, &s, image);
+	}
+	uint32_t remarks = w->f->remarks.len;
 	int r = form_command_read(
 		w->f, &s, words.v, words.len, words.len || a->model ? hint : GRAPH_ENGINE_NONE, &program, &w->foreign);
 	if (r != FORM_COMMAND_ENGINE)
 		return r < 0 ? err_set(err, r, "out of memory") : 0;
-	if (complete(w, &s, a) < 0)
+	if (complete(w, &s, a) < 0 || form_flags_env(w->f, &s) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
 	/* Told by its image alone, it may be a front end in the engine's image; and followers of a leader serve nothing. */
-	if (!s.model || form_arg_find(&s.args, "headless"))
+	if (!s.model || form_arg_find(&s.args, "headless")) {
+		w->f->remarks.len = remarks;
 		return 0;
-	if (image)
-		form_note_version(w->f, s.engine, image);
+	}
 	return form_add(w->f, &s) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
 }
 

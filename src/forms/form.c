@@ -120,20 +120,27 @@ static bool is_fed(const struct form_set *f, const struct form_service *s)
 /* Flags of the wrapper, or of a server we replace: they are no settings of a worker. */
 static bool is_dropped(const struct form_service *s, const char *name)
 {
-	static const char *const wrapper[] = {"is-prefill-worker", "is-decode-worker", "connector", "host", "port",
-		"api-key", "served-model-name-", "config"};
-	static const char *const known[] = {
-		"context-length", "gpu-layers", "max-seqs", "threads", "kv-type", "served-model-name", "batch-size"};
+	static const char *const ours[] = {"context-length", "gpu-layers", "max-seqs", "threads", "kv-type",
+		"served-model-name", "batch-size", "ubatch-size", "chat-template-file"};
+	static const char *const server[] = {"host", "port", "api-key", "config", "headless"};
+	char spelling[ENGINE_FLAG_BYTES];
+	struct engine_flag flag;
 
-	for (size_t i = 0; i < ARRAY_LEN(wrapper); i++)
-		if (!strcmp(name, wrapper[i]))
-			return true;
-	if (s->engine == GRAPH_ENGINE_VLLM && !strcmp(name, "disaggregation-mode"))
+	if (s->engine == GRAPH_ENGINE_LLAMA) { /* what a LlamaWorker has, too, and means the same */
+		for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+			if (!strcmp(name, ours[i]))
+				return false;
 		return true;
-	for (size_t i = 0; i < ARRAY_LEN(known) && s->engine == GRAPH_ENGINE_LLAMA; i++)
-		if (!strcmp(name, known[i]))
-			return false;
-	return s->engine == GRAPH_ENGINE_LLAMA;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(server); i++)
+		if (!strcmp(name, server[i]))
+			return true;
+	snprintf(spelling, sizeof spelling, "--%s", name);
+	const char *engine = s->engine == GRAPH_ENGINE_VLLM ? "vllm" : "sglang";
+	const char *wrapper = s->engine == GRAPH_ENGINE_VLLM ? "dynamo.vllm" : "dynamo.sglang";
+	return engine_flag_find_in(&flag, wrapper, spelling, NULL) != ENGINE_FLAG_UNKNOWN &&
+	       engine_flag_find_in(&flag, engine, spelling, NULL) == ENGINE_FLAG_UNKNOWN &&
+	       !config_key_find(s->engine == GRAPH_ENGINE_VLLM ? "VllmWorker" : "SglangWorker", name);
 }
 
 static void put_flags(struct writer *w, struct yaml_node *map, const struct form_service *s)
@@ -212,6 +219,8 @@ static int make_tree(struct form_set *f, const char *file, struct err *err)
 		if (s->model)
 			put_text(&w, map, s->engine == GRAPH_ENGINE_SGLANG ? "model-path" : "model", s->model,
 				&s->model_pos);
+		if (s->version && s->engine != GRAPH_ENGINE_LLAMA)
+			put_text(&w, map, "engine-version", s->version, &s->pos);
 		put_flags(&w, map, s);
 		if (s->role != GRAPH_ROLE_PREFILL && is_fed(f, s) && !form_arg_find(&s->args, "remote-prefill"))
 			put_text(&w, map, "remote-prefill", "true", &s->pos);

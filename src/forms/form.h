@@ -12,6 +12,7 @@
 #ifndef STATOR_FORMS_FORM_H
 #define STATOR_FORMS_FORM_H
 
+#include "config/engine_flags.h"
 #include "config/graph.h"
 #include "config/yaml.h"
 
@@ -40,6 +41,8 @@ struct form_service {
 	const char *name; /* "" when nothing names it */
 	struct config_pos pos;
 	enum graph_engine engine;
+	enum engine_program program; /* which parses its flags */
+	const char *version, *wrapper; /* release of the engine, and of Dynamo around it; NULL: not said */
 	enum graph_role role;
 	const char *model; /* NULL: not said */
 	struct config_pos model_pos;
@@ -54,18 +57,53 @@ struct form_services {
 	uint32_t len, cap;
 };
 
+/* What the flags of a service bring that no reader of its tree can see: the engine would refuse one, or its meaning is not in the
+ * arithmetic of a plan. */
+enum form_weight { FORM_FATAL, FORM_UNCHECKED, FORM_WARNING, FORM_INFO };
+struct form_remark {
+	enum form_weight weight;
+	const char *code; /* a constant: "flag-unknown" */
+	const char *what, *remedy; /* in the arena; remedy NULL: none */
+	struct config_pos pos;
+};
+struct form_remarks {
+	struct form_remark *v; /* in the arena */
+	uint32_t len, cap;
+};
+
+/* A flag that the engine has, as it was typed and as config/ calls it. */
+struct form_seen {
+	const char *spelling, *name;
+	enum graph_engine engine;
+	struct config_pos pos;
+};
+struct form_seens {
+	struct form_seen *v; /* in the arena; at most FORM_SEEN_MAX */
+	uint32_t len, cap;
+};
+enum { FORM_SEEN_MAX = 1024 };
+
 struct form_set {
 	struct arena arena;
+	const char *versions
+		[5]; /* releases by enum graph_engine, of services that do not say theirs; set before reading; borrowed */
 	const char *
 		form; /* what the file is, for a headline: "a Kubernetes Deployment"; NULL: our graph, or nothing known */
 	struct yaml_node *root; /* the graph's tree; NULL when form is */
-	uint64_t versions[5]; /* of each enum graph_engine, as images say (gpu/versions.h); 0: none does, or they differ */
-	bool versions_differ[5];
 	struct form_services services; /* what the readers found */
+	struct form_remarks remarks;
+	struct form_seens seen;
+	const char *pinned[3]; /* releases that a script installs: of vLLM, SGLang, llama.cpp; NULL: it says none */
 };
 
 void form_set_init(struct form_set *f);
 void form_set_done(struct form_set *f);
+
+/* What the form is called on a command line: "script" (also one command), "compose", "kubernetes", "kserve", "dynamo", "values",
+ * "vllm-config", "modelfile"; "graph" when it is none. */
+const char *form_family(const struct form_set *f);
+/* The engine of all its services; GRAPH_ENGINE_NONE: none, or several. */
+enum graph_engine form_engine(const struct form_set *f);
 
 /* Read a text. 0: f->form says what it is, or is NULL when it is none of the other forms and should be read as a graph.
  * -EINVAL with a sentence: it is one of them and holds nothing that can be planned; -ENOTSUP: it starts an engine that is not

@@ -30,6 +30,18 @@ int form_arg_add(
 /* The value of a flag, the last one given; NULL: not given. */
 const struct form_arg *form_arg_find(const struct form_args *args, const char *name);
 
+/* Note something about a flag. 0 or -ENOMEM. */
+int form_remark(struct form_set *f, enum form_weight weight, const char *code, const struct config_pos *pos,
+	const char *what, const char *remedy);
+
+/* flags.c: words behind a program, by the tables of config/engine_flags.h. The model, flags and remarks go to s and f. 0 or -ENOMEM. */
+int form_flags_read(struct form_set *f, struct form_service *s, const struct form_word *words, uint32_t count);
+/* One flag that stands as a key of a file, not on a command line ("max-model-len: 8192"). As form_flags_read. */
+int form_flag_put(
+	struct form_set *f, struct form_service *s, const char *name, const char *value, const struct config_pos *pos);
+/* Flags that llama-server takes from its environment. As form_flags_read. */
+int form_flags_env(struct form_set *f, struct form_service *s);
+
 /* words.c */
 /* Cut a text as a POSIX shell would: quotes, escapes, comments, continued lines; operators (; && || | &) and line ends are
  * words of their own, unquoted ("\n" for a line end). Variables of env are put in, others stay as written. 0 or -ENOMEM. */
@@ -48,8 +60,8 @@ int form_command_read(struct form_set *f, struct form_service *s, const struct f
 	enum graph_engine hint, const char **ret_program, const char **ret_foreign);
 /* The engine of a container image's name: "vllm/vllm-openai:v0.9.1", "lmsysorg/sglang", "ghcr.io/ggml-org/llama.cpp:server". */
 enum graph_engine form_engine_of_image(const char *image);
-/* Take an engine's version from its image's tag. Two different ones are none. */
-void form_note_version(struct form_set *f, enum graph_engine engine, const char *image);
+/* Which release an image's tag says, in the arena: of the engine, or (Dynamo's own images) of the wrapper. What it does not say is left. */
+void form_image_version(struct form_set *f, struct form_service *s, const char *image);
 
 /* script.c: a text that is commands. 1: read, 0: it has no engine's command, negative as form_read. */
 int form_script_read(struct form_set *f, const char *file, const char *text, size_t len, const struct config_pos *start,

@@ -2,6 +2,7 @@
 #include "forms/form_priv.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const char *text_of(const struct yaml_node *root, const char *key)
 {
@@ -57,4 +58,29 @@ const char *form_kind_of(struct form_set *f, const struct yaml_node *root)
 	if (has(root, "command") || has(root, "args") || has(root, "image"))
 		return "a container";
 	return NULL;
+}
+
+const char *form_family(const struct form_set *f)
+{
+	static const struct {
+		const char *part, *family;
+	} families[] = {{"(serving.kserve.io", "kserve"}, {"a DynamoGraphDeployment", "dynamo"},
+		{"(nvidia.com/", "dynamo"}, {"docker-compose", "compose"}, {"Helm values", "values"},
+		{"--config", "vllm-config"}, {"Modelfile", "modelfile"}, {"a script", "script"},
+		{"a command line of", "script"}};
+
+	if (!f->form)
+		return "graph";
+	for (size_t i = 0; i < ARRAY_LEN(families); i++)
+		if (strstr(f->form, families[i].part))
+			return families[i].family;
+	return "kubernetes";
+}
+
+enum graph_engine form_engine(const struct form_set *f)
+{
+	for (uint32_t i = 1; i < f->services.len; i++)
+		if (f->services.v[i].engine != f->services.v[0].engine)
+			return GRAPH_ENGINE_NONE;
+	return f->services.len ? f->services.v[0].engine : GRAPH_ENGINE_NONE;
 }

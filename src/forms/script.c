@@ -62,8 +62,24 @@ static int each_command(struct form_set *f, const struct form_words *words,
 	return code;
 }
 
+/* "pip install vllm==0.9.1", "uv pip install 'sglang[all]==0.5.2'" */
+static void take_pinned(struct form_set *f, const struct form_word *words, uint32_t count)
+{
+	static const char *const names[] = {"vllm", "sglang"};
+
+	for (uint32_t i = 0; i < count; i++)
+		for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+			const char *t = words[i].text, *equals = strstr(t, "==");
+			size_t len = strlen(names[k]);
+			if (equals && !strncmp(t, names[k], len) && (t[len] == '=' || t[len] == '[') &&
+				engine_version_valid(equals + 2))
+				f->pinned[k] = arena_strdup(&f->arena, equals + 2);
+		}
+}
+
 static int on_assignment(struct form_set *f, const struct form_word *words, uint32_t count, void *ctx)
 {
+	take_pinned(f, words, count);
 	return take_assignments(f, words, count, ctx);
 }
 

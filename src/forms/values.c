@@ -39,6 +39,20 @@ static int add_words(struct form_set *f, struct form_words *words, const struct 
 	return code;
 }
 
+/* The chart's own names of what it makes flags of (helm/templates/deployment-vllm-multi.yaml): "v1" is an environment variable, "extraArgs" are
+ * read before, and "enablePrefixCaching: false" leaves the flag out. */
+static int put_value(struct form_set *f, struct form_service *s, const char *name, const struct yaml_node *n)
+{
+	struct engine_flag flag;
+	const char *spelling = arena_printf(&f->arena, "--%s", name);
+
+	if (!spelling)
+		return -ENOMEM;
+	if (engine_flag_find(&flag, ENGINE_VLLM_SERVE, spelling, s->version, NULL) == ENGINE_FLAG_UNKNOWN)
+		return form_arg_add(f, &s->args, name, n->text, &n->pos);
+	return form_flag_put(f, s, name, n->text, &n->pos);
+}
+
 /* One entry of servingEngineSpec.modelSpec. */
 static int read_model_spec(struct form_set *f, const struct yaml_node *spec)
 {
@@ -74,7 +88,7 @@ static int read_model_spec(struct form_set *f, const struct yaml_node *spec)
 		n = n->next) {
 		const char *name = kebab(&f->arena, n->key);
 		if (n->type == YAML_SCALAR)
-			code = name ? form_arg_add(f, &s.args, name, n->text, &n->pos) : -ENOMEM;
+			code = name ? put_value(f, &s, name, n) : -ENOMEM;
 	}
 	return code < 0 ? code : form_add(f, &s);
 }
@@ -110,7 +124,7 @@ int form_vllm_config_read(struct form_set *f, const struct yaml_node *root)
 			value = arena_strdup(&f->arena, buf_str(&json));
 			buf_done(&json);
 		}
-		code = value ? form_arg_add(f, &s.args, n->key, value, &n->pos) : -ENOMEM;
+		code = value ? form_flag_put(f, &s, n->key, value, &n->pos) : -ENOMEM;
 	}
 	return code < 0 ? code : form_add(f, &s) < 0 ? -ENOMEM : 1;
 }

@@ -15,6 +15,8 @@ void plan_check_names(struct plan *p, const struct plan_service *s);
 void plan_check_release(struct plan *p, const struct plan_service *s);
 /* The same on such a card. */
 void plan_check_release_on(struct plan *p, const struct plan_service *s, const struct gpu_device *card);
+void plan_check_flags(
+	struct plan *p); /* flags that a release does not have, and those that the arithmetic leaves out */
 void plan_check_links(struct plan *p); /* cards that work together over a slow link, or are not alike */
 void plan_check_pairs(struct plan *p); /* services that must agree: block size, hand-off of KV */
 void plan_check_host(struct plan *p); /* cores, RAM, NUMA, shared memory, limits, disk, ports, programs, files */

@@ -47,7 +47,8 @@ static void assumed(struct plan *p, const struct plan_service *s)
 	findings_add(&p->findings, FINDING_INFO, FINDING_ENVIRONMENT, "engine-assumed", NULL,
 		"no release of %s is stated: its rules are those of %s, the newest that is known here", engine_name(s),
 		ENGINE_VERSION(read.last));
-	findings_remedy(&p->findings, "engine-version: the release that runs");
+	findings_remedy(&p->findings,
+		p->input.form ? "--engine-version: the release that runs" : "engine-version: the release that runs");
 }
 
 /* Older than all that were read: then nothing is known to be missing. */

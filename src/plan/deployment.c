@@ -58,6 +58,15 @@ const char *plan_key_name(enum graph_engine engine, enum plan_key key)
 	return NULL;
 }
 
+bool plan_key_read(enum graph_engine engine, const char *name)
+{
+	for (size_t row = 0; row < ARRAY_LEN(names); row++)
+		for (size_t i = 0; name_at(engine, row, i); i++)
+			if (!strcmp(name_at(engine, row, i), name))
+				return true;
+	return false;
+}
+
 static const struct config_value *find(const struct plan_service *s, enum plan_key key)
 {
 	for (size_t row = 0; row < ARRAY_LEN(names); row++) {

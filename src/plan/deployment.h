@@ -99,6 +99,8 @@ void plan_deployment_done(struct plan_deployment *d);
 
 /* The name the engine has for a setting: "max-model-len" of vLLM is "context-length" of SGLang. NULL: it has none. */
 const char *plan_key_name(enum graph_engine engine, enum plan_key key);
+/* Is a key of an engine one of these settings, by any of its names? */
+bool plan_key_read(enum graph_engine engine, const char *name);
 static inline bool plan_on_gpu(const struct plan_service *s)
 {
 	return s->gpus > 0;

@@ -12,7 +12,7 @@ static void number(char *ret, uint64_t n)
 	snprintf(ret, PLAN_VALUE_BYTES, "%llu", (unsigned long long)n);
 }
 
-static void text_of(char *ret, const struct plan_service *s, enum plan_key key)
+void plan_edit_value(char *ret, const struct plan_service *s, enum plan_key key)
 {
 	*ret = '\0';
 	switch (key) {
@@ -97,8 +97,8 @@ static void diff(struct plan_edits *e, const struct plan_service *a, const struc
 {
 	for (enum plan_key key = 0; key < PLAN_KEYS; key++) {
 		char before[PLAN_VALUE_BYTES], after[PLAN_VALUE_BYTES];
-		text_of(before, a, key);
-		text_of(after, b, key);
+		plan_edit_value(before, a, key);
+		plan_edit_value(after, b, key);
 		if (key == PLAN_MODEL && model && a->quant != b->quant)
 			add(e, a, key, a->graph->model, model);
 		/* A service that gets no worker keeps its other settings. */

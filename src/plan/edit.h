@@ -23,6 +23,8 @@ struct plan_edits {
 	uint32_t len;
 };
 
+/* A setting as a file would have it; "" when there is nothing to write. ret: PLAN_VALUE_BYTES. */
+void plan_edit_value(char *ret, const struct plan_service *s, enum plan_key key);
 /* What turns the services of a into those of b (which came from a: same length, same order). Values are compared, so
  * what stays at a default is not written. quant_model: new name of the weights where quant changed, or NULL. */
 void plan_edits(struct plan_edits *ret, const struct plan_deployment *a, const struct plan_deployment *b,

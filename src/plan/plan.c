@@ -49,6 +49,7 @@ int plan_make_of(struct plan *ret, const struct plan_input *input, struct plan_d
 	plan_check_counts(&p);
 	plan_check_memory(&p);
 	plan_check_engine(&p);
+	plan_check_flags(&p);
 	plan_check_links(&p);
 	plan_check_pairs(&p);
 	plan_check_host(&p);

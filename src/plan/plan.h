@@ -11,6 +11,7 @@
 #ifndef STATOR_PLAN_PLAN_H
 #define STATOR_PLAN_PLAN_H
 
+#include "forms/form.h"
 #include "plan/finding.h"
 #include "plan/place.h"
 
@@ -30,6 +31,8 @@ struct plan_input {
 	const struct plan_model *models; /* one a service of graph, in its order */
 	const struct plan_environment *environment; /* NULL: none */
 	uint64_t versions[5]; /* of each enum graph_engine whose services do not say theirs (gpu/versions.h); 0: not known */
+	const struct form_set *form; /* the file's form and what its flags brought; NULL: a graph of ours */
+	bool flags_told; /* flags that end the engine at its start are said of what was asked, and no plan mends them */
 	bool trial; /* only the verdict counts: no remedies are looked for */
 };
 

@@ -222,6 +222,8 @@ static void changes_text(const struct plan_report *r, const struct plan_option *
 		else
 			buf_printf(out, "%s: %s", key, x->after);
 	}
+	if (!e->len && !o->shape.quant)
+		buf_add_str(out, "none of these settings");
 	if (o->shape.quant && !o->shape.quant_model)
 		buf_printf(out, "\nmodel: one with %s weights (--allow-quantization %s=NAME names it)", o->shape.quant,
 			o->shape.quant);
@@ -345,8 +347,12 @@ static void options_text(const struct plan_report *r, uint32_t columns, struct b
 			buf_printf(out, "\nNo plan near it fits: %s.\n", o->why);
 		return;
 	}
+	bool counted =
+		plan_verdict(&o->items[0].plan) == PLAN_NOT_CHECKED; /* what the asked plan has that no plan counts */
 	buf_printf(out, "\n%s\n",
-		plan_fits(r->asked) ? "Other plans that fit, best first:" : "Plans that fit, best first:");
+		plan_fits(r->asked) ? "Other plans that fit, best first:"
+		: counted           ? "Plans that fit as far as is counted here (not: see above), best first:"
+				    : "Plans that fit, best first:");
 	for (uint32_t i = 0; i < o->len; i++)
 		option_text(r, i, columns, out);
 	buf_add_byte(out, '\n');
@@ -357,6 +363,8 @@ static void options_text(const struct plan_report *r, uint32_t columns, struct b
 	finding_wrap(out, text, 0, columns, false);
 	buf_printf(out, "To write plan N: %s --pick N --write FILE%s\n", r->command,
 		r->command_tail ? r->command_tail : "");
+	if (r->form)
+		buf_add_str(out, "  as a graph of stator; in its own form with --write-as same\n");
 	other_weights_text(o, columns, out);
 }
 

@@ -510,8 +510,10 @@ static int offer(struct search *x, const struct found *f, struct err *err)
 	struct plan_deployment d;
 
 	int r = plan_search_apply(&d, x->asked, x->out->main, x->out->prefill, &f->shape);
+	struct plan_input input = x->asked->input;
+	input.flags_told = true;
 	if (r == 0)
-		r = plan_make_of(&o->plan, &x->asked->input, &d, err);
+		r = plan_make_of(&o->plan, &input, &d, err);
 	if (r < 0)
 		return err_set(err, r, "out of memory");
 	if (plan_verdict(&o->plan) == PLAN_CANNOT || findings_has(&o->plan.findings, "memory-release")) {

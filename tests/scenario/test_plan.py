@@ -323,3 +323,99 @@ def test_a_wrong_engine_version_is_refused_with_the_form(version):
 def test_a_version_without_an_engine_is_of_all():
     assert plan("--gpus", "1xH100", "--engine-version", "0.11.0", *LINE).returncode == 1
     assert plan("--gpus", "1xH100", "--engine-version", "sglang=0.5.3,vllm=0.19.0", *LINE).returncode == 0
+
+
+ORIGINALS = {
+    "serve.sh": "#!/bin/sh\n# mine\nMODEL=Qwen/Qwen2.5-14B-Instruct\nvllm serve $MODEL \\\n  --max-model-len 32k  # long\n",
+    "pod.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: q   # q\nspec:\n  replicas: 1\n  template:\n    spec:\n      containers:\n"
+                "      - name: c\n        image: vllm/vllm-openai:v0.9.1\n        args: [\"--model\", \"Qwen/Qwen2.5-14B-Instruct\", \"--max-model-len\", \"32768\"]\n"
+                "        resources:\n          limits:\n            nvidia.com/gpu: 1\n",
+    "compose.yaml": "services:\n  api:\n    image: lmsysorg/sglang:v0.5.2\n    # one card\n    command: python3 -m sglang.launch_server --model-path Qwen/Qwen2.5-14B-Instruct\n"
+                    "    deploy:\n      resources:\n        reservations:\n          devices: [{driver: nvidia, count: 1, capabilities: [gpu]}]\n",
+    "dgd.yaml": "apiVersion: nvidia.com/v1alpha1\nkind: DynamoGraphDeployment\nmetadata: {name: d}\nspec:\n  services:\n    Worker: # w\n"
+                "      componentType: worker\n      replicas: 1\n      resources: {limits: {gpu: \"1\"}}\n      extraPodSpec:\n        mainContainer:\n"
+                "          image: nvcr.io/nvidia/ai-dynamo/vllm-runtime:0.7.1\n          command: [python3, -m, dynamo.vllm]\n"
+                "          args: [--model, Qwen/Qwen2.5-14B-Instruct]\n",
+    "config.yaml": "# vllm serve --config\nmodel: Qwen/Qwen2.5-14B-Instruct\nmax-model-len: 32768\nport: 8000\n",
+    "values.yaml": "servingEngineSpec:\n  modelSpec:\n  - name: q\n    modelURL: Qwen/Qwen2.5-14B-Instruct\n    replicaCount: 1\n    requestGPU: 1\n    vllmConfig:\n"
+                   "      maxModelLen: 32768\n",
+}
+
+
+@pytest.mark.parametrize("name", ORIGINALS)
+def test_a_file_is_written_in_its_own_form_and_fits(name, tmp_path):
+    file, written = tmp_path / name, tmp_path / f"new-{name}"
+    file.write_text(ORIGINALS[name])
+    assert plan(file, "--gpus", "4xT4").returncode == 1
+    done = plan(file, "--gpus", "4xT4", "--write-as", "same", "--write", written, "--allow-quantization", "none")
+    assert written.exists(), done.stderr
+    again = plan(written, "--gpus", "4xT4")
+    assert again.returncode == 0, again.stdout + again.stderr
+    before, after = file.read_text().splitlines(), written.read_text().splitlines()
+    assert len(before) <= len(after) and [line for line in before if "#" in line and line not in after] == [
+        line for line in before if "# long" in line]  # comments stay, beside what changes
+    shown = plan(file, "--gpus", "4xT4", "--write-as", "--write", "-", "--allow-quantization", "none")
+    assert shown.stdout == written.read_text()
+
+
+def test_a_file_that_fits_is_written_as_it_is(tmp_path):
+    line = tmp_path / "line.sh"
+    line.write_text("vllm serve Qwen/Qwen2.5-0.5B-Instruct   -tp 1 --max-num-seqs 64 --dtype float16 --max-model-len 4096\n")
+    written = tmp_path / "same.sh"
+    done = plan(line, "--gpus", "1xT4", "--write-as", "script", "--write", written, "--allow-quantization", "none", "--pick", 1)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert plan(written, "--gpus", "1xT4").returncode == 0
+
+
+def test_command_lines_are_made_of_a_graph(tmp_path):
+    graph, script = tmp_path / "g.yaml", tmp_path / "run.sh"
+    graph.write_text("VllmWorker:\n  model: Qwen/Qwen2.5-7B-Instruct\n  dtype: half\n  max-model-len: 4096\n  enable-prefix-caching: false\n"
+                     "  served-model-name: a\n  allowed-media-domains: [a, b c]\n  ServiceArgs:\n    workers: 2\n    resources:\n      gpu: 2\n  tensor-parallel-size: 2\n")
+    done = plan(graph, "--gpus", "4xT4", "--write-as", "vllm", "--write", script, "--allow-quantization", "none")
+    text = script.read_text()
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in text.splitlines() if "vllm serve" in line]
+    cards = {line.split()[0] for line in lines}
+    assert len(cards) == len(lines) >= 2 and all(card.startswith("CUDA_VISIBLE_DEVICES=") for card in cards)
+    assert "--no-enable-prefix-caching" in text and "--allowed-media-domains a 'b c'" in text and "--port 8001" in text
+    assert subprocess.run(["sh", "-n", script], check=False).returncode == 0
+    again = plan(script, "--gpus", "4xT4")
+    assert again.returncode == 0, again.stdout + again.stderr
+    other = plan(graph, "--gpus", "4xT4", "--write-as", "llama-server", "--write", tmp_path / "no")
+    assert other.returncode == 2 and "--write-as vllm" in other.stderr and not (tmp_path / "no").exists()
+
+
+def test_a_form_that_the_file_is_not_is_refused(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text(ORIGINALS["compose.yaml"])
+    for form in ("kubernetes", "modelfile"):
+        done = plan(file, "--gpus", "4xT4", "--write-as", form, "--write", tmp_path / "no")
+        assert done.returncode == 2 and f"--write-as {form}" in done.stderr and "compose (its own form" in done.stderr, done.stderr
+        assert not (tmp_path / "no").exists()
+    assert "--write FILE where" in plan(file, "--gpus", "4xT4", "--write-as", "same").stderr
+    near = plan(file, "--gpus", "4xT4", "--write-as", "kuberntes", "--write", tmp_path / "no")
+    assert near.returncode == 2 and 'did you mean "kubernetes"' in near.stderr, near.stderr
+
+
+def test_a_divided_deployment_is_no_set_of_command_lines(tmp_path):
+    done = plan("examples/t4/published.yaml", "--gpus", "32xA100-80GB", "--write-as", "vllm", "--write", tmp_path / "no", "--pick", 1,
+                "--allow-quantization", "none")
+    if "router between them" in done.stderr:
+        assert done.returncode == 2 and not (tmp_path / "no").exists()
+    else:  # the best plan there divides nothing
+        assert (tmp_path / "no").read_text().count("vllm serve") >= 1, done.stderr
+
+
+def test_a_flag_that_nobody_has_is_never_said_to_fit():
+    line = ["vllm", "serve", "Qwen/Qwen2.5-0.5B-Instruct", "--max-model-len", "4096"]
+    assert plan("--gpus", "1xT4", "--", *line).returncode == 0
+    for more, status, said in ((["--max-nun-seqs", "4"], 1, "--max-num-seqs"), (["--never-heard-of", "4"], 3, "no release of vLLM"),
+                               (["--swap-space", "8"], 0, "was removed"), (["--hf-config-path", "a/b"], 3, "not in the arithmetic"),
+                               (["--max-num-seqs", "x"], 2, "not a whole number")):
+        done = plan("--gpus", "1xT4", "--", *line, *more)
+        shown = " ".join((done.stdout + done.stderr).split())
+        assert done.returncode == status and said in shown, (more, shown)
+    old = plan("--gpus", "1xT4", "--engine-version", "0.9.2", "--", *line, "--swap-space", "8")
+    new = plan("--gpus", "1xT4", "--engine-version", "0.20.0", "--", *line, "--swap-space", "8")
+    assert old.returncode == 0 and "removed" not in old.stdout
+    assert new.returncode == 1 and "vLLM 0.20.0 has no flag --swap-space" in new.stdout

@@ -73,7 +73,7 @@ static void a_compose_file_has_its_devices(void **state)
 	      "    deploy:\n      replicas: 2\n      resources:\n        reservations:\n          devices:\n"
 	      "            - {driver: nvidia, count: 1, capabilities: [gpu]}\n  ui:\n    image: some/web-ui:1\n",
 		"a docker-compose file",
-		"api:\n  engine: \"vllm\"\n  model: \"a/b\"\n  dtype: \"half\"\n  ServiceArgs:\n    workers: \"2\"\n   "
+		"api:\n  engine: \"vllm\"\n  model: \"a/b\"\n  engine-version: \"0.10\"\n  dtype: \"half\"\n  ServiceArgs:\n    workers: \"2\"\n   "
 		" resources:\n"
 		"      gpu: \"1\"\n");
 }

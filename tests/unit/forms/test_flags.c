@@ -1,0 +1,230 @@
+/* Flags of a command line, read by the tables of their engine: values, abbreviations, what a release refuses, what no plan counts. */
+#include "forms/form_priv.h"
+
+#include "../lib/cmocka_all.h"
+
+static struct form_set form;
+
+static void read_line(const char *text, const char *version)
+{
+	struct diags diags;
+	struct err err = {0};
+
+	form_set_done(&form);
+	form_set_init(&form);
+	for (size_t i = 0; i < ARRAY_LEN(form.versions); i++)
+		form.versions[i] = version;
+	diags_init(&diags);
+	if (form_read(&form, "line", text, strlen(text), &diags, &err) < 0)
+		fail_msg("%s", err.msg);
+	assert_non_null(form.form);
+	diags_done(&diags);
+}
+
+static const char *value_of(const char *name)
+{
+	const struct form_arg *a = form_arg_find(&form.services.v[0].args, name);
+	return a ? a->value : NULL;
+}
+
+static const struct form_remark *remark_of(const char *code)
+{
+	for (uint32_t i = 0; i < form.remarks.len; i++)
+		if (!strcmp(form.remarks.v[i].code, code))
+			return &form.remarks.v[i];
+	return NULL;
+}
+
+#define assert_remark(code_, weight_, part)                                                                            \
+	do {                                                                                                           \
+		const struct form_remark *r_ = remark_of(code_);                                                       \
+		assert_non_null(r_);                                                                                   \
+		assert_int_equal(r_->weight, weight_);                                                                 \
+		if (!strstr(r_->what, part))                                                                           \
+			fail_msg("\"%s\" does not say \"%s\"", r_->what, part);                                        \
+	} while (0)
+
+static int done(void **state)
+{
+	(void)state;
+	form_set_done(&form);
+	return 0;
+}
+
+static void values_are_taken_as_each_flag_takes_them(void **state)
+{
+	(void)state;
+	read_line(
+		"vllm serve org/m --served-model-name one two --allowed-media-domains a.org 'b c' --enforce-eager -pp=2 --max_model_len 16K --no-enable-chunked-prefill "
+		"--seed -1 --kv-transfer-config '{\"kv_role\": \"kv_both\"}' -q awq --trust-remote-code",
+		NULL);
+	assert_string_equal(form.services.v[0].model, "org/m");
+	assert_string_equal(value_of("served-model-name"), "one");
+	assert_string_equal(value_of("allowed-media-domains"), "[\"a.org\", \"b c\"]");
+	assert_string_equal(value_of("enforce-eager"), "true");
+	assert_string_equal(value_of("pipeline-parallel-size"), "2");
+	assert_string_equal(value_of("max-model-len"), "16384");
+	assert_string_equal(value_of("enable-chunked-prefill"), "false");
+	assert_string_equal(value_of("seed"), "-1");
+	assert_string_equal(value_of("kv-transfer-config"), "{\"kv_role\": \"kv_both\"}");
+	assert_string_equal(value_of("quantization"), "awq");
+	assert_string_equal(value_of("trust-remote-code"), "true");
+	assert_int_equal(form.remarks.len, 0);
+}
+
+static void a_flag_with_dots_is_a_part_of_its_json(void **state)
+{
+	(void)state;
+	read_line(
+		"vllm serve org/m --kv_transfer_config.kv_role kv_both --kv-transfer-config.extra.depth=3 --enforce-eager",
+		NULL);
+	assert_string_equal(value_of("kv-transfer-config"), "{\"kv_role\":\"kv_both\",\"extra\":{\"depth\":3}}");
+	assert_string_equal(value_of("enforce-eager"), "true");
+	read_line("vllm serve org/m -O3", "0.10.2");
+	assert_string_equal(value_of("compilation-config"), "3");
+	read_line("vllm serve org/m -O2", "0.20.2");
+	assert_string_equal(value_of("optimization-level"), "2");
+	assert_int_equal(form.remarks.len, 0);
+}
+
+static void of_a_repeated_flag_the_last_counts(void **state)
+{
+	(void)state;
+	read_line("vllm serve org/m --max-num-seqs 4 --max-num-seqs=8 -- extra", NULL);
+	assert_string_equal(value_of("max-num-seqs"), "8");
+	/* behind "--" there are no flags, and one model is enough */
+	assert_remark("flag-value", FORM_FATAL, "\"extra\" belongs to no flag");
+}
+
+static void what_no_release_has_is_said_with_what_was_meant(void **state)
+{
+	(void)state;
+	read_line("vllm serve org/m --gpu-memory-utilisation 0.8", NULL);
+	assert_remark("flag-unknown", FORM_FATAL, "has a flag --gpu-memory-utilisation");
+	assert_string_equal(remark_of("flag-unknown")->remedy, "did you mean --gpu-memory-utilization?");
+	assert_int_equal(remark_of("flag-unknown")->pos.column, 18);
+	read_line("python3 -m sglang.launch_server --model-path org/m --zoom-factor 3", NULL);
+	assert_remark("flag-unknown", FORM_UNCHECKED, "--zoom-factor"); /* a fork's, or a release to come */
+	read_line("python3 -m sglang.launch_server --model-path org/m --zoom-factor 3", "0.5.2");
+	assert_remark("flag-unknown", FORM_FATAL, "SGLang 0.5.2 has no flag --zoom-factor");
+	read_line("llama-server -m a.gguf --ctx-sise 4096", NULL);
+	assert_string_equal(remark_of("flag-unknown")->remedy, "did you mean --ctx-size?");
+	read_line("python3 -m dynamo.vllm --model org/m --uvicorn-log-level info", NULL);
+	assert_remark("flag-unknown", FORM_FATAL, "vllm serve's own HTTP server");
+	read_line("vllm serve org/m --max-num 4", NULL);
+	assert_remark("flag-unknown", FORM_FATAL, "abbreviates several");
+}
+
+static void what_another_release_has_is_said_with_it(void **state)
+{
+	(void)state;
+	read_line("docker run --gpus all vllm/vllm-openai:v0.13.0 --model org/m --swap-space 8 --task embed", NULL);
+	assert_string_equal(form.services.v[0].version, "0.13.0");
+	assert_remark("flag-removed", FORM_FATAL, "vLLM 0.13.0 has no flag --task; it was removed after vLLM 0.12.0");
+	read_line("vllm serve org/m --swap-space 8", NULL);
+	assert_remark("flag-removed", FORM_WARNING, "vLLM 0.6.0 to 0.17.1 have it");
+	read_line("pip install vllm==0.8.5\nvllm serve org/m --runner pooling\n", NULL);
+	assert_remark("flag-removed", FORM_FATAL, "vLLM 0.8.5 has no flag --runner; it came with vLLM 0.10");
+	read_line(
+		"docker run lmsysorg/sglang:v0.5.3.post3-cu126 python3 -m sglang.launch_server --model-path a/b --enable-ep-moe",
+		NULL);
+	assert_remark("flag-removed", FORM_FATAL, "ends with an error");
+	read_line("docker run ghcr.io/ggml-org/llama.cpp:server-cuda-b4000 -m a.gguf --jinja", NULL);
+	assert_string_equal(form.services.v[0].version, "b4000");
+	assert_remark("flag-removed", FORM_FATAL, "llama.cpp b4000 has no flag --jinja");
+	/* a month is no release of the engine, nor is Dynamo's */
+	read_line("docker run nvcr.io/nvidia/vllm:25.09-py3 vllm serve org/m --swap-space 8", NULL);
+	assert_null(form.services.v[0].version);
+	read_line(
+		"docker run nvcr.io/nvidia/ai-dynamo/vllm-runtime:0.7.1 python3 -m dynamo.vllm --model a/b --is-prefill-worker",
+		NULL);
+	assert_null(form.services.v[0].version);
+	assert_string_equal(form.services.v[0].wrapper, "0.7.1");
+	assert_int_equal(form.remarks.len, 0);
+	read_line(
+		"docker run nvcr.io/nvidia/ai-dynamo/vllm-runtime:1.6.1 python3 -m dynamo.vllm --model a/b --is-prefill-worker",
+		NULL);
+	assert_remark("flag-removed", FORM_FATAL, "Dynamo 1.6.1 has no flag --is-prefill-worker");
+}
+
+static void values_that_the_engine_refuses_are_fatal(void **state)
+{
+	(void)state;
+	read_line("vllm serve org/m --max-num-seqs many", NULL);
+	assert_remark("flag-value", FORM_FATAL, "takes a whole number, and \"many\" is none");
+	read_line("vllm serve org/m --enforce-eager=1", "0.10.2");
+	assert_remark("flag-value", FORM_FATAL, "--enforce-eager takes no value");
+	read_line("vllm serve org/m --max-model-len --enforce-eager", NULL);
+	assert_remark("flag-value", FORM_FATAL, "--max-model-len needs a value");
+	read_line("vllm serve org/m --tokenizer-mode turbo", "0.8.5");
+	assert_remark("flag-value", FORM_FATAL, "no choice \"turbo\" of --tokenizer-mode");
+	assert_non_null(strstr(remark_of("flag-value")->remedy, "mistral"));
+	read_line("llama-server -m a.gguf -c 4096 -fa", "b8000");
+	assert_remark("flag-value", FORM_FATAL, "-fa needs a value");
+	/* Of a release that nobody named, any will do. */
+	read_line("llama-server -m a.gguf -fa -c 4096", NULL);
+	assert_string_equal(value_of("context-length"), "4096");
+	assert_int_equal(form.remarks.len, 0);
+	read_line("vllm serve org/m --enable-chunked-prefill False --max-num-seqs 4", NULL);
+	assert_string_equal(value_of("enable-chunked-prefill"), "false");
+	assert_string_equal(value_of("max-num-seqs"), "4");
+	assert_int_equal(form.remarks.len, 0);
+}
+
+static void what_no_plan_counts_is_not_passed_over(void **state)
+{
+	(void)state;
+	read_line("vllm serve org/m --disable-hybrid-kv-cache-manager", NULL);
+	assert_remark("flag-effect", FORM_UNCHECKED, "makes layers with a window keep all their KV");
+	read_line("vllm serve org/m --no-disable-hybrid-kv-cache-manager", NULL);
+	assert_int_equal(form.remarks.len, 0);
+	read_line("vllm serve org/m $EXTRA_ARGS", NULL);
+	assert_remark("variable-unknown", FORM_UNCHECKED, "$EXTRA_ARGS");
+	read_line("vllm serve --config /etc/vllm.yaml org/m", NULL);
+	assert_remark("flag-effect", FORM_UNCHECKED, "names a file with more settings");
+	read_line("llama-server -m a.gguf -ngl 99 --n-cpu-moe 20", NULL);
+	assert_remark("flag-effect", FORM_UNCHECKED, "--n-cpu-moe keeps experts");
+	read_line("llama-server -m a.gguf -ctk q8_0", NULL);
+	assert_string_equal(value_of("kv-type"), "f16"); /* the values' half stays as it is */
+	assert_remark("kv-type", FORM_INFO, "both are counted as f16");
+	read_line("llama-server -m a.gguf -ctk q8_0 -ctv q8_0", NULL);
+	assert_string_equal(value_of("kv-type"), "q8_0");
+	assert_int_equal(form.remarks.len, 0);
+}
+
+static void llama_cpp_takes_flags_from_its_environment(void **state)
+{
+	(void)state;
+	read_line(
+		"services:\n  s:\n    image: ghcr.io/ggml-org/llama.cpp:server\n    command: -m /m/a.gguf -np 2\n    environment:\n"
+		"      LLAMA_ARG_CTX_SIZE: 8192\n      LLAMA_ARG_N_PARALLEL: 9\n      LLAMA_ARG_N_CPU_MOE: 4\n      OTHER: 1\n",
+		NULL);
+	assert_string_equal(value_of("context-length"), "8192");
+	assert_string_equal(value_of("max-seqs"), "2"); /* the command line wins */
+	assert_remark("flag-effect", FORM_UNCHECKED, "LLAMA_ARG_N_CPU_MOE");
+}
+
+static void what_the_shell_takes_is_no_flag(void **state)
+{
+	(void)state;
+	read_line("nohup vllm serve org/m --max-num-seqs 4 > log.txt 2>&1 &\n", NULL);
+	assert_int_equal(form.remarks.len, 0);
+	read_line("( vllm serve org/m --max-num-seqs 4 2>>err.log )\n", NULL);
+	assert_int_equal(form.remarks.len, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(values_are_taken_as_each_flag_takes_them),
+		cmocka_unit_test(a_flag_with_dots_is_a_part_of_its_json),
+		cmocka_unit_test(of_a_repeated_flag_the_last_counts),
+		cmocka_unit_test(what_no_release_has_is_said_with_what_was_meant),
+		cmocka_unit_test(what_another_release_has_is_said_with_it),
+		cmocka_unit_test(values_that_the_engine_refuses_are_fatal),
+		cmocka_unit_test(what_no_plan_counts_is_not_passed_over),
+		cmocka_unit_test(llama_cpp_takes_flags_from_its_environment),
+		cmocka_unit_test(what_the_shell_takes_is_no_flag),
+	};
+	return cmocka_run_group_tests(tests, NULL, done);
+}
