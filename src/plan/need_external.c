@@ -16,7 +16,7 @@ enum {
 		39, /* bytes of a sequence and vocabulary entry while sampling is tried: logits, sorted, and their places */
 	LOGITS_UNSORTED = 16, /* four float32 */
 	RUNTIME_MIB = 100, /* what libraries take beside PyTorch: 0.01 to 0.15 GiB */
-	RUNTIME_HOPPER_MIB = 256, /* since 0.18, from 9.0 on: 0.24 to 0.27, Granite 0.46 */
+	RUNTIME_HOPPER_MIB = 256, /* since 0.18, of 9.x and 10.x: 0.24 to 0.27, Granite 0.46 */
 	CONTEXT_INSIDE_MIB =
 		256, /* before 0.6.6, of the CUDA context and what else was counted: 0.35 GiB with the above on a 3090 */
 	CONTEXT_INSIDE_HOPPER_MIB = 1740,
@@ -46,9 +46,10 @@ static bool is_big(const struct gpu_device *card)
 	return card->memory_total >= BIG_CARD_GIB * GIB && card->capability != 80;
 }
 
+/* And what came after it in its place: 9.x and 10.x. GeForce and workstation cards of 12.x are like their elders. */
 static bool is_hopper(const struct gpu_device *card)
 {
-	return card->capability >= 90;
+	return card->capability >= 90 && card->capability < 120;
 }
 
 static bool has_nvlink(const struct gpu_device *card)
@@ -80,6 +81,12 @@ uint64_t plan_vllm_batch(const struct plan_service *s, const struct gpu_device *
 	return plan_chunked_on(s) ? batch : MAX(batch, s->context);
 }
 
+/* SGLang asks nvidia-smi for a card's memory, which shows more than CUDA gives. */
+static uint64_t shown_bytes(const struct gpu_device *card)
+{
+	return card->spec && !card->mig_slice ? MAX(card->spec->memory_bytes, card->memory_total) : card->memory_total;
+}
+
 /* SGLang, server_args.py, _handle_gpu_memory_settings: by the card's memory in MiB. */
 static void sglang_steps(const struct plan_service *s, const struct gpu_device *card, uint64_t *chunk, uint64_t *graphs)
 {
@@ -87,7 +94,7 @@ static void sglang_steps(const struct plan_service *s, const struct gpu_device *
 		uint64_t below_gib, chunk, graphs, graphs_wide; /* wide: four cards or more */
 	} table[] = {{20, 2048, 8, 8}, {35, 2048, 24, 80}, {60, 4096, 32, 160}, {160, 8192, 256, 512},
 		{UINT64_MAX, 16384, 512, 512}};
-	uint64_t gib = card->memory_total / GIB;
+	uint64_t gib = shown_bytes(card) / GIB;
 	size_t i = 0;
 
 	while (gib >= table[i].below_gib)
@@ -104,11 +111,26 @@ uint64_t plan_sglang_batch(const struct plan_service *s, const struct gpu_device
 	return s->set[PLAN_BATCH] || s->batch != PLAN_SGLANG_BATCH ? s->batch : chunk;
 }
 
+/* The same file, adjust_mem_fraction_for_vlm: 0.95, and less by the size of the image tower, 0.8 at the least: 0.85 of Qwen2.5-VL,
+ * 0.91 of Gemma 3. */
+#define SGLANG_IMAGES 0.85
+static bool takes_images(const struct model_facts *m)
+{
+	static const char *const parts[] = {"_vl", "omni", "gemma3", "gemma4", "mistral3", "pixtral", "llama4",
+		"mllama", "llava", "internvl", "glm4v", "phi4mm", "minicpmv"};
+
+	for (size_t i = 0; m && i < ARRAY_LEN(parts); i++)
+		if (strstr(m->architecture, parts[i]))
+			return true;
+	return false;
+}
+
 /* The same file: what is kept for activations, graphs and links, in MiB; at least 10 GiB of large cards. */
 static double sglang_share(const struct plan_service *s, const struct gpu_device *card)
 {
 	static const double table[][2] = {{16, 0.79}, {8, 0.81}, {4, 0.85}, {2, 0.87}, {1, 0.88}};
-	double total = (double)card->memory_total / (double)MIB;
+	double total = (double)shown_bytes(card) / (double)MIB,
+	       images = takes_images(s->model->facts) ? SGLANG_IMAGES : 1;
 	uint64_t chunk, graphs;
 	size_t i = 0;
 
@@ -122,7 +144,7 @@ static double sglang_share(const struct plan_service *s, const struct gpu_device
 		      1024.0 * s->tp * s->pp / 8;
 	if (total > 60 * 1024)
 		kept = MAX(kept, 10 * 1024.0);
-	return total > kept ? (double)(uint64_t)((total - kept) / total * 1000 + 0.5) / 1000 : 0;
+	return total > kept ? (double)(uint64_t)((total - kept) / total * 1000 + 0.5) / 1000 * images : 0;
 }
 
 double plan_share_on(const struct plan_service *s, const struct gpu_device *card)

@@ -16,7 +16,7 @@ enum {
 	VLLM_V1 = 800, /* V1: chunked prefill as default, sampling is profiled, 1024 sequences on large cards */
 	VLLM_WINDOWS_KEPT = 901, /* layers with a sliding window keep that many tokens; before, all */
 	VLLM_SAMPLER_TRITON = 1700, /* top-k and top-p without sorting; MoE work space held beside the logits */
-	VLLM_FUSED_ALLREDUCE = 1800, /* FlashInfer's all-reduce and symmetric memory on NVLink cards from 9.0 on */
+	VLLM_FUSED_ALLREDUCE = 1800, /* FlashInfer's all-reduce and symmetric memory on NVLink cards of 9.x and 10.x */
 	VLLM_GRAPHS_INSIDE = 2100, /* CUDA graphs are profiled and inside the budget; before, they come on top of it */
 	SGLANG_FRACTION_COUNTED =
 		410, /* mem-fraction-static follows from chunk, graphs and parallel size; before, a table */

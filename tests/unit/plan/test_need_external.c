@@ -186,11 +186,19 @@ static void sglang_counts_its_share_from_the_card(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		scene_of(&x, GRAPH_ENGINE_SGLANG, "Qwen3-0.6B", rows[i].card);
 		x.service.tp = rows[i].tp;
-		double total = (double)x.card->memory_total / (double)MIB, share = plan_share_on(&x.service, x.card);
+		double total = (double)x.card->spec->memory_bytes / (double)MIB,
+		       share = plan_share_on(&x.service, x.card);
 		if (fabs(share - (total - rows[i].kept_mib) / total) > 0.0006)
 			fail_msg("%s: %.3f", rows[i].card, share);
 		scene_done(&x);
 	}
+	/* As server_args of a public start show it (sgl-project/sglang#13023). */
+	scene_of(&x, GRAPH_ENGINE_SGLANG, "Llama-3.1-8B", "1xL40S");
+	assert_true(plan_share_on(&x.service, x.card) == 0.851);
+	scene_done(&x);
+	scene_of(&x, GRAPH_ENGINE_SGLANG, "Qwen2.5-VL-7B", "1xL40S");
+	assert_true(fabs(plan_share_on(&x.service, x.card) - 0.851 * 0.85) < 0.001);
+	scene_done(&x);
 	scene_of(&x, GRAPH_ENGINE_SGLANG, "Qwen3-0.6B", "8xH100");
 	x.service.release = 402;
 	assert_true(plan_share_on(&x.service, x.card) == 0.88);
