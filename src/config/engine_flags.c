@@ -382,6 +382,15 @@ static bool next_span(const struct engine_flag *flag, const char **at, struct en
 	return begins_with(*at, key) && line_read(*at, ret);
 }
 
+const char *engine_flag_oldest(char ret[ENGINE_VERSION_BYTES], const struct engine_flag *flag)
+{
+	struct engine_flag span;
+	const char *at = NULL;
+
+	memcpy(ret, next_span(flag, &at, &span) ? span.first : flag->first, ENGINE_VERSION_BYTES);
+	return ret;
+}
+
 bool engine_flag_ever_values(const struct engine_flag *flag, const char *values)
 {
 	struct engine_flag span;

@@ -72,6 +72,8 @@ enum engine_flag_state engine_flag_find_in(
 const char *engine_flag_suggest(char *ret, enum engine_program program, const char *spelling, const char *version);
 /* Is text one of the flag's choices, or are there none? */
 bool engine_flag_takes(const struct engine_flag *flag, const char *text);
+/* The first release that has the spelling, however it took it then. Returns ret. */
+const char *engine_flag_oldest(char ret[ENGINE_VERSION_BYTES], const struct engine_flag *flag);
 /* Does any release have the spelling with one of these counts of values ("0?")? With this choice? */
 bool engine_flag_ever_values(const struct engine_flag *flag, const char *values);
 bool engine_flag_ever_takes(const struct engine_flag *flag, const char *text);

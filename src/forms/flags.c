@@ -12,6 +12,7 @@
 #include <strings.h>
 
 enum { DOTTED_MAX = 64 };
+#define CONTEXT_LEAST "1024" /* of a server that takes what fits: less is of no use to anybody */
 
 /* "--kv-transfer-config.kv_role both": parts of a JSON value, put together at the end. */
 struct dotted {
@@ -108,11 +109,13 @@ static const char *engine_table(const struct line *l)
 static const char *span_text(struct line *l, const struct engine_flag *flag)
 {
 	const char *of = engine_table_product(flag->table);
+	char first[ENGINE_VERSION_BYTES];
 
+	engine_flag_oldest(first, flag);
 	if (!*flag->last)
 		return arena_printf(&l->f->arena, "%s %s and newer", of, flag->first);
-	return strcmp(flag->first, flag->last) ? arena_printf(&l->f->arena, "%s %s to %s", of, flag->first, flag->last)
-					       : arena_printf(&l->f->arena, "%s %s", of, flag->first);
+	return strcmp(first, flag->last) ? arena_printf(&l->f->arena, "%s %s to %s", of, first, flag->last)
+					 : arena_printf(&l->f->arena, "%s %s", of, first);
 }
 
 static int say_unknown(struct line *l, const char *spelling, const struct config_pos *pos)
@@ -295,6 +298,20 @@ static int put(
 
 	if (value && (kind == ENGINE_FLAG_SIZE || (key && key->type == CONFIG_UINT && s->engine == GRAPH_ENGINE_VLLM)))
 		value = whole_number(&l->f->arena, value);
+	if (s->engine == GRAPH_ENGINE_LLAMA && !strcmp(name, "gpu-layers") && value &&
+		(!strcasecmp(value, "all") || !strcasecmp(value, "auto")))
+		value = "-1";
+	if (s->engine == GRAPH_ENGINE_VLLM && !strcmp(name, "max-model-len") && value &&
+		(!strcasecmp(value, "auto") || !strcmp(value, "-1"))) {
+		int said = form_remark(l->f, FORM_INFO, "context-auto", pos,
+			arena_printf(&l->f->arena,
+				"--max-model-len %s takes the longest context that fits; the plan looks for %s tokens",
+				value, CONTEXT_LEAST),
+			NULL);
+		if (said < 0)
+			return said;
+		value = CONTEXT_LEAST;
+	}
 	name = arena_strdup(&l->f->arena, name); /* a look-up's is the caller's */
 	if (!value || !name)
 		return -ENOMEM;

@@ -1,9 +1,13 @@
 /* Any bytes as a deployment in a foreign form, and the tree that comes of it as a graph; the same as a command line's words. */
 #include "forms/form.h"
+#include "plan/write_form.h"
 
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { WRITTEN_BYTES_MAX = 600 }; /* it is read again and again */
+static void as_written(const char *text, size_t size, struct graph *graph);
 
 static void as_text(const char *text, size_t size)
 {
@@ -16,11 +20,56 @@ static void as_text(const char *text, size_t size)
 	diags_init(&diags);
 	if (form_read(&f, "fuzz", text, size, &diags, &err) == 0 && f.form) {
 		ASSERT(f.root);
-		(void)!graph_of_tree(&graph, "fuzz", f.root, NULL, &diags, &err);
+		if (graph_of_tree(&graph, "fuzz", f.root, NULL, &diags, &err) == 0 && size <= WRITTEN_BYTES_MAX)
+			as_written(text, size, graph);
 		graph_destroy(graph);
 	}
 	diags_done(&diags);
 	form_set_done(&f);
+}
+
+/* What is written in the same form reads as the same services, whatever could be changed. */
+static void as_written(const char *text, size_t size, struct graph *graph)
+{
+	static const struct model_facts facts = {.name = "m",
+		.architecture = "x",
+		.dtype = "bfloat16",
+		.quant = "none",
+		.context_max = 4096,
+		.layers = 2,
+		.heads = 4,
+		.kv_heads = 4,
+		.hidden = 64};
+	struct plan_edits *left = malloc(sizeof *left);
+	struct plan_model *models = calloc(graph->len, sizeof *models);
+	struct plan_deployment target;
+	struct form_set f;
+	struct diags diags;
+	struct err err;
+	struct buf out;
+	uint32_t made;
+
+	ASSERT(left && models);
+	for (uint32_t i = 0; i < graph->len; i++)
+		models[i] = (struct plan_model){.facts = &facts, .why = ""};
+	buf_init(&out, 4 * YAML_BYTES_MAX);
+	ASSERT(plan_deployment_init(&target, graph, models) == 0);
+	for (uint32_t i = 0; i < target.len; i++) {
+		target.services[i].tp = 2;
+		target.services[i].context = 512;
+	}
+	const struct plan_write w = {.file = "fuzz", .text = text, .len = size, .target = &target, .models = models};
+	if (plan_write_form(&w, &out, left, &made, &err) == 0) {
+		form_set_init(&f);
+		diags_init(&diags);
+		ASSERT(form_read(&f, "fuzz", buf_str(&out), out.len, &diags, &err) == 0 && f.form);
+		diags_done(&diags);
+		form_set_done(&f);
+	}
+	plan_deployment_done(&target);
+	buf_done(&out);
+	free(models);
+	free(left);
 }
 
 static void as_words(char *text)

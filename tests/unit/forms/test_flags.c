@@ -123,6 +123,8 @@ static void what_another_release_has_is_said_with_it(void **state)
 	assert_remark("flag-removed", FORM_FATAL, "vLLM 0.13.0 has no flag --task; it was removed after vLLM 0.12.0");
 	read_line("vllm serve org/m --swap-space 8", NULL);
 	assert_remark("flag-removed", FORM_WARNING, "vLLM 0.6.0 to 0.17.1 have it");
+	read_line("vllm serve org/m --guided-decoding-backend outlines", NULL);
+	assert_remark("flag-removed", FORM_WARNING, "vLLM 0.6.0 to 0.11.2 have it"); /* all its spans, not the last */
 	read_line("pip install vllm==0.8.5\nvllm serve org/m --runner pooling\n", NULL);
 	assert_remark("flag-removed", FORM_FATAL, "vLLM 0.8.5 has no flag --runner; it came with vLLM 0.10");
 	read_line(
@@ -192,6 +194,18 @@ static void what_no_plan_counts_is_not_passed_over(void **state)
 	assert_int_equal(form.remarks.len, 0);
 }
 
+static void words_for_as_much_as_fits_are_known(void **state)
+{
+	(void)state;
+	read_line("llama-server -m a.gguf -ngl all", NULL);
+	assert_string_equal(value_of("gpu-layers"), "-1");
+	read_line("vllm serve org/m --max-model-len auto", NULL);
+	assert_string_equal(value_of("max-model-len"), "1024");
+	assert_remark("context-auto", FORM_INFO, "the longest context that fits");
+	read_line("vllm serve org/m --max-model-len=-1", NULL);
+	assert_string_equal(value_of("max-model-len"), "1024");
+}
+
 static void llama_cpp_takes_flags_from_its_environment(void **state)
 {
 	(void)state;
@@ -223,6 +237,7 @@ int main(void)
 		cmocka_unit_test(what_another_release_has_is_said_with_it),
 		cmocka_unit_test(values_that_the_engine_refuses_are_fatal),
 		cmocka_unit_test(what_no_plan_counts_is_not_passed_over),
+		cmocka_unit_test(words_for_as_much_as_fits_are_known),
 		cmocka_unit_test(llama_cpp_takes_flags_from_its_environment),
 		cmocka_unit_test(what_the_shell_takes_is_no_flag),
 	};
