@@ -265,6 +265,19 @@ static size_t line_end(const struct state *s, size_t at)
 	return n ? (size_t)(n - s->text) : s->len;
 }
 
+/* How the text ends its lines; and where the one of a place ends without that. */
+static const char *line_break(const struct state *s)
+{
+	const char *n = memchr(s->text, '\n', s->len);
+	return n && n > s->text && n[-1] == '\r' ? "\r\n" : "\n";
+}
+
+static size_t line_stop(const struct state *s, size_t at)
+{
+	size_t stop = line_end(s, at);
+	return stop > at && s->text[stop - 1] == '\r' ? stop - 1 : stop;
+}
+
 static bool ends_value(char c)
 {
 	return !c || isspace((unsigned char)c) || strchr(",]}\"'\\;|&)", c);
@@ -564,49 +577,83 @@ static bool replace_gpus(struct writer *w, const struct plan_edit *e)
 
 /* ---- inserting ---- */
 
-/* A flag and its value beside the one that ends at `end`, in the style of what stands there. */
+/* A flag and its value, where they stand: at is the flag's word, end the end of its value. */
+struct anchor {
+	size_t at, end, closed; /* closed: behind the value's own quote */
+	size_t begin, first; /* of its line, and what is not blank there */
+	char quote; /* in front of the flag */
+	bool joined; /* --x=4 */
+};
+
+/* "- --x" and "- 4" as lines of their own, as their neighbours are. */
+static bool insert_item(struct writer *w, const struct plan_edit *e, const char *flag, const struct anchor *a)
+{
+	const struct state *s = &w->now;
+	const char *br = line_break(s), *q = a->quote ? "\"" : "";
+	int indent = (int)(a->first - a->begin);
+	char text[4 * PLAN_VALUE_BYTES];
+
+	if (s->text[a->first] != '-' || s->text[a->first + 1] != ' ')
+		return false;
+	if (a->joined)
+		snprintf(text, sizeof text, "%s%*s- %s%s=%s%s", br, indent, "", q, flag, e->after, q);
+	else
+		snprintf(text, sizeof text, "%s%*s- %s%s%s%s%*s- \"%s\"", br, indent, "", q, flag, q, br, indent, "",
+			e->after);
+	return try_at(w, e, line_stop(s, a->end), line_stop(s, a->end), text);
+}
+
+/* ["--x", "4"]: two more of its items. */
+static bool insert_in_list(struct writer *w, const struct plan_edit *e, const char *flag, const struct anchor *a)
+{
+	const struct state *s = &w->now;
+	char text[4 * PLAN_VALUE_BYTES], q = a->quote;
+	size_t before = a->at;
+
+	while (before > 0 && strchr(" \t\r\n", s->text[before - 1]))
+		before--;
+	if (!q && (!before || !strchr("[,", s->text[before - 1])))
+		return false;
+	if (q && a->joined)
+		snprintf(text, sizeof text, ", %c%s=%s%c", q, flag, e->after, q);
+	else if (q)
+		snprintf(text, sizeof text, ", %c%s%c, %c%s%c", q, flag, q, q, e->after, q);
+	else
+		snprintf(text, sizeof text, ", %s, \"%s\"", flag, e->after);
+	return try_at(w, e, a->closed, a->closed, text);
+}
+
+/* A line of its own where flags have such ("\\" at their ends), else the same line. */
+static bool insert_in_line(struct writer *w, const struct plan_edit *e, const char *flag, const struct anchor *a)
+{
+	const struct state *s = &w->now;
+	size_t stop = line_stop(s, a->end), above = a->begin > 1 ? line_stop(s, a->begin - 1) : 0;
+	bool continued = stop > 0 && s->text[stop - 1] == '\\', follows = above > 0 && s->text[above - 1] == '\\';
+	char text[4 * PLAN_VALUE_BYTES];
+
+	if (s->text[a->first] == '-' && (continued || follows)) {
+		snprintf(text, sizeof text, " \\%s%.*s%s %s", line_break(s), (int)(a->first - a->begin),
+			s->text + a->begin, flag, e->after);
+		if (try_at(w, e, a->closed, a->closed, text))
+			return true;
+	}
+	snprintf(text, sizeof text, " %s%s%s", flag, a->joined ? "=" : " ", e->after);
+	return try_at(w, e, a->closed, a->closed, text);
+}
+
 static bool insert_beside(
 	struct writer *w, const struct plan_edit *e, const char *flag, size_t at, size_t value, size_t end)
 {
 	const struct state *s = &w->now;
-	size_t begin = line_begin(s, at), first = begin;
-	char quote = at > 0 && strchr("\"'", s->text[at - 1]) ? s->text[at - 1] : '\0', text[4 * PLAN_VALUE_BYTES];
-	size_t closed = end + (end < s->len && strchr("\"'", s->text[end]) && value &&
-				      strchr("\"'", s->text[value - 1]) && s->text[value - 1] == s->text[end]);
-	const char *after = e->after;
+	struct anchor a = {.at = at, .end = end, .closed = end, .begin = line_begin(s, at)};
 
-	while (first < s->len && strchr(" \t", s->text[first]))
-		first++;
-	int indent = (int)(first - begin);
-	bool same_word = memchr(s->text + at, '=', end - at) != NULL; /* --x=4 */
-	if (s->text[first] == '-' && first + 1 < s->len && s->text[first + 1] == ' ') { /* a list's item */
-		if (same_word)
-			snprintf(text, sizeof text, "\n%*s- %s%s=%s%s", indent, "", quote ? "\"" : "", flag, after,
-				quote ? "\"" : "");
-		else
-			snprintf(text, sizeof text, "\n%*s- %s%s%s\n%*s- \"%s\"", indent, "", quote ? "\"" : "", flag,
-				quote ? "\"" : "", indent, "", after);
-		if (try_at(w, e, line_end(s, end), line_end(s, end), text))
-			return true;
-	}
-	if (quote && !same_word)
-		snprintf(text, sizeof text, ", %c%s%c, %c%s%c", quote, flag, quote, quote, after, quote);
-	else if (quote)
-		snprintf(text, sizeof text, ", %c%s=%s%c", quote, flag, after, quote);
-	else
-		snprintf(text, sizeof text, ", %s, \"%s\"", flag, after);
-	if (strpbrk(s->text + begin, "[") && memchr(s->text + begin, '[', line_end(s, end) - begin) &&
-		try_at(w, e, closed, closed, text))
-		return true;
-	size_t stop = line_end(s, end);
-	bool continued = stop > 0 && s->text[stop - 1] == '\\', follows = begin >= 2 && s->text[begin - 2] == '\\';
-	if (s->text[first] == '-' && (continued || follows)) {
-		snprintf(text, sizeof text, " \\\n%.*s%s %s", indent, s->text + begin, flag, after);
-		if (try_at(w, e, closed, closed, text))
-			return true;
-	}
-	snprintf(text, sizeof text, " %s%s%s", flag, same_word ? "=" : " ", after);
-	return try_at(w, e, closed, closed, text);
+	if (end < s->len && strchr("\"'", s->text[end]) && value && s->text[value - 1] == s->text[end])
+		a.closed++;
+	for (a.first = a.begin; a.first < s->len && strchr(" \t", s->text[a.first]);)
+		a.first++;
+	a.quote = at > 0 && strchr("\"'", s->text[at - 1]) ? s->text[at - 1] : '\0';
+	a.joined = memchr(s->text + at, '=', end - at) != NULL;
+	return insert_item(w, e, flag, &a) || insert_in_list(w, e, flag, &a) || insert_in_line(w, e, flag, &a);
 }
 
 /* Beside any flag of the service, the last one first; beside the model; behind the program. */
@@ -670,7 +717,7 @@ static bool insert_line(struct writer *w, const struct plan_edit *e, size_t plac
 
 	while (first < s->len && s->text[first] == ' ')
 		first++;
-	snprintf(line, sizeof line, "%*s%s\n", (int)(first - begin), "", text);
+	snprintf(line, sizeof line, "%*s%s%s", (int)(first - begin), "", text, line_break(s));
 	return try_at(w, e, begin, begin, line);
 }
 
@@ -738,7 +785,8 @@ static bool insert_replicas(struct writer *w, const struct plan_edit *e, size_t 
 			counted = has_replicas(s, key + 6);
 			kind_indent = indent;
 		}
-		bool opens = stop > at && s->text[stop - 1] == ':' && stop + 1 < s->len;
+		size_t colon = line_stop(s, at);
+		bool opens = colon > at && s->text[colon - 1] == ':' && stop + 1 < s->len;
 		bool mine = compose ? len == 6 && !memcmp(s->text + key, "deploy", 6)
 			    : dynamo
 				    ? len == strlen(e->service) && !memcmp(s->text + key, e->service, len)

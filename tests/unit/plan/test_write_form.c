@@ -281,6 +281,23 @@ static void files_of_flags_are_patched(void **state)
 		"FROM ./a.gguf\nPARAMETER num_ctx 8192\n");
 }
 
+static void line_ends_stay_what_they_are(void **state)
+{
+	(void)state;
+	check("apiVersion: apps/v1\r\nkind: Deployment\r\nmetadata: {name: m}\r\nspec:\r\n  template:\r\n    spec:\r\n      containers:\r\n"
+	      "      - image: vllm/vllm-openai:v0.9.1\r\n        args:\r\n        - --model=org/m\r\n        resources: {limits: {nvidia.com/gpu: 1}}\r\n",
+		&(struct want){.workers = 2, .seqs = 9},
+		"apiVersion: apps/v1\r\nkind: Deployment\r\nmetadata: {name: m}\r\nspec:\r\n  replicas: 2\r\n  template:\r\n    spec:\r\n"
+		"      containers:\r\n      - image: vllm/vllm-openai:v0.9.1\r\n        args:\r\n        - --model=org/m\r\n"
+		"        - --max-num-seqs=9\r\n        resources: {limits: {nvidia.com/gpu: 1}}\r\n");
+	/* a list over several lines */
+	check("apiVersion: v1\nkind: Pod\nmetadata: {name: m}\nspec:\n  containers:\n  - name: c\n    command: [\"vllm\", \"serve\",\n"
+	      "      \"org/m\",\n      \"--port\", \"80\"]\n",
+		&(struct want){.seqs = 9},
+		"apiVersion: v1\nkind: Pod\nmetadata: {name: m}\nspec:\n  containers:\n  - name: c\n    command: [\"vllm\", \"serve\",\n"
+		"      \"org/m\", \"--max-num-seqs\", \"9\",\n      \"--port\", \"80\"]\n");
+}
+
 static void what_has_no_place_is_named_and_the_rest_is_written(void **state)
 {
 	(void)state;
@@ -311,6 +328,7 @@ int main(void)
 		cmocka_unit_test(dynamos_resources_are_patched),
 		cmocka_unit_test(kserve_and_values_are_patched),
 		cmocka_unit_test(files_of_flags_are_patched),
+		cmocka_unit_test(line_ends_stay_what_they_are),
 		cmocka_unit_test(what_has_no_place_is_named_and_the_rest_is_written),
 		cmocka_unit_test(another_model_is_written_where_the_model_stands),
 	};
