@@ -98,8 +98,9 @@ static enum line_level level_named(const char *line, size_t len)
 			return LEVEL_ERROR;
 		if (text_has_at(line, len, at, "info"))
 			return LEVEL_INFO;
-		if (text_has_at(line, len, at, "warn") || text_has_at(line, len, at, "debug") ||
-			text_has_at(line, len, at, "trace") || text_has_at(line, len, at, "notice"))
+		if (text_has_at(line, len, at, "debug") || text_has_at(line, len, at, "trace"))
+			return LEVEL_DEBUG;
+		if (text_has_at(line, len, at, "warn") || text_has_at(line, len, at, "notice"))
 			return LEVEL_MILD;
 		/* Loggers that count: 10 to 60. */
 		if (at + 1 < len && line[at] >= '1' && line[at] <= '6' && line[at + 1] == '0')
@@ -126,7 +127,11 @@ static enum line_level level_of_journal(const char *line, size_t len)
 
 static enum line_level level_of(char letter)
 {
-	return letter == 'F' ? LEVEL_FATAL : letter == 'E' ? LEVEL_ERROR : letter == 'I' ? LEVEL_INFO : LEVEL_MILD;
+	return letter == 'F'   ? LEVEL_FATAL
+	       : letter == 'E' ? LEVEL_ERROR
+	       : letter == 'I' ? LEVEL_INFO
+	       : letter == 'D' ? LEVEL_DEBUG
+			       : LEVEL_MILD;
 }
 
 /* "E0123 10:22:31", "[E socket.cpp:719]", "0.01.066 E graph_reserve" */
@@ -171,7 +176,7 @@ static enum line_level level_in_brackets(const char *line, size_t len)
 		enum line_level level;
 	} words[] = {{"[emerg]", LEVEL_FATAL}, {"[alert]", LEVEL_ERROR}, {"[crit]", LEVEL_ERROR},
 		{"[error]", LEVEL_ERROR}, {"[warn]", LEVEL_MILD}, {"[notice]", LEVEL_MILD}, {"[info]", LEVEL_INFO},
-		{"[debug]", LEVEL_MILD}};
+		{"[debug]", LEVEL_DEBUG}};
 
 	for (size_t at = text_find(line, len, 0, "["); at < len; at = text_find(line, len, at + 1, "["))
 		for (size_t i = 0; i < ARRAY_LEN(words); i++)
@@ -196,8 +201,8 @@ static NO_COVERAGE enum line_level level_of_word(const char *line, size_t len)
 	} words[] = {{"ERROR", LEVEL_ERROR}, {"CRITICAL", LEVEL_ERROR}, {"FATAL", LEVEL_FATAL}, {"ERR", LEVEL_ERROR},
 		{"CRIT", LEVEL_ERROR}, {"ALERT", LEVEL_ERROR}, {"EMERG", LEVEL_FATAL}, {"FTL", LEVEL_FATAL},
 		{"WARNING", LEVEL_MILD}, {"WARN", LEVEL_MILD}, {"WRN", LEVEL_MILD}, {"INFO", LEVEL_INFO},
-		{"INF", LEVEL_INFO}, {"DEBUG", LEVEL_MILD}, {"DBG", LEVEL_MILD}, {"TRACE", LEVEL_MILD},
-		{"TRC", LEVEL_MILD}};
+		{"INF", LEVEL_INFO}, {"DEBUG", LEVEL_DEBUG}, {"DBG", LEVEL_DEBUG}, {"TRACE", LEVEL_DEBUG},
+		{"TRC", LEVEL_DEBUG}};
 
 	for (size_t i = 0; i < len; i++) {
 		if (!isupper((unsigned char)line[i]) || (i > 0 && text_is_name(line[i - 1])))

@@ -218,13 +218,21 @@ static bool counts_here(const struct diagnosed_log *log, const struct signature 
 	return (s->after_len == 0 || any_met(log, s->after, s->after_len)) && !any_met(log, s->unless, s->unless_len);
 }
 
+/* What is only there for developers is no cause, unless it passes on an exception. */
+static bool is_for_developers(const char *line, size_t len)
+{
+	return line_level(line, len) == LEVEL_DEBUG && !memmem(line, len, "Error: ", strlen("Error: ")) &&
+	       !memmem(line, len, "Exception: ", strlen("Exception: "));
+}
+
 static void hit_note(struct diagnosed_log *log, const struct catalogue_word *word, const char *line, size_t len)
 {
 	const struct signature *s = catalogue_at(log->catalogue, word->signature);
 	struct log_hit *hit = &log->hits[word->signature];
 
 	if ((hit->count >= HITS_COUNTED_MAX && !hit->survived) || !counts_here(log, s) ||
-		!pattern_match(word->pattern, line, len, NULL))
+		!pattern_match(word->pattern, line, len, NULL) ||
+		(s->kind <= SIGNATURE_CONSEQUENCE && is_for_developers(line, len)))
 		return;
 	if (hit->survived) {
 		free(hit->text);
@@ -490,8 +498,10 @@ static void traceback_begin(struct diagnosed_log *log, size_t word_start)
 	size_t prefix = word_start - log->line_start, at, len;
 	const char *line = log->block + log->line_start;
 
+	enum line_level level = line_level(line, prefix);
+
 	log->traceback_mild =
-		line_level(line, prefix) == LEVEL_MILD || (log->ignored > 0 && log->ignored == log->lines);
+		level == LEVEL_DEBUG || level == LEVEL_MILD || (log->ignored > 0 && log->ignored == log->lines);
 	if (line_inner_exception(
 		    line, MIN(log->line_end - log->line_start, (size_t)CARRY_BYTES_MAX), prefix, &at, &len)) {
 		if (!log->traceback_mild && line_ends_traceback(line, at + len, at))

@@ -447,7 +447,7 @@ static bool hands_on_error(const char *low, size_t len)
 enum line_shape line_shape(const char *line, size_t len, size_t *ret_at)
 {
 	enum line_level level = line_level(line, len);
-	bool mild = level == LEVEL_MILD || level == LEVEL_INFO;
+	bool mild = level > LEVEL_UNKNOWN && level < LEVEL_ERROR;
 	char low[LINE_LOOK_BYTES];
 
 	len = low_copy(line, len, low);
