@@ -73,6 +73,7 @@ static const struct telling_word telling_words[] = {
 	{"blocked for more than", WORD_LOOK},
 	{"exited on signal", 2},
 	{"exited (", WORD_LOOK},
+	{"notready", WORD_LOOK},
 	{"bus error", 3},
 	{"zsh: ", WORD_LOOK},
 	{"uncaught", 2},

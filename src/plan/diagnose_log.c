@@ -11,6 +11,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum {
 	CARRY_BYTES_MAX = 64 * 1024, /* a longer line is read in pieces */
@@ -695,6 +696,13 @@ const struct log_hit *diagnosed_log_hit(const struct diagnosed_log *log, uint32_
 	return signature < log->hits_len && log->hits[signature].line > 0 ? &log->hits[signature] : NULL;
 }
 
+/* "Error: creating server", with which a program gives up: what was logged just before tells more. */
+static bool is_last_word(const struct log_failure *f)
+{
+	return strncasecmp(f->text, "error: ", strlen("error: ")) == 0 ||
+	       strncmp(f->text, "main: error: ", strlen("main: error: ")) == 0;
+}
+
 const struct log_failure *diagnosed_log_failure(const struct diagnosed_log *log, bool *ret_died)
 {
 	const struct log_failure *why = &log->failures[SHAPE_EXCEPTION], *error = &log->failures[SHAPE_ERROR],
@@ -702,6 +710,9 @@ const struct log_failure *diagnosed_log_failure(const struct diagnosed_log *log,
 
 	/* A server that serves goes on after an exception of one request. */
 	*ret_died = death->line > 0 || (why->line > 0 && (!why->serving || why->final));
+	if (why->line > 0 && is_last_word(why) && error->line > 0 && error->line < why->line &&
+		why->line <= log->last[SHAPE_ERROR] + ERROR_GAP_LINES)
+		return error;
 	if (why->line > 0)
 		return why;
 	if (error->line > 0 && (death->line == 0 || error->line < death->line))

@@ -221,7 +221,7 @@ static bool is_failed_event(const char *line, const char *low, size_t len, size_
 	*ret_at = at;
 	return text_has_at(low, len, at, "failed") || text_has_at(low, len, at, "unexpected") ||
 	       text_has_at(low, len, at, "evicted") || text_has_at(low, len, at, "oomkill") ||
-	       (end > at + 5 && text_has_at(low, len, end - 5, "error"));
+	       text_has_at(low, len, at, "nodenotready") || (end > at + 5 && text_has_at(low, len, end - 5, "error"));
 }
 
 uint32_t line_details(const char *text, size_t len)
@@ -231,7 +231,8 @@ uint32_t line_details(const char *text, size_t len)
 	len = low_copy(text, len, low);
 	while (len > 0 && isspace((unsigned char)low[len - 1]))
 		len--;
-	if (low_has(low, len, "validation error"))
+	if (low_has(low, len, "validation error") || low_has(low, len, "scannererror: while ") ||
+		low_has(low, len, "parsererror: while "))
 		return 2;
 	return len > 0 && low[len - 1] == ':' ? 1 : 0;
 }
@@ -335,9 +336,9 @@ static bool is_death(const char *line, size_t len, bool mild)
 		"sigill", "ggml_assert", "ggml_abort", "exiting due to", "failed to load model",
 		"failed to load all models", "failed with result 'signal'", "failed with result 'exit-code'",
 		"crashloopbackoff", "enginedeaderror", "due to time limit", "due to preemption", "due to node fail",
-		"application startup failed", "createcontainerconfigerror", "createcontainererror", "runcontainererror",
-		"invalidimagename", "errimageneverpull", "encountered a fatal error", "died unexpectedly",
-		"terminated with signal", "received signal sig",
+		"mpi_abort was invoked", "application startup failed", "createcontainerconfigerror",
+		"createcontainererror", "runcontainererror", "invalidimagename", "errimageneverpull",
+		"encountered a fatal error", "died unexpectedly", "terminated with signal", "received signal sig",
 		/* Frames of a debugger. */
 		"__gi_abort", " in abort (", "std::terminate", "__pthread_kill", NULL};
 
@@ -403,13 +404,19 @@ static bool ends_in_system_error(const char *low, size_t len)
 	return false;
 }
 
-/* At the margin, what went wrong: "error while handling argument", "Error creating server". */
+/* At the margin, or behind the name of a function, what went wrong: "error while handling argument", "Failed to create x",
+ * "zork_init: unable to map x". */
 static bool begins_with_error(const char *line, const char *low, size_t len)
 {
-	size_t at = line_carried_from(line, len);
 	static const char *const words[] = {"error while ", "error creating ", "error loading ", "error starting ",
-		"error initializing ", "error opening ", "error running ", "error parsing ", "error reading "};
+		"error initializing ", "error opening ", "error running ", "error parsing ", "error reading ",
+		"failed to ", "unable to ", "could not ", "cannot "};
+	size_t at = line_carried_from(line, len), name = at;
 
+	while (name < len && text_is_name(low[name]))
+		name++;
+	if (name > at && name + 1 < len && low[name] == ':' && low[name + 1] == ' ')
+		at = name + 2;
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (text_has_at(low, len, at, words[i]))
 			return true;
@@ -424,8 +431,8 @@ static bool is_logged_error(const char *line, const char *low, size_t len, enum 
 
 	return level == LEVEL_ERROR ||
 	       (at < begin && (at == 0 || !text_is_name(low[at - 1])) && level == LEVEL_UNKNOWN) ||
-	       low_has_any(low, len, words) || is_hardware_error(low, len) || begins_with_error(line, low, len) ||
-	       (level == LEVEL_UNKNOWN && ends_in_system_error(low, len));
+	       low_has_any(low, len, words) || is_hardware_error(low, len) ||
+	       (level == LEVEL_UNKNOWN && (begins_with_error(line, low, len) || ends_in_system_error(low, len)));
 }
 
 /* "msg=\"Load failed\" error=\"timed out\"": whatever its level is called, it hands on an error that is not empty. */
@@ -490,9 +497,9 @@ enum finding_class line_failure_class(const char *text)
 		"service unavailable", "cas service", "download", "os error", "input/output error", "no space left",
 		"disk quota", "not found", "not installed", "not available", "out of date", "outdated", "too old",
 		"nvmlerror", "nvrm", "diststoreerror", "distnetworkerror", "driver", "could not insert",
-		"no kernel image", "compute capability", "requires gpu", "serviceunavailable", "imagepull",
-		"failedattach", "unexpectedadmission", "exec format", "os {", "failedmount", "nccl", "nixl", "ucx",
-		"ibv_", "mlx5", "getpwuid", NULL};
+		"no kernel image", "gpus are available", "compute capability", "requires gpu", "serviceunavailable",
+		"imagepull", "failedattach", "unexpectedadmission", "exec format", "os {", "failedmount", "nccl",
+		"nixl", "ucx", "ibv_", "mlx5", "getpwuid", NULL};
 	static const char *const configuration[] = {"valueerror", "keyerror", "validationerror", "jsondecodeerror",
 		"tomldecodeerror", "scannererror", "parsererror", "constructorerror", "argumenterror", "configerror",
 		"notimplementederror", "usageerror", "unrecognized argument", "unexpected argument", "invalid choice",
