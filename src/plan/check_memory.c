@@ -182,6 +182,15 @@ static void unsure_model(struct plan *p, const struct plan_service *s)
 
 void plan_context_reduced(struct plan *p, const struct plan_service *s, uint64_t context)
 {
+	if (s->engine == GRAPH_ENGINE_SGLANG) {
+		findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "context-short", &s->pos[PLAN_CONTEXT],
+			"%s: the KV cache holds some %llu tokens and not the context's %llu: longer requests are refused",
+			s->name, (unsigned long long)context, (unsigned long long)s->context);
+		findings_remedy(&p->findings,
+			"context-length: %llu says so to clients; more cards or smaller weights hold more",
+			(unsigned long long)context);
+		return;
+	}
 	findings_add(&p->findings, FINDING_INFO, FINDING_CAPACITY, "context-reduced", &s->pos[PLAN_CONTEXT],
 		"%s: the model's %llu tokens of context do not fit: the worker will take %llu", s->name,
 		(unsigned long long)s->context, (unsigned long long)context);

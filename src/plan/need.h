@@ -52,11 +52,12 @@ static inline bool plan_terms_free(const struct plan_terms *t)
 {
 	return t->total == 0 || t->free >= t->budget;
 }
-/* A llama worker that was not told a context takes its model's, or what fits, down to this many tokens. */
+/* A llama worker that was not told a context takes its model's, or what fits, down to this many tokens. SGLang starts with fewer
+ * tokens than its context, and refuses longer requests (scheduler.py, max_req_len). */
 enum { PLAN_CONTEXT_LEAST = 2048 };
 static inline bool plan_context_yields(const struct plan_service *s)
 {
-	return s->engine == GRAPH_ENGINE_LLAMA && !s->set[PLAN_CONTEXT];
+	return (s->engine == GRAPH_ENGINE_LLAMA && !s->set[PLAN_CONTEXT]) || s->engine == GRAPH_ENGINE_SGLANG;
 }
 /* Tokens of a step, and sequences, on that card: what the user said, else the engine's default, which vLLM makes larger on
  * cards of 70 GiB and more, the A100 excepted. */

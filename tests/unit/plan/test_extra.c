@@ -93,8 +93,13 @@ static void sglang_takes_the_fewer_of_its_own_tokens_and_those_said(void **state
 		    many = told_of("SGLangWorker", "Qwen/Qwen3-4B", "1xL4", 1, "  max-total-tokens: 5000000\n");
 	assert_int_equal(few.terms.kv_room, 5000ull * 147456);
 	assert_int_equal(many.terms.kv_room, all.terms.kv_room);
+	/* It starts with fewer tokens than its context, down to what is no use. */
 	assert_int_equal(told_of("SGLangWorker", "Qwen/Qwen3-4B", "1xL4", 1,
-				 "  max-total-tokens: 4000\n  context-length: 4096\n")
+				 "  max-total-tokens: 3000\n  context-length: 4096\n")
+				 .terms.context,
+		2816);
+	assert_int_equal(told_of("SGLangWorker", "Qwen/Qwen3-4B", "1xL4", 1,
+				 "  max-total-tokens: 2000\n  context-length: 4096\n")
 				 .verdict,
 		PLAN_CANNOT);
 }
