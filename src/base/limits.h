@@ -80,9 +80,10 @@ enum {
 	WORKER_STEP_MS_MAX = 45 * 1000, /* of one step; then its worker takes nothing more until it ends */
 	WORKER_HANG_MS = 10 * 60 * 1000, /* of one step; then its worker ends, to be started again */
 	/* Silence of a worker with requests of ours: frontend/internal.h, backend_watch. */
-	WORKER_ASK_MS = 3 * 1000, /* then it is asked whether it is there; its loop answers within milliseconds */
+	WORKER_ASK_MS = 1000, /* then it is asked whether it is there; its loop answers within milliseconds */
 	WORKER_STOPPED_MS = 10 * 1000, /* nothing came, no answer either: it is given up */
 	WORKER_SILENT_MS = 60 * 1000, /* the same for one that cannot be asked: its longest step, and room */
+	WORKER_RETURN_MS = 2 * 1000, /* given up, and no sign of it since: nothing waits for it */
 	WORKER_IDLE_MS = 15 * 60 * 1000, /* it answers and does no work; by itself it would have ended before */
 	/* A request of which nothing was sent goes to another worker: frontend/retry.c. */
 	RETRY_ATTEMPTS_MAX = 3, /* dispatches of a prompt in all: one that kills engines kills few */

@@ -134,8 +134,10 @@ static void on_up(void *ctx, struct link *l)
 	struct err err;
 
 	snprintf(b->name, sizeof b->name, "%s", link_card(l)->worker.data);
+	b->served_hash = route_name_hash(link_card(l)->model.data);
 	b->draining = b->kv_missed = b->starved = b->hung = false;
 	b->silent_us = b->idle_us = b->queued = 0;
+	b->asked_us = b->given_up_us = 0;
 	b->bad_report_told = b->resync_due = false;
 	report_check_init(&b->report, env_now_us(b->fe->env));
 	b->model = model_of_card(b->fe, link_card(l), &err);
@@ -201,7 +203,9 @@ static void on_down(void *ctx, struct link *l, const char *why)
  * what the worker said meanwhile still unread, is nobody's silence. */
 static uint64_t silence_us(const struct backend *b, uint64_t before_us, uint64_t passed_us, uint64_t heard_us)
 {
-	return MIN(before_us + passed_us, env_now_us(b->fe->env) - MAX(heard_us, b->busy_us));
+	uint64_t owes_us = b->asked_us ? b->asked_us : b->busy_us;
+
+	return MIN(before_us + passed_us, env_now_us(b->fe->env) - MAX(heard_us, owes_us));
 }
 
 static void count_silence(struct backend *b, uint64_t passed_us)
@@ -209,11 +213,15 @@ static void count_silence(struct backend *b, uint64_t passed_us)
 	size_t queued = link_queued(b->conn);
 	bool takes = queued < b->queued; /* a long prompt on a slow line */
 
+	if (link_heard_us(b->conn) >= b->asked_us)
+		b->asked_us = 0;
 	b->queued = queued;
 	b->silent_us = silence_us(b, b->silent_us, passed_us, link_heard_us(b->conn));
 	b->idle_us = silence_us(b, b->idle_us, passed_us, link_worked_us(b->conn));
 	if (!b->flights.len || takes)
-		b->silent_us = b->idle_us = 0;
+		b->idle_us = 0;
+	if ((!b->flights.len && !b->asked_us) || takes)
+		b->silent_us = 0;
 }
 
 static void watch_silence(struct backend *b, uint64_t passed_us)
@@ -223,12 +231,75 @@ static void watch_silence(struct backend *b, uint64_t passed_us)
 
 	count_silence(b, passed_us);
 	b->hung = b->idle_us > WORKER_IDLE_MS * 1000ull;
-	if (b->silent_us > most_us)
+	if (b->silent_us > most_us) {
+		b->given_up_us = env_now_us(b->fe->env);
 		link_drop(b->conn, "it has been silent for too long");
-	else if (b->hung)
+	} else if (b->hung) {
 		link_drop(b->conn, "it has done nothing for too long");
-	else if (pongs && b->silent_us >= WORKER_ASK_MS * 1000ull)
+	} else if (pongs && b->silent_us >= WORKER_ASK_MS * 1000ull) {
 		link_ping(b->conn);
+		if (b->model)
+			b->model->doubted = true;
+	}
+}
+
+/* ---- workers beside a silent one ---- */
+
+static void ask_beside(struct backend *b)
+{
+	if (!b->model || !b->model->doubted || b->flights.len || b->asked_us || !link_card(b->conn)->pongs)
+		return;
+	b->asked_us = env_now_us(b->fe->env);
+	b->silent_us = 0;
+	link_ping(b->conn);
+}
+
+/* Is it, or may it come to be, a worker of m? */
+static bool may_serve(const struct backend *b, const struct model *m)
+{
+	if (link_is_up(b->conn))
+		return b->model == m;
+	return !b->served_hash || b->served_hash == route_name_hash(m->name);
+}
+
+static bool is_lost(const struct backend *b)
+{
+	return b->given_up_us && link_sign_us(b->conn) < b->given_up_us &&
+	       env_now_us(b->fe->env) - b->given_up_us >= WORKER_RETURN_MS * 1000ull;
+}
+
+static bool is_deserted(const struct model *m)
+{
+	uint32_t lost = 0;
+
+	if (pool_workers_up(m->pool))
+		return false;
+	list_foreach(it, &m->fe->backends)
+	{
+		const struct backend *b = list_entry(it, struct backend, link);
+		if (!may_serve(b, m))
+			continue;
+		if (!is_lost(b))
+			return false;
+		lost++;
+	}
+	return lost > 0;
+}
+
+void backends_watched(struct frontend *fe)
+{
+	list_foreach(it, &fe->backends)
+	{
+		struct backend *b = list_entry(it, struct backend, link);
+		if (link_is_up(b->conn))
+			ask_beside(b);
+	}
+	list_foreach(it, &fe->models)
+	{
+		struct model *m = list_entry(it, struct model, link);
+		m->doubted = false;
+		pool_desert(m->pool, is_deserted(m));
+	}
 }
 
 /* At once, and then no more often than the watch looks: one whose account is never right must not keep us busy. */

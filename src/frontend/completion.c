@@ -311,7 +311,11 @@ static int choices_init(struct completion *c)
 static void shed_error(const struct model *m, bool is_full, struct api_error *e)
 {
 	e->retry_after_s = pool_retry_after_s(m->pool);
-	if (!pool_workers_up(m->pool))
+	if (pool_is_deserted(m->pool))
+		api_error_set(e, 503, "no_worker", NULL,
+			"no worker of model \"%.100s\" answers: each has been silent for too long, as one whose process is stopped or whose host is cut off",
+			m->name);
+	else if (!pool_workers_up(m->pool))
 		api_error_set(e, 503, "no_worker", NULL, "no worker of model \"%.100s\" is up", m->name);
 	else if (is_full)
 		api_error_set(e, 429, "queue_full", NULL,

@@ -239,6 +239,7 @@ static void on_watch_timer(void *ctx)
 
 	fe->watched_us = now_us;
 	list_foreach_safe(it, &fe->backends) backend_watch(list_entry(it, struct backend, link), passed_us);
+	backends_watched(fe);
 	give_memory_back(fe);
 	env_timer_set_in(fe->env, &fe->watch_timer, WATCH_US);
 }

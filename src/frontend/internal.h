@@ -56,6 +56,7 @@ struct model {
 	uint64_t created_s;
 	struct env_job job; /* of loading */
 	uint32_t users; /* requests and backends that point here */
+	bool doubted; /* a worker of it owes us an answer; while the watch looks */
 	struct text_rates rates; /* what its text costs */
 	struct metric *ttft, *inter_token, *e2e, *queue, *text, *text_work;
 	struct metric *prompt_tokens, *cached_tokens, *generated_tokens, *retried;
@@ -69,9 +70,13 @@ struct backend {
 	struct model *model;
 	struct pool_worker *worker; /* NULL until the model is loaded */
 	char name[64];
+	uint64_t served_hash; /* route_name_hash of the model it had when it was up last; 0: it never was */
 	struct map flights; /* request id -> struct flight */
 	uint64_t busy_us; /* since when there is one */
-	uint64_t silent_us, idle_us; /* with requests of ours: nothing heard; no work heard of. Counted by the watch */
+	uint64_t silent_us, idle_us; /* it owes us a word: nothing heard; no work heard of. Counted by the watch */
+	uint64_t
+		asked_us; /* without requests of ours it was asked whether it is there, and has not answered; 0: it was not */
+	uint64_t given_up_us; /* for its silence, and it has not been up since; 0: no */
 	size_t queued; /* for it, when the watch looked last */
 	bool draining;
 	bool gone; /* discovery has lost it; forgotten when its link goes down */
@@ -183,6 +188,10 @@ void backend_destroy(struct backend *b);
  * nor trouble goes after WORKER_IDLE_MS all the same, and one that cannot be asked (a card without pongs) after
  * WORKER_SILENT_MS. */
 void backend_watch(struct backend *b, uint64_t passed_us);
+/* After all were watched. Where a worker of a model does not answer, those without work are asked too, for they would get
+ * its requests next; and nothing waits for the workers of a model (pool_desert) when each was given up for its silence
+ * and gave no sign of life within WORKER_RETURN_MS. */
+void backends_watched(struct frontend *fe);
 /* The model of b is loaded (or failed): take requests. */
 void backend_model_ready(struct backend *b);
 

@@ -31,7 +31,7 @@ struct link {
 	struct arena card_arena, frame_arena;
 	struct msg_card card;
 	char trouble[256]; /* what was told last, so that a dead address is told once */
-	uint64_t heard_us, worked_us;
+	uint64_t heard_us, worked_us, sign_us;
 	bool reading; /* inside on_data: frames are being handed over */
 	bool destroyed; /* by a handler meanwhile */
 };
@@ -157,10 +157,17 @@ static void down(struct link *l, const char *why)
 		tell_trouble(l, why);
 }
 
+static void note_sign(struct link *l, int code)
+{
+	if (code != -ETIMEDOUT && code != -EHOSTUNREACH && code != -ENETUNREACH)
+		l->sign_us = env_now_us(l->env);
+}
+
 static void down_errno(struct link *l, int code)
 {
 	char why[128];
 
+	note_sign(l, code);
 	if (code)
 		snprintf(why, sizeof why, "%s: %s",
 			l->state == LINK_CONNECTING ? "could not connect" : "the connection broke", strerror(-code));
@@ -176,6 +183,7 @@ static void start(struct link *l)
 	l->state = LINK_CONNECTING;
 	if (env_connect(l->env, l->addr, &conn_ops, l, &l->conn, &err) < 0) {
 		l->conn = NULL;
+		note_sign(l, err.code);
 		down(l, err.msg);
 		return;
 	}
@@ -379,7 +387,7 @@ static void on_data(void *ctx, const uint8_t *data, size_t len)
 	struct link *l = ctx;
 	struct err err;
 
-	l->heard_us = env_now_us(l->env);
+	l->heard_us = l->sign_us = env_now_us(l->env);
 	l->reading = true;
 	int r = take_bytes(l, data, len, &err);
 	l->reading = false;
@@ -406,6 +414,11 @@ static const struct env_conn_ops conn_ops = {.on_open = on_open, .on_data = on_d
 uint64_t link_heard_us(const struct link *l)
 {
 	return l->heard_us;
+}
+
+uint64_t link_sign_us(const struct link *l)
+{
+	return l->sign_us;
 }
 
 uint64_t link_worked_us(const struct link *l)

@@ -45,6 +45,9 @@ bool link_is_up(const struct link *l);
 const struct msg_card *link_card(const struct link *l);
 /* When bytes came last. */
 uint64_t link_heard_us(const struct link *l);
+/* When there was a sign last that its process is there, or comes again: bytes, or a connection refused or closed. A process that is
+ * stopped, or cut off, gives none: the system takes connections for it, or nobody answers. */
+uint64_t link_sign_us(const struct link *l);
 /* When anything came last but an answer to link_ping. */
 uint64_t link_worked_us(const struct link *l);
 /* Bytes that wait for the worker to take them. */

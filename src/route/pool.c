@@ -108,6 +108,11 @@ static void on_deadline(void *ctx)
 	shed(t->pool, t, POOL_SHED_DEADLINE);
 }
 
+static uint64_t wait_us_max(const struct pool *p)
+{
+	return pool_is_deserted(p) ? 0 : p->config.wait_us_max;
+}
+
 /* All may wait equally long, so the oldest is the first whose time is over. */
 static void arm_expire(struct pool *p)
 {
@@ -115,7 +120,7 @@ static void arm_expire(struct pool *p)
 		env_timer_cancel(p->env, &p->expire);
 	else
 		env_timer_set(p->env, &p->expire,
-			list_first(&p->age, struct pool_ticket, age)->submitted_us + p->config.wait_us_max);
+			list_first(&p->age, struct pool_ticket, age)->submitted_us + wait_us_max(p));
 }
 
 static void on_expire(void *ctx)
@@ -125,7 +130,7 @@ static void on_expire(void *ctx)
 
 	while (!list_empty(&p->age)) {
 		struct pool_ticket *t = list_first(&p->age, struct pool_ticket, age);
-		if (t->submitted_us + p->config.wait_us_max > now_us)
+		if (t->submitted_us + wait_us_max(p) > now_us)
 			break;
 		shed(p, t, pool_workers_up(p) ? POOL_SHED_BUSY : POOL_SHED_NO_WORKER);
 	}
@@ -282,7 +287,20 @@ void pool_release(struct pool *p, struct pool_ticket *t)
 	pool_wake(p);
 }
 
+void pool_desert(struct pool *p, bool yes)
+{
+	if (p->deserted == yes)
+		return;
+	p->deserted = yes;
+	arm_expire(p);
+}
+
 /* what can be asked */
+
+bool pool_is_deserted(const struct pool *p)
+{
+	return p->deserted && !pool_workers_up(p);
+}
 
 uint32_t pool_retry_after_s(const struct pool *p)
 {

@@ -112,6 +112,11 @@ void pool_outcome(struct pool *p, struct pool_ticket *t, const struct route_outc
 /* One choice of a dispatched ticket has ended; idle again after the last. */
 void pool_release(struct pool *p, struct pool_ticket *t);
 
+/* yes: the workers that were up are gone and give no sign of life, so that those that wait, and newcomers, are shed at once
+ * (POOL_SHED_NO_WORKER) instead of after wait_us_max. It says nothing while a worker is up. */
+void pool_desert(struct pool *p, bool yes);
+bool pool_is_deserted(const struct pool *p);
+
 /* Seconds after which a newcomer that is refused now should find room: those in front of it by the rate at which
  * requests have been ending lately; 5 when nothing is known. 1 to 120. */
 uint32_t pool_retry_after_s(const struct pool *p);

@@ -93,6 +93,7 @@ struct pool {
 	uint32_t tiers; /* a bit each that anything was ever stored in */
 	uint64_t turns, looks, walks;
 	struct env_timer dispatch, expire, wake, scrub;
+	bool deserted; /* as told last */
 	struct rents rents;
 	double answer_tokens; /* smoothed */
 	double ended; /* requests that ended, decaying */

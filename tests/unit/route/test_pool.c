@@ -161,6 +161,45 @@ static void a_ticket_nobody_takes_is_shed_with_the_reason(void **state)
 	world_done(&w);
 }
 
+static void nobody_waits_in_a_deserted_pool_unless_a_worker_is_up(void **state)
+{
+	(void)state;
+	struct world w;
+	struct client a, b, many[4];
+
+	world_init(&w, 1);
+	ask(&w, &a, 1);
+	sim_run_for(w.sim, WAIT_US / 2);
+	pool_desert(w.pool, true);
+	assert_int_equal(a.shed, 0); /* not from inside the call */
+	sim_run_for(w.sim, 1);
+	assert_int_equal(a.shed, 1);
+	assert_int_equal(a.why, POOL_SHED_NO_WORKER);
+	ask(&w, &b, 1);
+	sim_run_for(w.sim, 1);
+	assert_int_equal(b.shed, 1);
+	pool_desert(w.pool, false);
+	ask(&w, &a, 1);
+	sim_run_for(w.sim, WAIT_US / 2);
+	assert_int_equal(a.shed, 0);
+	pool_desert(w.pool, true);
+	w.workers[0] = add_worker(w.pool, 1); /* before the turn in which it would be shed */
+	for (int i = 0; i < 4; i++)
+		ask(&w, &many[i], 1);
+	sim_run_for(w.sim, WAIT_US / 4);
+	assert_int_equal(a.ready, 1);
+	assert_int_equal(a.shed + many[3].shed, 0); /* busy is not deserted */
+	assert_false(pool_is_deserted(w.pool));
+	assert_int_equal(pool_waiting(w.pool), 3); /* two are at the worker */
+	for (int turn = 0; turn < 5; turn++) {
+		give_back(&w, &a);
+		for (int i = 0; i < 4; i++)
+			give_back(&w, &many[i]);
+		sim_run_for(w.sim, 1000);
+	}
+	world_done(&w);
+}
+
 static void a_full_queue_refuses_and_says_when_to_come_back(void **state)
 {
 	(void)state;
@@ -799,6 +838,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_wait_for_the_first_worker),
 		cmocka_unit_test(a_ticket_nobody_takes_is_shed_with_the_reason),
+		cmocka_unit_test(nobody_waits_in_a_deserted_pool_unless_a_worker_is_up),
 		cmocka_unit_test(a_full_queue_refuses_and_says_when_to_come_back),
 		cmocka_unit_test(more_choices_than_any_worker_has_go_to_an_empty_one),
 		cmocka_unit_test(a_draining_worker_gets_nothing_new),
