@@ -93,6 +93,15 @@ static const struct program *program_at(const struct form_word *words, uint32_t 
 	return NULL;
 }
 
+bool form_names_program(const char *word, size_t len)
+{
+	for (size_t k = 0; k < ARRAY_LEN(programs); k++)
+		if (programs[k].name[0] != '-' && strlen(programs[k].name) == len &&
+			!memcmp(programs[k].name, word, len))
+			return true;
+	return false;
+}
+
 /* What only the wrapped line says of roles, in Dynamo's and SGLang's words. */
 static void take_role(struct form_service *s)
 {

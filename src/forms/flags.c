@@ -205,6 +205,16 @@ static const char *whole_number(struct arena *arena, const char *text)
 	return arena_printf(arena, "%.0f", floor(n));
 }
 
+/* Without the mark that ends a sentence, or a clause, of which the word is the last: no name of a model ends so. */
+static const char *without_mark(struct arena *arena, const char *text)
+{
+	size_t len = strlen(text), n = len;
+
+	while (n > 1 && strchr(",;:!?.", text[n - 1]) && !strchr("/.", text[n - 2]))
+		n--;
+	return n == len ? text : arena_strndup(arena, text, n);
+}
+
 static bool is_truth(const char *s)
 {
 	static const char *const words[] = {"true", "false", "1", "0", "yes", "no", "on", "off"};
@@ -316,9 +326,9 @@ static int put(
 	if (!value || !name)
 		return -ENOMEM;
 	if (!strcmp(name, s->engine == GRAPH_ENGINE_SGLANG ? "model-path" : "model")) {
-		s->model = value;
+		s->model = without_mark(&l->f->arena, value);
 		s->model_pos = *pos;
-		return 0;
+		return s->model ? 0 : -ENOMEM;
 	}
 	return form_arg_add(l->f, &s->args, name, value, pos);
 }
@@ -557,9 +567,9 @@ static int read_alone(struct line *l, const struct form_word *w)
 	}
 	if (!l->s->model || (is_vllm(l) && !l->positional && l->s->program == ENGINE_VLLM_SERVE && !is_open(w->text))) {
 		l->positional = true;
-		l->s->model = w->text; /* "vllm serve MODEL" */
+		l->s->model = without_mark(&l->f->arena, w->text); /* "vllm serve MODEL" */
 		l->s->model_pos = w->pos;
-		return 0;
+		return l->s->model ? 0 : -ENOMEM;
 	}
 	if (is_open(w->text))
 		return form_remark(l->f, FORM_UNCHECKED, "variable-unknown", &w->pos,

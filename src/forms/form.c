@@ -374,6 +374,23 @@ static bool begins_with_from(const char *text, size_t len)
 	return len - i > 5 && !strncasecmp(text + i, "FROM ", 5);
 }
 
+/* Commands, or a text for people that has some. */
+static int read_script(struct form_set *f, const char *file, const char *text, size_t len, struct err *err)
+{
+	if (!form_is_prose(text, len))
+		return form_script_read(f, file, text, len, NULL, NULL, NULL, err);
+	const char *commands = form_prose_commands(&f->arena, text, len);
+	if (!commands)
+		return err_set(err, -ENOMEM, "out of memory");
+	int code = form_script_read(f, file, commands, len, NULL, NULL, NULL, err);
+	if (code != 0 || looks_like_helm_template(text, len))
+		return code;
+	err_set(err, -EINVAL,
+		"\"%s\" is a text, and none of its code blocks and lines is a command that starts an engine", file);
+	return err_hint(err,
+		"a graph, a manifest or a command line (vllm serve, sglang.launch_server, llama-server) can be planned");
+}
+
 int form_read(struct form_set *f, const char *file, const char *text, size_t len, struct diags *diags, struct err *err)
 {
 	bool yaml;
@@ -389,7 +406,7 @@ int form_read(struct form_set *f, const char *file, const char *text, size_t len
 		code = read_yaml(f, file, text, len, diags, &yaml, err);
 		if (code < 0 || f->form || yaml)
 			return code;
-		code = form_script_read(f, file, text, len, NULL, NULL, NULL, err);
+		code = read_script(f, file, text, len, err);
 	}
 	if (code > 0)
 		return make_tree(f, file, err);

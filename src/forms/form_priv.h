@@ -58,6 +58,8 @@ enum form_command { FORM_COMMAND_NONE, FORM_COMMAND_ENGINE, FORM_COMMAND_FOREIGN
  * *ret_program is what started it ("vllm serve"). */
 int form_command_read(struct form_set *f, struct form_service *s, const struct form_word *words, uint32_t count,
 	enum graph_engine hint, const char **ret_program, const char **ret_foreign);
+/* Is this the name of a program that starts an engine, one that is not planned here too? */
+bool form_names_program(const char *word, size_t len);
 /* The engine of a container image's name: "vllm/vllm-openai:v0.9.1", "lmsysorg/sglang", "ghcr.io/ggml-org/llama.cpp:server". */
 enum graph_engine form_engine_of_image(const char *image);
 /* Which release an image's tag says, in the arena: of the engine, or (Dynamo's own images) of the wrapper. What it does not say is left. */
@@ -66,6 +68,13 @@ void form_image_version(struct form_set *f, struct form_service *s, const char *
 /* script.c: a text that is commands. 1: read, 0: it has no engine's command, negative as form_read. */
 int form_script_read(struct form_set *f, const char *file, const char *text, size_t len, const struct config_pos *start,
 	const struct form_env *env, const struct form_service *around, struct err *err);
+
+/* prose.c */
+/* Is this written for people: sentences, or a page with code blocks? */
+bool form_is_prose(const char *text, size_t len);
+/* The text with blanks for all that is neither a code block's command nor a line that is one; line ends stay, so places do too.
+ * NULL: no memory. */
+char *form_prose_commands(struct arena *arena, const char *text, size_t len);
 
 /* containers.c: any tree that holds containers. Services are added to f; *ret_foreign names an engine that is not planned. */
 int form_containers_read(struct form_set *f, const struct yaml_node *root, const char **ret_foreign, struct err *err);

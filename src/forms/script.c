@@ -90,9 +90,27 @@ struct finding_engines {
 	uint32_t found;
 };
 
+/* "echo vllm serve m", "pip install vllm", "pkill -f vllm": a program that speaks of the engine or fetches it. */
+static bool only_speaks(const struct form_word *words, uint32_t count)
+{
+	static const char *const speakers[] = {"echo", "printf", "cat", "grep", "pgrep", "pkill", "killall", "which",
+		"type", "man", "alias", "pip", "pip3", "apt", "apt-get", "brew", "git", "curl", "wget"};
+	uint32_t i = 0;
+
+	while (i < count && is_assignment(&words[i]))
+		i++;
+	for (size_t k = 0; i < count && k < ARRAY_LEN(speakers); k++)
+		if (!strcmp(words[i].text, speakers[k]))
+			return true;
+	return false;
+}
+
 static int on_command(struct form_set *f, const struct form_word *words, uint32_t count, void *ctx)
 {
 	struct finding_engines *x = ctx;
+
+	if (only_speaks(words, count))
+		return 0;
 	struct form_service s = x->around ? *x->around : (struct form_service){.name = "", .replicas = 1};
 	int r = form_command_read(f, &s, words, count, GRAPH_ENGINE_NONE, &x->program, &x->foreign);
 
