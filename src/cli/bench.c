@@ -2,6 +2,7 @@
 #include "cli/chat_client.h"
 #include "base/file.h"
 #include "cli/command.h"
+#include "config/nearby.h"
 #include "load/load.h"
 #include "load/report.h"
 #include "net/loop.h"
@@ -161,7 +162,7 @@ static int trace_rows(struct bench *b, const char *path, struct err *err)
 	int r = trace_read(&b->trace, path, TRACE_ID_TOKENS, err);
 
 	if (r < 0)
-		return r;
+		return nearby_hint(err, path, NULL, NULL);
 	if (!b->trace.len)
 		return err_set(err, -EINVAL, "the trace \"%s\" has no requests", path);
 	b->rows = calloc(b->trace.len, sizeof *b->rows);
@@ -418,7 +419,7 @@ static enum exit_status bench_run(const struct flags *flags)
 
 	if (flags_str(flags, "model"))
 		snprintf(b.model, sizeof b.model, "%s", flags_str(flags, "model"));
-	if (config_read(&b, url, &err) < 0 || headers_write(&b, &err) < 0) {
+	if (chat_server_check(url, &err) < 0 || config_read(&b, url, &err) < 0 || headers_write(&b, &err) < 0) {
 		command_complain("bench", "%s", err.msg);
 		trace_done(&b.trace);
 		free(b.rows);

@@ -380,7 +380,11 @@ static int chat_open(struct chat *c, struct err *err)
 	uint32_t count;
 	const char *const *args = flags_args(c->flags, &count);
 	bool has_history = c->interactive && line_input_history_path(history, sizeof history);
-	int r = chat_client_create(&c->client, count > 0 ? args[0] : "http://127.0.0.1:8000", api_key(c->flags), err);
+	int r = count > 0 ? chat_server_check(args[0], err) : 0;
+
+	if (r == 0)
+		r = chat_client_create(
+			&c->client, count > 0 ? args[0] : "http://127.0.0.1:8000", api_key(c->flags), err);
 
 	if (r == 0)
 		r = line_input_create(&c->input, c->interactive, has_history ? history : NULL, err);

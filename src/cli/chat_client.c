@@ -5,6 +5,9 @@
 #include "net/loop.h"
 #include "wire/sse.h"
 
+#include <string.h>
+#include <unistd.h>
+#include <strings.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -284,4 +287,18 @@ void chat_client_destroy(struct chat_client *c)
 	sse_parser_done(&c->events);
 	buf_done(&c->body);
 	free(c);
+}
+
+int chat_server_check(const char *arg, struct err *err)
+{
+	size_t len = strlen(arg);
+	bool is_gguf = len > 5 && strcasecmp(arg + len - 5, ".gguf") == 0;
+
+	if (strstr(arg, "://") || strncmp(arg, "unix:", 5) == 0)
+		return 0;
+	if (strcmp(arg, "demo") != 0 && !is_gguf && access(arg, F_OK) < 0)
+		return 0;
+	err_set(err, -EINVAL, "\"%.200s\" is a model or a file, and no server's URL (such as http://127.0.0.1:8000)",
+		arg);
+	return err_hint(err, "\"stator serve %.200s\" starts a server; \"stator run\" answers without one", arg);
 }

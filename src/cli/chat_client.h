@@ -30,4 +30,7 @@ const char *chat_client_finish(const struct chat_client *c);
 /* Stop the request under way; harmless when there is none. */
 void chat_client_interrupt(struct chat_client *c);
 
+/* Does arg name a server, and not a model or a file, which people try? 0 or -EINVAL. */
+int chat_server_check(const char *arg, struct err *err);
+
 #endif

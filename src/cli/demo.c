@@ -1,6 +1,7 @@
 /* demo.c - the demo model's path; the same rule as in scripts/model. */
 #include "cli/demo.h"
 #include "base/file.h"
+#include "config/suggest.h"
 
 #include <pwd.h>
 #include <string.h>
@@ -28,6 +29,11 @@ const char *demo_model_path(struct arena *a)
 		dir = me && me->pw_dir ? me->pw_dir : "";
 	}
 	return arena_printf(a, "%s/.cache/stator/" DEMO_FILE, dir);
+}
+
+const char *demo_hint(const char *path, const char *takes)
+{
+	return suggest_distance(path, "demo", 2) <= 1 ? "did you mean \"demo\"?" : takes;
 }
 
 bool arg_is_model(const char *arg)

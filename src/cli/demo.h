@@ -14,4 +14,7 @@ enum { DEMO_WORKERS = 2 };
  * name)? Never blocks. */
 bool arg_is_model(const char *arg);
 
+/* What to say of a path that names nothing, where what can be given (takes) may be the demo model too. */
+const char *demo_hint(const char *path, const char *takes);
+
 #endif

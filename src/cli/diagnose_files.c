@@ -1,6 +1,7 @@
 /* diagnose_files.c - see diagnose_files.h. */
 #include "cli/diagnose_files.h"
 #include "cli/command.h"
+#include "config/nearby.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -274,7 +275,10 @@ void diagnose_files_read(struct diagnose_files *f, const char *name)
 		r = named_read(f, fd, &st, shown);
 	}
 	if (r != 0) {
-		command_complain("diagnose", "could not read log \"%s\": %s", shown, strerror(r));
+		struct err err;
+		err_set_errno(&err, -r, "could not read log \"%s\"", shown);
+		nearby_hint(&err, name, NULL, NULL);
+		command_complain("diagnose", "%s", err.msg);
 		f->unread = true;
 	}
 	if (fd >= 0 && !standard)

@@ -8,6 +8,7 @@
 #include "cli/plan_model.h"
 #include "config/graph.h"
 #include "config/yaml.h"
+#include "config/nearby.h"
 #include "forms/form.h"
 #include "plan/host_graph.h"
 #include "plan/report.h"
@@ -164,6 +165,8 @@ static int text_get(struct planner *x, struct err *err)
 	int r = file_read_text(&x->text, "graph", x->file, FILE_OR_PIPE, err);
 	if (r == -ENOENT && !strpbrk(x->file, "/.") && model_facts_by_name(&facts, x->file, &why) < 0)
 		err_hint(err, "and as a model: %s", why.msg);
+	else if (r == -ENOENT)
+		nearby_hint(err, x->file, NULL, NULL);
 	return r;
 }
 

@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/demo.h"
 #include "cli/local.h"
+#include "config/nearby.h"
 #include "launch/cores.h"
 
 #include <pthread.h>
@@ -307,6 +308,9 @@ static enum exit_status run_prepared(struct run *r)
 	if (interrupted)
 		return EXIT_INTERRUPTED;
 	if (code < 0 || r->output_failed) {
+		if (code < 0)
+			nearby_hint(&r->err, r->model, ".gguf",
+				demo_hint(r->model, "stator run takes a GGUF file, or demo"));
 		if (code < 0)
 			command_complain("run", "%s", r->err.msg);
 		else

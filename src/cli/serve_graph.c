@@ -2,6 +2,9 @@
 #include "cli/serve_graph.h"
 #include "base/vec.h"
 #include "cli/demo.h"
+#include "config/nearby.h"
+#include "config/yaml.h"
+#include "base/file.h"
 #include "model/facts.h"
 
 #include <limits.h>
@@ -14,6 +17,8 @@ struct reader {
 	VEC(const char *) overrides;
 	struct serve_gpus *gpus;
 	struct graph *graph;
+	struct buf text; /* of its file, read once: a pipe gives it only once */
+	bool has_text;
 };
 
 /* Overrides. */
@@ -108,6 +113,21 @@ static int overrides_user(struct reader *s)
 
 /* The graph. */
 
+static int graph_text(struct reader *s, const char *file, struct err *err)
+{
+	int r = s->has_text ? 0 : file_read_text(&s->text, "graph", file, FILE_OR_PIPE, err);
+
+	s->has_text = r == 0;
+	if (r == -ENOENT && strpbrk(file, "/."))
+		return nearby_hint(err, file, NULL, "stator serve takes a graph, a GGUF file, or demo");
+	/* A bare word is a model's name, as other servers take it. */
+	if (r == -ENOENT)
+		return nearby_hint(err, file, NULL,
+			demo_hint(file,
+				"stator serve takes a graph, a GGUF file, or demo; it fetches no models by their names"));
+	return r == -EISDIR ? nearby_hint(err, file, ".gguf", "stator serve takes a graph, a GGUF file, or demo") : r;
+}
+
 static int graph_read(struct reader *s, const char *file, bool show, struct err *err)
 {
 	const struct graph_options options = {.overrides = s->overrides.v,
@@ -119,8 +139,10 @@ static int graph_read(struct reader *s, const char *file, bool show, struct err 
 
 	graph_destroy(TAKE(s->graph));
 	diags_init(&diags);
-	r = file ? graph_load(&s->graph, file, &options, &diags, err)
-		 : graph_parse(&s->graph, "command line", "", 0, &options, &diags, err);
+	r = file ? graph_text(s, file, err) : 0;
+	if (r == 0)
+		r = file ? graph_parse(&s->graph, file, buf_str(&s->text), s->text.len, &options, &diags, err)
+			 : graph_parse(&s->graph, "command line", "", 0, &options, &diags, err);
 	buf_init(&text, 2 * DIAG_BYTES_MAX);
 	diags_print(&diags, DIAG_NOTICE, &text);
 	if (show || r < 0)
@@ -254,7 +276,10 @@ int serve_graph_read(
 	struct graph **ret, const struct flags *flags, struct arena *arena, struct serve_gpus *gpus, struct err *err)
 {
 	struct reader s = {.flags = flags, .arena = arena, .gpus = gpus};
+
+	buf_init(&s.text, YAML_BYTES_MAX);
 	int r = graph_get(&s, err);
+	buf_done(&s.text);
 
 	if (r < 0)
 		graph_destroy(s.graph);

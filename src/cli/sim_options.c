@@ -3,6 +3,7 @@
 #include "cli/sim_cases.h"
 #include "config/graph.h"
 #include "config/suggest.h"
+#include "config/nearby.h"
 #include "sim/generate.h"
 
 #include <stdio.h>
@@ -392,7 +393,7 @@ int sim_cases_trace(const struct sim_cases *c, const struct sim_case *k, struct 
 				 : trace_parse(ret, "the made-up load", c->trace_text.data, c->trace_text.len,
 					   c->block_size, err);
 	if (code < 0)
-		return code;
+		return c->trace_file ? nearby_hint(err, c->trace_file, NULL, NULL) : code;
 	if (c->requests_max)
 		trace_cut(ret, c->requests_max);
 	if (c->jitter_ms)

@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/demo.h"
 #include "cli/process_flags.h"
+#include "config/nearby.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -272,6 +273,8 @@ static enum exit_status worker_run(const struct flags *flags)
 	if (options.model && strcmp(options.model, "demo") == 0 && strcmp(options.engine, "llama") == 0)
 		options.model = demo_model_path(&arena);
 	int r = worker_main(&options, &err);
+	if (r < 0 && options.model && access(options.model, R_OK | F_OK) < 0)
+		nearby_hint(&err, options.model, ".gguf", "--model takes a GGUF file, or demo");
 	if (r < 0 && options.status_fd < 0) /* else the supervisor was told, and tells */
 		command_complain("worker", "%s", err.msg);
 	arena_done(&arena);

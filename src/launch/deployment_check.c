@@ -1,6 +1,7 @@
 /* deployment_check.c - see deployment_check.h. */
 #include "launch/deployment_check.h"
 #include "base/file.h"
+#include "config/nearby.h"
 #include "host/limits.h"
 #include "llama/model.h"
 #include "llama/template.h"
@@ -47,7 +48,9 @@ static int model_check(const struct deployment_config *c, const struct graph_ser
 		if (path == c->demo_model)
 			err_hint(err,
 				"\"make model\" in Stator's source folder fetches it; STATOR_CACHE names the folder it is looked for in");
-		else if (!strstr(path, ".gguf"))
+		else if (strstr(path, ".gguf") || access(path, F_OK) == 0)
+			nearby_hint(err, path, ".gguf", "a model is the path of a GGUF file, or demo");
+		else
 			err_hint(err, "the llama engine runs GGUF files; \"%s\" looks like the name of something else",
 				path);
 		return err ? err->code : -ENOENT;

@@ -314,6 +314,38 @@ def test_a_file_of_whatever_use_that_is_none_is_refused_by_its_kind(tmp_path, ki
             process.kill_all()
 
 
+@pytest.mark.parametrize("command, words", [
+    (["serve", "tinny.gguf"], r'No such file.*; did you mean "tiny\.gguf"\?'),
+    (["serve", "site.yml"], r'No such file.*; did you mean "site\.yaml"\?'),
+    (["serve", "deno"], r'; did you mean "demo"\?'),
+    (["serve", "gpt2"], r"serve takes a graph, a GGUF file, or demo; it fetches no models by their names"),
+    (["serve", "models"], r'is a folder, not a file; in it lies "models/inner\.gguf"'),
+    (["serve", "none/site.yaml"], r'there is no folder "none"'),
+    (["serve", "tiny.gguf"], r'"tiny\.gguf" is not a GGUF file'),
+    (["run", "tinny.gguf", "-p", "x"], r'; did you mean "tiny\.gguf"\?'),
+    (["run", "gpt2", "-p", "x"], r"run takes a GGUF file, or demo"),
+    (["run", "models/", "-p", "x"], r'in it lies "models/inner\.gguf"'),
+    (["worker", "--model", "tinny.gguf", "--listen", "unix:w.sock"], r'; did you mean "tiny\.gguf"\?'),
+    (["plan", "site.yml"], r'; did you mean "site\.yaml"\?'),
+    (["sim", "--trace", "site.yml"], r'; did you mean "site\.yaml"\?'),
+    (["bench", "--trace", "site.yml"], r'; did you mean "site\.yaml"\?'),
+    (["diagnose", "site.yml"], r'; did you mean "site\.yaml"\?'),
+    (["chat", "demo"], r"is a model or a file, and no server's URL .*stator serve demo"),
+    (["bench", "tiny.gguf"], r"is a model or a file, and no server's URL .*stator serve tiny\.gguf"),
+])
+def test_a_file_that_is_not_there_is_told_with_what_was_meant(tmp_path, command, words):
+    (tmp_path / "tiny.gguf").write_text("no model\n")
+    (tmp_path / "site.yaml").write_text("MockWorker:\n  model: mock\n")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "inner.gguf").write_text("no model\n")
+    process = Process(*command, cwd=tmp_path)
+    try:
+        assert process.wait_exit() in (1, 2)
+        assert re.search(words, process.output) and len(process.output.splitlines()) == 1, process.output
+    finally:
+        process.kill_all()
+
+
 def test_cpus_that_are_not_there_are_a_sentence(tmp_path, demo_model):
     there = sorted(os.sched_getaffinity(0))
     graph = tmp_path / "deploy.yaml"
