@@ -112,6 +112,8 @@ void object_value(struct object *o, const char *key, const char *text, size_t le
 void object_pod_reset(struct object_pod *p);
 /* The container of this name, made when there is none; NULL: no room. */
 struct object_container *object_pod_container(struct object_pod *p, const char *name);
+/* " (the pod asks for 8 GPUs)" for a message that says that there are too few; "" for another, and when none are asked for. */
+const char *object_pod_asked(const struct object_pod *p, const char *message, char *ret, size_t cap);
 /* Say what is to be said of it. */
 void object_pod_tell(struct object_pod *p, object_told *told, void *ctx);
 /* A row of "kubectl get pods": READY ("0/1"), STATUS ("CrashLoopBackOff", "OOMKilled", "Init:Error", "Running") and RESTARTS. */

@@ -258,6 +258,18 @@ static void container_tell(const struct telling *t, const struct object_pod *p, 
 			c->startup.there || c->liveness.there ? "" : " (it has no liveness or startup probe)");
 }
 
+const char *object_pod_asked(const struct object_pod *p, const char *message, char *ret, size_t cap)
+{
+	unsigned long gpus = 0;
+
+	*ret = '\0';
+	for (uint32_t i = 0; i < p->count; i++)
+		gpus += p->containers[i].init ? 0 : strtoul(p->containers[i].gpus, NULL, 10);
+	if (gpus > 0 && strstr(message, "Insufficient nvidia.com/"))
+		snprintf(ret, cap, " (the pod asks for %lu GPU%s)", gpus, gpus == 1 ? "" : "s");
+	return ret;
+}
+
 static void condition_tell(const struct telling *t, const struct object_pod *p, const struct object_condition *c)
 {
 	static const struct {
@@ -267,7 +279,7 @@ static void condition_tell(const struct telling *t, const struct object_pod *p, 
 		{"Job", "Failed", "True"}, {"", "Progressing", "False"}, {"", "DisruptionTarget", "True"},
 		{"Node", "Ready", "False"}, {"Node", "Ready", "Unknown"}};
 	bool node = !strcmp(p->kind, "Node") || *p->gpus_capacity;
-	char who[WHO_BYTES];
+	char who[WHO_BYTES], asked[64];
 
 	who_of(p, NULL, who, sizeof who);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -276,8 +288,9 @@ static void condition_tell(const struct telling *t, const struct object_pod *p, 
 			(!strcmp(rows[i].kind, "Job") && strcmp(p->kind, "Job")))
 			continue;
 		if (!strcmp(c->type, "PodScheduled"))
-			tell(t, c->line, "pod %s is not placed on a node%s%s%s%s", who, *c->reason ? ": " : "",
-				c->reason, *c->message ? ": " : "", c->message);
+			tell(t, c->line, "pod %s is not placed on a node%s%s%s%s%s", who, *c->reason ? ": " : "",
+				c->reason, *c->message ? ": " : "", c->message,
+				object_pod_asked(p, c->message, asked, sizeof asked));
 		else
 			tell(t, c->line, "%s %s has the condition %s=%s: %s: %s",
 				node       ? "node"

@@ -290,6 +290,10 @@ static void event_line(struct tool_describe *d, const char *line, size_t len, ui
 		text_keep(d->pod.probe_message, sizeof d->pod.probe_message, probe);
 		d->pod.probe_line = number;
 	}
+	char asked[64];
+	size_t n = strlen(text);
+	object_pod_asked(&d->pod, text, asked, sizeof asked);
+	text_keep(text + n, sizeof text - n, asked);
 	d->told(d->ctx, number, text);
 }
 
