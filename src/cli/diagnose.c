@@ -393,7 +393,8 @@ static enum exit_status read_and_conclude(struct diagnose *d)
 	}
 	for (uint32_t i = 0; i < count; i++)
 		diagnose_files_read(&d->files, args[i]);
-	return d->input.files == 0 && d->files.folders == 0 ? EXIT_USAGE : conclude(d);
+	/* What could not be read has been said; of an archive without a log that has yet to be. */
+	return d->input.files == 0 && d->files.folders == 0 && d->files.unread ? EXIT_USAGE : conclude(d);
 }
 
 static enum exit_status diagnose_run(const struct flags *flags)

@@ -1,5 +1,6 @@
 /* diagnose_input.c - see diagnose_input.h. A level is one form within another; its head decides what it is. */
 #include "plan/diagnose_input.h"
+#include "base/utf8.h"
 #include "plan/tar.h"
 #include "plan/unpack.h"
 
@@ -15,6 +16,7 @@ struct input_level {
 	struct diagnose_input *in;
 	enum level_kind kind;
 	uint32_t depth;
+	bool member; /* of an archive: nobody named it */
 	char *name, *head;
 	size_t head_len;
 	enum log_form form;
@@ -59,6 +61,15 @@ static void level_destroy(struct input_level *l)
 	free(l);
 }
 
+/* A name is shown: what a terminal would obey is not in it. */
+static void name_clean(char *name)
+{
+	for (char *c = name; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	utf8_plain(name);
+}
+
 static int level_create(struct input_level **ret, struct diagnose_input *in, const char *name, uint32_t depth)
 {
 	struct input_level *l = calloc(1, sizeof *l);
@@ -67,6 +78,7 @@ static int level_create(struct input_level **ret, struct diagnose_input *in, con
 		level_destroy(l);
 		return -ENOMEM;
 	}
+	name_clean(l->name);
 	l->in = in;
 	l->depth = depth;
 	*ret = l;
@@ -106,6 +118,7 @@ static bool packed_begin(struct input_level *l)
 		note(l->in, INPUT_UNREADABLE, l->name, l->form);
 		return false;
 	}
+	l->child->member = l->member;
 	l->kind = LEVEL_PACKED;
 	return true;
 }
@@ -118,7 +131,10 @@ static bool on_member_begin(void *ctx, const char *name, uint64_t size)
 	snprintf(text, sizeof text, "%s/%s", l->name, name);
 	level_destroy(l->child);
 	l->child = NULL;
-	return size > 0 && level_create(&l->child, l->in, text, l->depth + 1) == 0;
+	if (size == 0 || level_create(&l->child, l->in, text, l->depth + 1) < 0)
+		return false;
+	l->child->member = true;
+	return true;
 }
 
 static void on_member_data(void *ctx, const char *data, size_t len)
@@ -169,7 +185,7 @@ static void level_decide(struct input_level *l)
 		packed_begin(l);
 	} else if (log_form_is_readable(l->form)) {
 		text_begin(l);
-	} else if (l->in->quiet || l->depth > 1) {
+	} else if (l->in->quiet || l->member) {
 		l->in->other++;
 	} else {
 		note(l->in, INPUT_UNREADABLE, l->name, l->form);
@@ -244,7 +260,7 @@ static void text_end(struct input_level *l)
 	lines = diagnosed_log_lines(l->log);
 	in->lines += lines;
 	in->empty += lines == 0;
-	if (log_reader_only_wishes(l->reader) && !(in->quiet || l->depth > 1))
+	if (log_reader_only_wishes(l->reader) && !(in->quiet || l->member))
 		note(in, INPUT_ONLY_WISHES, l->name, l->form);
 }
 

@@ -267,6 +267,11 @@ static void what_is_no_log_is_noted_by_name_and_not_taken_for_a_healthy_one(void
 	(void)state;
 
 	assert_reads("z.zip", "PK\003\004\024\0\0\0", 8, "cannot-tell, 1 files, 0 lines, 0 other; note 0 of z.zip;");
+	char zeros[3000] = {0};
+	size_t zeros_len = pack(UNPACK_XZ, zeros, sizeof zeros, b);
+	assert_reads("zeros.xz", b, zeros_len, "cannot-tell, 1 files, 0 lines, 0 other; note 0 of zeros.xz;");
+	assert_reads("a\033[31mb\n.log", "NVML Shared Library Not Found\n", 30,
+		"failed, 1 files, 1 lines, 0 other; a?[31mb?.log:1");
 	assert_reads("e.log", "", 0, "cannot-tell, 1 files, 0 lines, 0 other;");
 	assert_reads("w.gz", a, n / 2, "healthy, 1 files, 2 lines, 0 other; note 1 of w.gz;");
 	for (int i = 0; i < INPUT_DEPTH_MAX; i++) {
