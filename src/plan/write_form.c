@@ -150,15 +150,28 @@ static bool has_edit(const struct plan_edits *edits, const struct plan_edit *e)
 	return false;
 }
 
+/* A service's name as the target has it: that of a state ends with the state. */
+static const char *lasting_name(const struct writer *w, const char *name)
+{
+	for (uint32_t i = 0; i < w->w->target->len; i++)
+		if (!strcmp(w->w->target->services[i].name, name))
+			return w->w->target->services[i].name;
+	return "";
+}
+
 /* What is left to do from a state. Another model goes with another quantization, which a file may get first. */
 static void edits_left(const struct writer *w, const struct plan_deployment *d, struct plan_edits *ret)
 {
 	uint32_t len = 0;
 
 	plan_edits(ret, d, w->w->target, NULL);
-	for (uint32_t i = 0; i < ret->len; i++)
-		if (strcmp(ret->items[i].key, "model"))
-			ret->items[len++] = ret->items[i];
+	for (uint32_t i = 0; i < ret->len; i++) {
+		if (!strcmp(ret->items[i].key, "model"))
+			continue;
+		ret->items[len] = ret->items[i];
+		ret->items[len].service = lasting_name(w, ret->items[i].service);
+		len++;
+	}
 	ret->len = len;
 	for (uint32_t i = 0; i < w->renamed_len; i++)
 		for (uint32_t k = 0; k < d->len && ret->len < PLAN_EDITS_MAX; k++) {
@@ -166,7 +179,7 @@ static void edits_left(const struct writer *w, const struct plan_deployment *d, 
 			if (strcmp(s->name, w->renamed[i]) || !strcmp(s->graph->model, w->w->quant_model))
 				continue;
 			struct plan_edit *e = &ret->items[ret->len++];
-			*e = (struct plan_edit){.service = s->name, .key = "model", .pos = s->pos[PLAN_MODEL]};
+			*e = (struct plan_edit){.service = w->renamed[i], .key = "model", .pos = s->pos[PLAN_MODEL]};
 			snprintf(e->before, sizeof e->before, "%s", s->graph->model);
 			snprintf(e->after, sizeof e->after, "%s", w->w->quant_model);
 		}
@@ -915,12 +928,8 @@ int plan_write_form(
 		if (has_edit(x.edits, &ret_left->items[i]))
 			ret_left->items[len++] = ret_left->items[i];
 	ret_left->len = len;
-	/* Names of services lie in the state that ends here: those of the target stay. */
-	for (uint32_t i = 0; i < len; i++) {
-		uint32_t s = service_of(&x, ret_left->items[i].service);
-		ret_left->items[i].service = s < w->target->len ? w->target->services[s].name : "";
-		ret_left->items[i].pos = (struct config_pos){0};
-	}
+	for (uint32_t i = 0; i < len; i++)
+		ret_left->items[i].pos = (struct config_pos){0}; /* of a state that ends here */
 	*ret_made = before - MIN(before, len);
 	if (!x.no_memory)
 		buf_add(out, x.now.text, x.now.len);
