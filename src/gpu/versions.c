@@ -27,7 +27,7 @@ static struct record_rows table = {.rows = rows,
 	.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static const char *const kinds[] = {
-	"engine", "architecture", "quantization", "attention", "cards", "rule", "family", NULL};
+	"engine", "architecture", "quantization", "attention", "cards", "rule", "family", "no-pipeline", NULL};
 
 #define FIELD(key, kind, member, required, words)                                                                      \
 	{                                                                                                              \

@@ -16,7 +16,8 @@ enum engine_kind {
 	ENGINE_ATTENTION,
 	ENGINE_CARDS,
 	ENGINE_RULE,
-	ENGINE_FAMILY
+	ENGINE_FAMILY,
+	ENGINE_NO_PIPELINE /* architectures whose layers a release does not divide into stages */
 };
 
 /* "0.10.2", "v0.9.0.1", "0.8.5.post1", "v0.11.0-cu128", "0.11.1rc7.dev109": by its first three numbers and what follows ".post"

@@ -1,4 +1,5 @@
 /* check_engine.c - what an engine refuses, or does another way, on such a card. Rules and sources: gpu/rules.h. */
+#include "gpu/versions.h"
 #include "plan/check.h"
 
 #include <stdio.h>
@@ -14,6 +15,15 @@ static void remedy_dtype(struct plan *p, const struct plan_service *s, const str
 	(void)s;
 }
 
+/* A stated release from before vLLM refused it to the families that overflow it. */
+static bool takes_float16(const struct plan_service *s, const char *asked)
+{
+	struct engine_span span = engine_span_of(RULE_VLLM, ENGINE_RULE, "float16-refused");
+
+	return s->engine == GRAPH_ENGINE_VLLM && s->version && s->version < span.first &&
+	       (!strcmp(asked, "float16") || !strcmp(asked, "half"));
+}
+
 static void check_dtype(struct plan *p, const struct plan_service *s, const struct gpu_device *card)
 {
 	const struct model_facts *m = s->model->facts;
@@ -24,7 +34,12 @@ static void check_dtype(struct plan *p, const struct plan_service *s, const stru
 	if (automatic && !m)
 		return; /* nobody knows what the files have */
 	rule_dtype(&a, plan_rules_of(s), card->capability, asked, !automatic, m ? m->architecture : NULL);
-	if (a.verdict == RULE_NO)
+	if (a.verdict == RULE_NO && takes_float16(s, asked)) {
+		findings_add(&p->findings, FINDING_WARNING, FINDING_CONFIGURATION, "dtype", &s->pos[PLAN_DTYPE],
+			"%s: this family overflows %s: vLLM %s takes it and may answer nonsense, later ones refuse it",
+			s->name, asked, ENGINE_VERSION(s->version));
+		findings_unchecked(&p->findings);
+	} else if (a.verdict == RULE_NO)
 		findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "dtype", &s->pos[PLAN_DTYPE],
 			"%s: %s on %s: %s", s->name, asked, plan_card_name(card), a.text);
 	else if (a.verdict == RULE_INSTEAD)

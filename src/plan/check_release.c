@@ -112,6 +112,26 @@ static void check_architecture(struct plan *p, const struct plan_service *s, con
 	}
 }
 
+static void check_pipeline(struct plan *p, const struct plan_service *s, const struct asked *a)
+{
+	const struct model_facts *m = s->model->facts;
+	const char *class = !m ? NULL : *m->class_name ? m->class_name : engine_class_of(m->architecture);
+
+	if (s->pp <= 1 || s->engine != GRAPH_ENGINE_VLLM || !class)
+		return;
+	struct engine_span none = engine_span_of(RULE_VLLM, ENGINE_NO_PIPELINE, class);
+	if (!engine_span_holds(none, a->release))
+		return;
+	findings_add(&p->findings, FINDING_FATAL, FINDING_ENVIRONMENT, "engine-pipeline", &s->pos[PLAN_PP],
+		"%s: vLLM %s does not divide the layers of %s into stages (pipeline-parallel-size %u)", s->name,
+		ENGINE_VERSION(a->release), class, s->pp);
+	if (none.last)
+		findings_remedy(&p->findings, "a release after %s, or tensor-parallel-size, which divides heads",
+			ENGINE_VERSION(none.last));
+	else
+		findings_remedy(&p->findings, "tensor-parallel-size, which divides heads");
+}
+
 static void check_quantization(struct plan *p, const struct plan_service *s, const struct asked *a)
 {
 	const char *method = s->quant && s->set[PLAN_QUANT] ? s->quant : plan_method_of(s);
@@ -148,6 +168,7 @@ void plan_check_release(struct plan *p, const struct plan_service *s)
 	}
 	assumed(p, s);
 	check_architecture(p, s, &a);
+	check_pipeline(p, s, &a);
 	check_quantization(p, s, &a);
 	check_attention(p, s, &a);
 }

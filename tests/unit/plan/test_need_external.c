@@ -300,6 +300,18 @@ static void sglang_keeps_a_place_for_each_token_of_each_request(void **state)
 	scene_done(&x);
 }
 
+static void sglang_starts_with_less_than_the_models_context(void **state)
+{
+	struct scene x;
+
+	(void)state;
+	scene_of(&x, GRAPH_ENGINE_SGLANG, "Llama-3.1-8B", "1xL4");
+	x.service.context = 131072;
+	struct plan_terms t = need_at(&x, 503);
+	assert_true(plan_terms_fit(&t) && t.context < 131072 && t.context > 2048);
+	scene_done(&x);
+}
+
 static void windows_save_memory_since_0_9_1(void **state)
 {
 	struct scene x;
@@ -360,6 +372,7 @@ int main(void)
 		cmocka_unit_test(what_no_start_was_seen_for_is_a_guess),
 		cmocka_unit_test(mla_holds_its_absorbed_matrices_beside_the_files),
 		cmocka_unit_test(sglang_keeps_a_place_for_each_token_of_each_request),
+		cmocka_unit_test(sglang_starts_with_less_than_the_models_context),
 		cmocka_unit_test(windows_save_memory_since_0_9_1),
 		cmocka_unit_test(what_failed_against_the_sum_is_not_said_to_fit),
 	};

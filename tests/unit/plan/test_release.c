@@ -12,7 +12,8 @@ static const char *decided(struct plan *p, struct plan_world *w, const char *set
 	char yaml[1024];
 	struct err err;
 
-	snprintf(yaml, sizeof yaml, "VllmWorker:\n%s  ServiceArgs: {resources: {gpu: 1}}\n", settings);
+	snprintf(yaml, sizeof yaml, "VllmWorker:\n%s  ServiceArgs: {resources: {gpu: %d}}\n", settings,
+		strstr(settings, "parallel-size: 2") ? 2 : 1);
 	plan_world_of(w, yaml, cards);
 	assert_int_equal(plan_make(p, &w->input, &err), 0);
 	for (uint32_t i = 0; i < p->findings.len; i++) {
@@ -54,6 +55,33 @@ static void and_some_have_a_last_one(void **state)
 	/* Not said: an older one runs it, so nobody knows. */
 	wants("  model: meta-llama/Llama-3.2-11B-Vision-Instruct\n  max-model-len: 4096\n", "1xA100-80GB",
 		"engine-architecture", PLAN_NOT_CHECKED);
+}
+
+static void float16_was_taken_by_all_families_before_0_9_1(void **state)
+{
+	(void)state;
+	wants("  model: google/gemma-2-9b-it\n  max-model-len: 4096\n  dtype: float16\n  engine-version: 0.8.5\n",
+		"1xA100-80GB", "dtype", PLAN_NOT_CHECKED);
+	wants("  model: google/gemma-2-9b-it\n  max-model-len: 4096\n  dtype: float16\n  engine-version: 0.9.1\n",
+		"1xA100-80GB", "dtype", PLAN_CANNOT);
+}
+
+static void some_are_not_divided_into_stages(void **state)
+{
+	static const char gpt[] = "  model: openai/gpt-oss-20b\n  max-model-len: 4096\n  pipeline-parallel-size: 2\n"
+				  "  engine-version: %s\n";
+	char text[256];
+
+	(void)state;
+	snprintf(text, sizeof text, gpt, "0.10.1");
+	wants(text, "2xH100", "engine-pipeline", PLAN_CANNOT);
+	snprintf(text, sizeof text, gpt, "0.10.2");
+	wants(text, "2xH100", "", PLAN_FITS);
+	wants("  model: Qwen/Qwen2-7B-Instruct\n  max-model-len: 4096\n  pipeline-parallel-size: 2\n  engine-version: 0.5.3\n",
+		"2xH100", "engine-pipeline", PLAN_CANNOT);
+	wants("  model: meta-llama/Llama-3.2-11B-Vision\n  max-model-len: 4096\n  pipeline-parallel-size: 2\n"
+	      "  engine-version: 0.8.5\n",
+		"2xH100", "engine-pipeline", PLAN_CANNOT);
 }
 
 static void older_than_all_that_were_read_is_not_judged(void **state)
@@ -211,6 +239,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_architecture_has_a_first_release),
 		cmocka_unit_test(and_some_have_a_last_one),
+		cmocka_unit_test(float16_was_taken_by_all_families_before_0_9_1),
+		cmocka_unit_test(some_are_not_divided_into_stages),
 		cmocka_unit_test(older_than_all_that_were_read_is_not_judged),
 		cmocka_unit_test(what_is_assumed_is_said),
 		cmocka_unit_test(quantizations_by_release_and_card),
