@@ -13,7 +13,7 @@ enum {
 	HTTP_BODIES_BYTES_MAX = 1024 * 1024 * 1024, /* of all requests being read or parsed; the default is an eighth of
 						     * memory where that is less. Past it they wait, then 503 */
 	HTTP_BODY_WAIT_MS = 5 * 1000, /* for room in it; what is parsed already is through in less */
-	HTTP_UNPACED_BYTES = 1024 * 1024, /* of each body; what is beyond shares HTTP_LARGE_RATE */
+	HTTP_UNPACED_BYTES = 64 * 1024, /* of each body; what is beyond shares HTTP_LARGE_RATE */
 	HTTP_LARGE_RATE = 128 * 1024 * 1024, /* bytes a second: a gigabit of prompts */
 	HTTP_PACE_BURST_BYTES = 16 * 1024 * 1024, /* that may come faster */
 	HTTP_SMALL_BYTES = 64 * 1024, /* requests up to this may use an eighth of it that larger ones may not */

@@ -1,4 +1,4 @@
-/* http_pace.c - what is beyond the first megabyte of a body shares one rate with all the others' (limits.large_rate), so that a
+/* http_pace.c - what is beyond the first 64 KiB of a body shares one rate with all the others' (limits.large_rate), so that a
  * client that sends bodies as fast as the loop takes them does not take the loop's whole core: answers are sent from there, and
  * workers may compute on the same cores. A burst of HTTP_PACE_BURST_BYTES goes through as it comes, which is more than an honest
  * prompt ever has; above it connections with large bodies are read in turns. Time spent so is none of the client's. */

@@ -6,7 +6,8 @@
  * given to others, and the body gets the rest step by step.
  *
  * What does not fit waits, is not read meanwhile, and is refused after body_wait_ms: the parser is through with a body
- * in milliseconds, so a burst passes. While others wait, a body of which nothing came for as long is ended. Requests of at
+ * in milliseconds, so a burst passes. While others wait, a body of which nothing came for as long is ended, unless it is held
+ * for its rate (http_pace.c): then it is the server that does not read. Requests of at
  * most HTTP_SMALL_BYTES may use an eighth more than the others: they get through while large ones hold the rest. */
 #include "base/limits.h"
 #include "net/http_priv.h"
@@ -90,7 +91,7 @@ static void reclaim(struct http_server *s)
 	list_foreach_safe(it, &s->conns)
 	{
 		struct http_conn *c = list_entry(it, struct http_conn, link);
-		if (c->state != CONN_BODY || c->waits)
+		if (c->state != CONN_BODY || c->waits || c->paced)
 			continue;
 		if (now - c->body_byte_us > (uint64_t)s->limits.body_wait_ms * 1000) {
 			http_conn_no_room(c);

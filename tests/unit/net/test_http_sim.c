@@ -410,11 +410,68 @@ static void large_bodies_share_one_rate(void **state)
 	sim_destroy(sim);
 }
 
+enum { MANY = 40, MANY_BYTES = 1 << 20, MANY_PACE = 512 << 10 };
+
+static bool all_answered(void *ctx)
+{
+	const struct raw *r = ctx;
+	for (int i = 0; i < MANY; i++)
+		if (!r[i].in.len)
+			return false;
+	return true;
+}
+
+/* Many bodies of a mebibyte are as much work as a few large ones: they share the rate. Who is held for it is not taken for a
+ * client that sends nothing when somebody else waits for room. */
+static void many_bodies_of_a_mebibyte_share_the_rate(void **state)
+{
+	(void)state;
+	struct sim *sim;
+	struct sim_config config;
+	struct http_limits limits;
+	struct http_server *server;
+	struct raw many[MANY] = {0}, late = {0};
+	sim_config_default(&config, 3);
+	config.segment_bytes_max = 1 << 16;
+	config.socket_bytes = 1 << 20;
+	assert_int_equal(sim_create(&sim, &config, NULL), 0);
+	struct env *e = sim_env(sim);
+	http_limits_default(&limits);
+	limits.large_rate = MANY_PACE;
+	limits.body_bytes_max = 24 << 20;
+	limits.bodies_bytes_max = 48 << 20; /* of it seven eighths for large ones */
+	limits.body_timeout_ms = 8000; /* less than all take */
+	limits.body_wait_ms = 300; /* less than a turn of all takes */
+	assert_int_equal(http_server_create(&server, e, "front:80", &limits, &size_handler, NULL, NULL), 0);
+	sim_run_for(sim, 40 * 1000000); /* nobody used any of the burst lately */
+	uint64_t begun_us = env_now_us(e);
+	for (int i = 0; i < MANY; i++)
+		say_body(e, &many[i], MANY_BYTES);
+	sim_run_for(sim, 8 * 1000000);
+	assert_false(all_answered(many));
+	say_body(e, &late, 20 << 20); /* there is no room for it */
+	assert_true(sim_run_cond(sim, all_answered, many, begun_us + 300 * 1000000));
+	double took_s = (double)(env_now_us(e) - begun_us) / 1e6;
+	double paced = (double)MANY * (MANY_BYTES - HTTP_UNPACED_BYTES) - HTTP_PACE_BURST_BYTES;
+	assert_true(took_s > 0.8 * paced / MANY_PACE && took_s < 1.3 * paced / MANY_PACE);
+	for (int i = 0; i < MANY; i++) {
+		assert_memory_equal(buf_str(&many[i].in), "HTTP/1.1 200 ", 13);
+		env_conn_close(e, many[i].conn);
+		buf_done(&many[i].in);
+	}
+	assert_true(late.closed); /* with its bytes unread: the answer may be lost to it */
+	assert_null(strstr(buf_str(&late.in), " 200 "));
+	buf_done(&late.in);
+	http_server_destroy(server);
+	sim_destroy(sim);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_request_ends_once_whatever_the_network_does),
 		cmocka_unit_test(large_bodies_share_one_rate),
+		cmocka_unit_test(many_bodies_of_a_mebibyte_share_the_rate),
 		cmocka_unit_test(deadlines_are_those_of_the_limits),
 		cmocka_unit_test(a_byte_now_and_then_is_not_reading),
 	};
