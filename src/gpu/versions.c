@@ -53,13 +53,22 @@ static int add(void *ctx, const struct record *r)
 	return 0;
 }
 
+/* As written. An architecture is a class of Python: LLaMAForCausalLM is not LlamaForCausalLM, and the engines have them at other
+ * releases. Other names the engines take in any case, so one that is not there as written is looked for so. */
 static const struct row *find(enum engine_kind kind, const char *name)
 {
+	const struct row *ret = NULL;
+
 	(void)record_rows_load(&table, "data/engines.txt", data_engines_text, data_engines_len, add);
-	for (uint32_t i = 0; i < table.len; i++)
-		if (rows[i].kind == kind && !strcasecmp(rows[i].name, name))
+	for (uint32_t i = 0; i < table.len; i++) {
+		if (rows[i].kind != kind)
+			continue;
+		if (!strcmp(rows[i].name, name))
 			return &rows[i];
-	return NULL;
+		if (!ret && kind != ENGINE_ARCHITECTURE && !strcasecmp(rows[i].name, name))
+			ret = &rows[i];
+	}
+	return ret;
 }
 
 /* Major, minor, patch and what follows a patch, 16 bits each. */

@@ -46,6 +46,22 @@ static void architectures_begin_and_end(void **state)
 	assert_null(engine_class_of("nothing"));
 }
 
+/* BaiChuanForCausalLM is vLLM's alone, BaichuanForCausalLM of both; no name may be answered by one that differs in case. */
+static void a_class_is_looked_up_in_its_own_case(void **state)
+{
+	(void)state;
+	assert_true(of(RULE_SGLANG, ENGINE_ARCHITECTURE, "BaichuanForCausalLM").first == engine_version_parse("0.3.6"));
+	assert_true(of(RULE_SGLANG, ENGINE_ARCHITECTURE, "BaiChuanForCausalLM").first == 0);
+	assert_true(
+		of(RULE_VLLM, ENGINE_ARCHITECTURE, "BailingMoeForCausalLM").first == engine_version_parse("0.10.0"));
+	assert_true(of(RULE_VLLM, ENGINE_ARCHITECTURE, "BailingMoEForCausalLM").first == 0);
+	assert_true(of(RULE_SGLANG, ENGINE_ARCHITECTURE, "qwen3FORcausallm").first == 0);
+	/* Other names in any case, the exact one first. */
+	assert_true(of(RULE_VLLM, ENGINE_QUANTIZATION, "deepspeedfp").last == engine_version_parse("0.14.1"));
+	assert_true(of(RULE_VLLM, ENGINE_QUANTIZATION, "DeepSpeedFP").last == engine_version_parse("0.8.5.post1"));
+	assert_true(of(RULE_VLLM, ENGINE_QUANTIZATION, "GPTQ").first != 0);
+}
+
 static void quantizations_ask_less_of_cards_as_time_goes(void **state)
 {
 	(void)state;
@@ -99,6 +115,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(releases_compare_as_their_makers_number_them),
 		cmocka_unit_test(architectures_begin_and_end),
+		cmocka_unit_test(a_class_is_looked_up_in_its_own_case),
 		cmocka_unit_test(quantizations_ask_less_of_cards_as_time_goes),
 		cmocka_unit_test(kernels_are_built_for_generations),
 		cmocka_unit_test(every_name_has_an_engine_and_an_order),
