@@ -8,6 +8,13 @@
 
 enum { DEPTH_MAX = YAML_DEPTH_MAX };
 
+/* Parallelism that stands beside a container and not in its command. */
+enum parallel { PAR_TENSOR, PAR_PIPELINE, PAR_DATA, PAR_LOCAL, PAR_WORKERS, PAR_EXPERT, PARALLELS };
+struct said {
+	const char *text; /* NULL: not said */
+	struct config_pos pos;
+};
+
 /* What the maps around a container say. */
 struct around {
 	const char *name;
@@ -15,22 +22,26 @@ struct around {
 	uint32_t replicas;
 	struct config_pos replicas_pos;
 	double gpus;
+	bool gpus_all; /* whatever the host has: how many follows from the flags */
+	const char *slice; /* the resource that gives parts of cards, "nvidia.com/mig-1g.10gb"; NULL: whole cards */
 	struct config_pos gpus_pos;
 	uint32_t nodes; /* pods that make one worker */
 	enum graph_role role;
 	enum graph_engine hint;
 	const char *model;
 	struct config_pos model_pos;
-	const char *tensor; /* parallelism said beside the container */
-	struct config_pos tensor_pos;
+	struct said parallel[PARALLELS];
 	const struct form_env *env;
 	bool moves_kv; /* who deploys it gives its engines a KV connector when roles are divided */
 };
+
+enum host { HOST_UNKNOWN, HOST_KUBERNETES, HOST_COMPOSE };
 
 struct walk {
 	struct form_set *f;
 	const char *foreign;
 	uint32_t depth;
+	enum host host; /* who gives containers their GPUs */
 	bool in_list; /* the map that is walked next is an item of "containers": one even without image and command */
 };
 
@@ -73,44 +84,112 @@ static bool ends_with(const char *s, const char *tail)
 	return a >= b && !strcmp(s + a - b, tail);
 }
 
-/* {"nvidia.com/gpu": "2"}, {"gpu": 2}, MIG resources too. */
-static void take_gpu_resource(const struct yaml_node *map, struct around *a)
+/* "nvidia.com/mig-3g.40gb", "nvidia.com/gpu.shared": parts of cards, or turns on them. */
+static bool is_slice(const char *resource)
 {
-	for (const struct yaml_node *n = map ? map->first : NULL; n; n = n->next)
-		if (n->type == YAML_SCALAR &&
-			(!strcmp(n->key, "gpu") || ends_with(n->key, "/gpu") || strstr(n->key, "nvidia.com/mig"))) {
-			a->gpus = strtod(n->text, NULL);
-			a->gpus_pos = n->pos;
-		}
+	return strstr(resource, "/mig-") || (strstr(resource, "/gpu") && ends_with(resource, ".shared"));
 }
 
-/* Compose: deploy.resources.reservations.devices, and the newer "gpus: all". */
+/* Does a resource of a cluster stand for an accelerator, though not for a whole GPU that is counted here? */
+static bool is_other_card(const char *resource)
+{
+	static const char *const parts[] = {
+		"gpu", "vcuda", "gaudi", "tpu", "neuron", "npu", "ascend", "mlu", "dcu", "xpu", "ga1", "gh1", "ad1"};
+	const char *name = strchr(resource, '/');
+
+	for (size_t i = 0; name && i < ARRAY_LEN(parts); i++)
+		if (strcasestr(strncmp(resource, "gpu.", 4) ? name : resource, parts[i]))
+			return true;
+	return false;
+}
+
+/* {"nvidia.com/gpu": "2"}, {"gpu": 2}; Dynamo keeps what it has no name for under "custom". */
+static int take_gpu_resource(struct walk *w, const struct yaml_node *map, struct around *a)
+{
+	int code = 0;
+
+	for (const struct yaml_node *n = map ? map->first : NULL; n && code == 0; n = n->next) {
+		bool slice = n->key && is_slice(n->key);
+		if (n->type == YAML_MAP && n->key && !strcmp(n->key, "custom"))
+			code = take_gpu_resource(w, n, a);
+		if (n->type != YAML_SCALAR || !n->key)
+			continue;
+		if (!strcmp(n->key, "gpu") || ends_with(n->key, "/gpu") || slice) {
+			a->gpus = strtod(n->text, NULL);
+			a->gpus_pos = n->pos;
+			a->slice = slice ? n->key : NULL;
+		} else if (is_other_card(n->key)) {
+			a->gpus_all = true;
+			code = form_remark(w->f, FORM_UNCHECKED, "gpu-resource", &n->pos,
+				arena_printf(&w->f->arena,
+					"the container asks for %.80s: what that is of a card is not known here",
+					n->key),
+				NULL);
+		}
+	}
+	return code;
+}
+
+/* "all", "0", "0,1,2": how many; 0: all. */
+static uint32_t devices_of(const char *id)
+{
+	uint32_t n = 0;
+
+	if (!strcasecmp(id, "all"))
+		return 0;
+	for (; *id; id += strcspn(id, ","), id += *id == ',')
+		n += *id != ',';
+	return n;
+}
+
+/* Compose: deploy.resources.reservations.devices, and the newer "gpus". */
 static void take_devices(const struct yaml_node *list, struct around *a)
 {
+	double sum = 0;
+
 	for (const struct yaml_node *d = list && list->type == YAML_SEQ ? list->first : NULL; d; d = d->next) {
 		const struct yaml_node *ids = d->type == YAML_MAP ? yaml_find(d, "device_ids") : NULL;
 		const char *count = d->type == YAML_MAP ? scalar(d, "count") : NULL;
-		if (ids && ids->type == YAML_SEQ) {
-			a->gpus = ids->count;
-			a->gpus_pos = ids->pos;
-		} else if (count && strcmp(count, "all") && strcmp(count, "-1")) {
-			a->gpus = strtod(count, NULL);
-			a->gpus_pos = yaml_find(d, "count")->pos;
+		a->gpus_all |= !ids && (!count || !strcasecmp(count, "all") || !strcmp(count, "-1"));
+		for (const struct yaml_node *id = ids && ids->type == YAML_SEQ ? ids->first : NULL; id; id = id->next) {
+			uint32_t n = id->type == YAML_SCALAR ? devices_of(id->text) : 1;
+			a->gpus_all |= !n;
+			sum += n;
 		}
+		sum += ids || !count ? 0 : MAX(strtod(count, NULL), 0);
+		a->gpus_pos = ids ? ids->pos : count ? yaml_find(d, "count")->pos : d->pos;
 	}
+	if (sum > 0 || a->gpus_all)
+		a->gpus = a->gpus_all ? 0 : sum;
 }
 
-static void take_resources(const struct yaml_node *map, struct around *a)
+/* Compose: what else shows a container the host's GPUs. */
+static bool sees_all(const struct yaml_node *map)
+{
+	const char *runtime = scalar(map, "runtime");
+	const struct yaml_node *devices = yaml_find(map, "devices");
+
+	return (runtime && !strcmp(runtime, "nvidia")) || (devices && devices->first);
+}
+
+static int take_resources(struct walk *w, const struct yaml_node *map, struct around *a)
 {
 	const struct yaml_node *r = map_in(map, "resources"), *reserved = map_in(r, "reservations");
+	int code = take_gpu_resource(w, map_in(r, "requests"), a);
 
-	take_gpu_resource(map_in(r, "requests"), a);
-	take_gpu_resource(map_in(r, "limits"), a);
+	if (code == 0)
+		code = take_gpu_resource(w, map_in(r, "limits"), a);
 	if (reserved)
 		take_devices(yaml_find(reserved, "devices"), a);
-	const char *gpus = scalar(map, "gpus");
-	if (gpus && strtoul(gpus, NULL, 10))
-		a->gpus = strtod(gpus, NULL);
+	const struct yaml_node *gpus = yaml_find(map, "gpus");
+	if (gpus && gpus->type == YAML_SEQ)
+		take_devices(gpus, a);
+	else if (gpus && gpus->type == YAML_SCALAR) {
+		a->gpus = (double)strtoul(gpus->text, NULL, 10);
+		a->gpus_all |= !strcasecmp(gpus->text, "all");
+	}
+	a->gpus_all |= w->host == HOST_COMPOSE && sees_all(map);
+	return code;
 }
 
 static int add_env(struct walk *w, struct around *a, const char *name, const char *value)
@@ -179,16 +258,97 @@ static void take_model(const struct yaml_node *map, const char *key, struct arou
 	a->model_pos = yaml_find(map, key)->pos;
 }
 
-static void take_parallelism(const struct yaml_node *map, struct around *a)
+/* Fields of a map whose all fields are known: another one has an effect that nobody here knows. */
+static int check_fields(struct walk *w, const struct yaml_node *map, const char *const *known, const char *of)
 {
-	const struct yaml_node *p = map_in(map, "parallelism");
-	const char *keys[] = {"tensor", "tensorParallelSize", "tp"};
+	int code = 0;
 
-	for (size_t i = 0; p && i < ARRAY_LEN(keys); i++)
-		if (scalar(p, keys[i])) {
-			a->tensor = scalar(p, keys[i]);
-			a->tensor_pos = yaml_find(p, keys[i])->pos;
-		}
+	for (const struct yaml_node *n = map ? map->first : NULL; n && code == 0; n = n->next) {
+		bool found = false;
+		for (size_t i = 0; known[i] && !found; i++)
+			found = !strcmp(known[i], n->key);
+		if (!found)
+			code = form_remark(w->f, FORM_UNCHECKED, "field-unknown", &n->key_pos,
+				arena_printf(
+					&w->f->arena, "\"%.64s\" is no field of %s that is known here", n->key, of),
+				"is it a misspelling? the API server refuses those, or drops them");
+	}
+	return code;
+}
+
+/* "parallelism" of KServe's LLMInferenceService and of llm-d; only: further names belong to others. */
+static int take_parallelism(struct walk *w, const struct yaml_node *p, bool all, struct around *a)
+{
+	static const struct {
+		const char *name;
+		enum parallel what;
+	} names[] = {{"tensor", PAR_TENSOR}, {"tensorParallelSize", PAR_TENSOR}, {"tp", PAR_TENSOR},
+		{"pipeline", PAR_PIPELINE}, {"pipelineParallelSize", PAR_PIPELINE}, {"pp", PAR_PIPELINE},
+		{"data", PAR_DATA}, {"dataParallelSize", PAR_DATA}, {"dp", PAR_DATA}, {"dataLocal", PAR_LOCAL},
+		{"dataParallelSizeLocal", PAR_LOCAL}, {"workers", PAR_WORKERS}, {"expert", PAR_EXPERT}};
+	static const char *const known[] = {"tensor", "tensorParallelSize", "tp", "pipeline", "pipelineParallelSize",
+		"pp", "data", "dataParallelSize", "dp", "dataLocal", "dataParallelSizeLocal", "workers", "expert",
+		"dataRPCPort", NULL};
+
+	for (size_t i = 0; p && i < ARRAY_LEN(names); i++)
+		if (scalar(p, names[i].name) && (all || strstr(names[i].name, "ParallelSize")))
+			a->parallel[names[i].what] =
+				(struct said){scalar(p, names[i].name), yaml_find(p, names[i].name)->pos};
+	return all ? check_fields(w, p, known, "\"parallelism\"") : 0;
+}
+
+static uint32_t count_said(const struct around *a, enum parallel what)
+{
+	unsigned long n = a->parallel[what].text ? strtoul(a->parallel[what].text, NULL, 10) : 0;
+
+	return n && n <= 4096 ? (uint32_t)n : 1;
+}
+
+/* KServe's workload: one of an LLMInferenceService (its prompts may have one of their own), or a predictor with a workerSpec.
+ * Several pods make one worker only where there are followers. */
+static int take_workload(struct walk *w, const struct yaml_node *map, struct around *a)
+{
+	const struct yaml_node *p = map_in(map, "parallelism"), *followers = map_in(map, "workerSpec");
+	int code = take_parallelism(w, p, true, a);
+
+	if (code == 0)
+		code = take_parallelism(w, followers, false, a);
+	if (followers)
+		a->nodes = count_said(a, PAR_PIPELINE);
+	else if (p && map_in(map, "worker"))
+		a->nodes = a->parallel[PAR_LOCAL].text ? MAX(count_said(a, PAR_DATA) / count_said(a, PAR_LOCAL), 1u)
+						       : count_said(a, PAR_PIPELINE);
+	else if (p && a->parallel[PAR_WORKERS].text)
+		a->nodes = count_said(a, PAR_WORKERS);
+	return code;
+}
+
+static int check_llm_service(struct walk *w, const struct yaml_node *map)
+{
+	static const char *const spec_fields[] = {"model", "replicas", "parallelism", "router", "template", "worker",
+		"prefill", "baseRefs", "scaling", "autoscaling", "storageInitializer", "tracing", "labels",
+		"annotations", NULL};
+	static const char *const model_fields[] = {"uri", "name", "criticality", "lora", "storage", NULL};
+	static const char *const work_fields[] = {"replicas", "parallelism", "template", "worker", "scaling",
+		"autoscaling", "labels", "annotations", NULL};
+	const struct yaml_node *spec = map_in(map, "spec"), *model = map_in(spec, "model"),
+			       *bases = spec ? yaml_find(spec, "baseRefs") : NULL,
+			       *lora = model ? yaml_find(model, "lora") : NULL;
+	int code = check_fields(w, spec, spec_fields, "an LLMInferenceService's spec");
+
+	if (code == 0)
+		code = check_fields(w, model, model_fields, "an LLMInferenceService's model");
+	if (code == 0)
+		code = check_fields(
+			w, map_in(spec, "prefill"), work_fields, "an LLMInferenceService's prefill workload");
+	if (code == 0 && bases && bases->first)
+		code = form_remark(w->f, FORM_UNCHECKED, "field-elsewhere", &bases->key_pos,
+			"baseRefs takes settings from configurations of the cluster, which are not in this file",
+			"put the fields that they set in here");
+	if (code == 0 && lora)
+		code = form_remark(w->f, FORM_UNCHECKED, "field-elsewhere", &lora->key_pos,
+			"the model's adapters (lora) take memory that is not in the arithmetic of this plan", NULL);
+	return code;
 }
 
 static int take_around(struct walk *w, const struct yaml_node *map, struct around *a)
@@ -205,21 +365,23 @@ static int take_around(struct walk *w, const struct yaml_node *map, struct aroun
 	}
 	take_count(map, "replicas", &a->replicas, &a->replicas_pos);
 	take_count(map, "replicaCount", &a->replicas, &a->replicas_pos);
-	if (map_in(map, "deploy")) {
+	if (map_in(map, "deploy"))
 		take_count(map_in(map, "deploy"), "replicas", &a->replicas, &a->replicas_pos);
-		take_resources(map_in(map, "deploy"), a);
-	}
 	take_count(lws, "size", &a->nodes, &pos);
 	take_count(nodes, "nodeCount", &a->nodes, &pos);
-	take_resources(map, a);
-	take_parallelism(map, a);
+	if ((map_in(map, "deploy") && take_resources(w, map_in(map, "deploy"), a) < 0) ||
+		take_resources(w, map, a) < 0 || take_workload(w, map, a) < 0)
+		return -ENOMEM;
 	a->role = role_of(
 		scalar(map, "subComponentType"), role_of(scalar(map, "type"), role_of(scalar(map, "role"), a->role)));
 	set_hint(a, engine_named(scalar(map, "backendFramework")));
 	set_hint(a, engine_named(scalar(map, "modelCommand")));
 	set_hint(a, engine_named(scalar(map_in(map, "modelFormat"), "name")));
-	if (scalar(map, "kind") && !strcmp(scalar(map, "kind"), "LLMInferenceService"))
+	if (scalar(map, "kind") && !strcmp(scalar(map, "kind"), "LLMInferenceService")) {
 		a->hint = GRAPH_ENGINE_VLLM; /* KServe's runtime for these is vLLM */
+		if (check_llm_service(w, map) < 0)
+			return -ENOMEM;
+	}
 	a->moves_kv |= (scalar(map, "kind") && !strcmp(scalar(map, "kind"), "LLMInferenceService")) ||
 		       map_in(map, "modelArtifacts");
 	take_model(map_in(map, "model"), "uri", a);
@@ -277,8 +439,51 @@ static void fill(struct form_service *s, const struct around *a)
 		.replicas_pos = a->replicas_pos,
 		.gpus = a->gpus * MAX(a->nodes, 1u),
 		.gpus_pos = a->gpus_pos,
+		.slice = a->slice,
 		.role = a->role,
 		.model = NULL};
+}
+
+static int complete_parallel(struct walk *w, struct form_service *s, const struct around *a)
+{
+	static const char *const vllm[] = {[PAR_TENSOR] = "tensor-parallel-size",
+		[PAR_PIPELINE] = "pipeline-parallel-size",
+		[PAR_DATA] = "data-parallel-size",
+		[PAR_LOCAL] = NULL,
+		[PAR_WORKERS] = NULL,
+		[PAR_EXPERT] = "enable-expert-parallel"};
+	static const char *const sglang[] = {
+		[PAR_TENSOR] = "tp-size", [PAR_PIPELINE] = "pp-size", [PAR_DATA] = "dp-size", [PAR_EXPERT] = NULL};
+	int code = 0;
+
+	for (int i = 0; i < PARALLELS && code == 0 && s->engine != GRAPH_ENGINE_LLAMA; i++) {
+		const char *name = s->engine == GRAPH_ENGINE_SGLANG ? sglang[i] : vllm[i];
+		bool given = name && (form_arg_find(&s->args, name) ||
+					     (i == PAR_TENSOR && (form_arg_find(&s->args, "tensor-parallel-size") ||
+									 form_arg_find(&s->args, "tp"))));
+		if (name && a->parallel[i].text && !given)
+			code = form_arg_add(w->f, &s->args, name, a->parallel[i].text, &a->parallel[i].pos);
+	}
+	return code;
+}
+
+/* A container that asks for no GPU sees none, unless the host shows them to all. */
+static int check_gpus(struct walk *w, const struct form_service *s, const struct around *a)
+{
+	const struct form_arg *layers = form_arg_find(&s->args, "gpu-layers");
+	const char *what = NULL, *remedy = NULL;
+
+	if (a->gpus > 0 || a->gpus_all ||
+		(s->engine == GRAPH_ENGINE_LLAMA && (!layers || !layers->value || !strcmp(layers->value, "0"))))
+		return 0;
+	if (w->host == HOST_KUBERNETES) {
+		what = "the container asks for no GPU, and Kubernetes gives it none; the plan counts those its flags take";
+		remedy = "resources: {limits: {nvidia.com/gpu: N}} in the container";
+	} else if (w->host == HOST_COMPOSE) {
+		what = "the service asks for no GPU, and Docker gives it none unless all containers get them; the plan counts those its flags take";
+		remedy = "deploy.resources.reservations.devices, or \"gpus: all\"";
+	}
+	return what ? form_remark(w->f, FORM_UNCHECKED, "gpus-unasked", &s->pos, what, remedy) : 0;
 }
 
 /* Behind the flags: what only the maps around say. */
@@ -293,13 +498,12 @@ static int complete(struct walk *w, struct form_service *s, const struct around 
 	}
 	if (s->role == GRAPH_ROLE_BOTH)
 		s->role = a->role;
-	if (a->tensor && !form_arg_find(&s->args, "tensor-parallel-size"))
-		code = form_arg_add(w->f, &s->args, "tensor-parallel-size", a->tensor, &a->tensor_pos);
+	code = complete_parallel(w, s, a);
 	if (code == 0 && a->moves_kv && s->role != GRAPH_ROLE_BOTH && !form_arg_find(&s->args, "kv-transfer-config"))
 		code = form_arg_add(w->f, &s->args, "kv-transfer-config", nixl, &s->pos);
 	for (const struct form_env *e = a->env; e && code == 0; e = e->next)
 		code = form_arg_add(w->f, &s->envs, e->name, e->value, &a->name_pos);
-	return code;
+	return code < 0 ? code : check_gpus(w, s, a);
 }
 
 static int read_script(
@@ -365,12 +569,19 @@ static int read_container(struct walk *w, const struct yaml_node *map, const str
 static bool is_passed_over(const char *key)
 {
 	static const char *const keys[] = {
-		"initContainers", "status", "annotations", "labels", "volumes", "workerTemplate"};
+		"initContainers", "status", "annotations", "labels", "volumes", "workerTemplate", "workerSpec"};
 
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		if (!strcmp(key, keys[i]))
 			return true;
 	return false;
+}
+
+/* KServe: the pods that follow those of "template". */
+static bool is_follower(const struct yaml_node *map, const char *key)
+{
+	return !strcmp(key, "worker") && map->type == YAML_MAP &&
+	       (map_in(map, "template") || map_in(map, "parallelism"));
 }
 
 static int walk(struct walk *w, const struct yaml_node *node, const struct around *outer, struct err *err)
@@ -389,12 +600,14 @@ static int walk(struct walk *w, const struct yaml_node *node, const struct aroun
 	for (const struct yaml_node *c = node->first; c && code == 0; c = c->next) {
 		struct around inner = a;
 		bool named = node->key && (!strcmp(node->key, "services") || !strcmp(node->key, "components"));
-		if (c->key && is_passed_over(c->key))
+		if (c->key && (is_passed_over(c->key) || is_follower(node, c->key)))
 			continue;
 		if (c->key && c->type == YAML_MAP && (named || role_of(c->key, GRAPH_ROLE_BOTH))) {
 			inner.name = named || !a.name ? c->key : arena_printf(&w->f->arena, "%s-%s", a.name, c->key);
 			inner.name_pos = c->key_pos;
 			inner.role = role_of(c->key, a.role);
+			if (role_of(c->key, GRAPH_ROLE_BOTH)) /* a workload of its own, not divided as the other */
+				memset(inner.parallel, 0, sizeof inner.parallel);
 		}
 		w->in_list = node->type == YAML_SEQ && node->key && !strcmp(node->key, "containers");
 		if (c->type == YAML_MAP || c->type == YAML_SEQ)
@@ -409,6 +622,12 @@ int form_containers_read(struct form_set *f, const struct yaml_node *root, const
 {
 	struct walk w = {.f = f};
 	const struct around none = {.replicas = 1, .nodes = 1};
+
+	/* llm-d's chart asks for the GPUs itself. */
+	if (yaml_find(root, "apiVersion") || yaml_find(root, "spec") || yaml_find(root, "containers"))
+		w.host = HOST_KUBERNETES;
+	else if (yaml_find(root, "services"))
+		w.host = HOST_COMPOSE;
 	int code = walk(&w, root, &none, err);
 
 	if (w.foreign)

@@ -84,12 +84,35 @@ static uint32_t number_of(const struct form_service *s, const char *const *names
 	return 1;
 }
 
-/* GPUs that its flags need, when nothing around it says how many it gets. */
-static double gpus_of(const struct form_service *s)
+/* Cards that its flags make one worker of an external engine compute on. */
+static double flags_gpus(const struct form_service *s)
 {
 	static const char *const tp[] = {"tensor-parallel-size", "tp-size", "tp", NULL};
 	static const char *const pp[] = {"pipeline-parallel-size", "pp-size", NULL};
-	static const char *const dp[] = {"data-parallel-size", NULL}; /* SGLang's dp shares the GPUs of tp */
+	static const char *const vllm_dp[] = {"data-parallel-size", NULL}, *const sglang_dp[] = {"dp-size", "dp", NULL};
+	const struct form_arg *inside = form_arg_find(&s->args, "enable-dp-attention");
+	bool divides = s->engine == GRAPH_ENGINE_SGLANG && inside && inside->value && strcmp(inside->value, "false");
+
+	return (double)number_of(s, tp) * number_of(s, pp) *
+	       (divides ? 1 : number_of(s, s->engine == GRAPH_ENGINE_SGLANG ? sglang_dp : vllm_dp));
+}
+
+/* What it is given is fewer than that: then it ends at its start, and the plan is that of the cards its flags take. */
+static int check_given(struct form_set *f, const struct form_service *s)
+{
+	double flags = flags_gpus(s);
+
+	if (s->engine == GRAPH_ENGINE_LLAMA || s->gpus <= 0 || s->gpus >= flags)
+		return 0;
+	return form_remark(f, FORM_FATAL, "gpus-few", s->gpus_pos.line ? &s->gpus_pos : &s->pos,
+		arena_printf(&f->arena, "%s%seach worker computes on %g GPUs at once by its flags, and is given %g",
+			s->name, *s->name ? ": " : "", flags, s->gpus),
+		arena_printf(&f->arena, "give it %g, or lower its parallel sizes, if the model still fits", flags));
+}
+
+/* GPUs that its flags need, when nothing around it says how many it gets. */
+static double gpus_of(const struct form_service *s)
+{
 	const struct form_arg *layers = form_arg_find(&s->args, "gpu-layers"),
 			      *split = form_arg_find(&s->args, "tensor-split");
 
@@ -100,8 +123,8 @@ static double gpus_of(const struct form_service *s)
 			cards += *p == ',';
 		return cards > n ? cards : n;
 	}
-	double flags = (double)number_of(s, tp) * number_of(s, pp) * number_of(s, dp);
-	return s->gpus > 0 ? s->gpus : flags;
+	double flags = flags_gpus(s);
+	return s->gpus > flags ? s->gpus : flags;
 }
 
 static bool same_model(const struct form_service *a, const struct form_service *b)
@@ -203,16 +226,76 @@ static const char *engine_text(enum graph_engine e)
 	return graph_engine_name(e);
 }
 
+/* ---- one deployment from several machines' commands ---- */
+
+static const struct form_arg *rank_of(const struct form_service *s)
+{
+	static const char *const names[] = {"node-rank", "data-parallel-start-rank", "data-parallel-rank", "headless"};
+	const struct form_arg *a = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(names) && !a; i++)
+		a = form_arg_find(&s->args, names[i]);
+	return a;
+}
+
+static bool is_follower(const struct form_service *s)
+{
+	const struct form_arg *a = rank_of(s);
+	char *end;
+
+	if (!a || !a->value)
+		return false;
+	if (!strcmp(a->name, "headless"))
+		return strcmp(a->value, "false") != 0;
+	return strtoul(a->value, &end, 10) > 0 && !*end;
+}
+
+/* How many machines' commands make one worker; 0: it does not say. */
+static uint32_t nodes_of(const struct form_service *s)
+{
+	static const char *const names[] = {"nnodes", "data-parallel-size", NULL};
+
+	return number_of(s, names);
+}
+
+/* Commands of the ranks behind the first are no deployments of their own: what they are given counts for the first's. */
+static void join_ranks(struct form_set *f)
+{
+	struct form_services *all = &f->services;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < all->len; i++) {
+		const struct form_service s = all->v[i];
+		struct form_service *leader = NULL;
+		for (uint32_t k = 0; k < all->len && is_follower(&s) && !leader; k++) {
+			struct form_service *l = &all->v[k];
+			bool there = k < kept || k > i; /* what lies between was moved or joined */
+			if (there && !is_follower(l) && same_model(l, &s) && l->role == s.role && nodes_of(l) > 1 &&
+				flags_gpus(l) == flags_gpus(&s) && l->joined + 1 < nodes_of(l))
+				leader = l;
+		}
+		if (leader) {
+			leader->joined++;
+			leader->gpus += leader->gpus > 0 ? s.gpus : 0;
+			continue;
+		}
+		all->v[kept++] = s;
+	}
+	all->len = kept;
+}
+
 static int make_tree(struct form_set *f, const char *file, struct err *err)
 {
 	const struct config_pos start = {.file = file, .line = 1, .column = 1};
 	struct writer w = {.f = f};
 
+	join_ranks(f);
 	f->root = yaml_node_create(&f->arena, YAML_MAP, &start);
 	for (uint32_t i = 0; f->root && i < f->services.len && !w.failed; i++) {
 		const struct form_service *s = &f->services.v[i];
 		struct yaml_node *map = put(&w, f->root, name_of(&w, f->root, s), YAML_MAP, &s->pos);
 		map->pos = map->key_pos = s->pos;
+		w.failed |= check_given(f, s) < 0;
 		put_text(&w, map, "engine", engine_text(s->engine), &s->pos);
 		if (s->role != GRAPH_ROLE_BOTH)
 			put_text(&w, map, "role", graph_role_name(s->role), &s->pos);

@@ -50,6 +50,9 @@ struct form_service {
 	struct config_pos replicas_pos;
 	double gpus; /* of each worker; 0: not said, follows from the flags */
 	struct config_pos gpus_pos;
+	const char *slice; /* it gets parts of cards and not whole ones: "nvidia.com/mig-1g.10gb"; NULL: whole */
+	uint32_t joined; /* commands of further ranks that belong to it */
+	bool by_itself; /* its program decides what of the model is on GPUs, by what they have */
 	struct form_args args, envs;
 };
 struct form_services {

@@ -219,6 +219,8 @@ static void take_service(struct plan_service *s)
 	s->transfer = take(s, PLAN_TRANSFER) != NULL;
 	if (is_external(s))
 		plan_extra_take(&s->extra, s->graph);
+	if (s->extra.dp_inside) /* dp-size divides the cards of tp then */
+		s->dp = 1;
 	take_sizes(s);
 	take_gpus(s);
 	take_pinned(s);

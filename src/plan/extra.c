@@ -61,6 +61,7 @@ void plan_extra_take(struct plan_extra *ret, const struct graph_service *g)
 		.kv_blocks = vllm ? (uint64_t)number_of(g, "num-gpu-blocks-override") : 0,
 		.kv_tokens = vllm ? 0 : (uint64_t)number_of(g, "max-total-tokens")};
 
+	e.dp_inside = !vllm && is_on(g, "enable-dp-attention");
 	if (is_on(g, "enable-lora") || text_of(g, "lora-modules") || text_of(g, "lora-paths")) {
 		double loras = number_of(g, vllm ? "max-loras" : "max-loras-per-batch"),
 		       rank = number_of(g, "max-lora-rank");

@@ -12,6 +12,7 @@ struct plan_extra {
 	uint32_t loras, lora_rank; /* adapters on the card at once, and the rank that each may have; 0: none */
 	uint64_t offload; /* bytes of weights a card that stay in host memory */
 	uint64_t kv_bytes, kv_blocks, kv_tokens; /* the KV cache as it was said; 0: not said */
+	bool dp_inside; /* SGLang: data parallel attention is within the cards of tp */
 	bool draft; /* a draft model or draft layers whose weights are in no record */
 };
 

@@ -236,6 +236,131 @@ static void a_variable_that_names_itself_ends(void **state)
 	arena_done(&arena);
 }
 
+/* The weights of the remarks of one code, one letter each, and what their graph gives a worker: "F 4", " 2" (F fatal, U unchecked). */
+static void check_remarks(const char *text, const char *code, const char *wanted)
+{
+	static const char letters[] = {
+		[FORM_FATAL] = 'F', [FORM_UNCHECKED] = 'U', [FORM_WARNING] = 'W', [FORM_INFO] = 'I'};
+	struct form_set f;
+	struct diags diags;
+	struct err err = {0};
+	struct buf got;
+
+	form_set_init(&f);
+	diags_init(&diags);
+	buf_init(&got, 1 << 20);
+	if (form_read(&f, "file", text, strlen(text), &diags, &err) < 0)
+		fail_msg("%s: %s", text, err.msg);
+	for (uint32_t i = 0; i < f.remarks.len; i++)
+		if (!strcmp(f.remarks.v[i].code, code))
+			buf_add_byte(&got, (uint8_t)letters[f.remarks.v[i].weight]);
+	assert_non_null(f.root);
+	for (const struct yaml_node *s = f.root->first; s; s = s->next) {
+		const struct yaml_node *args = yaml_find(s, "ServiceArgs"), *r = yaml_find(args, "resources");
+		buf_printf(&got, " %s", r ? yaml_find(r, "gpu")->text : "-");
+	}
+	if (strcmp(buf_str(&got), wanted))
+		fail_msg("\"%s\" and not \"%s\" of %s", buf_str(&got), wanted, text);
+	buf_done(&got);
+	diags_done(&diags);
+	form_set_done(&f);
+}
+
+#define LLM(spec)                                                                                                      \
+	"apiVersion: serving.kserve.io/v1alpha2\nkind: LLMInferenceService\nmetadata: {name: q}\nspec:\n"              \
+	"  model: {uri: hf://org/m, name: m}\n" spec
+#define POD(gpus) "{containers: [{name: main, resources: {limits: {nvidia.com/gpu: \"" gpus "\"}}}]}\n"
+
+static void parallelism_beside_the_container_counts(void **state)
+{
+	(void)state;
+	check_remarks(LLM("  parallelism: {tensor: 2}\n  template: " POD("2")), "gpus-few", " 2");
+	check_remarks(LLM("  parallelism: {tensor: 2, pipeline: 3}\n  template: " POD("2")), "gpus-few", "F 6");
+	check_remarks(LLM("  parallelism: {tensor: 2, pipeline: 3}\n  template: " POD("2") "  worker: " POD("2")),
+		"gpus-few", " 6");
+	/* Three pods of four GPUs, each with two copies of the model. */
+	check_remarks(LLM("  parallelism: {tensor: 2, data: 6, dataLocal: 2, expert: true}\n  template: " POD(
+			      "4") "  worker: " POD("4")),
+		"gpus-few", " 12");
+	check_remarks(
+		LLM("  parallelism: {tensor: 2, data: 6, dataLocal: 2}\n  template: " POD("2") "  worker: " POD("2")),
+		"gpus-few", "F 12");
+	/* Prompts are divided in their own way. */
+	check_remarks(LLM("  parallelism: {tensor: 4}\n  template: " POD("4") "  prefill:\n    template: " POD("1")),
+		"gpus-few", " 4 1");
+	check_remarks(
+		"apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nmetadata: {name: q}\nspec:\n"
+		"  predictor:\n    containers:\n    - {name: c, image: vllm/vllm-openai:v0.9.1, args: [--model, "
+		"org/m, --tensor-parallel-size, \"2\"], resources: {limits: {nvidia.com/gpu: 2}}}\n"
+		"    workerSpec: {pipelineParallelSize: 2, containers: [{name: w, image: vllm/vllm-openai:v0.9.1,\n"
+		"      args: [--model, org/m], resources: {limits: {nvidia.com/gpu: 2}}}]}\n",
+		"gpus-few", " 4");
+}
+
+static void a_field_that_is_not_known_is_said(void **state)
+{
+	(void)state;
+	check_remarks(LLM("  parallelism: {tensor: 2, tensors: 4}\n  template: " POD("2")), "field-unknown", "U 2");
+	check_remarks(LLM("  replica: 3\n  template: " POD("1")), "field-unknown", "U 1");
+	check_remarks(LLM("  template: " POD("1") "  prefill: {paralelism: {tensor: 2}, template: " POD("1") "    }\n"),
+		"field-unknown", "U 1 1");
+	check_remarks(LLM("  baseRefs: [{name: x}]\n  template: " POD("1")), "field-elsewhere", "U 1");
+	check_remarks("modelArtifacts: {uri: hf://org/m}\ndecode:\n  parallelism: {tensr: 2}\n  containers:\n"
+		      "  - {name: v, image: x/vllm:1, modelCommand: vllmServe}\n",
+		"field-unknown", "U 1");
+}
+
+static void a_container_without_a_gpu_has_none(void **state)
+{
+	(void)state;
+#define CONTAINER(more)                                                                                                \
+	"apiVersion: v1\nkind: Pod\nmetadata: {name: q}\nspec: {containers: [{name: c, command: [vllm, serve, org/m, " \
+	"-tp, \"2\"]" more "}]}\n"
+	check_remarks(CONTAINER(", resources: {requests: {cpu: 8, memory: 64Gi}}"), "gpus-unasked", "U 2");
+	check_remarks(CONTAINER(""), "gpus-unasked", "U 2");
+	check_remarks(CONTAINER(", resources: {limits: {nvidia.com/gpu: 0}}"), "gpus-unasked", "U 2");
+	check_remarks(CONTAINER(", resources: {limits: {amd.com/gpu: 2}}"), "gpus-unasked", " 2");
+	check_remarks(CONTAINER(", resources: {limits: {habana.ai/gaudi: 2}}"), "gpu-resource", "U 2");
+	check_remarks(CONTAINER(", resources: {limits: {nvidia.com/gpu: 2, rdma/hca: 1}}"), "gpu-resource", " 2");
+#define SERVICE(more) "services:\n  api:\n    image: vllm/vllm-openai:v0.9.1\n    command: --model org/m -tp 2\n" more
+#define DEVICES(d) "    deploy: {resources: {reservations: {devices: [{driver: nvidia, capabilities: [gpu]" d "}]}}}\n"
+	check_remarks(SERVICE(""), "gpus-unasked", "U 2");
+	check_remarks(SERVICE("    runtime: nvidia\n"), "gpus-unasked", " 2");
+	check_remarks(SERVICE("    gpus: all\n"), "gpus-unasked", " 2");
+	check_remarks(SERVICE(DEVICES("")), "gpus-unasked", " 2");
+	check_remarks(SERVICE(DEVICES(", device_ids: ['all']")), "gpus-unasked", " 2");
+	check_remarks(SERVICE(DEVICES(", count: all")), "gpus-few", " 2");
+	check_remarks(SERVICE(DEVICES(", device_ids: ['0,1,2']")), "gpus-few", " 3");
+	check_remarks(SERVICE(DEVICES(", device_ids: ['0', '3']")), "gpus-few", " 2");
+	check_remarks(SERVICE(DEVICES(", device_ids: ['0']")), "gpus-few", "F 2");
+	check_remarks(SERVICE(DEVICES(", count: 1")), "gpus-few", "F 2");
+}
+
+static void ranks_of_nodes_are_one_deployment(void **state)
+{
+#define RANK(n, more)                                                                                                  \
+	"python3 -m sglang.launch_server --model-path org/m --tp 8 --nnodes 2 --node-rank " n " " more "\n"
+
+	(void)state;
+	check_remarks(RANK("0", "") RANK("1", ""), "gpus-few", " 8");
+	check_remarks(RANK("1", "--host 0.0.0.0") RANK("0", "--port 9"), "gpus-few", " 8");
+	check_remarks(RANK("0", "") RANK("1", "") RANK("0", "") RANK("1", ""), "gpus-few", " 8 8");
+	check_remarks("docker run --gpus '\"device=0,1,2,3\"' lmsysorg/sglang:v0.5.2 " RANK(
+			      "0", "") "docker run --gpus 4 lmsysorg/sglang:v0.5.2 " RANK("1", ""),
+		"gpus-few", " 8");
+	check_remarks("vllm serve org/m --data-parallel-size 4 --data-parallel-size-local 2\n"
+		      "vllm serve org/m --headless --data-parallel-size 4 --data-parallel-size-local 2 "
+		      "--data-parallel-start-rank 2\n",
+		"gpus-few", " 4");
+	/* Another model's ranks, or a rank that is not known, are another deployment's. */
+	check_remarks(
+		RANK("0", "") "python3 -m sglang.launch_server --model-path org/n --tp 8 --nnodes 2 --node-rank 1\n",
+		"gpus-few", " 8 8");
+	check_remarks("python3 -m sglang.launch_server --model-path org/m --tp 8 --dp-size 4 --enable-dp-attention\n",
+		"gpus-few", " 8");
+	check_remarks("python3 -m sglang.launch_server --model-path org/m --tp 2 --dp-size 4\n", "gpus-few", " 8");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -245,6 +370,10 @@ int main(void)
 		cmocka_unit_test(a_pod_is_found_in_any_object),
 		cmocka_unit_test(roles_of_dynamos_resources_become_ours),
 		cmocka_unit_test(values_and_configuration_files_are_read),
+		cmocka_unit_test(parallelism_beside_the_container_counts),
+		cmocka_unit_test(a_field_that_is_not_known_is_said),
+		cmocka_unit_test(a_container_without_a_gpu_has_none),
+		cmocka_unit_test(ranks_of_nodes_are_one_deployment),
 		cmocka_unit_test(graphs_and_strangers_are_left_alone),
 		cmocka_unit_test(what_cannot_be_planned_is_called_by_its_name),
 		cmocka_unit_test(words_are_cut_as_a_shell_cuts_them),
