@@ -272,6 +272,9 @@ static const char *doubt_text(const struct diagnose *d)
 		return "there is no log in it";
 	if (in->lines == 0)
 		return in->files == 1 ? "the log is empty" : "the logs are empty";
+	for (uint32_t i = 0; i < d->findings.len; i++)
+		if (!strcmp(d->findings.items[i].code, "unlisted-doubt"))
+			return "a line may tell of a failure, and nothing says how it ended";
 	return d->findings.warnings > 0 ? "errors were logged, and nothing says how it ended"
 					: "the log ends in the middle of an error";
 }
@@ -317,7 +320,9 @@ static void text_print(struct diagnose *d, struct buf *out)
 	buf_done(&known);
 	plan_print(d, &look, out);
 	buf_init(&telling, OUTPUT_BYTES_MAX / 4);
-	if (d->verdict != DIAGNOSIS_FAILED && diagnosis_telling(d->diagnosis, NULL, TELLING_LINES_MAX, &telling) > 0)
+	/* Of a log that is well they are what loggers call milder than an error. */
+	if (d->verdict != DIAGNOSIS_FAILED && d->verdict != DIAGNOSIS_HEALTHY &&
+		diagnosis_telling(d->diagnosis, NULL, TELLING_LINES_MAX, &telling) > 0)
 		buf_printf(out,
 			"\nLines that no log signature knows, the most telling ones (they may or may not be the "
 			"cause):\n%s",

@@ -238,15 +238,18 @@ static const char *const unlisted_codes[] = {
 	[SHAPE_EXCEPTION] = "unlisted-exception", [SHAPE_ERROR] = "unlisted-error", [SHAPE_DEATH] = "unlisted-death"};
 /* What a server that goes on serving logs: it says nothing of how the log ended. */
 static const char unlisted_served[] = "unlisted-served";
+/* A line that by its words may tell of a failure. */
+static const char unlisted_doubt[] = "unlisted-doubt";
 
 bool finding_is_unlisted(const struct finding *f)
 {
 	return strncmp(f->code, "unlisted-", strlen("unlisted-")) == 0;
 }
 
-static const char *unlisted_sentence(enum line_shape shape, bool served)
+static const char *unlisted_sentence(enum line_shape shape, bool served, bool doubt)
 {
-	return served                     ? "it serves, and logged an error that is not in the catalogue"
+	return doubt                      ? "a line that is not in the catalogue may tell of a failure"
+	       : served                   ? "it serves, and logged an error that is not in the catalogue"
 	       : shape == SHAPE_EXCEPTION ? "it failed with an error that is not in the catalogue"
 	       : shape == SHAPE_ERROR     ? "an error was logged that is not in the catalogue"
 					  : "a process died of something that is not in the catalogue";
@@ -279,8 +282,10 @@ static void unlisted_add(
 	utf8_plain(text);
 	const char *code = u->failure->serving && severity == FINDING_WARNING ? unlisted_served
 									      : unlisted_codes[u->failure->shape];
+	if (u->failure->doubt)
+		code = unlisted_doubt;
 	if (!findings_add(ret, severity, class, code, &pos, "%s: %s%s",
-		    unlisted_sentence(u->failure->shape, code == unlisted_served), text, more))
+		    unlisted_sentence(u->failure->shape, code == unlisted_served, u->failure->doubt), text, more))
 		return;
 	findings_evidence(ret, "%.*s%s", EVIDENCE_BYTES, u->failure->evidence,
 		strlen(u->failure->evidence) > EVIDENCE_BYTES ? " ..." : "");
@@ -312,7 +317,8 @@ static bool unlisted_tell(const struct diagnosis *d, const struct diagnosed_log 
 		const struct diagnosed_log *log = d->logs[i];
 		struct unlisted one = {log, only && only != log ? NULL : diagnosed_log_failure(log, &died)};
 
-		if (!one.failure || (explained && one.failure->shape != SHAPE_EXCEPTION))
+		if (!one.failure || (explained && one.failure->shape != SHAPE_EXCEPTION) ||
+			(wrapper && one.failure->doubt))
 			continue;
 		died = died || explained || wrapper;
 		if (died && (!root.failure || tells_more(&one, &root)))
@@ -393,7 +399,7 @@ enum diagnosis_verdict diagnosis_verdict(
 	for (uint32_t i = 0; i < f->len; i++) {
 		wrapper = wrapper || (f->items[i].severity <= FINDING_WARNING && f->items[i].wraps);
 		cut = cut || (f->items[i].severity == FINDING_WARNING && finding_is_unlisted(&f->items[i]) &&
-				     strcmp(f->items[i].code, unlisted_codes[SHAPE_ERROR]) == 0);
+				     strcmp(f->items[i].code, unlisted_served) != 0);
 	}
 	/* "See the root cause above", and nothing is above. */
 	if (wrapper)

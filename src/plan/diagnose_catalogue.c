@@ -69,6 +69,11 @@ static const struct telling_word telling_words[] = {
 	/* So does glog; and its lines, the driver's, and those of loggers that shorten the word, may hold no other of these. */
 	{".cc:", WORD_LOOK},
 	{".cpp:", WORD_LOOK},
+	{".c:", WORD_LOOK},
+	{".cu:", WORD_LOOK},
+	{"crash", 2},
+	{"malformed", 2},
+	{"hsa_status_error", 3},
 	{"nvrm: ", WORD_LOOK},
 	{"blocked for more than", WORD_LOOK},
 	{"exited on signal", 2},

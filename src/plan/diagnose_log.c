@@ -45,13 +45,15 @@ struct diagnosed_log {
 		traceback_end; /* the line where the last one was left: another that begins before it is a part of it */
 
 	/* What the form of lines says. */
-	struct log_failure failures[SHAPE_NONE], survived;
+	struct log_failure failures[SHAPE_NONE], survived, doubt;
 	uint64_t last[SHAPE_NONE], shaped; /* lines */
 	struct detail detail; /* of the exception in this line: */
 	uint64_t detail_of;
 	uint64_t ignored; /* the line of an exception that Python says it ignores */
 	uint64_t serving; /* the last line in which it said so */
 	char serving_stream[STREAM_TEXT_BYTES];
+	char last_line[STREAM_TEXT_BYTES]; /* that is not blank, cut */
+	uint64_t last_number;
 
 	/* While a block is scanned. */
 	const char *block;
@@ -182,6 +184,9 @@ void diagnosed_log_reset(struct diagnosed_log *log)
 	for (int i = 0; i < SHAPE_NONE; i++)
 		failure_free(&log->failures[i]);
 	failure_free(&log->survived);
+	failure_free(&log->doubt);
+	*log->last_line = '\0';
+	log->last_number = 0;
 	memset(log->last, 0, sizeof log->last);
 	log->shaped = log->serving = log->ignored = log->detail_of = 0;
 	log->detail = (struct detail){0};
@@ -393,6 +398,25 @@ static void failure_note(struct diagnosed_log *log, enum line_shape shape, uint6
 	}
 }
 
+/* The first line that only by its words may tell of a failure. */
+static void doubt_note(struct diagnosed_log *log, uint64_t number, const char *line, size_t len)
+{
+	struct log_failure *f = &log->doubt;
+
+	if (f->line > 0 || line_is_known(log, line, len))
+		return;
+	f->text = line_copy(line, len);
+	f->evidence = line_copy(line, len);
+	if (!f->text || !f->evidence) {
+		failure_free(f);
+		return;
+	}
+	f->line = number;
+	f->time_ms = log_line_time_ms(line, len);
+	f->shape = SHAPE_ERROR;
+	f->doubt = true;
+}
+
 static void shape_note(struct diagnosed_log *log, const char *line, size_t len)
 {
 	size_t at;
@@ -408,8 +432,11 @@ static void shape_note(struct diagnosed_log *log, const char *line, size_t len)
 	if (line_ignores_exception(line, len))
 		log->ignored = log->lines + 1;
 	shape = line_shape(line, len, &at);
-	if (shape == SHAPE_NONE)
+	if (shape == SHAPE_NONE) {
+		if (log->doubt.line == 0 && line_may_fail(line, len, log->serving > 0))
+			doubt_note(log, log->lines + 1, line, len);
 		return;
+	}
 	failure_note(log, shape, log->lines + 1, line, len, at, len - at);
 	log->last[shape] = log->lines + 1;
 }
@@ -420,6 +447,8 @@ static void serving_note(struct diagnosed_log *log, const char *line, size_t len
 	log->serving = log->lines + 1;
 	log_line_clean(line, len, log->serving_stream, sizeof log->serving_stream);
 	log->fatal = false;
+	if (log->doubt.line > 0 && same_stream(log->doubt.evidence, line, len))
+		failure_free(&log->doubt);
 	for (uint32_t i = 0; i < log->hits_len; i++) {
 		struct log_hit *hit = &log->hits[i];
 		const struct signature *s = catalogue_at(log->catalogue, i);
@@ -543,6 +572,17 @@ static void line_seek(struct diagnosed_log *log, size_t end)
 	log->counted = log->line_start;
 }
 
+/* Of what was written over itself, as progress bars are, the part that the word before at ends in. Returns where it begins. */
+static size_t overwritten_skip(const char *line, size_t *len, size_t at)
+{
+	const char *before = memrchr(line, '\r', MIN(at, *len)),
+		   *behind = memchr(line + MIN(at, *len), '\r', *len - MIN(at, *len));
+	size_t from = before ? (size_t)(before - line) + 1 : 0, end = behind ? (size_t)(behind - line) : *len;
+
+	*len = end - from;
+	return from;
+}
+
 static void on_word(void *ctx, uint32_t number, size_t end)
 {
 	struct diagnosed_log *log = ctx;
@@ -556,6 +596,8 @@ static void on_word(void *ctx, uint32_t number, size_t end)
 	size_t from = len > LINE_LOOK_BYTES && at > LINE_LOOK_BYTES / 2 ? at - LINE_LOOK_BYTES / 2 : 0;
 
 	len = MIN(len - from, (size_t)LINE_LOOK_BYTES);
+	if (word->signature == SIGNATURES_MAX && word->weight > 0)
+		from += overwritten_skip(line + from, &len, at - from);
 	if (word->signature < SIGNATURES_MAX)
 		hit_note(log, word, line + from, len);
 	else if (word->weight == WORD_SERVING)
@@ -591,6 +633,23 @@ static size_t escapes_drop(const char *data, size_t len, char *ret)
 	return n;
 }
 
+/* Keep the last line that is not blank, of which log->lines line feeds stand before the end of the block. */
+static void last_line_keep(struct diagnosed_log *log, const char *data, size_t len)
+{
+	uint64_t number = log->lines + 1;
+
+	for (; len > 0 && isspace((unsigned char)data[len - 1]); len--)
+		number -= data[len - 1] == '\n';
+	if (len == 0)
+		return;
+	const char *feed = memrchr(data, '\n', len), *over = memrchr(data, '\r', len);
+	size_t from = feed ? (size_t)(feed - data) + 1 : 0;
+	if (over && (size_t)(over - data) + 1 > from)
+		from = (size_t)(over - data) + 1;
+	log_line_clean(data + from, len - from, log->last_line, sizeof log->last_line);
+	log->last_number = number;
+}
+
 /* Lines that are whole, or a piece of one that is too long. */
 static void block_scan(struct diagnosed_log *log, const char *data, size_t len)
 {
@@ -610,6 +669,7 @@ static void block_scan(struct diagnosed_log *log, const char *data, size_t len)
 	words_scan(catalogue_words(log->catalogue), 0, data, len, on_word, log);
 	lines_follow(log, len, 0);
 	log->lines += line_feeds(data + log->counted, len - log->counted);
+	last_line_keep(log, data, len);
 	log->block = NULL;
 }
 
@@ -652,11 +712,13 @@ void diagnosed_log_feed(struct diagnosed_log *log, const char *data, size_t len)
 
 void diagnosed_log_end(struct diagnosed_log *log)
 {
-	if (log->carry_len == 0)
-		return;
-	block_scan(log, log->carry, log->carry_len);
-	log->carry_len = 0;
-	log->lines++;
+	if (log->carry_len > 0) {
+		block_scan(log, log->carry, log->carry_len);
+		log->carry_len = 0;
+		log->lines++;
+	}
+	if (last_line_may_fail(log->last_line, strlen(log->last_line), log->serving > 0))
+		doubt_note(log, log->last_number, log->last_line, strlen(log->last_line));
 }
 
 void diagnosed_log_seek(struct diagnosed_log *log, uint64_t number)
@@ -717,7 +779,9 @@ const struct log_failure *diagnosed_log_failure(const struct diagnosed_log *log,
 		return why;
 	if (error->line > 0 && (death->line == 0 || error->line < death->line))
 		return error;
-	return death->line > 0 ? death : NULL;
+	if (death->line > 0)
+		return death;
+	return log->doubt.line > 0 ? &log->doubt : NULL;
 }
 
 const struct log_failure *diagnosed_log_reason(const struct diagnosed_log *log, uint64_t line)

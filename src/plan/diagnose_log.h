@@ -21,6 +21,7 @@ struct log_failure {
 	char *evidence;
 	enum line_shape shape;
 	bool serving; /* it served before that */
+	bool doubt; /* only its words may tell of a failure (line_may_fail) */
 	bool final; /* no process lives on after that (line_is_final) */
 };
 /* Weights of telling lines above those of words: how a traceback ends, the first one most. */

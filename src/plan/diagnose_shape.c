@@ -310,20 +310,42 @@ static bool is_reported_death(const char *low, size_t len)
 	return false;
 }
 
-/* At the end of its line, alone or behind a process id or a shell's name. */
+/* At the end of its line, alone, behind a process id or a shell's name, or where a progress bar stopped ("3/4 [00:08<00:02]Killed"). */
 static bool is_shell_death(const char *low, size_t len)
 {
 	static const char *const words[] = {"aborted", "killed", "bus error", "illegal instruction",
 		"floating point exception", "trace/breakpoint trap"};
 
 	len -= len > 0 && low[len - 1] == '.';
-	for (size_t i = 0; i < ARRAY_LEN(words) && len < PROGRAM_BYTES_MAX; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
 		size_t n = strlen(words[i]);
 
-		if (len >= n && memcmp(low + len - n, words[i], n) == 0 && (len == n || low[len - n - 1] == ' '))
+		if (len < n || memcmp(low + len - n, words[i], n) != 0)
+			continue;
+		if (len == n || (low[len - n - 1] == ' ' && len < PROGRAM_BYTES_MAX) || strchr("]|%", low[len - n - 1]))
 			return true;
 	}
 	return low_has(low, len, "core dumped") || is_reported_death(low, len);
+}
+
+/* "/app/ggml/src/ggml.c:1234: fatal error": how ggml ends its process; what it logs begins with no place in a file. */
+static bool is_ggml_abort(const char *low, size_t len)
+{
+	static const char *const ends[] = {".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".hpp", ".m", ".mm"};
+	size_t colon = text_find(low, len, 0, ":"), digits, path = 0;
+
+	/* "C:\\llama.cpp\\..." */
+	if (colon == 1)
+		colon = text_find(low, len, 2, ":");
+	digits = text_span(low, len, colon + 1, "0123456789");
+	if (digits == 0 || !text_has_at(low, len, colon + 1 + digits, ": "))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(ends) && path == 0; i++)
+		if (colon > strlen(ends[i]) && text_has_at(low, colon, colon - strlen(ends[i]), ends[i]))
+			path = colon;
+	return path > 0 && (text_find(low, path, 0, "ggml") < path || text_find(low, path, 0, "llama") < path) &&
+	       !memchr(low, ' ', path) && !text_has_at(low, len, colon + 1 + digits, ": warning") &&
+	       !text_has_at(low, len, colon + 1 + digits, ": note");
 }
 
 /* mild: the line itself is no error: then a status counts only when it says that something exited. */
@@ -347,7 +369,7 @@ static bool is_death(const char *line, size_t len, bool mild)
 	/* docker inspect says of each container whether it was. */
 	if (oom < len && text_find(line, len, oom, "false") > oom + strlen("oomkilled\": "))
 		return true;
-	if (low_has_any(line, len, words) || is_shell_death(line, len))
+	if (low_has_any(line, len, words) || is_shell_death(line, len) || (!mild && is_ggml_abort(line, len)))
 		return true;
 	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
 		if ((!mild || low_has(line, len, "exited")) && status_is_bad(line, len, statuses[i]))
@@ -475,6 +497,91 @@ enum line_shape line_shape(const char *line, size_t len, size_t *ret_at)
 	if (level == LEVEL_INFO)
 		return hands_on_error(low, len) ? SHAPE_ERROR : SHAPE_NONE;
 	return !mild && is_logged_error(line, low, len, level) ? SHAPE_ERROR : SHAPE_NONE;
+}
+
+/* Lines of no shape. */
+
+/* Words that no server that serves says in passing. */
+static const char *const hard_words[] = {"fatal", "panic", "crash", "segfault", "core dumped", "killed", "corrupt",
+	"hardware exception", "hsa_status_error", NULL};
+static const char *const failing_words[] = {"error", "fail", "abort", "could not", "unable to", "exception", NULL};
+static const char *const bad_words[] = {"cannot ", "assert", "illegal ", "invalid ", "malformed ", "denied", "refused",
+	"timed out", "insufficient ", "unreachable", "not responding", "out of memory", "undefined ", NULL};
+
+/* A word of its own and not part of a name, an option or a path, and of which there is not none: "0 errors", "error: null". */
+static bool low_says(const char *low, size_t len, const char *word)
+{
+	static const char *const none_before[] = {"0 ", "no ", "without ", "any ", "not ", "on ", "may ", "might ",
+		"for "},
+				 *const none_behind[] = {": 0", "=0", " 0", "\": 0", ": none", ": null", "\": null",
+					 ": false", ": []", ": \"\"", "-free"};
+
+	for (size_t at = text_find(low, len, 0, word); at < len; at = text_find(low, len, at + 1, word)) {
+		size_t end = at + strlen(word);
+		bool none = at > 0 && (isalnum((unsigned char)low[at - 1]) || strchr("_-/.=", low[at - 1]));
+
+		while (end < len && isalpha((unsigned char)low[end]))
+			end++;
+		none = none || (at > 0 && end < len && strchr("'\"", low[at - 1]) && low[end] == low[at - 1]);
+		none = none || (end < len && strchr("_-=/(", low[end]) && low[end - 1] != ' ' && *word != 'h');
+		for (size_t i = 0; i < ARRAY_LEN(none_before) && !none; i++) {
+			size_t n = strlen(none_before[i]);
+
+			none = at >= n && memcmp(low + at - n, none_before[i], n) == 0 &&
+			       (at == n || !isalnum((unsigned char)low[at - n - 1]));
+		}
+		for (size_t i = 0; i < ARRAY_LEN(none_behind) && !none; i++)
+			none = text_has_at(low, len, end, none_behind[i]);
+		if (!none)
+			return true;
+	}
+	return false;
+}
+
+static bool low_says_any(const char *low, size_t len, const char *const *words)
+{
+	for (; *words; words++)
+		if (low_says(low, len, *words))
+			return true;
+	return false;
+}
+
+static bool may_fail(const char *line, size_t len, bool strict, bool last)
+{
+	enum line_level level = line_level(line, len);
+	bool mild = level > LEVEL_UNKNOWN && level < LEVEL_ERROR;
+	char low[LINE_LOOK_BYTES];
+
+	/* What is indented goes on with something else: the frames of a traceback, the fields of an object. */
+	if (level == LEVEL_INFO || level == LEVEL_DEBUG || (mild && !last) ||
+		(len > 0 && isspace((unsigned char)*line)))
+		return false;
+	len = low_copy(line, len, low);
+	if (is_asked_for(low, len) || low_has(low, len, "exception ignored in") || low_has(low, len, "warning: "))
+		return false;
+	return low_says_any(low, len, hard_words) ||
+	       (!strict && (low_says_any(low, len, failing_words) || (!mild && low_says_any(low, len, bad_words))));
+}
+
+bool line_may_fail(const char *line, size_t len, bool strict)
+{
+	return may_fail(line, len, strict, false);
+}
+
+bool last_line_may_fail(const char *line, size_t len, bool strict)
+{
+	/* What bash says of a program that was killed. */
+	static const char *const killed[] = {"已杀死", "已終止", "已终止", "已砍掉", "強制終了", "죽었음", "Getötet",
+		"Processus arrêté", "Tué", "Ucciso", "Terminado (killed)", "Matado", "Morto", "Убито", "Zabity",
+		"Unicestwiony", "Geëlimineerd", "Dödad", "Süreç durduruldu"};
+
+	for (size_t i = 0; i < ARRAY_LEN(killed); i++) {
+		size_t n = strlen(killed[i]);
+
+		if (len >= n && len < PROGRAM_BYTES_MAX && memcmp(line + len - n, killed[i], n) == 0)
+			return true;
+	}
+	return may_fail(line, len, strict, true);
 }
 
 /* Classes. */

@@ -29,6 +29,11 @@ bool line_ends_traceback(const char *line, size_t len, size_t at);
 /* A traceback within one line, as JSON logs have it: where its exception begins behind at, and how long that is. False: there
  * is none. */
 bool line_inner_exception(const char *line, size_t len, size_t at, size_t *ret_at, size_t *ret_len);
+/* May this line, which has none of the shapes, tell of a failure: by its words, when its logger does not call it milder? strict:
+ * only by what no server that serves says in passing. */
+bool line_may_fail(const char *line, size_t len, bool strict);
+/* Does the last line of a log tell of a failure? A warning does there, and a shell's word for a killed program in any language. */
+bool last_line_may_fail(const char *line, size_t len, bool strict);
 /* Does Python say that it ignores the exception that follows? */
 bool line_ignores_exception(const char *line, size_t len);
 /* Does a server say that it serves now? */

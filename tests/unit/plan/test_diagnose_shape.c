@@ -78,6 +78,12 @@ struct failure_case {
 };
 
 static const struct failure_case failures[] = {
+	/* How ggml ends its process, and a progress bar that stops in a shell's word. */
+	{"I srv init: 4 slots\n/x/llama.cpp/ggml/src/ggml-zork.cpp:82: the other side went away\n", 2, FINDING_CRASH,
+		"the other side went away"},
+	{"D:/src/ggml/src/ggml-zork.cu:9: valve not implemented\n", 1, FINDING_CRASH, "valve not"},
+	{"x\nLoading weights:  40%|####| 2/5 [00:08<00:02]Killed\n", 2, FINDING_CRASH, "Killed"},
+	{"x\nLoading: 30%|##  |\rLoading: 75%|### |\rLoading: 80%|### |Aborted\n", 2, FINDING_CRASH, "Aborted"},
 	{TRACE "zork.FluxError: the flux is low\n", 4, FINDING_CRASH, "FluxError: the flux is low"},
 	/* Chains: the first. */
 	{TRACE "KeyError: 'rope_theta_2'\n\nDuring handling of the above exception, another exception "
@@ -245,6 +251,67 @@ static void what_only_looks_bad_is_no_failure(void **state)
 				l.findings.len ? l.findings.items[0].what : "nothing");
 		assert_int_equal(l.verdict, DIAGNOSIS_HEALTHY);
 		assert_int_equal(l.findings.fatals, 0);
+		look_done(&l);
+	}
+}
+
+static const char *const doubtful[] = {
+	/* Other programs of C and C++. */
+	"loaded 3 things\n/opt/zork/src/pump.c:88: fatal error\n",
+	"zork.hip:12: the remote end crashed or sent a malformed answer\nwaiting for it\n",
+	"[pump_compute] invalid valve pointer\n",
+	"[pump_compute] failed to create valve 30 (id=98)\nwaiting\n",
+	"Queue 0x7 aborting with error : ZORK_STATUS\n",
+	"valve 3 crashed\nnext\nnext\n",
+	/* Last words: a warning does. */
+	"x\nWARNING 10-01 [x.py:1] could not reach the pump\n",
+	"Loading: 30%\rLoading: 75%\nWARN pump: Failed to start\n\n\n",
+	"Getötet\n",
+	"run.sh: Zeile 3: 4711 Getötet\n",
+	"已杀死",
+	/* What no server says in passing. */
+	SERVING LINES10 "pump.cc: the pump crashed\n" LINES10,
+};
+
+static void a_line_that_may_tell_of_a_failure_is_never_called_well(void **state)
+{
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_LEN(doubtful); i++)
+		for (size_t piece = 1; piece < 2000; piece = piece * 7 + 300) {
+			struct look l = look_at((const char *[]){doubtful[i], NULL}, piece);
+
+			if (l.verdict != DIAGNOSIS_CANNOT_TELL || l.findings.warnings != 1)
+				fprintf(stderr, "case %zu: %s, %s\n", i, diagnosis_verdict_name(l.verdict),
+					l.findings.len ? l.findings.items[0].what : "nothing");
+			assert_int_equal(l.verdict, DIAGNOSIS_CANNOT_TELL);
+			assert_int_equal(l.findings.warnings, 1);
+			look_done(&l);
+		}
+}
+
+static void words_of_failures_that_tell_of_none_are_well(void **state)
+{
+	static const char *const texts[] = {
+		"0 errors, no failures\nvalve errors: none\nerrors=0 failed=0\nfailed: 0\nfailures 0\n",
+		"--abort-on-error=no --zork-abort x\n/srv/errors/log opened\non_error=stop error_rate 0.0\n",
+		"zork: on failure it is tried again\n{'on_exit': 'abort'}\n",
+		"x.py:3: DeprecationWarning: invalid escape sequence\n",
+		"/opt/ggml/src/ggml.c:88: warning: unused variable\n/opt/ggml/src/ggml.c:88: note: here\n",
+		"time=2026-01-02T10:00:00Z level=INFO msg=\"it aborted\"\n",
+		"WARN pump: Failed to start, tried again\npump started\n",
+		"the pump crashed\nthe pump is back\n" SERVING,
+		SERVING "client aborted its request\n",
+	};
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		struct look l = look_at((const char *[]){texts[i], NULL}, 1000);
+
+		if (l.verdict != DIAGNOSIS_HEALTHY)
+			fprintf(stderr, "case %zu: %s, %s\n", i, diagnosis_verdict_name(l.verdict),
+				l.findings.len ? l.findings.items[0].what : "nothing");
+		assert_int_equal(l.verdict, DIAGNOSIS_HEALTHY);
 		look_done(&l);
 	}
 }
@@ -418,6 +485,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_plainly_failed_is_told_by_its_form),
 		cmocka_unit_test(what_only_looks_bad_is_no_failure),
+		cmocka_unit_test(a_line_that_may_tell_of_a_failure_is_never_called_well),
+		cmocka_unit_test(words_of_failures_that_tell_of_none_are_well),
 		cmocka_unit_test(an_exception_of_one_request_is_a_warning_and_one_that_kills_the_server_fatal),
 		cmocka_unit_test(a_start_that_was_tried_again_and_serves_is_healthy),
 		cmocka_unit_test(a_line_that_only_says_that_it_failed_is_enough),
