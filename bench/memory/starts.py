@@ -147,9 +147,10 @@ def main():
         print("\n".join(HEAD + [row(s) for s in some] + (summary(some) if not args.half and len(some) > 4 else [])))
         return 0
     text = page(starts)
+    same = not args.check or pathlib.Path(args.check).read_text() == text
     if args.check:
-        return 0 if pathlib.Path(args.check).read_text() == text else 1
-    if args.write:
+        print(f"{args.check} is {'' if same else 'not '}what the starts give", file=sys.stderr)
+    elif args.write:
         pathlib.Path(args.write).write_text(text)
     else:
         print(text)
@@ -158,7 +159,7 @@ def main():
     print("\n".join(summary([s for s in starts if "rebuilt" not in s])), file=sys.stderr)
     if wrong:
         print("wrong: " + " ".join(wrong), file=sys.stderr)
-    return 1 if wrong or statistics.median(errors) > args.limit else 0
+    return 1 if not same or wrong or statistics.median(errors) > args.limit else 0
 
 
 if __name__ == "__main__":

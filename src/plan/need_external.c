@@ -36,8 +36,8 @@ enum {
 	MLA_GRAPHS_GIB =
 		8, /* 4.4 GiB beside the share of an L40S were too little for R1's (vllm#15598), 14 of an H200 enough */
 	OLD_SPARE = 16, /* of a card: 8 H100 had 5.6 GiB less than the sum says (vllm#6746) */
-	SGLANG_CONTEXT_MIB =
-		560, /* before the weights: 78.4 of 79.1 GiB free on an H100, 15.16 of 15.5 on an RTX 5080 */
+	SGLANG_CONTEXT_MIB = 560, /* before the weights: 78.4 of 79.1 GiB are free on an H100 */
+	SGLANG_CONTEXT_SMALL_MIB = 350, /* 15.16 of 15.5 on an RTX 5080; 0.42 with links on an L4 */
 };
 
 /* vLLM asks for the name; of capability 8.0 only the A100 and its kin are as large. */
@@ -351,7 +351,7 @@ void plan_need_external(struct plan_terms *t, const struct plan_service *s, cons
 	}
 	/* SGLang, model_runner.py, profile_max_num_token: its fraction is of what is free before the weights, and holds weights
 	 * and KV alone; the rest is for what comes after. */
-	t->runtime = SGLANG_CONTEXT_MIB * MIB;
+	t->runtime = (card->capability == 80 || is_hopper(card) ? SGLANG_CONTEXT_MIB : SGLANG_CONTEXT_SMALL_MIB) * MIB;
 	t->activations = MAX(layer_bytes(s, card), LEAST_MIB * MIB) + plan_request_table(s);
 	t->graphs = plan_graphs_on(s, card);
 	uint64_t taken = t->runtime + t->links, before = t->total > taken ? t->total - taken : 0;

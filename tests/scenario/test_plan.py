@@ -288,7 +288,7 @@ def test_endless_input_ends():
 def test_the_memory_table_is_the_one_that_the_starts_give():
     done = subprocess.run([str(ROOT / "bench/memory/starts.py"), "--check", "docs/memory.md"], cwd=ROOT, capture_output=True,
                           text=True, timeout=300, env={**os.environ, "STATOR_BIN": str(stator_bin())})
-    assert done.returncode == 0, "make memory-table writes docs/memory.md anew"
+    assert done.returncode == 0, "make memory-table writes docs/memory.md anew: " + done.stderr
 
 
 LINE = ("--", "vllm", "serve", "Qwen/Qwen3-32B", "--max-model-len", "16000", "--gpu-memory-utilization", "0.88")
