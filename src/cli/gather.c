@@ -96,6 +96,11 @@ static int model_of(
 		ret->why = "the graph names no model";
 		return 0;
 	}
+	if (!given && (strchr(text, '$') || strstr(text, "{{"))) {
+		ret->why = arena_printf(
+			&g->arena, "it names the model \"%.200s\", and the variable in that is not set here", text);
+		return ret->why ? 0 : err_set(err, -ENOMEM, "out of memory");
+	}
 	if (s->engine == GRAPH_ENGINE_LLAMA && refusal_check(text, &cause) < 0) {
 		ret->refused = true;
 	} else if (model_facts_find(facts, text, &cause) == 0) {

@@ -66,6 +66,38 @@ static bool is_open(const char *text)
 	return strchr(text, '$') != NULL || strstr(text, "{{") != NULL;
 }
 
+/* The first variable in a text whose value nobody knows: "$TP" of "$TP", "$(nproc)", "{{ .Values.tp }}"; NULL: there is none. A price
+ * ("$5 a day") looks like an argument of a script; a text in JSON is left to its reader. */
+static const char *open_part(struct arena *arena, const char *text)
+{
+	const char *p = strstr(text, "{{"), *end;
+
+	if (*text == '{' && text[1] != '{')
+		return NULL;
+	for (const char *d = text; (d = strchr(d, '$')) && (!p || d < p); d++)
+		if (isalnum((unsigned char)d[1]) || (d[1] && strchr("_{(@*#`", d[1]))) {
+			p = d;
+			break;
+		}
+	if (!p)
+		return NULL;
+	if (*p == '{')
+		end = strstr(p, "}}") ? strstr(p, "}}") + 2 : p + strlen(p);
+	else if (p[1] == '{')
+		end = p + strcspn(p, "}") + 1;
+	else if (p[1] == '(')
+		end = strrchr(p, ')') ? strrchr(p, ')') + 1 : p + strlen(p);
+	else if (*++p == '`')
+		end = p + 1 + strcspn(p + 1, "`") + 1;
+	else {
+		bool named = isalpha((unsigned char)*p) || *p == '_';
+		for (end = p + 1; named && (isalnum((unsigned char)*end) || *end == '_');)
+			end++;
+		p--;
+	}
+	return arena_strndup(arena, p, MIN((size_t)(end - p), strlen(p)));
+}
+
 /* "2>", ">>log", "<": the shell's, not the engine's. */
 static bool is_redirection(const struct form_word *w)
 {
@@ -205,6 +237,21 @@ static const char *whole_number(struct arena *arena, const char *text)
 	return arena_printf(arena, "%.0f", floor(n));
 }
 
+/* A value that is a variable's which the file does not set: the flag is left out, and the plan is told. */
+static int say_unset(struct line *l, const char *name, const char *variable, const struct config_pos *pos)
+{
+	const struct form_seen *seen = l->f->seen.len ? &l->f->seen.v[l->f->seen.len - 1] : NULL;
+	bool command = *variable == '`' || (variable[1] == '(' && strpbrk(variable, " \t")),
+	     typed = seen && !strcmp(seen->name, name);
+	const char *flag = typed ? seen->spelling : arena_printf(&l->f->arena, "--%s", name);
+
+	return form_remark(l->f, FORM_UNCHECKED, FORM_UNSET, pos,
+		command ? arena_printf(
+				  &l->f->arena, "what %.128s prints is not known here, so %s is not", variable, flag)
+			: arena_printf(&l->f->arena, "%.128s is not set here, so %s is not known", variable, flag),
+		"set it in the same file, or write the value out");
+}
+
 /* Without the mark that ends a sentence, or a clause, of which the word is the last: no name of a model ends so. */
 static const char *without_mark(struct arena *arena, const char *text)
 {
@@ -305,7 +352,13 @@ static int put(
 {
 	struct form_service *s = l->s;
 	const struct config_key *key = config_key_find(section_of(s->engine), name);
+	const char *variable = value && is_open(value) ? open_part(&l->f->arena, value) : NULL;
 
+	if (variable && strcmp(name, s->engine == GRAPH_ENGINE_SGLANG ? "model-path" : "model") != 0) {
+		int said = say_unset(l, arena_strdup(&l->f->arena, name), variable, pos);
+		if (said < 0 || (key && key->type != CONFIG_STRING))
+			return said;
+	}
 	if (value && (kind == ENGINE_FLAG_SIZE || (key && key->type == CONFIG_UINT && s->engine == GRAPH_ENGINE_VLLM)))
 		value = whole_number(&l->f->arena, value);
 	if (s->engine == GRAPH_ENGINE_LLAMA && !strcmp(name, "gpu-layers") && value &&

@@ -63,6 +63,7 @@ struct form_services {
 /* What the flags of a service bring that no reader of its tree can see: the engine would refuse one, or its meaning is not in the
  * arithmetic of a plan. */
 enum form_weight { FORM_FATAL, FORM_UNCHECKED, FORM_WARNING, FORM_INFO };
+#define FORM_UNSET "variable-unset" /* the code of: a value is a variable's that the file does not set */
 struct form_remark {
 	enum form_weight weight;
 	const char *code; /* a constant: "flag-unknown" */

@@ -45,6 +45,33 @@ static size_t name_len(const char *s, size_t len)
 	return n;
 }
 
+/* Where the bracket at s + 1 is closed; NULL: nowhere. */
+static const char *closing(const char *s, size_t len, char close)
+{
+	uint32_t depth = 0;
+
+	for (size_t i = 1; i < len; i++) {
+		depth += s[i] == s[1];
+		if (s[i] == close && --depth == 0)
+			return s + i;
+	}
+	return NULL;
+}
+
+static size_t put_variable(
+	struct buf *out, const char *s, size_t len, const struct form_env *env, uint32_t depth, uint32_t *left);
+
+/* Values may name others, and so may what stands for a variable that is not set. */
+static void put_value(
+	struct buf *out, const char *text, size_t len, const struct form_env *env, uint32_t depth, uint32_t *left)
+{
+	for (size_t i = 0; i < len;)
+		if (text[i] == '$')
+			i += put_variable(out, text + i, len - i, env, depth, left);
+		else
+			buf_add_byte(out, (uint8_t)text[i++]);
+}
+
 /* A variable at s, which begins with "$". Appends its value, or the text as it stands when nothing is known. Returns how many
  * bytes it takes. */
 static size_t put_variable(
@@ -52,27 +79,34 @@ static size_t put_variable(
 {
 	char close = len > 1 && s[1] == '{' ? '}' : len > 1 && s[1] == '(' ? ')' : '\0';
 	size_t begin = close ? 2 : 1, n = name_len(s + begin, len - MIN(begin, len));
-	const char *end = close ? memchr(s, close, len) : s + begin + n;
-	const char *value = n ? env_value(env, s + begin, n) : NULL;
+	const char *end = close ? closing(s, len, close) : s + begin + n;
+	const char *value = n ? env_value(env, s + begin, n) : NULL, *rest = s + begin + n;
 
-	if (!n || !end || (close && s + begin + n != end && s[begin + n] != ':' && s[begin + n] != '-')) {
+	if (!n || !end || (close && rest != end && (close == ')' || !strchr(":-=?+", *rest)))) {
 		buf_add_byte(out, '$');
 		return 1;
 	}
 	size_t all = (size_t)(end - s) + (close ? 1 : 0);
-	const char *fallback = close == '}' ? memchr(s, '-', all) : NULL; /* ${NAME:-default} */
-	if (value && depth < EXPAND_DEPTH_MAX && *left) {
-		--*left; /* values may name others */
-		for (size_t i = 0, vlen = strlen(value); i < vlen;)
-			if (value[i] == '$')
-				i += put_variable(out, value + i, vlen - i, env, depth + 1, left);
-			else
-				buf_add_byte(out, (uint8_t)value[i++]);
-	} else if (fallback) {
-		buf_add(out, fallback + 1, (size_t)(end - fallback) - 1);
-	} else {
-		buf_add(out, s, all);
+	bool colon = rest < end && *rest == ':';
+	char what =
+		rest + colon < end ? rest[colon] : '\0'; /* of ${NAME:-default}, ${NAME:+instead}, ${NAME:?complaint} */
+	const char *word = rest + colon + 1;
+	bool set = value && (*value || !colon), goes_on = depth < EXPAND_DEPTH_MAX && *left;
+
+	if (set && what == '+') {
+		value = NULL;
+		set = false;
+		what = '-';
+	} else if (what == '+') {
+		return all;
 	}
+	*left -= goes_on;
+	if (set && goes_on)
+		put_value(out, value, strlen(value), env, depth + 1, left);
+	else if ((what == '-' || what == '=') && goes_on)
+		put_value(out, word, (size_t)(end - word), env, depth + 1, left);
+	else
+		buf_add(out, s, all);
 	return all;
 }
 
@@ -137,6 +171,10 @@ static void end_word(struct cutter *c)
 {
 	if (!c->in_word)
 		return;
+	if (!c->word.len && !c->word.failed && !c->quoted) { /* a variable that is empty */
+		c->in_word = false;
+		return;
+	}
 	const char *text = c->word.failed ? NULL : arena_strndup(c->arena, buf_str(&c->word), c->word.len);
 	const struct form_word w = {text, c->word_pos, c->quoted};
 	c->code = !text ? -ENOMEM : c->code < 0 ? c->code : form_push(c->arena, c->ret, w);
@@ -153,13 +191,79 @@ static void operator(struct cutter *c, const char *text, size_t n)
 	step(c, n);
 }
 
-/* A variable becomes its value; without quotes blanks in it would part words, which nobody means. */
-static void variable(struct cutter *c)
+/* Where what begins at s with "$(" or "`" ends, with the commands in it: 0 when it does not. Kubernetes' $(NAME) is a variable. */
+static size_t substitution_len(const char *s, size_t len)
+{
+	uint32_t depth = 0;
+
+	if (*s == '`') {
+		const char *end = len > 1 ? memchr(s + 1, '`', len - 1) : NULL;
+		return end ? (size_t)(end - s) + 1 : 0;
+	}
+	if (len < 2 || s[1] != '(')
+		return 0;
+	size_t n = name_len(s + 2, len - 2);
+	if (n && 2 + n < len && s[2 + n] == ')')
+		return 0;
+	for (size_t i = 1; i < len; i++) {
+		depth += s[i] == '(';
+		if (s[i] == ')' && --depth == 0)
+			return i + 1;
+	}
+	return 0;
+}
+
+/* Cut the value of a variable into words; its first goes on with what stands before it, its last with what follows. */
+static void part_words(struct cutter *c, const char *value, size_t begins)
+{
+	const struct config_pos pos = c->pos;
+
+	c->word.len = begins;
+	c->in_word = begins > 0 || c->quoted;
+	for (size_t n = 1; *value; value += n) {
+		n = MAX(*value == '$' ? substitution_len(value, strlen(value)) : 1, (size_t)1);
+		if (strchr(" \t\n", *value)) {
+			end_word(c);
+			continue;
+		}
+		if (!c->in_word)
+			c->word_pos = pos;
+		c->in_word = true;
+		buf_add(&c->word, value, n);
+	}
+}
+
+/* What a command would print is not known: its text stays, as one word. */
+static bool substitution(struct cutter *c)
+{
+	size_t n = substitution_len(c->text + c->at, c->len - c->at);
+
+	if (!n)
+		return false;
+	begin(c);
+	if (c->text[c->at] == '`')
+		buf_add_byte(&c->word, '$'); /* as the newer spelling has it */
+	buf_add(&c->word, c->text + c->at, n);
+	step(c, n);
+	return true;
+}
+
+/* A variable becomes its value; without quotes blanks in it part words. */
+static void variable(struct cutter *c, bool parts)
 {
 	uint32_t left = EXPANSIONS_MAX;
+	size_t begins = c->in_word ? c->word.len : 0;
 
+	if (substitution(c))
+		return;
 	begin(c);
-	step(c, put_variable(&c->word, c->text + c->at, c->len - c->at, c->env, 0, &left));
+	size_t n = put_variable(&c->word, c->text + c->at, c->len - c->at, c->env, 0, &left);
+	char *value = parts && !c->word.failed
+			      ? arena_strndup(c->arena, buf_str(&c->word) + begins, c->word.len - begins)
+			      : NULL;
+	if (value && n > 1 && strpbrk(value, " \t\n"))
+		part_words(c, value, begins);
+	step(c, n);
 }
 
 static void single_quotes(struct cutter *c)
@@ -183,7 +287,9 @@ static void double_quotes(struct cutter *c)
 				put(c, next);
 			step(c, 2);
 		} else if (ch == '$') {
-			variable(c);
+			variable(c, false);
+		} else if (ch == '`' && substitution(c)) {
+			continue;
 		} else {
 			put(c, ch);
 			step(c, 1);
@@ -228,7 +334,9 @@ static void one(struct cutter *c)
 	else if (ch == '\\')
 		backslash(c);
 	else if (ch == '$')
-		variable(c);
+		variable(c, true);
+	else if (ch == '`' && substitution(c))
+		return;
 	else if (ch == ';' || ch == '|' || ch == '&')
 		operator(c, ch == ';' ? ";" : ch == '|' ? "|" : "&", next == ch ? 2 : 1);
 	else {

@@ -19,6 +19,8 @@ void plan_check_flags(
 	struct plan *p); /* flags that a release does not have, and those that the arithmetic leaves out */
 void plan_check_links(struct plan *p); /* cards that work together over a slow link, or are not alike */
 void plan_check_pairs(struct plan *p); /* services that must agree: block size, hand-off of KV */
+/* Where a variable that nobody sets is a count, a share or a length, what does not fit was found of another deployment. Last. */
+void plan_doubt_variables(struct plan *p);
 void plan_check_host(struct plan *p); /* cores, RAM, NUMA, shared memory, limits, disk, ports, programs, files */
 
 /* Append remedies to the finding added last, which says that s has too little memory on such a card: fewer sequences or tokens

@@ -84,8 +84,12 @@ static void check_layers(struct plan *p, const struct plan_service *s)
 	findings_unchecked(&p->findings);
 }
 
-/* What a plan reads, or another remark is about. */
-static bool is_used(const struct plan *p, const struct form_seen *flag)
+static bool same_place(const struct config_pos *a, const struct config_pos *b)
+{
+	return a->line == b->line && a->column == b->column && a->option == b->option;
+}
+
+static bool is_read(const struct form_seen *flag)
 {
 	/* Roles, models and cards are read with the form; adapters and the like by plan/extra.h. */
 	static const char *const read[] = {"model", "model-path", "hf-repo", "tensor-split", "gpu-layers",
@@ -99,12 +103,40 @@ static bool is_used(const struct plan *p, const struct form_seen *flag)
 	for (size_t i = 0; i < ARRAY_LEN(read); i++)
 		if (!strcmp(read[i], flag->name))
 			return true;
-	for (uint32_t i = 0; i < p->input.form->remarks.len; i++) {
-		const struct config_pos *pos = &p->input.form->remarks.v[i].pos;
-		if (pos->line == flag->pos.line && pos->column == flag->pos.column && pos->option == flag->pos.option)
-			return true;
-	}
 	return plan_key_read(flag->engine, flag->name);
+}
+
+/* What a plan reads, or another remark is about. */
+static bool is_used(const struct plan *p, const struct form_seen *flag)
+{
+	const struct form_remarks *all = &p->input.form->remarks;
+
+	for (uint32_t i = 0; i < all->len; i++)
+		if (same_place(&all->v[i].pos, &flag->pos) && strcmp(all->v[i].code, FORM_UNSET) != 0)
+			return true;
+	return is_read(flag);
+}
+
+/* A variable that nobody sets, in a flag that no plan reads: it may be what it will. */
+static bool is_idle_variable(const struct form_set *f, const struct form_remark *r)
+{
+	if (strcmp(r->code, FORM_UNSET) != 0)
+		return false;
+	for (uint32_t i = 0; i < f->seen.len; i++)
+		if (same_place(&r->pos, &f->seen.v[i].pos) && is_read(&f->seen.v[i]))
+			return false;
+	return f->seen.len < FORM_SEEN_MAX;
+}
+
+void plan_doubt_variables(struct plan *p)
+{
+	const struct form_set *f = p->input.form;
+	bool unknown = false;
+
+	for (uint32_t i = 0; f && i < f->remarks.len; i++)
+		unknown |= !strcmp(f->remarks.v[i].code, FORM_UNSET) && !is_idle_variable(f, &f->remarks.v[i]);
+	if (unknown)
+		findings_drop_fatal(&p->findings, FINDING_CAPACITY);
 }
 
 /* Known to the engine, and of no weight here: named, so that nobody thinks they were counted. */
@@ -135,7 +167,8 @@ void plan_check_flags(struct plan *p)
 	const struct form_set *f = p->input.form;
 
 	for (uint32_t i = 0; f && i < f->remarks.len; i++)
-		if (f->remarks.v[i].weight == FORM_UNCHECKED || !p->input.flags_told)
+		if ((f->remarks.v[i].weight == FORM_UNCHECKED || !p->input.flags_told) &&
+			!is_idle_variable(f, &f->remarks.v[i]))
 			remark(p, &f->remarks.v[i]);
 	if (f && f->seen.len && !p->input.flags_told)
 		list_unused(p);

@@ -175,6 +175,18 @@ static int worst_first(const void *va, const void *vb)
 	return a->order < b->order ? -1 : 1;
 }
 
+void findings_drop_fatal(struct findings *f, enum finding_class kind)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < f->len; i++)
+		if (f->items[i].severity != FINDING_FATAL || f->items[i].kind != kind)
+			f->items[kept++] = f->items[i];
+	f->fatals -= f->len - kept;
+	f->len = kept;
+	f->open = false;
+}
+
 void findings_sort(struct findings *f)
 {
 	f->open = false;

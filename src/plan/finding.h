@@ -64,6 +64,8 @@ void findings_harmless(struct findings *f);
 void findings_wraps(struct findings *f);
 /* The item added last says that something could not be judged. Counts also when the item had no room. */
 void findings_unchecked(struct findings *f);
+/* Take the fatal ones of a class away: what they were found by turned out not to be known. */
+void findings_drop_fatal(struct findings *f, enum finding_class kind);
 /* Worst first: by severity, then class, then the order they were added. */
 void findings_sort(struct findings *f);
 /* Is there one of this code? For tests and for callers that must not say a thing twice. */

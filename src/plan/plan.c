@@ -65,6 +65,7 @@ int plan_make_of(struct plan *ret, const struct plan_input *input, struct plan_d
 	plan_check_links(&p);
 	plan_check_pairs(&p);
 	plan_check_host(&p);
+	plan_doubt_variables(&p);
 	findings_sort(&p.findings);
 	*ret = p;
 	return 0;

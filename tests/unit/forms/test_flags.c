@@ -227,6 +227,28 @@ static void what_the_shell_takes_is_no_flag(void **state)
 	assert_int_equal(form.remarks.len, 0);
 }
 
+static void a_variable_that_nobody_sets_is_said_and_not_taken_for_a_value(void **state)
+{
+	(void)state;
+	read_line("vllm serve org/m --tensor-parallel-size=$CARDS --max-model-len ${LEN:-4096} --port $PORT", NULL);
+	assert_null(value_of("tensor-parallel-size"));
+	assert_string_equal(value_of("max-model-len"), "4096");
+	assert_remark(FORM_UNSET, FORM_UNCHECKED, "$CARDS is not set here, so --tensor-parallel-size is not known");
+	read_line("python3 -m sglang.launch_server --model-path org/m --tp $(nvidia-smi -L | wc -l) --port 1", NULL);
+	assert_null(value_of("tp-size"));
+	assert_remark(FORM_UNSET, FORM_UNCHECKED, "what $(nvidia-smi -L | wc -l) prints is not known here, so --tp");
+	read_line("llama-server -m a.gguf -c `cat context` -ngl \"$1\"", NULL);
+	assert_null(value_of("context-length"));
+	assert_null(value_of("gpu-layers"));
+	assert_int_equal(form.remarks.len, 2);
+	read_line("services:\n  a:\n    image: vllm/vllm-openai\n    command: --model org/m --dtype ${KIND}\n", NULL);
+	assert_null(value_of("dtype"));
+	assert_remark(FORM_UNSET, FORM_UNCHECKED, "${KIND} is not set here, so --dtype");
+	read_line("model: org/m\nmax-num-seqs: ${SEQS}\ntensor-parallel-size: 2\n", NULL);
+	assert_null(value_of("max-num-seqs"));
+	assert_string_equal(value_of("tensor-parallel-size"), "2");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +262,7 @@ int main(void)
 		cmocka_unit_test(words_for_as_much_as_fits_are_known),
 		cmocka_unit_test(llama_cpp_takes_flags_from_its_environment),
 		cmocka_unit_test(what_the_shell_takes_is_no_flag),
+		cmocka_unit_test_teardown(a_variable_that_nobody_sets_is_said_and_not_taken_for_a_value, done),
 	};
 	return cmocka_run_group_tests(tests, NULL, done);
 }

@@ -217,6 +217,26 @@ static void words_are_cut_as_a_shell_cuts_them(void **state)
 	arena_done(&arena);
 }
 
+static void variables_part_words_and_have_defaults_as_in_a_shell(void **state)
+{
+	static const char text[] =
+		"$ARGS \"$ARGS\" $NONE \"$NONE\" ${A:-${B:-in}} ${ARGS:+there}x ${NO:+gone} ${NO:?set-it} x$(a | b c)y `d e` ${NONE-}";
+	static const char *const wanted[] = {
+		"--a", "1", "--a 1", "", "in", "therex", "${NO:?set-it}", "x$(a | b c)y", "$`d e`"};
+	const struct form_env none = {.name = "NONE", .value = ""},
+			      env = {.name = "ARGS", .value = "--a 1", .next = &none};
+	struct form_words words = {0};
+	struct arena arena;
+
+	(void)state;
+	arena_init(&arena, 1 << 20);
+	assert_int_equal(form_words_cut(&words, &arena, "f", text, strlen(text), NULL, &env), 0);
+	for (uint32_t i = 0; i < MIN(words.len, (uint32_t)ARRAY_LEN(wanted)); i++)
+		assert_string_equal(words.v[i].text, wanted[i]);
+	assert_int_equal(words.len, ARRAY_LEN(wanted));
+	arena_done(&arena);
+}
+
 static void a_variable_that_names_itself_ends(void **state)
 {
 	const struct form_env b = {.name = "B", .value = "$A$A"}, a = {.name = "A", .value = "$B$B", .next = &b};
@@ -377,6 +397,7 @@ int main(void)
 		cmocka_unit_test(graphs_and_strangers_are_left_alone),
 		cmocka_unit_test(what_cannot_be_planned_is_called_by_its_name),
 		cmocka_unit_test(words_are_cut_as_a_shell_cuts_them),
+		cmocka_unit_test(variables_part_words_and_have_defaults_as_in_a_shell),
 		cmocka_unit_test(a_variable_that_names_itself_ends),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

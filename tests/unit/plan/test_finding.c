@@ -149,6 +149,23 @@ static void long_sentences_wrap_at_words(void **state)
 	buf_done(&out);
 }
 
+static void what_is_fatal_of_a_class_can_be_taken_away(void **state)
+{
+	struct findings f;
+
+	(void)state;
+	findings_init(&f);
+	findings_add(&f, FINDING_FATAL, FINDING_CAPACITY, "a", NULL, "too big");
+	findings_add(&f, FINDING_FATAL, FINDING_CONFIGURATION, "b", NULL, "no such flag");
+	findings_add(&f, FINDING_WARNING, FINDING_CAPACITY, "c", NULL, "narrow");
+	findings_drop_fatal(&f, FINDING_CAPACITY);
+	assert_int_equal(f.len, 2);
+	assert_int_equal(f.fatals, 1);
+	assert_false(findings_has(&f, "a"));
+	assert_true(findings_has(&f, "b") && findings_has(&f, "c"));
+	findings_done(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -159,6 +176,7 @@ int main(void)
 		cmocka_unit_test(json_is_valid_and_complete),
 		cmocka_unit_test(past_the_maximum_they_are_counted),
 		cmocka_unit_test(long_sentences_wrap_at_words),
+		cmocka_unit_test(what_is_fatal_of_a_class_can_be_taken_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
