@@ -1,4 +1,5 @@
 #include "../lib/cmocka_all.h"
+#include "../lib/busy.h"
 #include "../lib/llama_data.h"
 #include "oracle.h"
 #include "base/buf.h"
@@ -696,14 +697,6 @@ static void looking_back_over_a_long_conversation_is_cheap(void **state)
 
 static atomic_bool unwanted;
 
-static void *want_no_more(void *arg)
-{
-	(void)arg;
-	usleep(20 * 1000);
-	atomic_store(&unwanted, true);
-	return NULL;
-}
-
 static void a_render_ends_when_nobody_wants_it(void **state)
 {
 	(void)state;
@@ -714,12 +707,12 @@ static void a_render_ends_when_nobody_wants_it(void **state)
 	struct ll_render in = request(turns, 1);
 	struct err err = {0};
 	struct buf text;
-	pthread_t thread;
+	struct busy busy;
 	in.cancelled = &unwanted;
 	buf_init(&text, 1000);
-	assert_int_equal(pthread_create(&thread, NULL, want_no_more, NULL), 0);
+	busy_cancel_begin(&busy, &unwanted, 20 * 1000);
 	assert_int_equal(render(t, &in, &text, NULL, &err), -ECANCELED);
-	pthread_join(thread, NULL);
+	busy_cancel_end(&busy);
 	buf_done(&text);
 	ll_template_destroy(t);
 }

@@ -1,5 +1,6 @@
 /* SentencePiece vocabularies and long texts: token for token what llama.cpp gives, in time that grows with the text. */
 #include "../lib/cmocka_all.h"
+#include "../lib/busy.h"
 #include "../lib/llama_data.h"
 #include "base/limits.h"
 #include "base/rng.h"
@@ -14,7 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 struct pair {
 	struct tokenizer *ours;
@@ -208,31 +208,22 @@ static void time_grows_with_the_text_on_every_vocabulary(void **state)
 
 static atomic_bool unwanted;
 
-static void *want_no_more(void *arg)
-{
-	(void)arg;
-	usleep(5 * 1000);
-	atomic_store(&unwanted, true);
-	return NULL;
-}
-
 static void check_cancel(const char *path)
 {
 	struct tokenizer *t = NULL;
 	struct tokens got = {0};
 	struct err err = {0};
 	struct buf text;
-	pthread_t thread;
+	struct busy busy;
 	assert_int_equal(tokenizer_load(&t, path, NULL), 0);
 	buf_init(&text, 9 << 20);
 	while (text.len < 8 << 20)
 		buf_add_str(&text, "a\xf0\x9f\x98\x80 b\n");
-	atomic_store(&unwanted, false);
-	assert_int_equal(pthread_create(&thread, NULL, want_no_more, NULL), 0);
+	busy_cancel_begin(&busy, &unwanted, 5 * 1000);
 	double begin = cpu_s();
 	int code = tokenizer_encode_unless(t, text.data, text.len, 0, TOKENS_MAX, &unwanted, &got, &err);
 	double took = cpu_s() - begin;
-	pthread_join(thread, NULL);
+	busy_cancel_end(&busy);
 	if ((code != -ECANCELED && code != -E2BIG) || got.len || took > 1)
 		fail_msg("%s: %d after %.2f s: %s", path, code, took, err.msg);
 	buf_done(&text);
