@@ -129,6 +129,69 @@ int form_vllm_config_read(struct form_set *f, const struct yaml_node *root)
 	return code < 0 ? code : form_add(f, &s) < 0 ? -ENOMEM : 1;
 }
 
+/* The quantization that a part of a tag of Ollama's library names, as llama.cpp calls it; NULL: none. */
+static const char *quant_of_part(struct arena *arena, const char *part, size_t len)
+{
+	static const char *const others[][2] = {{"fp16", "F16"}, {"f16", "F16"}, {"bf16", "BF16"}, {"fp32", "F32"},
+		{"f32", "F32"}, {"qat", "Q4_0"}, {"mxfp4", "MXFP4"}};
+	char *ret;
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (strlen(others[i][0]) == len && !strncasecmp(part, others[i][0], len))
+			return others[i][1];
+	size_t q = len > 2 && (part[0] == 'i' || part[0] == 'I');
+	if (len - q < 2 || (part[q] != 'q' && part[q] != 'Q') || !isdigit((unsigned char)part[q + 1]))
+		return NULL;
+	ret = arena_strndup(arena, part, len);
+	for (char *c = ret; c && *c; c++)
+		*c = (char)toupper((unsigned char)*c);
+	return ret;
+}
+
+static bool is_library_name(const char *from)
+{
+	size_t len = strlen(from);
+
+	return *from && !strchr("./~", *from) && !strchr(from, '\\') && !strchr(from, '$') &&
+	       !(len > 5 && !strcasecmp(from + len - 5, ".gguf")) &&
+	       (!strchr(from, '/') || !strncmp(from, "library/", 8));
+}
+
+/* "llama3.3:70b" of Ollama's library is a file of Q4_K_M, "llama3.1:8b-instruct-q8_0" says its own: into "NAME:SIZE:QUANT". What is
+ * made in four-bit floats keeps them. */
+static int name_library_file(struct form_set *f, struct form_service *s)
+{
+	const char *name = s->model + (strncmp(s->model, "library/", 8) ? 0 : 8), *tag = strchr(name, ':'),
+		   *quant = NULL;
+	size_t len = strlen(name);
+
+	if (!is_library_name(s->model) || !strncasecmp(name, "gpt-oss", 7))
+		return 0;
+	const char *dash = tag ? strrchr(tag, '-') : NULL;
+	if (dash && (quant = quant_of_part(&f->arena, dash + 1, strlen(dash + 1))))
+		len = (size_t)(dash - name);
+	else if (tag && (quant = quant_of_part(&f->arena, tag + 1, strlen(tag + 1))))
+		len = (size_t)(tag - name);
+	if (tag && !strcmp(tag, ":latest"))
+		len = (size_t)(tag - name);
+	static const char *const tuned[] = {"-instruct", "-it", "-chat", "-text"};
+	for (size_t i = 0; tag && i < ARRAY_LEN(tuned); i++) {
+		size_t n = strlen(tuned[i]);
+		if (len > n && !strncmp(name + len - n, tuned[i], n))
+			len -= n;
+	}
+	const char *whole = s->model;
+	s->model = arena_printf(&f->arena, "%.*s:%s", (int)len, name, quant ? quant : "Q4_K_M");
+	if (!s->model)
+		return -ENOMEM;
+	return quant ? 0
+		     : form_remark(f, FORM_INFO, "library-file", &s->model_pos,
+			       arena_printf(&f->arena,
+				       "\"%.80s\" is counted as Q4_K_M, which is what a tag of Ollama's library is that does not say another",
+				       whole),
+			       NULL);
+}
+
 /* "FROM ./model.gguf", "PARAMETER num_ctx 8192"; other instructions say nothing of memory. */
 int form_modelfile_read(struct form_set *f, const char *file, const char *text, size_t len)
 {
@@ -158,5 +221,10 @@ int form_modelfile_read(struct form_set *f, const char *file, const char *text, 
 	}
 	if (code < 0 || !s.model)
 		return code;
+	/* Without num_gpu Ollama puts on the GPUs what they have room for, and the rest into RAM. */
+	s.by_itself = !form_arg_find(&s.args, "gpu-layers");
+	s.gpus = s.by_itself;
+	if (name_library_file(f, &s) < 0)
+		return -ENOMEM;
 	return form_add(f, &s) < 0 ? -ENOMEM : 1;
 }

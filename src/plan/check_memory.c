@@ -278,6 +278,65 @@ static bool release_decides(
 	return true;
 }
 
+/* It does not all fit on the card, and its program then keeps some of it in RAM: how much there is, and how slow that is, is not known. */
+static bool decides_by_itself(struct plan *p, uint32_t i, const struct plan_terms *t, const struct gpu_device *card)
+{
+	const struct plan_service *s = &p->deployment.services[i];
+	const struct form_service *f = plan_form_service(&p->deployment, p->input.form, i);
+
+	if (!f || !f->by_itself)
+		return false;
+	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-offload", &s->pos[PLAN_GPUS],
+		"%s: %s do not fit on %s with %s: without num_gpu Ollama spreads the model over the GPUs there are, and keeps the rest in RAM, which is not counted here",
+		s->name, PLAN_BYTES(plan_terms_fixed(t) + t->kv_least), plan_card_name(card), PLAN_BYTES(t->total));
+	findings_unchecked(&p->findings);
+	table(p, s, t, card);
+	findings_remedy(&p->findings,
+		"a smaller quantization or num_ctx; \"PARAMETER num_gpu N\" says how many layers are on the GPU");
+	return true;
+}
+
+/* "nvidia.com/mig-3g.40gb" -> 40 GiB, which is some more than it has; 0: its name does not say. */
+static uint64_t slice_bytes(const char *resource)
+{
+	const char *dot = strrchr(resource, '.');
+	char *end = NULL;
+	unsigned long n = dot && strstr(resource, "/mig-") ? strtoul(dot + 1, &end, 10) : 0;
+
+	return n && n < 4096 && !strncmp(end, "gb", 2) ? (uint64_t)n << 30 : 0;
+}
+
+/* Parts of cards where the plan has whole ones: more than a slice has cannot be; how many there are of a card is not known. */
+static void check_slice(struct plan *p, uint32_t i, const struct gpu_device *card)
+{
+	const struct plan_service *s = &p->deployment.services[i];
+	const struct form_service *f = plan_form_service(&p->deployment, p->input.form, i);
+	uint64_t bytes = f && f->slice ? slice_bytes(f->slice) : 0;
+	struct gpu_device slice = *card;
+	struct plan_terms t;
+
+	if (!f || !f->slice || (card->mig_slice && bytes))
+		return;
+	if (bytes && bytes < card->memory_total) {
+		slice.memory_total = slice.memory_free = bytes;
+		slice.mig_slice = true;
+		plan_need(&t, s, &slice);
+		if (t.known && !plan_terms_fit(&t)) {
+			findings_add(&p->findings, FINDING_FATAL, FINDING_CAPACITY, "memory-slice", &s->pos[PLAN_GPUS],
+				"%s: a slice (%s) has at most %s, and %s are needed", s->name, f->slice,
+				PLAN_BYTES(bytes), PLAN_BYTES(plan_terms_fixed(&t) + t.kv_least));
+			table(p, s, &t, &slice);
+			findings_remedy(&p->findings, "a larger slice, a whole card, or smaller weights");
+			return;
+		}
+	}
+	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "gpu-slice", &s->pos[PLAN_GPUS],
+		"%s: it gets %s, which is a part of a card or a turn on it, and the plan counts whole cards: who else is on them is not known",
+		s->name, f->slice);
+	findings_unchecked(&p->findings);
+	findings_remedy(&p->findings, "--inventory of a host that lists its slices, or whole cards (nvidia.com/gpu)");
+}
+
 static void check_service(struct plan *p, uint32_t i)
 {
 	const struct plan_service *s = &p->deployment.services[i];
@@ -290,6 +349,7 @@ static void check_service(struct plan *p, uint32_t i)
 	if (!plan_on_gpu(s) || c == UINT32_MAX)
 		return;
 	const struct plan_terms *t = plan_terms_of(&p->placement, i, c);
+	check_slice(p, i, plan_card_of(p, c));
 	if (t->known && plan_terms_fit(t) && t->context < s->context)
 		plan_context_reduced(p, s, t->context);
 	if (!t->known)
@@ -301,7 +361,7 @@ static void check_service(struct plan *p, uint32_t i)
 		unrecorded(p, s, t);
 		return;
 	}
-	if (release_decides(p, s, t, plan_card_of(p, c)))
+	if (release_decides(p, s, t, plan_card_of(p, c)) || decides_by_itself(p, i, t, plan_card_of(p, c)))
 		return;
 	/* Not even a short request: then it is the weights. */
 	if (t->kv_room <= 0 || t->context_fits < MIN(s->context, 256))

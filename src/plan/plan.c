@@ -45,6 +45,16 @@ static void set_version(struct plan_service *s, const struct plan_input *input)
 			     : 0;
 }
 
+/* What decides by itself what is on GPUs takes none where there is none. */
+static void set_by_itself(struct plan_deployment *d, const struct plan_input *input)
+{
+	for (uint32_t i = 0; i < d->len; i++) {
+		const struct form_service *f = plan_form_service(d, input->form, i);
+		if (f && f->by_itself && !input->inventory->count && !input->inventory->given)
+			d->services[i].gpus = 0;
+	}
+}
+
 int plan_make_of(struct plan *ret, const struct plan_input *input, struct plan_deployment *d, struct err *err)
 {
 	struct plan p = {.input = *input, .deployment = *d};
@@ -52,6 +62,7 @@ int plan_make_of(struct plan *ret, const struct plan_input *input, struct plan_d
 	findings_init(&p.findings);
 	for (uint32_t i = 0; i < d->len; i++)
 		set_version(&d->services[i], input);
+	set_by_itself(&p.deployment, input);
 	share_ram(&p.deployment, input->inventory->host_facts.ram_total);
 	int r = plan_place(&p.placement, &p.deployment, input->inventory);
 	if (r < 0) {

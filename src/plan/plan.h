@@ -30,7 +30,8 @@ struct plan_input {
 	const struct gpu_inventory *inventory;
 	const struct plan_model *models; /* one a service of graph, in its order */
 	const struct plan_environment *environment; /* NULL: none */
-	uint64_t versions[5]; /* of each enum graph_engine whose services do not say theirs (gpu/versions.h); 0: not known */
+	uint64_t versions
+		[5]; /* of each enum graph_engine whose services do not say theirs (gpu/versions.h); 0: not known */
 	const struct form_set *form; /* the file's form and what its flags brought; NULL: a graph of ours */
 	bool flags_told; /* flags that end the engine at its start are said of what was asked, and no plan mends them */
 	bool trial; /* only the verdict counts: no remedies are looked for */
@@ -42,6 +43,13 @@ struct plan {
 	struct plan_placement placement;
 	struct findings findings; /* sorted */
 };
+
+/* What the file's form says of a service of the deployment; NULL: it has no form. */
+static inline const struct form_service *plan_form_service(
+	const struct plan_deployment *d, const struct form_set *form, uint32_t i)
+{
+	return form && form->services.len == d->len ? &form->services.v[i] : NULL;
+}
 
 /* Plan the graph as it is. 0, or -ENOMEM. */
 int plan_make(struct plan *ret, const struct plan_input *input, struct err *err);

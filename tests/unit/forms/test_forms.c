@@ -3,6 +3,8 @@
 
 #include "../lib/cmocka_all.h"
 
+#include <stdio.h>
+
 static void check(const char *text, const char *form, const char *wanted)
 {
 	struct form_set f;
@@ -142,7 +144,34 @@ static void values_and_configuration_files_are_read(void **state)
 		"  ServiceArgs:\n    workers: \"1\"\n    resources:\n      gpu: \"2\"\n");
 	check("# mine\nFROM ./x.gguf\nPARAMETER num_ctx 8192\nSYSTEM \"be kind\"\n", "Modelfile",
 		"LlamaWorker:\n  engine: \"llama\"\n  model: \"./x.gguf\"\n  context-length: \"8192\"\n  "
-		"ServiceArgs:\n    workers: \"1\"\n");
+		"ServiceArgs:\n    workers: \"1\"\n    resources:\n      gpu: \"1\"\n");
+}
+
+static void a_tag_of_ollamas_library_is_a_quantized_file(void **state)
+{
+	static const char *const cases[][2] = {{"gemma2:9b", "gemma2:9b:Q4_K_M"}, {"gemma2", "gemma2:Q4_K_M"},
+		{"gemma2:latest", "gemma2:Q4_K_M"}, {"library/gemma2:9b", "gemma2:9b:Q4_K_M"},
+		{"gemma2:9b-instruct-q8_0", "gemma2:9b:Q8_0"}, {"gemma2:9b-instruct-fp16", "gemma2:9b:F16"},
+		{"gemma3:27b-it-qat", "gemma3:27b:Q4_0"}, {"gemma2:9b-instruct-q5_K_M", "gemma2:9b:Q5_K_M"},
+		{"gemma2:9b-instruct", "gemma2:9b:Q4_K_M"}, {"gpt-oss:20b", "gpt-oss:20b"}, {"./g.gguf", "./g.gguf"},
+		{"/m/g.gguf", "/m/g.gguf"}, {"g.gguf", "g.gguf"}, {"hf.co/o/m-GGUF:Q8_0", "hf.co/o/m-GGUF:Q8_0"}};
+	char text[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct form_set f;
+		struct diags diags;
+		struct err err = {0};
+		form_set_init(&f);
+		diags_init(&diags);
+		snprintf(text, sizeof text, "FROM %s\nPARAMETER num_gpu 99\n", cases[i][0]);
+		assert_int_equal(form_read(&f, "file", text, strlen(text), &diags, &err), 0);
+		assert_int_equal(f.services.len, 1);
+		assert_string_equal(f.services.v[0].model, cases[i][1]);
+		assert_false(f.services.v[0].by_itself);
+		diags_done(&diags);
+		form_set_done(&f);
+	}
 }
 
 static int read_text(const char *text, struct err *err, bool *ret_form)
@@ -390,6 +419,7 @@ int main(void)
 		cmocka_unit_test(a_pod_is_found_in_any_object),
 		cmocka_unit_test(roles_of_dynamos_resources_become_ours),
 		cmocka_unit_test(values_and_configuration_files_are_read),
+		cmocka_unit_test(a_tag_of_ollamas_library_is_a_quantized_file),
 		cmocka_unit_test(parallelism_beside_the_container_counts),
 		cmocka_unit_test(a_field_that_is_not_known_is_said),
 		cmocka_unit_test(a_container_without_a_gpu_has_none),
