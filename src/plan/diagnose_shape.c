@@ -280,6 +280,11 @@ static bool status_is_bad(const char *line, size_t len, const char *word)
 	at += minus;
 	if (at >= len || !isdigit((unsigned char)line[at]))
 		return false;
+	/* Windows: "0xc0000005". */
+	if (text_has_at(line, len, at, "0x")) {
+		at += 2 + text_span(line, len, at + 2, "0");
+		return at < len && isxdigit((unsigned char)line[at]);
+	}
 	for (; at < len && isdigit((unsigned char)line[at]) && value < 100000; at++)
 		value = value * 10 + line[at] - '0';
 	if (minus || strstr(word, "signal"))

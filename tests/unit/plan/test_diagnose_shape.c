@@ -81,6 +81,8 @@ static const struct failure_case failures[] = {
 	/* How ggml ends its process, and a progress bar that stops in a shell's word. */
 	{"I srv init: 4 slots\n/x/llama.cpp/ggml/src/ggml-zork.cpp:82: the other side went away\n", 2, FINDING_CRASH,
 		"the other side went away"},
+	{"time=2026-01-02T10:00:00Z level=ERROR msg=\"zork went\"\nzork has terminated: exit status 0xe06d7363\n", 1,
+		FINDING_CRASH, "zork went"},
 	{"D:/src/ggml/src/ggml-zork.cu:9: valve not implemented\n", 1, FINDING_CRASH, "valve not"},
 	{"x\nLoading weights:  40%|####| 2/5 [00:08<00:02]Killed\n", 2, FINDING_CRASH, "Killed"},
 	{"x\nLoading: 30%|##  |\rLoading: 75%|### |\rLoading: 80%|### |Aborted\n", 2, FINDING_CRASH, "Aborted"},
@@ -296,6 +298,7 @@ static void words_of_failures_that_tell_of_none_are_well(void **state)
 		"0 errors, no failures\nvalve errors: none\nerrors=0 failed=0\nfailed: 0\nfailures 0\n",
 		"--abort-on-error=no --zork-abort x\n/srv/errors/log opened\non_error=stop error_rate 0.0\n",
 		"zork: on failure it is tried again\n{'on_exit': 'abort'}\n",
+		"zork ended, exit status 0x0\n",
 		"x.py:3: DeprecationWarning: invalid escape sequence\n",
 		"/opt/ggml/src/ggml.c:88: warning: unused variable\n/opt/ggml/src/ggml.c:88: note: here\n",
 		"time=2026-01-02T10:00:00Z level=INFO msg=\"it aborted\"\n",
