@@ -32,7 +32,7 @@ static void fill_worker(
 	if (!plan_terms_fit(t))
 		b->over += fixed + t->kv_least - t->budget;
 	else if (!plan_terms_free(t))
-		b->over += t->budget - t->free;
+		b->over += t->budget + t->started - t->free;
 }
 
 static void fill(const struct plan *p, uint32_t device, struct plan_bar *b)

@@ -94,7 +94,7 @@ static void taken_by_others(struct plan *p, uint32_t service, uint32_t device)
 	const struct plan_service *s = &p->deployment.services[service];
 	const struct gpu_device *card = &p->input.inventory->devices[device];
 	const struct plan_terms *t = plan_terms_of(&p->placement, service, p->placement.class_of[device]);
-	double share = plan_share_free(card);
+	double share = plan_share_free(s, card);
 	struct plan_service smaller = *s;
 	struct plan_terms then;
 
@@ -117,6 +117,42 @@ static void taken_by_others(struct plan *p, uint32_t service, uint32_t device)
 		findings_remedy(&p->findings, "stop what holds it, or leave this card out (CUDA_VISIBLE_DEVICES)");
 }
 
+/* The card is free, and its share still is not: vLLM looks when its own context is there. Up to what is known to be gone at the
+ * least it is said to fail, up to what may be gone to be open. */
+static void start_short(struct plan *p, uint32_t service, uint32_t device, bool fatal)
+{
+	const struct plan_service *s = &p->deployment.services[service];
+	const struct gpu_device *card = &p->input.inventory->devices[device];
+	const struct plan_terms *t = plan_terms_of(&p->placement, service, p->placement.class_of[device]);
+
+	if (!findings_add(&p->findings, fatal ? FINDING_FATAL : FINDING_WARNING, FINDING_CAPACITY, "memory-start",
+		    &s->pos[PLAN_UTILIZATION],
+		    "%s: a share of %.2f of %s is %s, and vLLM's own CUDA context is on the card before it looks whether so much is free: %s",
+		    s->name, plan_share_on(s, card), plan_card_name(card), PLAN_BYTES(t->budget),
+		    fatal ? "it stops at the start" : "it may stop at the start, or run out of memory later"))
+		return;
+	if (!fatal)
+		findings_unchecked(&p->findings);
+	findings_arithmetic(&p->findings, "%s x %.2f = %s > %s - %s", PLAN_BYTES(t->total), plan_share_on(s, card),
+		PLAN_BYTES(t->budget), PLAN_BYTES(t->free), PLAN_BYTES(fatal ? t->started : t->starting));
+	findings_remedy(
+		&p->findings, "%s: %.2f at most", plan_key_name(s->engine, PLAN_UTILIZATION), plan_share_free(s, card));
+}
+
+static void check_card_free(struct plan *p, uint32_t service, uint32_t device)
+{
+	const struct plan_terms *t = plan_terms_of(&p->placement, service, p->placement.class_of[device]);
+
+	if (!t->total)
+		return;
+	if (t->budget > t->free)
+		taken_by_others(p, service, device);
+	else if (!plan_terms_free(t))
+		start_short(p, service, device, true);
+	else if (!plan_terms_surely_free(t))
+		start_short(p, service, device, false);
+}
+
 /* Free memory is looked at card by card; one finding a card and service. */
 static void check_free(struct plan *p)
 {
@@ -125,8 +161,7 @@ static void check_free(struct plan *p)
 	for (uint32_t i = 0; i < pl->slots_len; i++)
 		for (uint32_t k = 0; k < pl->slots[i].count; k++) {
 			uint32_t dev = pl->cards[pl->slots[i].first + k], service = pl->slots[i].service;
-			if (!plan_terms_free(plan_terms_of(pl, service, pl->class_of[dev])))
-				taken_by_others(p, service, dev);
+			check_card_free(p, service, dev);
 		}
 }
 
@@ -240,6 +275,26 @@ static void draft_unknown(struct plan *p, const struct plan_service *s, const st
 		PLAN_BYTES((uint64_t)MAX(left, 0)));
 	findings_unchecked(&p->findings);
 	findings_remedy(&p->findings, "without speculation the plan is whole");
+}
+
+/* SGLang's share is weights and KV cache alone: what it computes with must find room beside it. */
+static void beside_share(
+	struct plan *p, const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card)
+{
+	uint64_t taken = t->runtime + t->links, before = t->total - MIN(taken, t->total);
+	uint64_t left = before - MIN((uint64_t)((double)before * plan_share_on(s, card)), before);
+	uint64_t wanted = t->activations + t->graphs;
+
+	if (s->engine != GRAPH_ENGINE_SGLANG || !s->set[PLAN_UTILIZATION] || wanted <= left || s->extra.kv_tokens)
+		return;
+	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-beside", &s->pos[PLAN_UTILIZATION],
+		"%s: SGLang's %s of %.3f is for weights and KV cache, and activations and CUDA graphs take up to %s beside it: %s are left",
+		s->name, plan_key_name(s->engine, PLAN_UTILIZATION), plan_share_on(s, card), PLAN_BYTES(wanted),
+		PLAN_BYTES(left));
+	findings_unchecked(&p->findings);
+	if (before > wanted)
+		findings_remedy(&p->findings, "%s: %.2f leaves that much", plan_key_name(s->engine, PLAN_UTILIZATION),
+			(double)((before - wanted) * 100 / before) / 100);
 }
 
 static void unrecorded(struct plan *p, const struct plan_service *s, const struct plan_terms *t)
@@ -358,6 +413,7 @@ static void check_service(struct plan *p, uint32_t i)
 		encoder_unknown(p, s, t);
 		draft_unknown(p, s, t);
 		outside_budget(p, s, t, plan_card_of(p, c));
+		beside_share(p, s, t, plan_card_of(p, c));
 		unrecorded(p, s, t);
 		return;
 	}

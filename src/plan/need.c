@@ -164,9 +164,10 @@ void plan_host_need(struct plan_host_need *ret, const struct plan_service *s)
 		.states = m.states};
 }
 
-double plan_share_free(const struct gpu_device *card)
+double plan_share_free(const struct plan_service *s, const struct gpu_device *card)
 {
-	uint64_t hundredths = card->memory_total ? card->memory_free * 100 / card->memory_total : 0;
+	uint64_t free = card->memory_free - MIN(plan_start_on(s, card), card->memory_free);
+	uint64_t hundredths = card->memory_total ? free * 100 / card->memory_total : 0;
 
 	return (double)hundredths / 100;
 }

@@ -24,6 +24,8 @@ struct plan_terms {
 	bool known; /* the model and the card's memory are; else only total, free and budget mean something */
 	uint64_t total, free; /* of the card, bytes */
 	uint64_t budget; /* what the engine may take */
+	/* Of what was free, gone when the engine looks whether its budget is: at the least, and perhaps. 0: it does not look. */
+	uint64_t started, starting;
 	uint64_t weights, runtime, links, activations, graphs; /* per card */
 	uint64_t states; /* llama: recurrent states of all its sequences, per card */
 	uint64_t
@@ -47,10 +49,15 @@ static inline bool plan_terms_fit(const struct plan_terms *t)
 {
 	return !t->known || t->kv_room >= (int64_t)t->kv_least;
 }
-/* Is so much free on the card? */
+/* Is so much free on the card when the engine looks? */
 static inline bool plan_terms_free(const struct plan_terms *t)
 {
-	return t->total == 0 || t->free >= t->budget;
+	return t->total == 0 || t->free >= t->budget + t->started;
+}
+/* Whatever its context and the links between cards hold by then? */
+static inline bool plan_terms_surely_free(const struct plan_terms *t)
+{
+	return plan_terms_free(t) && (t->total == 0 || t->free >= t->budget + t->starting);
 }
 /* A llama worker that was not told a context takes its model's, or what fits, down to this many tokens. SGLang starts with fewer
  * tokens than its context, and refuses longer requests (scheduler.py, max_req_len). */
@@ -74,6 +81,8 @@ uint64_t plan_graphs_on(const struct plan_service *s, const struct gpu_device *c
 uint64_t plan_outside_on(const struct plan_service *s, const struct gpu_device *card);
 /* Does vLLM's profile run hold an image encoder's results whose size is not known here? Up to so much was seen. */
 bool plan_encoder_unknown(const struct plan_service *s);
+/* What the context of CUDA and the links between cards may hold of a card before vLLM shares it out. 0: not vLLM. */
+uint64_t plan_start_on(const struct plan_service *s, const struct gpu_device *card);
 enum { PLAN_ENCODER_SEEN_GIB = 16 };
 /* SGLang's table of where each token of each request is: four bytes a place, of all it may run, beside its budget. */
 uint64_t plan_request_table(const struct plan_service *s);
@@ -94,8 +103,8 @@ struct plan_host_need {
 };
 void plan_host_need(struct plan_host_need *ret, const struct plan_service *s);
 
-/* The share of a card that is free, in whole hundredths, rounded down: what gpu-memory-utilization could be. */
-double plan_share_free(const struct gpu_device *card);
+/* The share of a card that is free when the engine looks, in whole hundredths, rounded down: what gpu-memory-utilization could be. */
+double plan_share_free(const struct plan_service *s, const struct gpu_device *card);
 
 /* "a guess" of a term that is one, else what it is made of. */
 static inline const char *plan_guess_text(const struct plan_terms *t, enum plan_guess term, const char *how)

@@ -21,6 +21,7 @@ enum {
 		256, /* before 0.6.6, of the CUDA context and what else was counted: 0.35 GiB with the above on a 3090 */
 	CONTEXT_INSIDE_HOPPER_MIB = 1740,
 	CONTEXT_MIB = 512, /* of an A100, H100, H200 */
+	CONTEXT_LEAST_MIB = 64, /* of any card: no program of CUDA holds less */
 	CONTEXT_SMALL_MIB = 256, /* of cards with few processors: 0.25 GiB on an L4 */
 	LINKS_MIB = 130, /* NCCL and custom all-reduce, a card of the group */
 	LINKS_NVLINK_MIB = 250,
@@ -284,13 +285,26 @@ bool plan_encoder_unknown(const struct plan_service *s)
 	       (!s->release || release_before(s->release, VLLM_SAMPLER_TRITON));
 }
 
+static uint64_t context_on(const struct gpu_device *card)
+{
+	return (card->capability == 80 || is_hopper(card) ? CONTEXT_MIB : CONTEXT_SMALL_MIB) * MIB;
+}
+
+/* NCCL and custom all-reduce, once for the group: a card's part of links grows with what is sent. */
+uint64_t plan_start_on(const struct plan_service *s, const struct gpu_device *card)
+{
+	if (s->engine != GRAPH_ENGINE_VLLM)
+		return 0;
+	bool linked = (uint64_t)s->tp * s->pp > 1 && !release_before(s->release, VLLM_LINKS_FIRST);
+	return context_on(card) + (linked ? (has_nvlink(card) ? LINKS_NVLINK_MIB : LINKS_MIB) * MIB : 0);
+}
+
 uint64_t plan_outside_on(const struct plan_service *s, const struct gpu_device *card)
 {
 	if (s->engine != GRAPH_ENGINE_VLLM || !release_before(s->release, VLLM_GRAPHS_INSIDE) ||
 		release_before(s->release, VLLM_V1) || s->eager)
 		return 0;
-	uint64_t context = card->capability == 80 || is_hopper(card) ? CONTEXT_MIB : CONTEXT_SMALL_MIB;
-	return context * MIB + MIN(plan_graphs_on(s, card), GRAPHS_SEEN_MIB * MIB) +
+	return context_on(card) + MIN(plan_graphs_on(s, card), GRAPHS_SEEN_MIB * MIB) +
 	       logits_bytes(s, card, LOGITS_UNSORTED);
 }
 
@@ -343,6 +357,8 @@ void plan_need_external(struct plan_terms *t, const struct plan_service *s, cons
 	t->links = links(s, card);
 	t->guessed = guesses(s, card);
 	if (vllm) {
+		t->starting = plan_start_on(s, card);
+		t->started = s->release && !release_before(s->release, VLLM_ASKS_FREE) ? CONTEXT_LEAST_MIB * MIB : 0;
 		t->runtime = vllm_runtime(s, card);
 		t->activations = vllm_activations(s, card);
 		t->graphs = release_before(s->release, VLLM_GRAPHS_INSIDE) ? 0 : plan_graphs_on(s, card);

@@ -14,7 +14,10 @@ enum {
 	VLLM_STARTS_HELD = 600, /* no start of a release before it is among bench/memory/starts, but of 0.2 */
 	VLLM_ABSORBED = 700, /* MLA's matrices are absorbed: kept beside those of the files */
 	VLLM_V1 = 800, /* V1: chunked prefill as default, sampling is profiled, 1024 sequences on large cards */
+	VLLM_ASKS_FREE =
+		900, /* it stops where less than its share is free at the start; before, it runs out of memory later */
 	VLLM_WINDOWS_KEPT = 901, /* layers with a sliding window keep that many tokens; before, all */
+	VLLM_LINKS_FIRST = 1100, /* NCCL is there before it looks at what is free */
 	VLLM_SAMPLER_TRITON = 1700, /* top-k and top-p without sorting; MoE work space held beside the logits */
 	VLLM_FUSED_ALLREDUCE = 1800, /* FlashInfer's all-reduce and symmetric memory on NVLink cards of 9.x and 10.x */
 	VLLM_GRAPHS_INSIDE = 2100, /* CUDA graphs are profiled and inside the budget; before, they come on top of it */

@@ -212,7 +212,7 @@ static bool name_context_and_step(const struct trial *t)
 
 static bool name_utilization(const struct trial *t)
 {
-	double most = MIN(UTILIZATION_MOST, plan_share_free(t->card));
+	double most = MIN(UTILIZATION_MOST, plan_share_free(t->s, t->card));
 
 	for (uint32_t n = (uint32_t)(plan_share_on(t->s, t->card) * 100 + 1.001); n <= (uint32_t)(most * 100 + 0.001);
 		n++) {

@@ -157,19 +157,24 @@ static void axis_quants(struct plan_axes *a, const struct plan_service *s, const
 	}
 }
 
-/* Where others hold memory, a smaller share may be what fits. */
+/* Where others hold memory, a smaller share may be what fits. One that no card has free is not tried. */
 static void axis_utilization(struct plan_axes *a, const struct plan *asked, const struct plan_service *s)
 {
+	bool any = false;
+
 	a->utilizations[a->utilizations_len++] = s->utilization;
 	for (uint32_t i = 0; i < asked->placement.classes_len; i++) {
 		const struct gpu_device *d = plan_card_of(asked, i);
-		double share = d->memory_total ? plan_share_free(d) : 1;
+		double share = d->memory_total ? plan_share_free(s, d) : 1;
 		bool known = share >= s->utilization || share < 0.1;
+		any |= share >= s->utilization;
 		for (uint32_t k = 0; k < a->utilizations_len; k++)
 			known |= a->utilizations[k] == share;
 		if (!known && a->utilizations_len < ARRAY_LEN(a->utilizations))
 			a->utilizations[a->utilizations_len++] = share;
 	}
+	if (!any && a->utilizations_len > 1 && s->set[PLAN_UTILIZATION])
+		a->utilizations[0] = a->utilizations[--a->utilizations_len];
 }
 
 /* Without cards, or with workers that ask for none, the host's cores are what there is. */
@@ -300,7 +305,7 @@ static bool kind_fits(const struct search *x, const struct plan_service *s, uint
 	if (a.verdict == RULE_NO)
 		return false;
 	plan_need(ret, s, x->kinds[k].card);
-	return ret->known && plan_terms_fit(ret) && plan_terms_free(ret);
+	return ret->known && plan_terms_fit(ret) && plan_terms_surely_free(ret);
 }
 
 double plan_worth(const struct plan_predicted *p, uint64_t context, uint64_t asked)

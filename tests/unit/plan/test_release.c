@@ -238,6 +238,54 @@ static void a_wider_prefill_by_release_and_connector(void **state)
 	assert_string_equal(pair("4", "2", OTHER "  engine-version: 0.14.0\n"), "pair-tp");
 }
 
+static void a_share_close_to_one_is_never_free(void **state)
+{
+#define SHARE(u, v) "  model: Qwen/Qwen3-4B\n  max-model-len: 4096\n  gpu-memory-utilization: " u "\n" v
+	(void)state;
+	wants(SHARE("1.0", "  engine-version: 0.23.0\n"), "2xL40S", "memory-start", PLAN_CANNOT);
+	wants(SHARE("0.999", "  engine-version: 0.9.0\n  enforce-eager: true\n"), "1xT4", "memory-start", PLAN_CANNOT);
+	/* Before it looked, and where it is not said whether it does: nobody knows, but it does not fit. */
+	wants(SHARE("1.0", "  engine-version: 0.8.4\n  enforce-eager: true\n"), "1xL40S", "memory-start",
+		PLAN_NOT_CHECKED);
+	wants("  model: Qwen/Qwen2.5-3B\n  max-model-len: 4096\n  gpu-memory-utilization: 1\n  engine-version: 0.6.3\n",
+		"1xL40S", "memory-start", PLAN_NOT_CHECKED);
+	wants(SHARE("1.0", ""), "1xH200", "memory-start", PLAN_NOT_CHECKED);
+	/* Less than a context is left of a small card, and more of a large one. */
+	wants(SHARE("0.99", "  engine-version: 0.23.0\n"), "1xL4", "memory-start", PLAN_NOT_CHECKED);
+	wants(SHARE("0.99", "  engine-version: 0.23.0\n"), "1xH200", "", PLAN_FITS);
+	wants(SHARE("0.97", ""), "1xL4", "", PLAN_FITS);
+	/* NCCL's buffers come on top. */
+	wants(SHARE("0.992", "  engine-version: 0.23.0\n  tensor-parallel-size: 1\n"), "2xH100", "", PLAN_FITS);
+#undef SHARE
+}
+
+static void nor_is_a_share_of_sglang_that_leaves_nothing_to_compute_with(void **state)
+{
+	struct plan_world w;
+	struct plan p;
+	struct err err;
+	static const struct {
+		const char *share;
+		bool open;
+	} cases[] = {{"1.0", true}, {"0.99", true}, {"0.88", false}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char yaml[512];
+
+		snprintf(yaml, sizeof yaml,
+			"SglangWorker:\n  model: Qwen/Qwen3-4B\n  mem-fraction-static: %s\n"
+			"  ServiceArgs: {resources: {gpu: 1}}\n",
+			cases[i].share);
+		plan_world_of(&w, yaml, "1xL40S");
+		assert_int_equal(plan_make(&p, &w.input, &err), 0);
+		assert_int_equal(findings_has(&p.findings, "memory-beside"), cases[i].open);
+		assert_int_equal(plan_verdict(&p), cases[i].open ? PLAN_NOT_CHECKED : PLAN_FITS);
+		plan_done(&p);
+		plan_world_done(&w);
+	}
+}
+
 static void a_context_that_the_user_stretches(void **state)
 {
 	(void)state;
@@ -266,6 +314,8 @@ int main(void)
 		cmocka_unit_test(other_makers_cards_are_known_by_their_memory),
 		cmocka_unit_test(attention_by_release),
 		cmocka_unit_test(a_wider_prefill_by_release_and_connector),
+		cmocka_unit_test(a_share_close_to_one_is_never_free),
+		cmocka_unit_test(nor_is_a_share_of_sglang_that_leaves_nothing_to_compute_with),
 		cmocka_unit_test(a_context_that_the_user_stretches),
 		cmocka_unit_test(shared_experts_are_divided_in_whole_blocks),
 	};
