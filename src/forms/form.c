@@ -146,6 +146,9 @@ static bool is_dropped(const struct form_service *s, const char *name)
 	static const char *const ours[] = {"context-length", "gpu-layers", "max-seqs", "threads", "kv-type",
 		"served-model-name", "batch-size", "ubatch-size", "chat-template-file"};
 	static const char *const server[] = {"host", "port", "api-key", "config", "headless"};
+	/* Not the engine's, and said already: in a graph they would be keys of the service. */
+	static const char *const keys[] = {"env", "envs", "workers", "resources", "engine", "role", "service-args",
+		"common-configs", "gpus", "gpu"};
 	char spelling[ENGINE_FLAG_BYTES];
 	struct engine_flag flag;
 
@@ -157,6 +160,9 @@ static bool is_dropped(const struct form_service *s, const char *name)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(server); i++)
 		if (!strcmp(name, server[i]))
+			return true;
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (!strcmp(name, keys[i]))
 			return true;
 	snprintf(spelling, sizeof spelling, "--%s", name);
 	const char *engine = s->engine == GRAPH_ENGINE_VLLM ? "vllm" : "sglang";

@@ -53,6 +53,32 @@ static int put_value(struct form_set *f, struct form_service *s, const char *nam
 	return form_flag_put(f, s, name, n->text, &n->pos);
 }
 
+/* The release that repository and tag of its image say. */
+static int take_image(struct form_set *f, struct form_service *s, const struct yaml_node *spec)
+{
+	const char *repository = text_of(spec, "repository"), *tag = text_of(spec, "tag");
+	const char *image =
+		tag ? arena_printf(&f->arena, "%s:%s", repository ? repository : "vllm/vllm-openai", tag) : "";
+
+	if (image && *image)
+		form_image_version(f, s, image);
+	return image ? 0 : -ENOMEM;
+}
+
+/* With raySpec one engine computes on the GPUs of a head and of all replicas. */
+static void take_ray(struct form_service *s, const struct yaml_node *spec)
+{
+	const struct yaml_node *ray = yaml_find(spec, "raySpec"),
+			       *head = ray && ray->type == YAML_MAP ? yaml_find(ray, "headNode") : NULL;
+	const char *enabled = ray && ray->type == YAML_MAP ? text_of(ray, "enabled") : NULL,
+		   *gpus = head && head->type == YAML_MAP ? text_of(head, "requestGPU") : NULL;
+
+	if (!head || (enabled && !strcasecmp(enabled, "false")))
+		return;
+	s->gpus = s->gpus * s->replicas + (gpus ? MAX(strtod(gpus, NULL), 0) : 0);
+	s->replicas = 1;
+}
+
 /* One entry of servingEngineSpec.modelSpec. */
 static int read_model_spec(struct form_set *f, const struct yaml_node *spec)
 {
@@ -67,7 +93,9 @@ static int read_model_spec(struct form_set *f, const struct yaml_node *spec)
 	if (!model || model->type != YAML_SCALAR)
 		return 0;
 	s.name = s.name ? s.name : "";
-	code = add_words(f, &words, config ? yaml_find(config, "extraArgs") : NULL);
+	code = take_image(f, &s, spec);
+	if (code == 0)
+		code = add_words(f, &words, config ? yaml_find(config, "extraArgs") : NULL);
 	if (code == 0)
 		code = form_command_read(f, &s, words.v, words.len, GRAPH_ENGINE_VLLM, &program, &foreign);
 	if (code < 0)
@@ -83,6 +111,7 @@ static int read_model_spec(struct form_set *f, const struct yaml_node *spec)
 		s.gpus = strtod(gpus->text, NULL);
 		s.gpus_pos = gpus->pos;
 	}
+	take_ray(&s, spec);
 	code = 0;
 	for (const struct yaml_node *n = config && config->type == YAML_MAP ? config->first : NULL; n && code == 0;
 		n = n->next) {

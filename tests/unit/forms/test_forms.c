@@ -385,6 +385,23 @@ static void a_container_without_a_gpu_has_none(void **state)
 	check_remarks(SERVICE(DEVICES(", count: 1")), "gpus-few", "F 2");
 }
 
+static void a_stack_has_its_release_and_its_rays_head(void **state)
+{
+#define STACK(more)                                                                                                    \
+	"servingEngineSpec:\n  modelSpec:\n  - {name: m, modelURL: org/m, replicaCount: 3, requestGPU: 2" more "}\n"
+#define TP " vllmConfig: {tensorParallelSize: 2, pipelineParallelSize: 4}"
+
+	(void)state;
+	check_remarks(STACK(", raySpec: {headNode: {requestGPU: 2}}," TP), "gpus-few", " 8");
+	check_remarks(STACK(", raySpec: {headNode: {requestGPU: 1}}," TP), "gpus-few", "F 8");
+	check_remarks(STACK(", raySpec: {enabled: false, headNode: {requestGPU: 2}}," TP), "gpus-few", "F 8");
+	check(STACK(", repository: vllm/vllm-openai, tag: v0.10.2"), "production stack",
+		"m:\n  engine: \"vllm\"\n  model: \"org/m\"\n  engine-version: \"0.10.2\"\n  ServiceArgs:\n    workers: "
+		"\"3\"\n    resources:\n      gpu: \"2\"\n");
+	/* A container's options among the engine's are unknown flags, and no keys of ours. */
+	check_remarks("vllm serve org/m --env A=b --gpus all\n", "flag-unknown", "UU 1");
+}
+
 static void ranks_of_nodes_are_one_deployment(void **state)
 {
 #define RANK(n, more)                                                                                                  \
@@ -423,6 +440,7 @@ int main(void)
 		cmocka_unit_test(parallelism_beside_the_container_counts),
 		cmocka_unit_test(a_field_that_is_not_known_is_said),
 		cmocka_unit_test(a_container_without_a_gpu_has_none),
+		cmocka_unit_test(a_stack_has_its_release_and_its_rays_head),
 		cmocka_unit_test(ranks_of_nodes_are_one_deployment),
 		cmocka_unit_test(graphs_and_strangers_are_left_alone),
 		cmocka_unit_test(what_cannot_be_planned_is_called_by_its_name),
