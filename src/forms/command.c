@@ -37,6 +37,7 @@ static const struct program programs[] = {
 	{"tritonserver", NULL, GRAPH_ENGINE_NONE, "Triton Inference Server", 0},
 	{"text-generation-launcher", NULL, GRAPH_ENGINE_NONE, "Text Generation Inference", 0},
 	{"lmdeploy", "serve", GRAPH_ENGINE_NONE, "LMDeploy", 0},
+	{"aphrodite", "run", GRAPH_ENGINE_NONE, "Aphrodite", 0},
 	{"-m", "mlc_llm", GRAPH_ENGINE_NONE, "MLC LLM", 0},
 };
 
@@ -52,6 +53,19 @@ enum graph_engine form_engine_of_image(const char *image)
 		if (strcasestr(image, images[i].part))
 			return images[i].engine;
 	return GRAPH_ENGINE_NONE;
+}
+
+const char *form_foreign_image(const char *image)
+{
+	static const char *const images[][2] = {{"text-generation-inference", "Text Generation Inference"},
+		{"tensorrt-llm", "TensorRT-LLM"}, {"tensorrt_llm", "TensorRT-LLM"}, {"tensorrtllm", "TensorRT-LLM"},
+		{"trtllm", "TensorRT-LLM"}, {"tritonserver", "Triton Inference Server"}, {"lmdeploy", "LMDeploy"},
+		{"mlc-llm", "MLC LLM"}, {"aphrodite-engine", "Aphrodite"}, {"tabbyapi", "TabbyAPI"}};
+
+	for (size_t i = 0; i < ARRAY_LEN(images); i++)
+		if (strcasestr(image, images[i][0]))
+			return images[i][1];
+	return NULL;
 }
 
 static const char *base_name(const char *word)
@@ -181,17 +195,22 @@ static int read_before(struct form_set *f, struct form_service *s, const struct 
 }
 
 /* "docker run ... vllm/vllm-openai:latest --model x": the image's entry point is the program. */
-static uint32_t image_at(const struct form_word *words, uint32_t count, enum graph_engine *ret)
+static uint32_t image_at(
+	const struct form_word *words, uint32_t count, enum graph_engine *ret, const char **ret_foreign)
 {
 	bool run = false;
 
 	for (uint32_t i = 0; i < count; i++) {
 		run |= !strcmp(words[i].text, "run") || !strcmp(words[i].text, "create");
-		if (run && words[i].text[0] != '-' && strpbrk(words[i].text, "/:") && !strchr(words[i].text, '=') &&
-			!(i && (!strcmp(words[i - 1].text, "-v") || !strcmp(words[i - 1].text, "--volume") ||
-				       !strcmp(words[i - 1].text, "-p"))) &&
-			words[i].text[0] != '/' && (*ret = form_engine_of_image(words[i].text)))
+		bool image = run && words[i].text[0] != '-' && words[i].text[0] != '/' &&
+			     strpbrk(words[i].text, "/:") && !strchr(words[i].text, '=') &&
+			     !(i && (!strcmp(words[i - 1].text, "-v") || !strcmp(words[i - 1].text, "--volume") ||
+					    !strcmp(words[i - 1].text, "-p")));
+		const char *foreign = image ? form_foreign_image(words[i].text) : NULL;
+		if (image && !foreign && (*ret = form_engine_of_image(words[i].text)))
 			return i;
+		if (foreign)
+			*ret_foreign = foreign;
 	}
 	return count;
 }
@@ -237,9 +256,9 @@ int form_command_read(struct form_set *f, struct form_service *s, const struct f
 			at++; /* python3 -m vllm.entrypoints.cli.main serve */
 		at = MIN(at, count);
 	} else {
-		begin = image_at(words, count, &s->engine);
+		begin = image_at(words, count, &s->engine, ret_foreign);
 		if (begin == count && !hint)
-			return FORM_COMMAND_NONE;
+			return *ret_foreign ? FORM_COMMAND_FOREIGN : FORM_COMMAND_NONE;
 		s->pos = count ? words[begin < count ? begin : 0].pos : s->pos;
 		at = begin < count ? begin + 1 : 0;
 		s->engine = begin < count ? s->engine : hint;

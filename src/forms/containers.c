@@ -552,6 +552,8 @@ static int read_container(struct walk *w, const struct yaml_node *map, const str
 	uint32_t remarks = w->f->remarks.len;
 	int r = form_command_read(
 		w->f, &s, words.v, words.len, words.len || a->model ? hint : GRAPH_ENGINE_NONE, &program, &w->foreign);
+	if (r == FORM_COMMAND_NONE && image && !hint && form_foreign_image(image))
+		w->foreign = form_foreign_image(image);
 	if (r != FORM_COMMAND_ENGINE)
 		return r < 0 ? err_set(err, r, "out of memory") : 0;
 	if (complete(w, &s, a) < 0 || form_flags_env(w->f, &s) < 0)

@@ -361,6 +361,11 @@ static int put(
 	}
 	if (value && (kind == ENGINE_FLAG_SIZE || (key && key->type == CONFIG_UINT && s->engine == GRAPH_ENGINE_VLLM)))
 		value = whole_number(&l->f->arena, value);
+	/* llama-server picks these itself below 1 (common/arg.cpp): left out, ours does, too. */
+	bool picks = s->engine == GRAPH_ENGINE_LLAMA && value && strtol(value, NULL, 10) < 0 &&
+		     (!strcmp(name, "threads") || !strcmp(name, "max-seqs") || !strcmp(name, "context-length"));
+	if (picks && is_number(value))
+		return 0;
 	if (s->engine == GRAPH_ENGINE_LLAMA && !strcmp(name, "gpu-layers") && value &&
 		(!strcasecmp(value, "all") || !strcasecmp(value, "auto")))
 		value = "-1";

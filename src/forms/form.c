@@ -375,6 +375,11 @@ static int read_document(
 				"\"%s\" is a graph of Dynamo for TensorRT-LLM (%s), which is not planned here; vLLM, "
 				"SGLang and llama.cpp are",
 				n->pos.file ? n->pos.file : "the graph", n->key);
+	const char *other = kind ? NULL : form_foreign_tree(root);
+	if (other)
+		return err_set(err, -ENOTSUP,
+			"\"%s\" is a configuration of %s, which is not planned here; the engine's own command line can be",
+			root->pos.file, other);
 	if (!kind)
 		return 0;
 	uint32_t before = f->services.len;
@@ -394,6 +399,27 @@ static int read_document(
 	if (!f->form || (f->services.len > before && before == 0))
 		f->form = kind;
 	return 1;
+}
+
+/* A part of a manifest: containers, objects. A list of words is no command: what runs them is not in it. */
+static int read_list(struct form_set *f, const struct yaml_node *root, const char **foreign, struct err *err)
+{
+	bool flags = false, maps = false;
+	int code = form_containers_read(f, root, foreign, err);
+
+	if (code < 0)
+		return code;
+	for (const struct yaml_node *n = root->first; n; n = n->next) {
+		flags |= n->type == YAML_SCALAR && !strncmp(n->text, "--", 2);
+		maps |= n->type == YAML_MAP;
+	}
+	if (flags && !f->services.len)
+		return err_set(err, -EINVAL,
+			"\"%s\" is a list of flags, and no image or program in it says which engine they are for",
+			root->pos.file);
+	if (maps && !f->form)
+		f->form = "a list, as a part of a Kubernetes object";
+	return maps;
 }
 
 /* The next document of a stream: from *at up to a line "---". The bytes before it become blanks, so that places stay right. */
@@ -432,6 +458,8 @@ static int read_yaml(struct form_set *f, const char *file, const char *text, siz
 		diags_done(&quiet);
 		if (code == 0 && root->type == YAML_MAP)
 			code = read_document(f, root, &foreign, diags, err);
+		else if (code == 0 && root->type == YAML_SEQ)
+			code = read_list(f, root, &foreign, err);
 		else if (code == -EINVAL || (code == 0 && root->type == YAML_SCALAR))
 			*ret_yaml = false;
 		forms += code == 1;
@@ -460,7 +488,10 @@ static bool begins_with_from(const char *text, size_t len)
 		else
 			i++;
 	}
-	return len - i > 5 && !strncasecmp(text + i, "FROM ", 5);
+	const char *end = memchr(text + i, '\n', len - i);
+	size_t line = end ? (size_t)(end - text) - i : len - i;
+	return len - i > 5 && !strncasecmp(text + i, "FROM ", 5) &&
+	       !memmem(text + i, line, " import ", 8); /* Python's */
 }
 
 /* Commands, or a text for people that has some. */
@@ -480,6 +511,48 @@ static int read_script(struct form_set *f, const char *file, const char *text, s
 		"a graph, a manifest or a command line (vllm serve, sglang.launch_server, llama-server) can be planned");
 }
 
+/* It says so itself; one of its lines may be YAML by chance. */
+static bool is_for_a_shell(const char *text, size_t len)
+{
+	const char *end = memchr(text, '\n', len);
+	size_t line = end ? (size_t)(end - text) : len;
+
+	return memmem(text, len, "\n#SBATCH ", 9) || (len > 8 && !memcmp(text, "#SBATCH ", 8)) ||
+	       (line > 4 && !memcmp(text, "#!", 2) && !memcmp(text + line - 2, "sh", 2));
+}
+
+/* ARG and comments may stand before FROM. */
+static bool has_from(const char *text, size_t len)
+{
+	const char *from = memmem(text, len, "\nFROM ", 6);
+
+	return begins_with_from(text, len) || (from && (!strncmp(text, "ARG ", 4) || *text == '#'));
+}
+
+static int read_dockerfile(struct form_set *f, const char *file, const char *text, size_t len, struct err *err)
+{
+	const char *foreign = NULL;
+	int code = form_dockerfile_read(f, file, text, len, &foreign);
+
+	f->form = "a Dockerfile";
+	if (code > 0)
+		return make_tree(f, file, err);
+	return code < 0 ? err_set(err, code, "out of memory") : nothing_to_plan(f, file, foreign, err);
+}
+
+/* No reader knows it: what it looks like, when that is no YAML. */
+static int say_foreign(const char *file, const char *text, size_t len, struct err *err)
+{
+	const char *what = form_foreign_text(text, len);
+
+	if (!what)
+		return 0;
+	err_set(err, -EINVAL,
+		"\"%s\" is %s, and no command line in it starts an engine that is planned here (vLLM, SGLang, llama.cpp)",
+		file, what);
+	return err_hint(err, "the command line itself can be planned: stator plan -- vllm serve MODEL ...");
+}
+
 int form_read(struct form_set *f, const char *file, const char *text, size_t len, struct diags *diags, struct err *err)
 {
 	bool yaml;
@@ -487,13 +560,15 @@ int form_read(struct form_set *f, const char *file, const char *text, size_t len
 
 	if (memchr(text, '\0', len) || len > YAML_BYTES_MAX)
 		return 0;
+	if (form_is_dockerfile(text, len) && memmem(text, len, "FROM", 4) && has_from(text, len))
+		return read_dockerfile(f, file, text, len, err);
 	if (begins_with_from(text, len) && (code = form_modelfile_read(f, file, text, len)) > 0)
 		f->form = "an Ollama Modelfile";
 	if (code < 0)
 		return err_set(err, code, "out of memory");
 	if (code == 0) {
 		code = read_yaml(f, file, text, len, diags, &yaml, err);
-		if (code < 0 || f->form || yaml)
+		if (code < 0 || f->form || (yaml && !is_for_a_shell(text, len)))
 			return code;
 		code = read_script(f, file, text, len, err);
 	}
@@ -502,7 +577,7 @@ int form_read(struct form_set *f, const char *file, const char *text, size_t len
 	if (code == 0 && looks_like_helm_template(text, len))
 		return err_set(err, -EINVAL,
 			"\"%s\" is a Helm template; \"helm template\" renders it, and its output can be planned", file);
-	return code;
+	return code == 0 ? say_foreign(file, text, len, err) : code;
 }
 
 int form_read_words(struct form_set *f, const char *const *words, uint32_t count, struct err *err)

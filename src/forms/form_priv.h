@@ -62,12 +62,24 @@ int form_command_read(struct form_set *f, struct form_service *s, const struct f
 bool form_names_program(const char *word, size_t len);
 /* The engine of a container image's name: "vllm/vllm-openai:v0.9.1", "lmsysorg/sglang", "ghcr.io/ggml-org/llama.cpp:server". */
 enum graph_engine form_engine_of_image(const char *image);
+/* What the image of an engine that is not planned here starts; NULL: it is none. */
+const char *form_foreign_image(const char *image);
 /* Which release an image's tag says, in the arena: of the engine, or (Dynamo's own images) of the wrapper. What it does not say is left. */
 void form_image_version(struct form_set *f, struct form_service *s, const char *image);
 
 /* script.c: a text that is commands. 1: read, 0: it has no engine's command, negative as form_read. */
 int form_script_read(struct form_set *f, const char *file, const char *text, size_t len, const struct config_pos *start,
 	const struct form_env *env, const struct form_service *around, struct err *err);
+
+/* foreign.c: what a text is that no reader knows, in words for an error ("a shell script", "a program in Python"); NULL: it may be YAML. */
+const char *form_foreign_text(const char *text, size_t len);
+/* A tree of another tool's configuration of engines: "Ray Serve LLM"; NULL: none. */
+const char *form_foreign_tree(const struct yaml_node *root);
+/* Is a text that begins with FROM a Dockerfile, and not Ollama's? */
+bool form_is_dockerfile(const char *text, size_t len);
+
+/* dockerfile.c: as form_script_read. */
+int form_dockerfile_read(struct form_set *f, const char *file, const char *text, size_t len, const char **ret_foreign);
 
 /* prose.c */
 /* Is this written for people: sentences, or a page with code blocks? */

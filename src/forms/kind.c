@@ -66,8 +66,8 @@ const char *form_family(const struct form_set *f)
 		const char *part, *family;
 	} families[] = {{"(serving.kserve.io", "kserve"}, {"a DynamoGraphDeployment", "dynamo"},
 		{"(nvidia.com/", "dynamo"}, {"docker-compose", "compose"}, {"Helm values", "values"},
-		{"--config", "vllm-config"}, {"Modelfile", "modelfile"}, {"a script", "script"},
-		{"a command line of", "script"}};
+		{"--config", "vllm-config"}, {"Modelfile", "modelfile"}, {"a Dockerfile", "script"},
+		{"a script", "script"}, {"a command line of", "script"}};
 
 	if (!f->form)
 		return "graph";

@@ -87,8 +87,9 @@ struct finding_engines {
 	const struct form_service *around;
 	const struct form_env *own, *given; /* variables: the script's, down to those it was given */
 	const char *program, *foreign;
-	uint32_t found;
+	uint32_t found, depth; /* depth: of shells in shells */
 };
+enum { DEPTH_MAX = 4 };
 
 /* "echo vllm serve m", "pip install vllm", "pkill -f vllm": a program that speaks of the engine or fetches it. */
 static bool only_speaks(const struct form_word *words, uint32_t count)
@@ -105,7 +106,7 @@ static bool only_speaks(const struct form_word *words, uint32_t count)
 	return false;
 }
 
-static int on_command(struct form_set *f, const struct form_word *words, uint32_t count, void *ctx)
+static int read_command(struct form_set *f, const struct form_word *words, uint32_t count, void *ctx)
 {
 	struct finding_engines *x = ctx;
 
@@ -125,6 +126,67 @@ static int on_command(struct form_set *f, const struct form_word *words, uint32_
 	return r < 0 ? r : form_add(f, &s);
 }
 
+/* "bash -c 'vllm serve m'", "eval \"$CMD\"": where the commands in one word begin; count: nowhere. */
+static uint32_t inner_at(const struct form_word *words, uint32_t count)
+{
+	static const char *const shells[] = {"bash", "sh", "zsh", "dash", "ash"};
+
+	for (uint32_t i = 0; i + 1 < count; i++) {
+		const char *slash = strrchr(words[i].text, '/'), *name = slash ? slash + 1 : words[i].text,
+			   *flag = words[i + 1].text;
+		if (!strcmp(name, "eval") && words[i + 1].quoted)
+			return i + 1;
+		for (size_t k = 0; k < ARRAY_LEN(shells) && i + 2 < count; k++)
+			if (!strcmp(name, shells[k]) && *flag == '-' && flag[1] != '-' && strchr(flag, 'c'))
+				return i + 2;
+	}
+	return count;
+}
+
+/* What stands before a shell (docker run ... IMAGE) holds for each of its commands. */
+struct inner {
+	struct finding_engines *x;
+	const struct form_word *before;
+	uint32_t before_count, depth;
+};
+static int on_words(struct form_set *f, const struct form_word *words, uint32_t count, void *ctx);
+static int on_inner(struct form_set *f, const struct form_word *words, uint32_t count, void *ctx)
+{
+	struct inner *in = ctx;
+	struct form_words all = {0};
+	int code = 0;
+
+	for (uint32_t i = 0; i < in->before_count && code == 0; i++)
+		code = form_push(&f->arena, &all, in->before[i]);
+	for (uint32_t i = 0; i < count && code == 0; i++)
+		code = form_push(&f->arena, &all, words[i]);
+	if (code < 0 || only_speaks(words, count))
+		return code;
+	in->x->depth = in->depth;
+	return on_words(f, all.v, all.len, in->x);
+}
+
+static int on_words(struct form_set *f, const struct form_word *words, uint32_t count, void *ctx)
+{
+	struct finding_engines *x = ctx;
+	struct form_words cut = {0};
+	uint32_t at = x->depth < DEPTH_MAX && !only_speaks(words, count) ? inner_at(words, count) : count;
+
+	if (at == count)
+		return read_command(f, words, count, x);
+	struct config_pos pos = words[at].pos;
+	pos.column += words[at].quoted;
+	int code = form_words_cut(&cut, &f->arena, pos.file, words[at].text, strlen(words[at].text), &pos, x->own);
+	struct inner in = {x, words, at, x->depth + 1};
+	for (uint32_t i = 0; i < cut.len; i++)
+		cut.v[i].pos.option = words[at].pos.option;
+	in.before_count = at >= 2 && strcmp(words[at - 1].text, "eval") != 0 ? at - 2 : at - 1;
+	if (code == 0)
+		code = each_command(f, &cut, on_inner, &in);
+	x->depth = in.depth - 1;
+	return code;
+}
+
 int form_script_read(struct form_set *f, const char *file, const char *text, size_t len, const struct config_pos *start,
 	const struct form_env *env, const struct form_service *around, struct err *err)
 {
@@ -142,7 +204,7 @@ int form_script_read(struct form_set *f, const char *file, const char *text, siz
 	x.own = own;
 	x.given = env;
 	if (code == 0)
-		code = each_command(f, &words, on_command, &x);
+		code = each_command(f, &words, on_words, &x);
 	if (code < 0)
 		return err_set(err, code, "out of memory");
 	if (x.foreign && !x.found)

@@ -218,6 +218,17 @@ static void llama_cpp_takes_flags_from_its_environment(void **state)
 	assert_remark("flag-effect", FORM_UNCHECKED, "LLAMA_ARG_N_CPU_MOE");
 }
 
+static void what_llama_server_picks_itself_is_left_out(void **state)
+{
+	(void)state;
+	read_line("llama-server --hf-repo org/m-GGUF:Q5_K_M -t -1 -np -1 -c 8192", NULL);
+	assert_string_equal(form.services.v[0].model, "org/m-GGUF:Q5_K_M");
+	assert_null(value_of("threads"));
+	assert_null(value_of("max-seqs"));
+	assert_string_equal(value_of("context-length"), "8192");
+	assert_int_equal(form.remarks.len, 0);
+}
+
 static void what_the_shell_takes_is_no_flag(void **state)
 {
 	(void)state;
@@ -261,6 +272,7 @@ int main(void)
 		cmocka_unit_test(what_no_plan_counts_is_not_passed_over),
 		cmocka_unit_test(words_for_as_much_as_fits_are_known),
 		cmocka_unit_test(llama_cpp_takes_flags_from_its_environment),
+		cmocka_unit_test(what_llama_server_picks_itself_is_left_out),
 		cmocka_unit_test(what_the_shell_takes_is_no_flag),
 		cmocka_unit_test_teardown(a_variable_that_nobody_sets_is_said_and_not_taken_for_a_value, done),
 	};

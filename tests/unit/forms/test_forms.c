@@ -225,6 +225,66 @@ static void what_cannot_be_planned_is_called_by_its_name(void **state)
 	}
 }
 
+static void a_line_inside_another_shell_is_read(void **state)
+{
+	static const char wanted[] = "VllmWorker:\n  engine: \"vllm\"\n  model: \"org/m\"\n  max-num-seqs: \"8\"\n  "
+				     "ServiceArgs:\n    workers: \"1\"\n    resources:\n      gpu: \"1\"\n";
+
+	(void)state;
+	check("RUN=\"vllm serve org/m --max-num-seqs 8\"\neval $RUN\n", "vllm serve", wanted);
+	check("RUN=\"vllm serve org/m\"\neval \"$RUN --max-num-seqs 8\"\n", "vllm serve", wanted);
+	check("srun bash -lc 'cd /x && vllm serve org/m --max-num-seqs 8'\n", "vllm serve", wanted);
+	check("docker run --gpus 1 vllm/vllm-openai:latest bash -c \"pip install x && vllm serve org/m --max-num-seqs 8\"",
+		"vllm serve", wanted);
+}
+
+static void a_dockerfile_is_its_last_stages_command(void **state)
+{
+	static const char wanted[] =
+		"VllmWorker:\n  engine: \"vllm\"\n  model: \"org/m\"\n  engine-version: \"0.9.2\"\n  dtype: \"half\"\n"
+		"  ServiceArgs:\n    workers: \"1\"\n    resources:\n      gpu: \"1\"\n    envs:\n      A: \"b\"\n";
+
+	(void)state;
+	check("# mine\nARG X=1\nFROM python:3 AS build\nENV C=d\nRUN make\nFROM vllm/vllm-openai:v0.9.2\nENV A=b\n"
+	      "CMD [\"--model\", \"org/m\",\\\n  \"--dtype\",\"half\"]\n",
+		"a Dockerfile", wanted);
+	check("FROM vllm/vllm-openai:v0.9.2\nEXPOSE 1\nENV A b\nENTRYPOINT vllm serve org/m --dtype half\n",
+		"a Dockerfile", wanted);
+}
+
+static void what_is_no_yaml_is_called_what_it_is(void **state)
+{
+	static const char *const cases[][2] = {
+		{"set -e\nrun_it \\\n\t--model a \\\n\t--b\n", "is a script"},
+		{"#!/usr/bin/env bash\n\n./start.sh\n", "is a script"},
+		{"#SBATCH -N 2\nsrun my-wrapper --model: x\n", "is a script"},
+		{"function go() {\n\t./x --y\n}\ngo\n", "is a script"},
+		{"from vllm import LLM\nllm = LLM(model=\"a\",\n\ttensor_parallel_size=2)\n", "a program in Python"},
+		{"FROM debian\nRUN make\n", "a Dockerfile"},
+		{"FROM debian\nRUN make\nCMD [\"top\"]\n", "a Dockerfile"},
+		{"FROM ghcr.io/huggingface/text-generation-inference:3\nCMD [\"--model-id\", \"a\"]\nUSER x\n",
+			"Text Generation Inference"},
+		{"docker run --gpus all ghcr.io/huggingface/text-generation-inference:2.4 --model-id a\n",
+			"Text Generation Inference"},
+		{"podman run -d nvcr.io/nvidia/tritonserver:24.01 x\n", "Triton"},
+		{"apiVersion: v1\nkind: Pod\nspec: {containers: [{image: ghcr.io/huggingface/text-generation-inference:3, args: [--model-id, a]}]}\n",
+			"Text Generation Inference"},
+		{"llm_engine: vllm\nengine_kwargs:\n  tensor_parallel_size: 4\n", "Ray Serve LLM"},
+		{"applications:\n- name: a\n  import_path: ray.serve.llm:build\n", "Ray Serve LLM"},
+		{"- --model\n- a/b\n", "a list of flags"},
+	};
+	struct err err;
+	bool form;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		if (read_text(cases[i][0], &err, &form) >= 0)
+			fail_msg("\"%s\" is read", cases[i][0]);
+		if (!strstr(err.msg, cases[i][1]))
+			fail_msg("\"%s\" does not say \"%s\"", err.msg, cases[i][1]);
+	}
+}
+
 static void words_are_cut_as_a_shell_cuts_them(void **state)
 {
 	static const char text[] = "a 'b c' \"d $X e\"f\\ g ${X}h ${Y:-z} $(X) # no\n--k='{\"a\": \"$X\"}'; x\\\n y";
@@ -444,6 +504,9 @@ int main(void)
 		cmocka_unit_test(ranks_of_nodes_are_one_deployment),
 		cmocka_unit_test(graphs_and_strangers_are_left_alone),
 		cmocka_unit_test(what_cannot_be_planned_is_called_by_its_name),
+		cmocka_unit_test(a_line_inside_another_shell_is_read),
+		cmocka_unit_test(a_dockerfile_is_its_last_stages_command),
+		cmocka_unit_test(what_is_no_yaml_is_called_what_it_is),
 		cmocka_unit_test(words_are_cut_as_a_shell_cuts_them),
 		cmocka_unit_test(variables_part_words_and_have_defaults_as_in_a_shell),
 		cmocka_unit_test(a_variable_that_names_itself_ends),
