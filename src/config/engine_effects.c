@@ -16,49 +16,49 @@ enum when {
 
 static const struct effect {
 	enum graph_engine engine;
-	const char *flag;
 	enum when when;
+	const char *flag;
 	const char *what;
 } effects[] = {
 #define DRAFT "loads a draft model, or its layers, beside the model"
 #define ADAPTERS "takes memory for adapters"
 #define CONFIG_FILE "names a file with more settings"
 #define OFFLOAD "moves weights to the host's memory"
-	{GRAPH_ENGINE_VLLM, "spec-model", DRAFTED, DRAFT},
-	{GRAPH_ENGINE_VLLM, "enable-prompt-adapter", ON, ADAPTERS},
-	{GRAPH_ENGINE_VLLM, "offload-group-size", ON, OFFLOAD},
-	{GRAPH_ENGINE_VLLM, "prefill-context-parallel-size", ABOVE_ONE, "multiplies the cards of a worker"},
-	{GRAPH_ENGINE_VLLM, "num-redundant-experts", ON, "keeps copies of experts"},
-	{GRAPH_ENGINE_VLLM, "eplb-config", TEXT, "may keep copies of experts"},
-	{GRAPH_ENGINE_VLLM, "disable-hybrid-kv-cache-manager", ON, "makes layers with a window keep all their KV"},
-	{GRAPH_ENGINE_VLLM, "hf-overrides", OVERRIDES, "changes the model's configuration"},
-	{GRAPH_ENGINE_VLLM, "hf-config-path", TEXT, "takes another configuration of the model"},
-	{GRAPH_ENGINE_VLLM, "config", TEXT, CONFIG_FILE},
-	{GRAPH_ENGINE_SGLANG, "offload-group-size", ON, OFFLOAD},
-	{GRAPH_ENGINE_SGLANG, "enable-dp-attention", ON,
+	{GRAPH_ENGINE_VLLM, DRAFTED, "spec-model", DRAFT},
+	{GRAPH_ENGINE_VLLM, ON, "enable-prompt-adapter", ADAPTERS},
+	{GRAPH_ENGINE_VLLM, ON, "offload-group-size", OFFLOAD},
+	{GRAPH_ENGINE_VLLM, ABOVE_ONE, "prefill-context-parallel-size", "multiplies the cards of a worker"},
+	{GRAPH_ENGINE_VLLM, ON, "num-redundant-experts", "keeps copies of experts"},
+	{GRAPH_ENGINE_VLLM, TEXT, "eplb-config", "may keep copies of experts"},
+	{GRAPH_ENGINE_VLLM, ON, "disable-hybrid-kv-cache-manager", "makes layers with a window keep all their KV"},
+	{GRAPH_ENGINE_VLLM, OVERRIDES, "hf-overrides", "changes the model's configuration"},
+	{GRAPH_ENGINE_VLLM, TEXT, "hf-config-path", "takes another configuration of the model"},
+	{GRAPH_ENGINE_VLLM, TEXT, "config", CONFIG_FILE},
+	{GRAPH_ENGINE_SGLANG, ON, "offload-group-size", OFFLOAD},
+	{GRAPH_ENGINE_SGLANG, ON, "enable-dp-attention",
 		"divides attention by requests and not by heads, so that each card holds all of it"},
-	{GRAPH_ENGINE_SGLANG, "attn-dp-size", ABOVE_ONE,
+	{GRAPH_ENGINE_SGLANG, ABOVE_ONE, "attn-dp-size",
 		"divides attention by requests and not by heads, so that each card holds all of it"},
-	{GRAPH_ENGINE_SGLANG, "pp-size", ABOVE_ONE, "divides the layers"},
-	{GRAPH_ENGINE_SGLANG, "moe-dense-tp-size", ALWAYS, "divides dense layers another way"},
-	{GRAPH_ENGINE_SGLANG, "ep-num-redundant-experts", ON, "keeps copies of experts"},
-	{GRAPH_ENGINE_SGLANG, "json-model-override-args", OVERRIDES, "changes the model's configuration"},
-	{GRAPH_ENGINE_SGLANG, "disable-hybrid-swa-memory", ON, "makes layers with a window keep all their KV"},
-	{GRAPH_ENGINE_SGLANG, "enable-multimodal", ON, "loads what reads images, too"},
-	{GRAPH_ENGINE_SGLANG, "config", TEXT, CONFIG_FILE},
-	{GRAPH_ENGINE_LLAMA, "spec-draft-model", DRAFTED, DRAFT},
-	{GRAPH_ENGINE_LLAMA, "mmproj", TEXT, "loads what reads images, too"},
-	{GRAPH_ENGINE_LLAMA, "mmproj-url", TEXT, "loads what reads images, too"},
-	{GRAPH_ENGINE_LLAMA, "lora", TEXT, ADAPTERS},
-	{GRAPH_ENGINE_LLAMA, "lora-scaled", TEXT, ADAPTERS},
-	{GRAPH_ENGINE_LLAMA, "control-vector", TEXT, ADAPTERS},
-	{GRAPH_ENGINE_LLAMA, "cpu-moe", ON, "keeps experts in the host's memory"},
-	{GRAPH_ENGINE_LLAMA, "n-cpu-moe", ON, "keeps experts in the host's memory"},
-	{GRAPH_ENGINE_LLAMA, "override-tensor", TEXT, "places tensors by hand"},
-	{GRAPH_ENGINE_LLAMA, "no-kv-offload", ON, "keeps the KV cache in the host's memory"},
-	{GRAPH_ENGINE_LLAMA, "swa-full", ON, "makes layers with a window keep all their KV"},
-	{GRAPH_ENGINE_LLAMA, "rpc", TEXT, "uses the memory of other hosts"},
-	{GRAPH_ENGINE_LLAMA, "override-kv", TEXT, "changes the model's configuration"},
+	{GRAPH_ENGINE_SGLANG, ABOVE_ONE, "pp-size", "divides the layers"},
+	{GRAPH_ENGINE_SGLANG, ALWAYS, "moe-dense-tp-size", "divides dense layers another way"},
+	{GRAPH_ENGINE_SGLANG, ON, "ep-num-redundant-experts", "keeps copies of experts"},
+	{GRAPH_ENGINE_SGLANG, OVERRIDES, "json-model-override-args", "changes the model's configuration"},
+	{GRAPH_ENGINE_SGLANG, ON, "disable-hybrid-swa-memory", "makes layers with a window keep all their KV"},
+	{GRAPH_ENGINE_SGLANG, ON, "enable-multimodal", "loads what reads images, too"},
+	{GRAPH_ENGINE_SGLANG, TEXT, "config", CONFIG_FILE},
+	{GRAPH_ENGINE_LLAMA, DRAFTED, "spec-draft-model", DRAFT},
+	{GRAPH_ENGINE_LLAMA, TEXT, "mmproj", "loads what reads images, too"},
+	{GRAPH_ENGINE_LLAMA, TEXT, "mmproj-url", "loads what reads images, too"},
+	{GRAPH_ENGINE_LLAMA, TEXT, "lora", ADAPTERS},
+	{GRAPH_ENGINE_LLAMA, TEXT, "lora-scaled", ADAPTERS},
+	{GRAPH_ENGINE_LLAMA, TEXT, "control-vector", ADAPTERS},
+	{GRAPH_ENGINE_LLAMA, ON, "cpu-moe", "keeps experts in the host's memory"},
+	{GRAPH_ENGINE_LLAMA, ON, "n-cpu-moe", "keeps experts in the host's memory"},
+	{GRAPH_ENGINE_LLAMA, TEXT, "override-tensor", "places tensors by hand"},
+	{GRAPH_ENGINE_LLAMA, ON, "no-kv-offload", "keeps the KV cache in the host's memory"},
+	{GRAPH_ENGINE_LLAMA, ON, "swa-full", "makes layers with a window keep all their KV"},
+	{GRAPH_ENGINE_LLAMA, TEXT, "rpc", "uses the memory of other hosts"},
+	{GRAPH_ENGINE_LLAMA, TEXT, "override-kv", "changes the model's configuration"},
 };
 
 static bool says_no(const char *value)

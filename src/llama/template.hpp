@@ -14,6 +14,7 @@
 #include <jinja/runtime.h>
 
 #include <cerrno>
+#include <memory>
 #include <unordered_map>
 
 namespace meter
@@ -32,8 +33,12 @@ struct state {
 	size_t bytes_max = 0; /* of any text that is made */
 	const char *stack_end = nullptr; /* no node runs beyond it */
 	/* Containers that were put into another after it was made: for each holder the deepest. */
-	std::unordered_map<const jinja::value_t *, uint32_t> put;
-	uint32_t put_depth = 0; /* their sum */
+	struct holder {
+		std::weak_ptr<jinja::value_t> self; /* gone: another may have its address */
+		uint32_t depth = 0;
+	};
+	std::unordered_map<const jinja::value_t *, holder> put;
+	uint32_t put_depth = 0; /* their sum; of those that are gone too, until there are too many */
 };
 /* What this thread renders; NULL: nothing, and nothing is counted. */
 extern thread_local state *running;

@@ -60,6 +60,21 @@ struct walk {
 		}
 	}
 };
+
+/* A conversation's every turn may have a namespace of its own. */
+void forget_gone(meter::state &s)
+{
+	s.put_depth = 0;
+	for (auto it = s.put.begin(); it != s.put.end();) {
+		if (it->second.self.expired()) {
+			it = s.put.erase(it);
+		} else {
+			s.put_depth += it->second.depth;
+			++it;
+		}
+	}
+	meter::spend(s.put.size());
+}
 } // namespace
 
 thread_local meter::state *meter::running;
@@ -129,11 +144,17 @@ void meter::check_put(const jinja::value &holder, const jinja::value &part)
 	if (!running || !is_holder(part))
 		return;
 	w.run(part.get());
-	uint32_t &depth = running->put[holder.get()];
-	if (w.deepest + 1 <= depth)
+	state::holder &h = running->put[holder.get()];
+	if (h.self.expired()) {
+		running->put_depth -= h.depth;
+		h = {holder, 0};
+	}
+	if (w.deepest + 1 <= h.depth)
 		return;
-	running->put_depth += w.deepest + 1 - depth;
-	depth = w.deepest + 1;
+	running->put_depth += w.deepest + 1 - h.depth;
+	h.depth = w.deepest + 1;
+	if (running->put_depth > PUT_DEPTH_MAX)
+		forget_gone(*running);
 	if (running->put_depth > PUT_DEPTH_MAX)
 		end(-ELOOP);
 }

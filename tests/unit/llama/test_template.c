@@ -695,6 +695,34 @@ static void looking_back_over_a_long_conversation_is_cheap(void **state)
 	ll_template_destroy(t);
 }
 
+/* Each turn with a namespace that takes a list later, as Kimi's template makes them: what is gone counts no more. Something else
+ * is kept in its place, so that each has another address. */
+static void turns_may_each_have_a_list_in_a_namespace(void **state)
+{
+	(void)state;
+	enum { TURNS = 6000 };
+	struct ll_template *t =
+		template_of("{% set all = [] %}{% for m in messages %}{% set run = namespace(l=[]) %}"
+			    "{% set run.l = run.l + [m] %}{{ run.l[0].content }}{% endfor %}"
+			    "{% for m in messages %}{% set run = namespace(l=[]) %}{% set run.l = run.l + [m] %}"
+			    "{% set run = none %}{% set _ = all.append(namespace(x=1)) %}{% endfor %}");
+	CLEANUP(free_p) struct ll_message *turns = calloc(TURNS, sizeof *turns);
+	struct ll_render in = request(turns, TURNS);
+	struct err err = {0};
+	struct buf text;
+	assert_non_null(turns);
+	for (int i = 0; i < TURNS; i++)
+		turns[i] = message(i % 2 ? "assistant" : "user", "Hello");
+	in.bytes_max = 1 << 20;
+	in.cpu_ms_max = 60000;
+	buf_init(&text, 1 << 20);
+	if (render(t, &in, &text, NULL, &err) != 0)
+		fail_msg("%s", err.msg);
+	assert_int_equal(text.len, TURNS * 5);
+	buf_done(&text);
+	ll_template_destroy(t);
+}
+
 static atomic_bool unwanted;
 
 static void a_render_ends_when_nobody_wants_it(void **state)
@@ -813,6 +841,7 @@ int main(void)
 		cmocka_unit_test(a_prompt_of_a_whole_body_is_rendered),
 		cmocka_unit_test(a_template_that_is_costly_to_analyse_is_refused),
 		cmocka_unit_test(looking_back_over_a_long_conversation_is_cheap),
+		cmocka_unit_test(turns_may_each_have_a_list_in_a_namespace),
 		cmocka_unit_test(a_render_ends_when_nobody_wants_it),
 		cmocka_unit_test(a_given_date_is_the_templates_today),
 		cmocka_unit_test(broken_and_hostile_templates_are_refused),
