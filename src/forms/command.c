@@ -174,9 +174,44 @@ static void take_docker_gpus(struct form_service *s, const struct form_word *w, 
 	s->gpus_pos = w->pos;
 }
 
+/* "docker run" without any of what shows a container the GPUs; NULL: with one, or no such command. */
+static const struct form_word *run_without_gpus(const struct form_word *words, uint32_t count)
+{
+	static const char *const engines[] = {"docker", "podman", "nerdctl"}, *const shows[] = {"--gpus", "--runtime",
+										      "--device", "--privileged",
+										      "--gpus=", "--runtime=",
+										      "--device="};
+	const struct form_word *run = NULL;
+
+	for (uint32_t i = 0; i < count; i++) {
+		for (size_t k = 0; k < ARRAY_LEN(engines) && !run && i + 1 < count; k++)
+			if (!strcmp(base_name(words[i].text), engines[k]) && !strcmp(words[i + 1].text, "run"))
+				run = &words[i];
+		for (size_t k = 0; k < ARRAY_LEN(shows); k++) {
+			size_t len = strlen(shows[k]);
+			if (shows[k][len - 1] == '=' ? !strncmp(words[i].text, shows[k], len)
+						     : !strcmp(words[i].text, shows[k]))
+				return NULL;
+		}
+		if (words[i].text[0] == '$')
+			return NULL; /* it may hold any option */
+	}
+	return run;
+}
+
+static int check_run(struct form_set *f, const struct form_service *s, const struct form_word *words, uint32_t count)
+{
+	const struct form_word *run = s->engine == GRAPH_ENGINE_LLAMA ? NULL : run_without_gpus(words, count);
+
+	return run ? form_remark(f, FORM_UNCHECKED, "gpus-unasked", &run->pos,
+			     "the container is run without GPUs, and has none unless its engine gives them to all; the plan counts those its flags take",
+			     "--gpus all")
+		   : 0;
+}
+
 static int read_before(struct form_set *f, struct form_service *s, const struct form_word *words, uint32_t count)
 {
-	int code = 0;
+	int code = check_run(f, s, words, count);
 
 	for (uint32_t i = 0; i < count && code == 0; i++) {
 		const char *t = words[i].text, *next = i + 1 < count ? words[i + 1].text : "";

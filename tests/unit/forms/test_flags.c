@@ -138,7 +138,7 @@ static void what_another_release_has_is_said_with_it(void **state)
 	read_line("docker run nvcr.io/nvidia/vllm:25.09-py3 vllm serve org/m --swap-space 8", NULL);
 	assert_null(form.services.v[0].version);
 	read_line(
-		"docker run nvcr.io/nvidia/ai-dynamo/vllm-runtime:0.7.1 python3 -m dynamo.vllm --model a/b --is-prefill-worker",
+		"docker run --gpus all nvcr.io/nvidia/ai-dynamo/vllm-runtime:0.7.1 python3 -m dynamo.vllm --model a/b --is-prefill-worker",
 		NULL);
 	assert_null(form.services.v[0].version);
 	assert_string_equal(form.services.v[0].wrapper, "0.7.1");

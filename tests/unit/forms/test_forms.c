@@ -433,6 +433,13 @@ static void a_container_without_a_gpu_has_none(void **state)
 	check_remarks(CONTAINER(", resources: {limits: {nvidia.com/gpu: 2, rdma/hca: 1}}"), "gpu-resource", " 2");
 #define SERVICE(more) "services:\n  api:\n    image: vllm/vllm-openai:v0.9.1\n    command: --model org/m -tp 2\n" more
 #define DEVICES(d) "    deploy: {resources: {reservations: {devices: [{driver: nvidia, capabilities: [gpu]" d "}]}}}\n"
+	check_remarks("docker run -p 8:8 vllm/vllm-openai:v0.9.1 --model org/m\n", "gpus-unasked", "U 1");
+	check_remarks("sudo podman run x/y:1 vllm serve org/m -tp 2\n", "gpus-unasked", "U 2");
+	check_remarks(
+		"podman run --device nvidia.com/gpu=all vllm/vllm-openai:v0.9.1 --model org/m\n", "gpus-unasked", " 1");
+	check_remarks("docker run --runtime=nvidia vllm/vllm-openai:v0.9.1 --model org/m\n", "gpus-unasked", " 1");
+	check_remarks("docker run $OPTIONS vllm/vllm-openai:v0.9.1 --model org/m\n", "gpus-unasked", " 1");
+	check_remarks("vllm serve org/m\n", "gpus-unasked", " 1");
 	check_remarks(SERVICE(""), "gpus-unasked", "U 2");
 	check_remarks(SERVICE("    runtime: nvidia\n"), "gpus-unasked", " 2");
 	check_remarks(SERVICE("    gpus: all\n"), "gpus-unasked", " 2");
