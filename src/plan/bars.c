@@ -21,8 +21,9 @@ static void fill_worker(
 			slot->worker, part + 1, slot->count);
 	else
 		snprintf(b->who + len, sizeof b->who - len, "%s%s %u", len ? ", " : "", s->name, slot->worker);
-	if (!t->known) {
-		b->overhead += t->budget;
+	if (!t->known) { /* nothing can be drawn */
+		len = strlen(b->who);
+		snprintf(b->who + len, sizeof b->who - len, " (its memory is not known)");
 		return;
 	}
 	uint64_t fixed = plan_terms_fixed(t), kv = MAX(t->kv_room > 0 ? (uint64_t)t->kv_room : 0, t->kv_least);
