@@ -513,6 +513,18 @@ static const char *const failing_words[] = {"error", "fail", "abort", "could not
 static const char *const bad_words[] = {"cannot ", "assert", "illegal ", "invalid ", "malformed ", "denied", "refused",
 	"timed out", "insufficient ", "unreachable", "not responding", "out of memory", "undefined ", NULL};
 
+/* "crashed", "failure", but not "crashkernel". */
+static bool is_ending(const char *low, size_t len)
+{
+	static const char *const endings[] = {
+		"", "s", "d", "ed", "es", "ing", "ure", "ures", "ion", "ions", "ked", "ted", "ally"};
+
+	for (size_t i = 0; i < ARRAY_LEN(endings); i++)
+		if (len == strlen(endings[i]) && memcmp(low, endings[i], len) == 0)
+			return true;
+	return false;
+}
+
 /* A word of its own and not part of a name, an option or a path, and of which there is not none: "0 errors", "error: null". */
 static bool low_says(const char *low, size_t len, const char *word)
 {
@@ -525,9 +537,11 @@ static bool low_says(const char *low, size_t len, const char *word)
 		size_t end = at + strlen(word);
 		bool none = at > 0 && (isalnum((unsigned char)low[at - 1]) || strchr("_-/.=", low[at - 1]));
 
-		while (end < len && isalpha((unsigned char)low[end]))
+		while (low[end - 1] != ' ' && end < len && isalpha((unsigned char)low[end]))
 			end++;
+		none = none || !is_ending(low + at + strlen(word), end - at - strlen(word));
 		none = none || (at > 0 && end < len && strchr("'\"", low[at - 1]) && low[end] == low[at - 1]);
+		/* A name goes on, but those of HSA are whole. */
 		none = none || (end < len && strchr("_-=/(", low[end]) && low[end - 1] != ' ' && *word != 'h');
 		for (size_t i = 0; i < ARRAY_LEN(none_before) && !none; i++) {
 			size_t n = strlen(none_before[i]);
