@@ -80,6 +80,43 @@ static bool looks_like_path(const char *text)
 	return *text == '/' || *text == '.' || *text == '~' || (len > 5 && !strcmp(text + len - 5, ".gguf"));
 }
 
+/* What a path on another machine says of the model: "models--OWNER--NAME" of a hub's cache, else the last part, where a GGUF file
+ * names its quantization behind the model's ("Qwen3-8B-Q4_K_M.gguf"). False: it says nothing that is known. */
+static bool named_by_path(const char *path, struct model_facts *ret)
+{
+	const char *hub = strstr(path, "models--"), *end = path + strlen(path);
+	char name[256];
+	struct err none = {0};
+
+	while (end > path && end[-1] == '/')
+		end--;
+	if (hub && (hub == path || hub[-1] == '/')) {
+		hub += strlen("models--");
+		snprintf(name, sizeof name, "%.*s", (int)MIN(strcspn(hub, "/"), sizeof name - 1), hub);
+		char *owner = strstr(name, "--");
+		if (!owner)
+			return false;
+		*owner = '/';
+		memmove(owner + 1, owner + 2, strlen(owner + 2) + 1);
+		return model_facts_by_name(ret, name, &none) == 0;
+	}
+	const char *last = end;
+	while (last > path && last[-1] != '/')
+		last--;
+	snprintf(name, sizeof name, "%.*s", (int)MIN((size_t)(end - last), sizeof name - 1), last);
+	size_t len = strlen(name);
+	if (len > 5 && !strcmp(name + len - 5, ".gguf")) {
+		name[len - 5] = '\0';
+		for (char *c = name; *c; c++)
+			if ((*c == '-' || *c == '.') && model_quant_known(c + 1) && strlen(c + 1) > 1) {
+				*c = ':';
+				return model_facts_by_name(ret, name, &none) == 0;
+			}
+		return false; /* it does not say what its weights are */
+	}
+	return *name && model_facts_by_name(ret, name, &none) == 0;
+}
+
 static int model_of(
 	struct gather *g, const struct graph_service *s, const char *given, struct plan_model *ret, struct err *err)
 {
@@ -110,7 +147,17 @@ static int model_of(
 	if (given)
 		return err_set(err, -EINVAL, "%s", cause.msg);
 	bool there = access(text, F_OK) == 0;
-	ret->missing = looks_like_path(text) && !there;
+	ret->missing = looks_like_path(text) && !there && !g->elsewhere;
+	if (g->elsewhere && !there && looks_like_path(text)) {
+		ret->refused = false;
+		if (named_by_path(text, facts)) {
+			ret->facts = facts;
+			return 0;
+		}
+		ret->why = arena_printf(&g->arena,
+			"\"%s\" is not on this machine, and its name is that of no model in the catalogue", text);
+		return ret->why ? 0 : err_set(err, -ENOMEM, "out of memory");
+	}
 	struct stat st;
 	ret->damaged =
 		there && !ret->refused &&

@@ -11,6 +11,7 @@ struct gather {
 	struct plan_model *models; /* one a service of the graph */
 	struct gpu_inventory inventory;
 	struct plan_environment environment;
+	bool elsewhere; /* set before gather_models: what is planned starts on another machine, whose files are not here */
 };
 
 void gather_init(struct gather *g);

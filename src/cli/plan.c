@@ -316,6 +316,8 @@ static int plan_all(struct planner *x, struct err *err)
 			err, -EINVAL, "--write-as says how, and --write FILE where; \"--write -\" is standard output");
 	if (list && file)
 		return err_set(err, -EINVAL, "--gpus and --inventory say both what there is; give one");
+	/* Other forms are started elsewhere, and so is what is planned for other cards. */
+	x->gather.elsewhere = list || file || x->form.form;
 	if ((r = gather_models(&x->gather, x->graph, flags_str(x->flags, "model"), err)) < 0 ||
 		(r = gather_inventory(&x->gather, x->graph, list, file, err)) < 0 || (r = wish_of(x, &wish, err)) < 0)
 		return r;
@@ -553,6 +555,7 @@ static int written_read(struct planner *x, struct written *ret, const char *file
 
 	*ret = (struct written){0};
 	gather_init(&ret->gather);
+	ret->gather.elsewhere = x->gather.elsewhere;
 	form_set_init(&ret->form);
 	memcpy(ret->form.versions, x->form.versions, sizeof ret->form.versions);
 	diags_init(&diags);
@@ -833,7 +836,7 @@ static enum exit_status plan_run(const struct flags *flags)
 		r = outputs(&x, &status, &err);
 	if (r < 0) {
 		command_complain("plan", "%s", err.msg);
-		status = r == -ENOTSUP ? EXIT_FAILED : EXIT_USAGE;
+		status = r == -ENOTSUP ? EXIT_NOT_CHECKED : EXIT_USAGE; /* an engine that is not planned */
 	}
 	if (x.restored)
 		status = EXIT_USAGE; /* the file itself cannot be read */
