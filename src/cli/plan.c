@@ -555,7 +555,7 @@ static int written_read(struct planner *x, struct written *ret, const char *file
 
 	*ret = (struct written){0};
 	gather_init(&ret->gather);
-	ret->gather.elsewhere = x->gather.elsewhere;
+	ret->gather.elsewhere = x->gather.elsewhere && !o->shape.quant_model; /* weights that are named must be there */
 	form_set_init(&ret->form);
 	memcpy(ret->form.versions, x->form.versions, sizeof ret->form.versions);
 	diags_init(&diags);
