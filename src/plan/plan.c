@@ -18,25 +18,13 @@ static void share_ram(struct plan_deployment *d, uint64_t ram)
 		d->services[i].room = plan_on_gpu(&d->services[i]) ? 0 : plan_host_room(&d->services[i], ram, workers);
 }
 
-/* Dynamo's own connector, which was patched into two releases of vLLM only: graphs of 2025 (ai_dynamo_vllm 0.7.2 and 0.8.4). */
-static uint64_t version_of_connector(const struct plan_service *s)
-{
-	const struct config_item *how = config_section_find(&s->graph->settings, "kv-transfer-config");
-	bool is_dynamos = how && how->value.set && how->value.text && strstr(how->value.text, "DynamoNixlConnector");
-
-	return s->engine == GRAPH_ENGINE_VLLM && is_dynamos ? engine_version_parse("0.8.4") : 0;
-}
-
-/* What the service says, else what was said of all of its engine, else what its settings give away, else what is installed where
- * it will run. */
+/* What the service says, else what was said of all of its engine, else what is installed where it will run. */
 static void set_version(struct plan_service *s, const struct plan_input *input)
 {
 	const struct plan_environment *e = input->environment;
 
 	if (!s->version)
 		s->version = input->versions[s->engine];
-	if (!s->version)
-		s->version = version_of_connector(s);
 	uint64_t here = !s->version && e && e->known && e->versions[s->engine]
 				? engine_version_parse(e->versions[s->engine])
 				: 0;

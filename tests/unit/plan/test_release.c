@@ -84,22 +84,6 @@ static void some_are_not_divided_into_stages(void **state)
 		"2xH100", "engine-pipeline", PLAN_CANNOT);
 }
 
-/* A connector that one line of releases alone had says which it is: a model that came later cannot run on it. */
-static void a_connector_of_dynamos_own_tells_the_release(void **state)
-{
-	static const char own[] = "  kv-transfer-config: '{\"kv_connector\":\"DynamoNixlConnector\"}'\n";
-	char settings[512];
-
-	(void)state;
-	snprintf(settings, sizeof settings, "  model: Qwen/Qwen3-VL-8B-Instruct\n  max-model-len: 4096\n%s", own);
-	wants(settings, "1xA100-80GB", "engine-architecture", PLAN_CANNOT);
-	snprintf(settings, sizeof settings,
-		"  model: Qwen/Qwen3-VL-8B-Instruct\n  max-model-len: 4096\n  engine-version: 0.11.0\n%s", own);
-	wants(settings, "1xA100-80GB", "", PLAN_FITS);
-	snprintf(settings, sizeof settings, "  model: Qwen/Qwen3-4B\n  max-model-len: 4096\n%s", own);
-	wants(settings, "1xA100-80GB", "", PLAN_FITS);
-}
-
 static void older_than_all_that_were_read_is_not_judged(void **state)
 {
 	(void)state;
@@ -305,7 +289,6 @@ int main(void)
 		cmocka_unit_test(and_some_have_a_last_one),
 		cmocka_unit_test(float16_was_taken_by_all_families_before_0_9_1),
 		cmocka_unit_test(some_are_not_divided_into_stages),
-		cmocka_unit_test(a_connector_of_dynamos_own_tells_the_release),
 		cmocka_unit_test(older_than_all_that_were_read_is_not_judged),
 		cmocka_unit_test(what_is_assumed_is_said),
 		cmocka_unit_test(quantizations_by_release_and_card),
