@@ -310,7 +310,8 @@ def test_a_close_answer_depends_on_the_release_and_says_so(version, status, verd
 def test_a_container_image_says_the_release(tmp_path):
     compose = tmp_path / "compose.yaml"
     for tag, status in (("v0.19.0", 0), ("v0.11.0", 1), ("latest", 3)):
-        compose.write_text(f"services:\n  llm:\n    image: vllm/vllm-openai:{tag}\n    command: --model {' '.join(LINE[3:])}\n")
+        compose.write_text(f"services:\n  llm:\n    image: vllm/vllm-openai:{tag}\n    command: --model {' '.join(LINE[3:])}\n"
+                           "    deploy: {resources: {reservations: {devices: [{driver: nvidia, count: 1, capabilities: [gpu]}]}}}\n")
         assert plan(compose, "--gpus", "1xH100").returncode == status, tag
 
 
