@@ -14,31 +14,31 @@
 
 struct program {
 	const char *name, *next; /* the word's last part, and the word behind it that must follow; NULL: none */
-	enum graph_engine engine; /* NONE: not planned here */
 	const char *called;
+	enum graph_engine engine; /* NONE: not planned here */
 	enum engine_program flags;
 };
 static const struct program programs[] = {
-	{"vllm", "serve", GRAPH_ENGINE_VLLM, "vllm serve", ENGINE_VLLM_SERVE},
-	{"-m", "vllm.entrypoints.openai.api_server", GRAPH_ENGINE_VLLM, "vllm.entrypoints.openai.api_server",
+	{"vllm", "serve", "vllm serve", GRAPH_ENGINE_VLLM, ENGINE_VLLM_SERVE},
+	{"-m", "vllm.entrypoints.openai.api_server", "vllm.entrypoints.openai.api_server", GRAPH_ENGINE_VLLM,
 		ENGINE_VLLM_SERVE},
-	{"-m", "vllm.entrypoints.api_server", GRAPH_ENGINE_VLLM, "vllm.entrypoints.api_server", ENGINE_VLLM_SERVE},
-	{"-m", "vllm.entrypoints.cli.main", GRAPH_ENGINE_VLLM, "vllm serve", ENGINE_VLLM_SERVE},
-	{"-m", "dynamo.vllm", GRAPH_ENGINE_VLLM, "dynamo.vllm", ENGINE_DYNAMO_VLLM},
-	{"-m", "sglang.launch_server", GRAPH_ENGINE_SGLANG, "sglang.launch_server", ENGINE_SGLANG_SERVER},
-	{"-m", "dynamo.sglang", GRAPH_ENGINE_SGLANG, "dynamo.sglang", ENGINE_DYNAMO_SGLANG},
-	{"sglang", "serve", GRAPH_ENGINE_SGLANG, "sglang serve", ENGINE_SGLANG_SERVER},
-	{"llama-server", NULL, GRAPH_ENGINE_LLAMA, "llama-server", ENGINE_LLAMA_SERVER},
-	{"llama-server.exe", NULL, GRAPH_ENGINE_LLAMA, "llama-server", ENGINE_LLAMA_SERVER},
-	{"-m", "llama_cpp.server", GRAPH_ENGINE_LLAMA, "llama_cpp.server", ENGINE_LLAMA_CPP_PYTHON},
-	{"-m", "dynamo.trtllm", GRAPH_ENGINE_NONE, "TensorRT-LLM", 0},
-	{"trtllm-serve", NULL, GRAPH_ENGINE_NONE, "TensorRT-LLM", 0},
-	{"trtllm-llmapi-launch", NULL, GRAPH_ENGINE_NONE, "TensorRT-LLM", 0},
-	{"tritonserver", NULL, GRAPH_ENGINE_NONE, "Triton Inference Server", 0},
-	{"text-generation-launcher", NULL, GRAPH_ENGINE_NONE, "Text Generation Inference", 0},
-	{"lmdeploy", "serve", GRAPH_ENGINE_NONE, "LMDeploy", 0},
-	{"aphrodite", "run", GRAPH_ENGINE_NONE, "Aphrodite", 0},
-	{"-m", "mlc_llm", GRAPH_ENGINE_NONE, "MLC LLM", 0},
+	{"-m", "vllm.entrypoints.api_server", "vllm.entrypoints.api_server", GRAPH_ENGINE_VLLM, ENGINE_VLLM_SERVE},
+	{"-m", "vllm.entrypoints.cli.main", "vllm serve", GRAPH_ENGINE_VLLM, ENGINE_VLLM_SERVE},
+	{"-m", "dynamo.vllm", "dynamo.vllm", GRAPH_ENGINE_VLLM, ENGINE_DYNAMO_VLLM},
+	{"-m", "sglang.launch_server", "sglang.launch_server", GRAPH_ENGINE_SGLANG, ENGINE_SGLANG_SERVER},
+	{"-m", "dynamo.sglang", "dynamo.sglang", GRAPH_ENGINE_SGLANG, ENGINE_DYNAMO_SGLANG},
+	{"sglang", "serve", "sglang serve", GRAPH_ENGINE_SGLANG, ENGINE_SGLANG_SERVER},
+	{"llama-server", NULL, "llama-server", GRAPH_ENGINE_LLAMA, ENGINE_LLAMA_SERVER},
+	{"llama-server.exe", NULL, "llama-server", GRAPH_ENGINE_LLAMA, ENGINE_LLAMA_SERVER},
+	{"-m", "llama_cpp.server", "llama_cpp.server", GRAPH_ENGINE_LLAMA, ENGINE_LLAMA_CPP_PYTHON},
+	{"-m", "dynamo.trtllm", "TensorRT-LLM", GRAPH_ENGINE_NONE, 0},
+	{"trtllm-serve", NULL, "TensorRT-LLM", GRAPH_ENGINE_NONE, 0},
+	{"trtllm-llmapi-launch", NULL, "TensorRT-LLM", GRAPH_ENGINE_NONE, 0},
+	{"tritonserver", NULL, "Triton Inference Server", GRAPH_ENGINE_NONE, 0},
+	{"text-generation-launcher", NULL, "Text Generation Inference", GRAPH_ENGINE_NONE, 0},
+	{"lmdeploy", "serve", "LMDeploy", GRAPH_ENGINE_NONE, 0},
+	{"aphrodite", "run", "Aphrodite", GRAPH_ENGINE_NONE, 0},
+	{"-m", "mlc_llm", "MLC LLM", GRAPH_ENGINE_NONE, 0},
 };
 
 enum graph_engine form_engine_of_image(const char *image)

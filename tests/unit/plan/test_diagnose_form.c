@@ -6,29 +6,9 @@
 #include <string.h>
 
 #include "../lib/cmocka_all.h"
+#include "../lib/diagnose_catalogue.h"
 
 enum { TEXT_BYTES_MAX = 1 << 16 };
-
-static struct catalogue *catalogue;
-
-static int catalogue_open(void **state)
-{
-	struct diags diags;
-	struct err err = {0};
-	(void)state;
-
-	diags_init(&diags);
-	int r = catalogue_create(&catalogue, NULL, &diags, &err);
-	diags_done(&diags);
-	return r;
-}
-
-static int catalogue_close(void **state)
-{
-	(void)state;
-	catalogue_destroy(catalogue);
-	return 0;
-}
 
 static const char sample[] =
 	"(Worker pid=7) INFO 11-30 10:00:01 [zork.py:12] the table of the zork is being made ready for a model of seven "

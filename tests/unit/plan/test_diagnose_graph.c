@@ -7,28 +7,8 @@
 #include <string.h>
 
 #include "../lib/cmocka_all.h"
+#include "../lib/diagnose_catalogue.h"
 #include "../lib/plan_world.h"
-
-static struct catalogue *catalogue;
-
-static int catalogue_open(void **state)
-{
-	struct diags diags;
-	struct err err = {0};
-	(void)state;
-
-	diags_init(&diags);
-	int r = catalogue_create(&catalogue, NULL, &diags, &err);
-	diags_done(&diags);
-	return r;
-}
-
-static int catalogue_close(void **state)
-{
-	(void)state;
-	catalogue_destroy(catalogue);
-	return 0;
-}
 
 /* What is said to be done about a log, with this file. */
 static void remedy_of(const char *file, const char *text, const char *log_text, char *ret, size_t cap)

@@ -11,29 +11,9 @@
 #include <zstd.h>
 
 #include "../lib/cmocka_all.h"
+#include "../lib/diagnose_catalogue.h"
 
 enum { BYTES_MAX = 1 << 20 };
-
-static struct catalogue *catalogue;
-
-static int catalogue_open(void **state)
-{
-	struct diags diags;
-	struct err err = {0};
-	(void)state;
-
-	diags_init(&diags);
-	int r = catalogue_create(&catalogue, NULL, &diags, &err);
-	diags_done(&diags);
-	return r;
-}
-
-static int catalogue_close(void **state)
-{
-	(void)state;
-	catalogue_destroy(catalogue);
-	return 0;
-}
 
 /* Packed with the library of the format, as its program does. */
 static size_t pack(enum unpack_format format, const char *data, size_t len, char *ret)

@@ -6,27 +6,7 @@
 #include <string.h>
 
 #include "../lib/cmocka_all.h"
-
-static struct catalogue *catalogue;
-
-static int catalogue_open(void **state)
-{
-	struct diags diags;
-	struct err err = {0};
-	(void)state;
-
-	diags_init(&diags);
-	int r = catalogue_create(&catalogue, NULL, &diags, &err);
-	diags_done(&diags);
-	return r;
-}
-
-static int catalogue_close(void **state)
-{
-	(void)state;
-	catalogue_destroy(catalogue);
-	return 0;
-}
+#include "../lib/diagnose_catalogue.h"
 
 struct look {
 	const char *want; /* the only fatal finding, and the first; "none": there is no fatal one */

@@ -7,29 +7,9 @@
 #include <string.h>
 
 #include "../lib/cmocka_all.h"
+#include "../lib/diagnose_catalogue.h"
 
 enum { FILE_BYTES_MAX = 1 << 18 };
-
-static struct catalogue *catalogue;
-
-static int catalogue_open(void **state)
-{
-	struct diags diags;
-	struct err err = {0};
-	(void)state;
-
-	diags_init(&diags);
-	int r = catalogue_create(&catalogue, NULL, &diags, &err);
-	diags_done(&diags);
-	return r;
-}
-
-static int catalogue_close(void **state)
-{
-	(void)state;
-	catalogue_destroy(catalogue);
-	return 0;
-}
 
 /* As text: the verdict, the lines there are, and of each finding its code, line, cause and evidence. */
 static void answer_of(const char *text, size_t len, size_t piece, struct buf *ret)
