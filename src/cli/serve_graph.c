@@ -4,6 +4,7 @@
 #include "cli/demo.h"
 #include "config/nearby.h"
 #include "config/yaml.h"
+#include "forms/form.h"
 #include "base/file.h"
 #include "model/facts.h"
 
@@ -128,6 +129,29 @@ static int graph_text(struct reader *s, const char *file, struct err *err)
 	return r == -EISDIR ? nearby_hint(err, file, ".gguf", "stator serve takes a graph, a GGUF file, or demo") : r;
 }
 
+/* What is no graph may be a file of another form, or a text: its name helps where the mistakes of a graph would not. */
+static bool is_other_form(const struct reader *s, const char *file, struct err *err)
+{
+	struct form_set forms;
+	struct diags diags;
+	struct err why = {0};
+
+	form_set_init(&forms);
+	diags_init(&diags);
+	int r = form_read(&forms, file, buf_str(&s->text), s->text.len, &diags, &why);
+	if (r == 0 && forms.form)
+		err_set(err, -EINVAL,
+			"\"%s\" is %s, which stator serve does not start as it stands; \"stator plan %s --write FILE\" writes it as a "
+			"graph, which it does",
+			file, forms.form, file);
+	else if (r == -EINVAL || r == -ENOTSUP)
+		*err = why;
+	diags_done(&diags);
+	bool other = (r == 0 && forms.form) || r == -EINVAL || r == -ENOTSUP;
+	form_set_done(&forms);
+	return other;
+}
+
 static int graph_read(struct reader *s, const char *file, bool show, struct err *err)
 {
 	const struct graph_options options = {.overrides = s->overrides.v,
@@ -145,7 +169,8 @@ static int graph_read(struct reader *s, const char *file, bool show, struct err 
 			 : graph_parse(&s->graph, "command line", "", 0, &options, &diags, err);
 	buf_init(&text, 2 * DIAG_BYTES_MAX);
 	diags_print(&diags, DIAG_NOTICE, &text);
-	if (show || r < 0)
+	bool other = r == -EINVAL && err && file && s->has_text && is_other_form(s, file, err);
+	if ((show || r < 0) && !other)
 		fputs(buf_str(&text), stderr);
 	buf_done(&text);
 	diags_done(&diags);

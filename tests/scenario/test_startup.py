@@ -90,6 +90,25 @@ def test_a_file_that_is_no_yaml_is_named_with_the_place(tmp_path):
     assert re.search(r"graph\.yaml:1:\d+", refused(tmp_path=tmp_path, graph="MockWorker: {model: [}"))
 
 
+FOREIGN = {
+    "compose.yaml": ("services:\n  a:\n    image: vllm/vllm-openai:v0.10.0\n    command: --model Qwen/Qwen3-8B\n", "is a docker-compose file"),
+    "start.sh": ("#!/bin/sh\nexec vllm serve Qwen/Qwen3-8B --port 9\n", "is a command line of vllm serve"),
+    "Modelfile": ("FROM llama3.2:1b\nPARAMETER num_gpu 99\n", "is an Ollama Modelfile"),
+    "notes.md": ("# Notes\n\nStart it with care, then wait until it is ready.\nNobody else may use the machine.\n", "is a text"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_file_of_another_form_is_named_and_not_judged_as_a_graph(tmp_path, name):
+    text, words = FOREIGN[name]
+    (tmp_path / name).write_text(text)
+    said = refused(tmp_path / name)
+    assert words in said
+    assert "error:" not in said, "its mistakes as a graph help nobody"
+    if name != "notes.md":
+        assert f"stator plan {tmp_path / name} --write FILE" in said
+
+
 def test_a_missing_graph_is_named():
     assert re.search(r"/nowhere/graph\.yaml.*No such file", refused("/nowhere/graph.yaml"))
 
