@@ -1,6 +1,7 @@
 /* check_memory.c - weights, KV, and what others hold, card by card. */
 #include "plan/check.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -260,7 +261,7 @@ static void outside_budget(
 		s->name, PLAN_BYTES(outside), PLAN_BYTES(left));
 	findings_unchecked(&p->findings);
 	findings_remedy(&p->findings, "%s: %.2f leaves that much", plan_key_name(s->engine, PLAN_UTILIZATION),
-		(double)((t->total - MIN(outside, t->total)) * 100 / t->total) / 100);
+		floor((double)(t->total - MIN(outside, t->total)) * 100 / (double)t->total) / 100);
 }
 
 /* A draft model, or draft layers: their weights and cache are in no record. */
@@ -294,7 +295,7 @@ static void beside_share(
 	findings_unchecked(&p->findings);
 	if (before > wanted)
 		findings_remedy(&p->findings, "%s: %.2f leaves that much", plan_key_name(s->engine, PLAN_UTILIZATION),
-			(double)((before - wanted) * 100 / before) / 100);
+			floor((double)(before - wanted) * 100 / (double)before) / 100);
 }
 
 static void unrecorded(struct plan *p, const struct plan_service *s, const struct plan_terms *t)

@@ -386,6 +386,7 @@ enum diagnosis_verdict diagnosis_verdict(
 	uint64_t lines = 0;
 	bool cut = false, wrapper = false;
 
+	ASSERT(f->items || f->len == 0);
 	if (first && first->severity == FINDING_FATAL)
 		return finding_is_unlisted(first) || first->wraps ? DIAGNOSIS_UNKNOWN_CAUSE : DIAGNOSIS_FAILED;
 	for (uint32_t i = 0; i < d->count; i++) {

@@ -8,7 +8,14 @@
 
 /* How loud a line is, from its own severity ("ERROR", "level=warn", "[ERR]", klog's "E0123", syslog's PRIORITY). INFO stands apart
  * from what is mild on purpose: what passes on the output of another program logs all of it so. */
-enum line_level { LEVEL_UNKNOWN, LEVEL_DEBUG, LEVEL_MILD, LEVEL_INFO, LEVEL_ERROR, LEVEL_FATAL /* its program ends with it */ };
+enum line_level {
+	LEVEL_UNKNOWN,
+	LEVEL_DEBUG,
+	LEVEL_MILD,
+	LEVEL_INFO,
+	LEVEL_ERROR,
+	LEVEL_FATAL /* its program ends with it */
+};
 enum line_level line_level(const char *line, size_t len);
 /* Who wrote it, where several processes share a log: the length of "name | " or "[pod/name/container] " it begins with. */
 size_t line_stream(const char *line, size_t len);
