@@ -61,13 +61,21 @@ int buf_add_byte(struct buf *b, uint8_t c)
 	return buf_add(b, &c, 1);
 }
 
+/* Into the room there is, or else into room made for it. */
 int buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
+	size_t room = b->data ? b->cap - b->len + 1 : 0;
 	va_list again;
 
 	va_copy(again, ap);
-	int n = vsnprintf(NULL, 0, fmt, again);
+	int n = vsnprintf(room > 0 ? b->data + b->len : NULL, room, fmt, again);
 	va_end(again);
+	if (n >= 0 && (size_t)n < room) {
+		b->len += (size_t)n;
+		return 0;
+	}
+	if (room > 0)
+		b->data[b->len] = '\0';
 	if (n < 0) {
 		b->failed = true;
 		return -EINVAL;

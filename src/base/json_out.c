@@ -1,4 +1,5 @@
 #include "base/json_out.h"
+#include "base/coverage.h"
 #include "base/utf8.h"
 
 #include <math.h>
@@ -20,9 +21,14 @@ static void add_escaped(struct buf *b, unsigned char c)
 	}
 }
 
-static bool is_plain(unsigned char c)
+/* How many bytes from s on are written as they are. */
+static NO_COVERAGE size_t plain_run(const char *s, size_t len)
 {
-	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+	size_t n = 0;
+
+	while (n < len && s[n] >= 0x20 && s[n] < 0x7f && s[n] != '"' && s[n] != '\\')
+		n++;
+	return n;
 }
 
 void json_out_str_inside(struct buf *b, const char *s, size_t len)
@@ -30,11 +36,10 @@ void json_out_str_inside(struct buf *b, const char *s, size_t len)
 	size_t i = 0, from = 0; /* [from, i) waits to be copied as it is */
 
 	while (i < len) {
+		i += plain_run(s + i, len - i);
+		if (i == len)
+			break;
 		unsigned char c = (unsigned char)s[i];
-		if (is_plain(c)) {
-			i++;
-			continue;
-		}
 		int n = c < 0x80 ? 0 : utf8_step(s + i, len - i);
 		if (n > 1) {
 			i += (size_t)n;

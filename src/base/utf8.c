@@ -97,17 +97,24 @@ static bool is_hidden(uint32_t code)
 		{0xe0000, 0xe007f}, /* tags */
 	};
 
+	/* Most of what is asked about. */
+	if ((code >= 0x20 && code < 0x7f) || (code > 0x9f && code < 0x061c))
+		return false;
 	for (size_t i = 0; i < ARRAY_LEN(ranges); i++)
 		if (code >= ranges[i].first && code <= ranges[i].last)
 			return true;
 	return false;
 }
 
+/* Of a step that was taken. */
+static size_t shown_of_step(const char *s, int n)
+{
+	return n > 0 && !is_hidden(utf8_code(s, (size_t)n)) ? (size_t)n : 0;
+}
+
 size_t utf8_shown(const char *s, size_t len)
 {
-	int n = utf8_step(s, len);
-
-	return n > 0 && !is_hidden(utf8_code(s, (size_t)n)) ? (size_t)n : 0;
+	return shown_of_step(s, utf8_step(s, len));
 }
 
 bool utf8_is_plain(const char *s, size_t len)
@@ -130,6 +137,8 @@ NO_COVERAGE size_t utf8_ascii_run(const char *s, size_t len)
 		if ((word & high) | ((word - ones * 0x20) & ~word & high) | ((rubout - ones) & ~rubout & high))
 			break;
 	}
+	while (n < len && (unsigned char)s[n] >= 0x20 && (unsigned char)s[n] < 0x7f)
+		n++;
 	return n;
 }
 
@@ -148,7 +157,7 @@ static size_t plain(char *ret, size_t cap, const char *s, size_t len, bool keep_
 			continue;
 		}
 		int step = utf8_step(s + i, len - i);
-		size_t n = step > 0 ? (size_t)step : 1, shown = utf8_shown(s + i, len - i);
+		size_t n = step > 0 ? (size_t)step : 1, shown = shown_of_step(s + i, step);
 		bool kept = shown || (keep_lines && (s[i] == '\n' || s[i] == '\t'));
 		if (kept && out + n > cap)
 			break;

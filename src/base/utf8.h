@@ -27,7 +27,7 @@ static inline bool utf8_valid(const char *s, size_t len)
 size_t utf8_shown(const char *s, size_t len);
 /* May all of it be shown? On one line: no tab and no line feed either. */
 bool utf8_is_plain(const char *s, size_t len);
-/* How many bytes from s on are printable ASCII for sure: a multiple of eight, so the rest is to be looked at one by one. */
+/* How many bytes from s on are printable ASCII. */
 size_t utf8_ascii_run(const char *s, size_t len);
 /* Make s fit to be shown on one line, in place: a tab becomes a blank, every other character that may not be shown, and
  * every byte that is no UTF-8, a '?'. Returns s. */
