@@ -101,7 +101,9 @@ static int group_compare(const void *va, const void *vb)
 		return s->class < t->class ? -1 : 1;
 	if (s->rank != t->rank)
 		return s->rank < t->rank ? -1 : 1;
-	return by_time(a, b);
+	int order = by_time(a, b);
+	/* Of one line that which stands first in the catalogue. */
+	return order != 0 ? order : s < t ? -1 : s > t;
 }
 
 static void group_add(struct group *g, const struct signature *s, const struct diagnosed_log *log, uint32_t order,
@@ -112,7 +114,7 @@ static void group_add(struct group *g, const struct signature *s, const struct d
 	if (g->logs > 0 && hit->survived && !g->survived)
 		return;
 	if (g->survived && !hit->survived)
-		*g = (struct group){0};
+		*g = (struct group){.signature = s};
 	if (g->logs == 0 || by_time(&one, g) < 0) {
 		g->first = hit;
 		g->log = log;
@@ -124,23 +126,46 @@ static void group_add(struct group *g, const struct signature *s, const struct d
 	g->count += hit->count;
 }
 
+static uint32_t signatures_met(const struct diagnosis *d)
+{
+	uint64_t count = 0;
+	const uint32_t *met;
+
+	for (uint32_t i = 0; i < d->count; i++)
+		count += diagnosed_log_met(d->logs[i], &met);
+	return (uint32_t)MIN(count, (uint64_t)catalogue_len(d->catalogue));
+}
+
+/* The group of a signature among count, or the free place behind them. */
+static struct group *group_of(struct group *groups, uint32_t count, const struct signature *s)
+{
+	uint32_t i = 0;
+
+	while (i < count && groups[i].signature != s)
+		i++;
+	return &groups[i];
+}
+
 /* One group a signature that was seen. */
-static uint32_t groups_make(
-	const struct diagnosis *d, const struct diagnosed_log *only, struct group *groups, uint32_t signatures)
+static uint32_t groups_make(const struct diagnosis *d, const struct diagnosed_log *only, struct group *groups)
 {
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < d->count; i++) {
-		for (uint32_t k = 0; k < signatures && (!only || d->logs[i] == only); k++) {
-			const struct log_hit *hit = diagnosed_log_hit(d->logs[i], k);
+		const uint32_t *met;
+		uint32_t len = diagnosed_log_met(d->logs[i], &met);
 
-			if (hit && catalogue_at(d->catalogue, k)->kind != SIGNATURE_MARKER)
-				group_add(&groups[k], catalogue_at(d->catalogue, k), d->logs[i], i, hit);
+		for (uint32_t k = 0; k < len && (!only || d->logs[i] == only); k++) {
+			const struct log_hit *hit = diagnosed_log_hit(d->logs[i], met[k]);
+			const struct signature *s = catalogue_at(d->catalogue, met[k]);
+
+			if (!hit || s->kind == SIGNATURE_MARKER)
+				continue;
+			struct group *g = group_of(groups, count, s);
+			count += g == &groups[count];
+			group_add(g, s, d->logs[i], i, hit);
 		}
 	}
-	for (uint32_t k = 0; k < signatures; k++)
-		if (groups[k].logs > 0)
-			groups[count++] = groups[k];
 	qsort(groups, count, sizeof *groups, group_compare);
 	return count;
 }
@@ -148,11 +173,12 @@ static uint32_t groups_make(
 static void evidence_add(
 	const struct diagnosis *d, const struct diagnosed_log *only, const struct group *g, struct findings *ret)
 {
-	uint32_t k = catalogue_find(d->catalogue, g->signature->id), shown = 1;
-
 	findings_evidence(
 		ret, "%.*s%s", EVIDENCE_BYTES, g->first->text, strlen(g->first->text) > EVIDENCE_BYTES ? " ..." : "");
-	for (uint32_t i = 0; i < d->count && g->logs > 1 && !only; i++) {
+	if (g->logs == 1 || only)
+		return;
+	uint32_t k = catalogue_find(d->catalogue, g->signature->id), shown = 1;
+	for (uint32_t i = 0; i < d->count; i++) {
 		const struct log_hit *hit = diagnosed_log_hit(d->logs[i], k);
 
 		if (!hit || d->logs[i] == g->log)
@@ -337,10 +363,13 @@ static bool unlisted_tell(const struct diagnosis *d, const struct diagnosed_log 
  * why and stands before it. */
 static bool death_explained(const struct group *g, struct findings *ret)
 {
-	const char *text = g->first->text;
+	struct line_look look;
 	size_t at;
 
-	if (g->signature->class != FINDING_CRASH || line_shape(text, strlen(text), &at) != SHAPE_DEATH)
+	if (g->signature->class != FINDING_CRASH)
+		return false;
+	line_look(&look, g->first->text, strlen(g->first->text));
+	if (line_shape(&look, &at) != SHAPE_DEATH)
 		return false;
 	struct unlisted one = {g->log, diagnosed_log_reason(g->log, g->first->line)};
 	if (one.failure)
@@ -411,12 +440,11 @@ enum diagnosis_verdict diagnosis_verdict(
 void diagnosis_conclude(const struct diagnosis *d, const struct diagnosed_log *only, const struct diagnose_graph *graph,
 	struct findings *ret)
 {
-	uint32_t signatures = catalogue_len(d->catalogue);
-	CLEANUP(free_p) struct group *groups = calloc(signatures + 1, sizeof *groups);
+	CLEANUP(free_p) struct group *groups = calloc(signatures_met(d) + 1, sizeof *groups);
 
 	if (!groups)
 		return;
-	uint32_t count = groups_make(d, only, groups, signatures);
+	uint32_t count = groups_make(d, only, groups);
 	enum order best = count > 0 ? order_of(&groups[0]) : ORDER_HARMLESS;
 	bool root = best == ORDER_CAUSE ? death_explained(&groups[0], ret)
 					: unlisted_tell(d, only, best, groups_have_wrapper(groups, count), ret);

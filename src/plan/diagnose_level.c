@@ -1,6 +1,5 @@
 /* diagnose_level.c - who wrote a line and how loud it is; see diagnose_level.h. */
 #include "plan/diagnose_level.h"
-#include "plan/diagnose_text.h"
 
 enum { LEVEL_LOOK_BYTES = 200, STREAM_BYTES_MAX = 80 };
 
@@ -82,12 +81,12 @@ size_t line_carried_from(const char *line, size_t len)
 }
 
 /* "level=error", "\"level\":\"ERROR\"", "severity: ..." */
-static enum line_level level_named(const char *line, size_t len)
+static enum line_level level_named(const char *line, size_t len, const struct text_low *low)
 {
 	static const char *const keys[] = {"level", "severity", "lvl"};
 
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-		size_t at = text_find(line, len, 0, keys[i]) + strlen(keys[i]);
+		size_t at = low_has(low, keys[i]) ? text_find(line, len, 0, keys[i]) + strlen(keys[i]) : len;
 
 		if (at >= len || !strchr("=:\"", line[at]))
 			continue;
@@ -113,9 +112,9 @@ static enum line_level level_named(const char *line, size_t len)
 }
 
 /* journald's PRIORITY, in JSON and in exports: 0 to 3 are errors, 6 is what is passed on of programs that say nothing of it. */
-static enum line_level level_of_journal(const char *line, size_t len)
+static enum line_level level_of_journal(const char *line, size_t len, const struct text_low *low)
 {
-	size_t at = text_find(line, len, 0, "PRIORITY") + strlen("PRIORITY");
+	size_t at = low_has(low, "priority") ? text_find(line, len, 0, "PRIORITY") + strlen("PRIORITY") : len;
 
 	if (at >= len || !strchr("=:\"", line[at]))
 		return LEVEL_UNKNOWN;
@@ -135,10 +134,11 @@ static enum line_level level_of(char letter)
 }
 
 /* "E0123 10:22:31", "[E socket.cpp:719]", "0.01.066 E graph_reserve" */
-static enum line_level level_of_letter(const char *line, size_t len)
+static enum line_level level_of_letter(const char *line, size_t len, size_t at)
 {
-	size_t at = line_carried_from(line, len), n;
+	size_t n;
 
+	at = MIN(at, len);
 	at += at < len && line[at] == '[';
 	n = text_span(line, len, at, "0123456789.:");
 	if (n > 0 && at + n < len && line[at + n] == ' ')
@@ -187,9 +187,9 @@ static enum line_level level_in_brackets(const char *line, size_t len)
 }
 
 /* NCCL warns of nothing but failures. */
-static bool is_nccl_warning(const char *line, size_t len)
+static bool is_nccl_warning(const char *line, size_t len, const struct text_low *low)
 {
-	return text_find(line, len, 0, "NCCL WARN ") < len;
+	return low_has(low, "nccl warn ") && text_find(line, len, 0, "NCCL WARN ") < len;
 }
 
 /* A word in capitals, with no letter of a name before or behind it. */
@@ -205,12 +205,12 @@ static NO_COVERAGE enum line_level level_of_word(const char *line, size_t len)
 		{"TRC", LEVEL_DEBUG}};
 
 	for (size_t i = 0; i < len; i++) {
-		if (!isupper((unsigned char)line[i]) || (i > 0 && text_is_name(line[i - 1])))
+		if (line[i] < 'A' || line[i] > 'W' || (i > 0 && text_is_name(line[i - 1])))
 			continue;
 		for (size_t k = 0; k < ARRAY_LEN(words); k++) {
-			size_t n = strlen(words[k].word);
+			size_t n = *words[k].word == line[i] ? strlen(words[k].word) : 0;
 
-			if (n <= len - i && memcmp(line + i, words[k].word, n) == 0 &&
+			if (n > 0 && n <= len - i && memcmp(line + i, words[k].word, n) == 0 &&
 				(i + n == len || !isalpha((unsigned char)line[i + n])))
 				return words[k].level;
 		}
@@ -218,22 +218,30 @@ static NO_COVERAGE enum line_level level_of_word(const char *line, size_t len)
 	return LEVEL_UNKNOWN;
 }
 
-enum line_level line_level(const char *line, size_t len)
+enum line_level line_level_of(const char *line, size_t len, const struct text_low *low, size_t from)
 {
 	/* An object says its level anywhere. */
 	size_t look = MIN(len, (size_t)(len > 0 && *line == '{' ? LINE_LOOK_BYTES : LEVEL_LOOK_BYTES));
-	enum line_level level = level_named(line, look);
+	enum line_level level = level_named(line, look, low);
 
 	if (level == LEVEL_UNKNOWN)
-		level = level_of_letter(line, look);
+		level = level_of_letter(line, look, from);
 	if (level == LEVEL_UNKNOWN)
-		level = level_of_journal(line, look);
+		level = level_of_journal(line, look, low);
 	look = MIN(len, (size_t)LEVEL_LOOK_BYTES);
-	if (level == LEVEL_UNKNOWN && is_nccl_warning(line, look))
+	if (level == LEVEL_UNKNOWN && is_nccl_warning(line, look, low))
 		level = LEVEL_ERROR;
 	if (level == LEVEL_UNKNOWN)
 		level = level_of_word(line, look);
 	if (level == LEVEL_UNKNOWN)
 		level = level_of_letter_in_brackets(line, look);
 	return level == LEVEL_UNKNOWN ? level_in_brackets(line, look) : level;
+}
+
+enum line_level line_level(const char *line, size_t len)
+{
+	struct text_low low;
+
+	text_low_make(&low, line, len);
+	return line_level_of(line, len, &low, line_carried_from(line, len));
 }

@@ -15,7 +15,7 @@
 
 enum {
 	CARRY_BYTES_MAX = 64 * 1024, /* a longer line is read in pieces */
-	LINE_LOOK_BYTES = 4096, /* of a long line, what a pattern sees around its key */
+	PATTERN_LOOK_BYTES = 4096, /* of a long line, what a pattern sees around its key */
 	HITS_COUNTED_MAX = 1000, /* of one signature: more are not looked at */
 	TRACEBACK_LINES_MAX = 600, /* until its exception must come */
 	TRACEBACK_PREFIX_MAX = 160,
@@ -28,7 +28,8 @@ struct diagnosed_log {
 	const struct catalogue *catalogue;
 	char *name;
 	struct log_hit *hits; /* one a signature; line 0: not met */
-	uint32_t hits_len;
+	uint32_t *met; /* those that were, in their order */
+	uint32_t hits_len, met_len;
 	bool fatal;
 	struct log_line telling[DIAGNOSE_TELLING_MAX];
 	uint32_t telling_len;
@@ -61,6 +62,9 @@ struct diagnosed_log {
 	size_t line_start, line_end; /* the line looked at last; start == end == 0: none */
 	size_t followed; /* lines before this one have been given to what waits for lines (lines_follow) */
 	uint64_t followed_number; /* of the line there */
+	const char *asked; /* the line that line_is_known was asked for last; NULL: none of this block */
+	size_t asked_len;
+	bool asked_known;
 };
 
 /* Lines as they are shown. */
@@ -128,12 +132,14 @@ NO_COVERAGE uint64_t log_line_time_ms(const char *line, size_t len)
 {
 	for (size_t i = 0; i + 14 <= MIN(len, (size_t)160); i++) {
 		const char *s = line + i;
+
+		if (s[2] != '-' || s[8] != ':' || s[11] != ':' || (s[5] != ' ' && s[5] != 'T'))
+			continue;
 		int month = two_digits(s), day = two_digits(s + 3), hour = two_digits(s + 6),
 		    minute = two_digits(s + 9), second = two_digits(s + 12);
 		uint64_t year = 0, ms = 0;
 
-		if (month < 1 || day < 1 || hour < 0 || minute < 0 || second < 0 || s[2] != '-' ||
-			(s[5] != ' ' && s[5] != 'T') || s[8] != ':' || s[11] != ':')
+		if (month < 1 || day < 1 || hour < 0 || minute < 0 || second < 0)
 			continue;
 		if (i >= 5 && s[-1] == '-' && two_digits(s - 5) >= 0 && two_digits(s - 3) >= 0)
 			year = (uint64_t)two_digits(s - 5) * 100 + (uint64_t)two_digits(s - 3);
@@ -159,7 +165,8 @@ struct diagnosed_log *diagnosed_log_create(const struct catalogue *catalogue, co
 	log->name = strdup(name);
 	log->carry = malloc(CARRY_BYTES_MAX);
 	log->hits = calloc(log->hits_len + 1, sizeof *log->hits);
-	if (!log->name || !log->carry || !log->hits) {
+	log->met = calloc(log->hits_len + 1, sizeof *log->met);
+	if (!log->name || !log->carry || !log->hits || !log->met) {
 		diagnosed_log_destroy(log);
 		return NULL;
 	}
@@ -175,9 +182,11 @@ static void failure_free(struct log_failure *f)
 
 void diagnosed_log_reset(struct diagnosed_log *log)
 {
-	for (uint32_t i = 0; i < log->hits_len; i++)
-		free(log->hits[i].text);
-	memset(log->hits, 0, (log->hits_len + 1) * sizeof *log->hits);
+	for (uint32_t i = 0; i < log->met_len; i++) {
+		free(log->hits[log->met[i]].text);
+		log->hits[log->met[i]] = (struct log_hit){0};
+	}
+	log->met_len = 0;
 	for (uint32_t i = 0; i < log->telling_len; i++)
 		free(log->telling[i].text);
 	log->telling_len = 0;
@@ -204,6 +213,7 @@ void diagnosed_log_destroy(struct diagnosed_log *log)
 	if (log->hits)
 		diagnosed_log_reset(log);
 	free(log->hits);
+	free(log->met);
 	free(log->name);
 	free(log->carry);
 	free(log);
@@ -242,10 +252,13 @@ static void hit_note(struct diagnosed_log *log, const struct catalogue_word *wor
 		return;
 	if (hit->survived) {
 		free(hit->text);
-		*hit = (struct log_hit){0};
+		*hit = (struct log_hit){.listed = true};
 	}
 	if (hit->count++ > 0)
 		return;
+	if (!hit->listed)
+		log->met[log->met_len++] = word->signature;
+	hit->listed = true;
 	hit->line = log->lines + 1;
 	hit->time_ms = log_line_time_ms(log->block + log->line_start, log->line_end - log->line_start);
 	hit->text = line_copy(line, len);
@@ -274,12 +287,17 @@ static void on_word_of_line(void *ctx, uint32_t number, size_t end)
 		c->known = pattern_match(word->pattern, c->line, c->len, NULL);
 }
 
-static bool line_is_known(const struct diagnosed_log *log, const char *line, size_t len)
+/* Asked of one line several times. */
+static bool line_is_known(struct diagnosed_log *log, const char *line, size_t len)
 {
-	struct known_check c = {log, line, MIN(len, (size_t)LINE_LOOK_BYTES), false};
+	struct known_check c = {log, line, MIN(len, (size_t)PATTERN_LOOK_BYTES), false};
 
+	if (log->asked == line && log->asked_len == len)
+		return log->asked_known;
 	words_scan(catalogue_words(log->catalogue), 0, line, c.len, on_word_of_line, &c);
-	return c.known;
+	log->asked = line;
+	log->asked_len = len;
+	return log->asked_known = c.known;
 }
 
 /* The place of the lightest, of equal ones the last. */
@@ -356,7 +374,8 @@ static void detail_read(struct diagnosed_log *log, const char *line, size_t len)
 	struct log_failure *f = &log->failures[SHAPE_EXCEPTION];
 	size_t from, n;
 
-	if (detail_line(&log->detail, line, MIN(len, (size_t)LINE_LOOK_BYTES), &from, &n) && f->line == log->detail_of)
+	if (detail_line(&log->detail, line, MIN(len, (size_t)PATTERN_LOOK_BYTES), &from, &n) &&
+		f->line == log->detail_of)
 		failure_append(f, line + from, n);
 }
 
@@ -377,7 +396,13 @@ static void failure_note(struct diagnosed_log *log, enum line_shape shape, uint6
 	size_t len, size_t from, size_t text_len)
 {
 	struct log_failure *f = &log->failures[shape];
-	bool final = shape == SHAPE_EXCEPTION && line_is_final(line, len);
+	struct line_look look;
+	bool final = false;
+
+	if (shape == SHAPE_EXCEPTION) {
+		line_look(&look, line, len);
+		final = line_is_final(&look);
+	}
 	bool other = is_of_another_piece(log, shape, number, final);
 
 	if ((f->line > 0 && f->line <= number && !other) || line_is_known(log, line, len))
@@ -419,8 +444,9 @@ static void doubt_note(struct diagnosed_log *log, uint64_t number, const char *l
 
 static void shape_note(struct diagnosed_log *log, const char *line, size_t len)
 {
-	size_t at;
+	struct line_look look;
 	enum line_shape shape;
+	size_t at;
 
 	/* Once it is known why and that it died, nothing is added. */
 	if (log->shaped == log->lines + 1 ||
@@ -429,11 +455,12 @@ static void shape_note(struct diagnosed_log *log, const char *line, size_t len)
 	log->shaped = log->lines + 1;
 	if (log->traceback_mild && log->lines < log->traceback_end)
 		return;
-	if (line_ignores_exception(line, len))
+	line_look(&look, line, len);
+	if (line_ignores_exception(&look))
 		log->ignored = log->lines + 1;
-	shape = line_shape(line, len, &at);
+	shape = line_shape(&look, &at);
 	if (shape == SHAPE_NONE) {
-		if (log->doubt.line == 0 && line_may_fail(line, len, log->serving > 0))
+		if (log->doubt.line == 0 && line_may_fail(&look, log->serving > 0))
 			doubt_note(log, log->lines + 1, line, len);
 		return;
 	}
@@ -449,9 +476,9 @@ static void serving_note(struct diagnosed_log *log, const char *line, size_t len
 	log->fatal = false;
 	if (log->doubt.line > 0 && same_stream(log->doubt.evidence, line, len))
 		failure_free(&log->doubt);
-	for (uint32_t i = 0; i < log->hits_len; i++) {
-		struct log_hit *hit = &log->hits[i];
-		const struct signature *s = catalogue_at(log->catalogue, i);
+	for (uint32_t i = 0; i < log->met_len; i++) {
+		struct log_hit *hit = &log->hits[log->met[i]];
+		const struct signature *s = catalogue_at(log->catalogue, log->met[i]);
 
 		if (hit->line == 0 || s->kind > SIGNATURE_WRAPPER)
 			continue;
@@ -593,9 +620,9 @@ static void on_word(void *ctx, uint32_t number, size_t end)
 	const char *line = log->block + log->line_start;
 	size_t len = log->line_end - log->line_start, at = end - log->line_start;
 	/* Of a very long line the part around the key. */
-	size_t from = len > LINE_LOOK_BYTES && at > LINE_LOOK_BYTES / 2 ? at - LINE_LOOK_BYTES / 2 : 0;
+	size_t from = len > PATTERN_LOOK_BYTES && at > PATTERN_LOOK_BYTES / 2 ? at - PATTERN_LOOK_BYTES / 2 : 0;
 
-	len = MIN(len - from, (size_t)LINE_LOOK_BYTES);
+	len = MIN(len - from, (size_t)PATTERN_LOOK_BYTES);
 	if (word->signature == SIGNATURES_MAX && word->weight > 0)
 		from += overwritten_skip(line + from, &len, at - from);
 	if (word->signature < SIGNATURES_MAX)
@@ -666,11 +693,12 @@ static void block_scan(struct diagnosed_log *log, const char *data, size_t len)
 	log->counted = log->line_start = log->line_end = 0;
 	log->followed = 0;
 	log->followed_number = log->lines + 1;
+	log->asked = NULL;
 	words_scan(catalogue_words(log->catalogue), 0, data, len, on_word, log);
 	lines_follow(log, len, 0);
 	log->lines += line_feeds(data + log->counted, len - log->counted);
 	last_line_keep(log, data, len);
-	log->block = NULL;
+	log->block = log->asked = NULL;
 }
 
 static void carry_add(struct diagnosed_log *log, const char *data, size_t len)
@@ -751,6 +779,12 @@ uint64_t diagnosed_log_lines(const struct diagnosed_log *log)
 bool diagnosed_log_is_fatal(const struct diagnosed_log *log)
 {
 	return log->fatal;
+}
+
+uint32_t diagnosed_log_met(const struct diagnosed_log *log, const uint32_t **ret)
+{
+	*ret = log->met;
+	return log->met_len;
 }
 
 const struct log_hit *diagnosed_log_hit(const struct diagnosed_log *log, uint32_t signature)

@@ -13,6 +13,7 @@ struct log_hit {
 	uint64_t time_ms; /* what the line says of its time, in a scale of its own kind; 0: nothing */
 	char *text; /* without escape sequences, cut at DIAGNOSE_LINE_BYTES_MAX */
 	bool survived; /* the process served afterwards, and the line did not come again */
+	bool listed; /* among those of diagnosed_log_met */
 };
 /* What the log shows of a failure by the form of its lines, without a signature. */
 struct log_failure {
@@ -39,6 +40,8 @@ const char *diagnosed_log_name(const struct diagnosed_log *log);
 void diagnosed_log_seek(struct diagnosed_log *log, uint64_t number);
 /* A line of somebody else's making about what stands in this line of the file. Several may have the same number. */
 void diagnosed_log_line(struct diagnosed_log *log, uint64_t number, const char *line, size_t len);
+/* The signatures that have been met, in their order; some may have been forgotten since. Borrowed until more is fed. */
+uint32_t diagnosed_log_met(const struct diagnosed_log *log, const uint32_t **ret);
 /* NULL: not met. Borrowed until more is fed. */
 const struct log_hit *diagnosed_log_hit(const struct diagnosed_log *log, uint32_t signature);
 /* The line that best tells why the process failed; NULL: nothing failed, or it served afterwards. ret_died: it is sure that

@@ -3,6 +3,7 @@
  * {name} captures split a pattern into runs of text and typed captures. A run matches at a place or not, without a choice;
  * so taking the leftmost place for each run finds a match whenever there is one, as with file name patterns. */
 #include "plan/diagnose_pattern.h"
+#include "base/coverage.h"
 #include "base/utf8.h"
 
 #include <ctype.h>
@@ -116,12 +117,21 @@ static bool text_at(const char *line, const char *text, size_t len)
 	return true;
 }
 
+/* Where a letter is from at on, before end; else end. */
+static NO_COVERAGE size_t letter_find(const char *line, size_t end, size_t at, char letter)
+{
+	while (at < end && tolower((unsigned char)line[at]) != (unsigned char)letter)
+		at++;
+	return at;
+}
+
 /* Offset of text in line from at on, or len. */
 static size_t text_find(const char *line, size_t len, size_t at, const struct pattern_piece *t)
 {
-	for (; at + t->len <= len; at++)
-		if (tolower((unsigned char)line[at]) == (unsigned char)t->text[0] &&
-			text_at(line + at, t->text, t->len))
+	size_t end = len >= t->len ? len - t->len + 1 : 0; /* behind the last place where it may begin */
+
+	for (; (at = letter_find(line, end, at, t->text[0])) < end; at++)
+		if (text_at(line + at, t->text, t->len))
 			return at;
 	return len;
 }

@@ -14,73 +14,74 @@ static size_t find(const char *line, size_t len, size_t at, const char *word)
 	return len;
 }
 
-static bool has(const char *line, size_t len, const char *word)
+static NO_COVERAGE uint32_t text_pair(char a, char b)
 {
-	return find(line, len, 0, word) < len;
+	return ((uint32_t)(unsigned char)a * 37 + (unsigned char)b) % TEXT_PAIRS;
 }
 
-static bool low_has(const char *low, size_t len, const char *word)
-{
-	return text_find(low, len, 0, word) < len;
-}
-
-static bool low_has_any(const char *low, size_t len, const char *const *words)
-{
-	for (; *words; words++)
-		if (low_has(low, len, *words))
-			return true;
-	return false;
-}
-
-/* ASCII; eight bytes at once, since each line with a telling word is copied so. */
-static NO_COVERAGE size_t low_copy(const char *line, size_t len, char *ret)
+/* Eight bytes at once, since each line with a telling word is copied so. */
+NO_COVERAGE void text_low_make(struct text_low *ret, const char *line, size_t len)
 {
 	const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+	char *low = ret->text;
 	size_t i = 0;
 
-	len = MIN(len, (size_t)LINE_LOOK_BYTES);
+	ret->len = len = MIN(len, (size_t)LINE_LOOK_BYTES);
 	for (uint64_t word; i + sizeof word <= len; i += sizeof word) {
 		memcpy(&word, line + i, sizeof word);
 		uint64_t seven = word & ~high, upper = (seven + ones * (0x80 - 'A')) ^ (seven + ones * (0x7f - 'Z'));
 		word |= (upper & ~word & high) >> 2;
-		memcpy(ret + i, &word, sizeof word);
+		memcpy(low + i, &word, sizeof word);
 	}
 	for (; i < len; i++)
-		ret[i] = line[i] >= 'A' && line[i] <= 'Z' ? (char)(line[i] + 'a' - 'A') : line[i];
-	return len;
+		low[i] = line[i] >= 'A' && line[i] <= 'Z' ? (char)(line[i] + 'a' - 'A') : line[i];
+	memset(ret->pairs, 0, sizeof ret->pairs);
+	for (i = 1; i < len; i++) {
+		uint32_t pair = text_pair(low[i - 1], low[i]);
+
+		ret->pairs[pair / 64] |= UINT64_C(1) << pair % 64;
+	}
 }
 
-static bool has_any(const char *line, size_t len, const char *const *words)
+/* What a fuzzer would learn of a pair of characters is nothing. */
+NO_COVERAGE size_t low_find(const struct text_low *t, size_t at, const char *word)
 {
-	for (; *words; words++)
-		if (has(line, len, *words))
-			return true;
-	return false;
+	for (const char *c = word; c[0] && c[1]; c++) {
+		uint32_t pair = text_pair(c[0], c[1]);
+
+		if (!(t->pairs[pair / 64] >> pair % 64 & 1))
+			return t->len;
+	}
+	return text_find(t->text, t->len, at, word);
 }
 
-bool line_is_serving(const char *line, size_t len)
+void line_look(struct line_look *ret, const char *line, size_t len)
 {
-	static const char *const words[] = {"server is listening on", "application startup complete",
-		"uvicorn running on", "fired up and ready to roll", "started httpservice at",
-		"started grpcinferenceservice at", "ready to serve client requests", "] server is ready", NULL};
+	size_t look = MIN(len, (size_t)LINE_LOOK_BYTES);
 
-	return has_any(line, len, words);
+	while (look > 0 && isspace((unsigned char)line[look - 1]))
+		look--;
+	ret->line = line;
+	ret->len = len;
+	ret->from = line_carried_from(line, len);
+	text_low_make(&ret->low, line, look);
+	ret->level = line_level_of(line, len, &ret->low, ret->from);
 }
 
 /* Exceptions. */
 
 /* Programs stopped on purpose end with these. */
-static bool is_asked_for(const char *low, size_t len)
+static bool is_asked_for(const struct text_low *t)
 {
 	static const char *const words[] = {
 		"keyboardinterrupt", "cancellederror", "generatorexit", "systemexit: 0", NULL};
 
-	return low_has_any(low, len, words);
+	return low_has_any(t, words);
 }
 
-bool line_ignores_exception(const char *line, size_t len)
+bool line_ignores_exception(const struct line_look *l)
 {
-	return low_has(line, len, "Exception ignored in");
+	return low_has(&l->low, "exception ignored in");
 }
 
 /* May an exception's name begin here? In front of it stands nothing, or what a log puts before a message. */
@@ -131,25 +132,26 @@ static bool exception_at(const char *line, size_t len, size_t *ret_at)
 }
 
 /* "server: error: ...", "error: ...", "Error: ...", "fatal: ...": a program that was run, at the margin. */
-static bool program_error_at(const char *line, const char *low, size_t len, size_t *ret_at)
+static bool program_error_at(const struct line_look *l, size_t *ret_at)
 {
-	size_t from = line_carried_from(line, len), at;
+	const struct text_low *t = &l->low;
+	const char *line = l->line;
+	size_t len = t->len, from = MIN(l->from, len), at;
 
 	while (from < len && line[from] == ' ')
 		from++;
-	at = text_find(low, MIN(len, from + PROGRAM_BYTES_MAX), from, "error: ");
+	at = text_find(t->text, MIN(len, from + PROGRAM_BYTES_MAX), from, "error: ");
 	*ret_at = from;
 	if (text_has_at(line, len, from, "fatal: ") || text_has_at(line, len, from, "panic: ") ||
-		text_find(low, len, from, "error response from daemon: ") < MIN(len, from + PROGRAM_BYTES_MAX))
+		low_find(t, from, "error response from daemon: ") < MIN(len, from + PROGRAM_BYTES_MAX))
 		return true;
 	if (text_has_at(line, len, from, "Error from server"))
 		return true;
-	if (text_find(low, len, from, "exec: ") < len && text_find(low, len, from, "not found") < len)
+	if (low_find(t, from, "exec: ") < len && low_find(t, from, "not found") < len)
 		return true;
 	/* "exec /usr/bin/zork: exec format error", "exec: \"zork\": executable file not found" */
-	if (text_has_at(line, len, from, "exec ") &&
-		(text_find(low, len, from, ": exec format error") < len ||
-			text_find(low, len, from, ": no such file or directory") < len))
+	if (text_has_at(line, len, from, "exec ") && (low_find(t, from, ": exec format error") < len ||
+							     low_find(t, from, ": no such file or directory") < len))
 		return true;
 	if (at >= MIN(len, from + PROGRAM_BYTES_MAX))
 		return false;
@@ -168,14 +170,13 @@ static bool program_error_at(const char *line, const char *low, size_t len, size
 
 /* glibc's "Assertion `x' failed", libstdc++'s and Rust's quotes, BSD's and TensorRT-LLM's "Assertion failed: ", glog's "Check
  * failed: ". A GGML_ASSERT is a death (is_death): it is raised for errors that were logged before it. */
-static bool is_assertion(const char *low, size_t len)
+static bool is_assertion(const struct text_low *t)
 {
-	return ((low_has(low, len, "assertion `") || low_has(low, len, "assertion '")) &&
-		       low_has(low, len, "failed")) ||
-	       low_has(low, len, "assertion failed: ") || low_has(low, len, "check failed: ");
+	return ((low_has(t, "assertion `") || low_has(t, "assertion '")) && low_has(t, "failed")) ||
+	       low_has(t, "assertion failed: ") || low_has(t, "check failed: ");
 }
 
-static bool is_panic(const char *low, size_t len)
+static bool is_panic(const struct text_low *t)
 {
 	static const char *const words[] = {"fatal python error",
 		"fatal error: ", "what():", "panic: ", "uncaught exception of type", "pure virtual method called",
@@ -185,15 +186,17 @@ static bool is_panic(const char *low, size_t len)
 		"corrupted size vs. prev_size", "stack smashing detected",
 		/* The loader of macOS. */
 		"library not loaded: ", NULL};
-	size_t thread = text_find(low, len, 0, "thread '");
+	size_t thread = low_find(t, 0, "thread '");
 
-	return (thread < len && text_find(low, len, thread, "' panicked at") < len) || low_has_any(low, len, words) ||
-	       is_assertion(low, len);
+	return (thread < t->len && low_find(t, thread, "' panicked at") < t->len) || low_has_any(t, words) ||
+	       is_assertion(t);
 }
 
 /* "zork.cu(41): error: ...", "main.cpp:12:9: fatal error: ...", and what linkers and CMake say. */
-static bool compile_error_at(const char *low, size_t len)
+static bool compile_error_at(const struct text_low *t)
 {
+	const char *low = t->text;
+	size_t len = t->len;
 	static const char *const marks[] = {": error: ", ": fatal error: "};
 
 	for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
@@ -203,13 +206,15 @@ static bool compile_error_at(const char *low, size_t len)
 			(low[at - 1] == ')' || isdigit((unsigned char)low[at - 1])))
 			return true;
 	}
-	return low_has(low, len, "ld: cannot find -l") || low_has(low, len, ": undefined reference to ") ||
+	return low_has(t, "ld: cannot find -l") || low_has(t, ": undefined reference to ") ||
 	       text_has_at(low, len, 0, "cmake error");
 }
 
 /* An event of Kubernetes: "  Warning  FailedMount  12s (x7 over 44s)  kubelet  ...". What only may pass is not among these. */
-static bool is_failed_event(const char *line, const char *low, size_t len, size_t *ret_at)
+static bool is_failed_event(const char *line, const struct text_low *t, size_t *ret_at)
 {
+	const char *low = t->text;
+	size_t len = t->len;
 	size_t at = text_span(line, len, 0, " "), end;
 
 	if (!text_has_at(line, len, at, "Warning "))
@@ -226,22 +231,24 @@ static bool is_failed_event(const char *line, const char *low, size_t len, size_
 
 uint32_t line_details(const char *text, size_t len)
 {
-	char low[LINE_LOOK_BYTES];
+	struct text_low low, *t = &low;
 
-	len = low_copy(text, len, low);
-	while (len > 0 && isspace((unsigned char)low[len - 1]))
+	text_low_make(t, text, len);
+	for (len = t->len; len > 0 && isspace((unsigned char)t->text[len - 1]);)
 		len--;
-	if (low_has(low, len, "validation error") || low_has(low, len, "scannererror: while ") ||
-		low_has(low, len, "parsererror: while "))
+	if (low_has(t, "validation error") || low_has(t, "scannererror: while ") || low_has(t, "parsererror: while "))
 		return 2;
-	return len > 0 && low[len - 1] == ':' ? 1 : 0;
+	return len > 0 && t->text[len - 1] == ':' ? 1 : 0;
 }
 
 bool line_ends_traceback(const char *line, size_t len, size_t at)
 {
-	char low[LINE_LOOK_BYTES];
+	struct text_low low;
 
-	return at < len && isalpha((unsigned char)line[at]) && !is_asked_for(low, low_copy(line + at, len - at, low));
+	if (at >= len || !isalpha((unsigned char)line[at]))
+		return false;
+	text_low_make(&low, line + at, len - at);
+	return !is_asked_for(&low);
 }
 
 bool line_inner_exception(const char *line, size_t len, size_t at, size_t *ret_at, size_t *ret_len)
@@ -266,9 +273,10 @@ bool line_inner_exception(const char *line, size_t len, size_t at, size_t *ret_a
 /* Ends of processes. */
 
 /* The status behind a word such as "exit code": 0, and those of a stop that was asked for, are no failure. */
-static bool status_is_bad(const char *line, size_t len, const char *word)
+static bool status_is_bad(const struct text_low *t, const char *word)
 {
-	size_t at = text_find(line, len, 0, word) + strlen(word);
+	const char *line = t->text;
+	size_t len = t->len, at = low_find(t, 0, word) + strlen(word);
 	bool minus;
 	int value = 0;
 
@@ -293,11 +301,13 @@ static bool status_is_bad(const char *line, size_t len, const char *word)
 }
 
 /* "run.sh: line 12:  4711 Killed      python3 ...", "zsh: killed     ./zork" */
-static bool is_reported_death(const char *low, size_t len)
+static bool is_reported_death(const struct text_low *t)
 {
+	const char *low = t->text;
+	size_t len = t->len;
 	static const char *const words[] = {"killed ", "abort", "bus error", "segmentation fault", "illegal ",
 		"trace trap", "floating point exception"};
-	size_t at = text_find(low, len, 0, ": line ");
+	size_t at = low_find(t, 0, ": line ");
 
 	if (text_has_at(low, len, 0, "zsh: ")) {
 		at = strlen("zsh: ");
@@ -316,8 +326,10 @@ static bool is_reported_death(const char *low, size_t len)
 }
 
 /* At the end of its line, alone, behind a process id or a shell's name, or where a progress bar stopped ("3/4 [00:08<00:02]Killed"). */
-static bool is_shell_death(const char *low, size_t len)
+static bool is_shell_death(const struct text_low *t)
 {
+	const char *low = t->text;
+	size_t len = t->len;
 	static const char *const words[] = {"aborted", "killed", "bus error", "illegal instruction",
 		"floating point exception", "trace/breakpoint trap"};
 
@@ -330,18 +342,20 @@ static bool is_shell_death(const char *low, size_t len)
 		if (len == n || (low[len - n - 1] == ' ' && len < PROGRAM_BYTES_MAX) || strchr("]|%", low[len - n - 1]))
 			return true;
 	}
-	return low_has(low, len, "core dumped") || is_reported_death(low, len);
+	return low_has(t, "core dumped") || is_reported_death(t);
 }
 
 /* "/app/ggml/src/ggml.c:1234: fatal error": how ggml ends its process; what it logs begins with no place in a file. */
-static bool is_ggml_abort(const char *low, size_t len)
+static bool is_ggml_abort(const struct text_low *t)
 {
+	const char *low = t->text;
+	size_t len = t->len;
 	static const char *const ends[] = {".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".hpp", ".m", ".mm"};
-	size_t colon = text_find(low, len, 0, ":"), digits, path = 0;
+	size_t colon = low_find(t, 0, ":"), digits, path = 0;
 
 	/* "C:\\llama.cpp\\..." */
 	if (colon == 1)
-		colon = text_find(low, len, 2, ":");
+		colon = low_find(t, 2, ":");
 	digits = text_span(low, len, colon + 1, "0123456789");
 	if (digits == 0 || !text_has_at(low, len, colon + 1 + digits, ": "))
 		return false;
@@ -354,7 +368,7 @@ static bool is_ggml_abort(const char *low, size_t len)
 }
 
 /* mild: the line itself is no error: then a status counts only when it says that something exited. */
-static bool is_death(const char *line, size_t len, bool mild)
+static bool is_death(const struct text_low *t, bool mild)
 {
 	static const char *const statuses[] = {"exit code", "exited with code", "exit status", "exitcode",
 		"exited with status", "exit_code", "code: exited, status", "terminated by signal", "received signal",
@@ -369,33 +383,28 @@ static bool is_death(const char *line, size_t len, bool mild)
 		/* Frames of a debugger. */
 		"__gi_abort", " in abort (", "std::terminate", "__pthread_kill", NULL};
 
-	size_t oom = text_find(line, len, 0, "oomkilled");
+	size_t oom = low_find(t, 0, "oomkilled");
 
 	/* docker inspect says of each container whether it was. */
-	if (oom < len && text_find(line, len, oom, "false") > oom + strlen("oomkilled\": "))
+	if (oom < t->len && low_find(t, oom, "false") > oom + strlen("oomkilled\": "))
 		return true;
-	if (low_has_any(line, len, words) || is_shell_death(line, len) || (!mild && is_ggml_abort(line, len)))
+	if (low_has_any(t, words) || is_shell_death(t) || (!mild && is_ggml_abort(t)))
 		return true;
 	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
-		if ((!mild || low_has(line, len, "exited")) && status_is_bad(line, len, statuses[i]))
+		if ((!mild || low_has(t, "exited")) && status_is_bad(t, statuses[i]))
 			return true;
 	return false;
 }
 
-bool line_is_final(const char *line, size_t len)
+bool line_is_final(const struct line_look *l)
 {
-	char low[LINE_LOOK_BYTES];
-
-	bool fatal = line_level(line, len) == LEVEL_FATAL;
-
-	len = low_copy(line, len, low);
-	return fatal || is_panic(low, len) || is_death(low, len, false);
+	return l->level == LEVEL_FATAL || is_panic(&l->low) || is_death(&l->low, false);
 }
 
 /* Errors that were logged. */
 
 /* The driver's own lines, and the kernel's of devices, have no severity in them. */
-static bool is_hardware_error(const char *low, size_t len)
+static bool is_hardware_error(const struct text_low *t)
 {
 	static const char *const words[] = {
 		"error", "fail", "timeout", "timed out", "fallen off", "uncorrect", "not responding", NULL};
@@ -403,17 +412,18 @@ static bool is_hardware_error(const char *low, size_t len)
 		"nvme nvme", "watchdog: bug: ", "kernel panic", "invoked oom-killer", "nfs: server ",
 		"blocked for more than", NULL};
 
-	if (low_has(low, len, "nvrm: "))
-		return low_has_any(low, len, words);
-	return low_has_any(low, len, kernel) &&
-	       low_has_any(low, len,
-		       (const char *const[]){"error", "bug: ", "panic", "oom-killer", "uncorrect", "timeout",
-			       "not responding", "blocked for", NULL});
+	if (low_has(t, "nvrm: "))
+		return low_has_any(t, words);
+	return low_has_any(t, kernel) &&
+	       low_has_any(t, (const char *const[]){"error", "bug: ", "panic", "oom-killer", "uncorrect", "timeout",
+				      "not responding", "blocked for", NULL});
 }
 
 /* "zork: /etc/zork: Permission denied": how programs pass on what the system says. */
-static bool ends_in_system_error(const char *low, size_t len)
+static bool ends_in_system_error(const struct text_low *t)
 {
+	const char *low = t->text;
+	size_t len = t->len;
 	static const char *const words[] = {": no such file or directory", ": permission denied",
 		": connection refused", ": address already in use", ": cannot allocate memory",
 		": no space left on device", ": input/output error", ": device or resource busy",
@@ -433,12 +443,14 @@ static bool ends_in_system_error(const char *low, size_t len)
 
 /* At the margin, or behind the name of a function, what went wrong: "error while handling argument", "Failed to create x",
  * "zork_init: unable to map x". */
-static bool begins_with_error(const char *line, const char *low, size_t len)
+static bool begins_with_error(const struct line_look *l)
 {
+	const char *low = l->low.text;
+	size_t len = l->low.len;
 	static const char *const words[] = {"error while ", "error creating ", "error loading ", "error starting ",
 		"error initializing ", "error opening ", "error running ", "error parsing ", "error reading ",
 		"failed to ", "unable to ", "could not ", "cannot "};
-	size_t at = line_carried_from(line, len), name = at;
+	size_t at = MIN(l->from, len), name = at;
 
 	while (name < len && text_is_name(low[name]))
 		name++;
@@ -450,58 +462,56 @@ static bool begins_with_error(const char *line, const char *low, size_t len)
 	return false;
 }
 
-static bool is_logged_error(const char *line, const char *low, size_t len, enum line_level level)
+static bool is_logged_error(const struct line_look *l)
 {
+	const struct text_low *t = &l->low;
+	const char *low = t->text;
+	enum line_level level = l->level;
 	static const char *const words[] = {"nvrm: xid", "failedscheduling", "failedmount", "errimagepull",
 		"imagepullbackoff", "failedcreate", " fatal: ", NULL};
-	size_t begin = MIN(len, (size_t)PROGRAM_BYTES_MAX), at = text_find(low, begin, 0, "error: ");
+	size_t begin = MIN(t->len, (size_t)PROGRAM_BYTES_MAX), at = text_find(low, begin, 0, "error: ");
 
 	return level == LEVEL_ERROR ||
 	       (at < begin && (at == 0 || !text_is_name(low[at - 1])) && level == LEVEL_UNKNOWN) ||
-	       low_has_any(low, len, words) || is_hardware_error(low, len) ||
-	       (level == LEVEL_UNKNOWN && (begins_with_error(line, low, len) || ends_in_system_error(low, len)));
+	       low_has_any(t, words) || is_hardware_error(t) ||
+	       (level == LEVEL_UNKNOWN && (begins_with_error(l) || ends_in_system_error(t)));
 }
 
 /* "msg=\"Load failed\" error=\"timed out\"": whatever its level is called, it hands on an error that is not empty. */
-static bool hands_on_error(const char *low, size_t len)
+static bool hands_on_error(const struct text_low *t)
 {
 	static const char *const keys[] = {" error=\"", " err=\"", "\"error\":\"", "\"err\":\""};
 
-	if (!low_has(low, len, "fail") && !low_has(low, len, "error loading"))
+	if (!low_has(t, "fail") && !low_has(t, "error loading"))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-		size_t at = text_find(low, len, 0, keys[i]) + strlen(keys[i]);
+		size_t at = low_find(t, 0, keys[i]) + strlen(keys[i]);
 
-		if (at < len && low[at] != '"')
+		if (at < t->len && t->text[at] != '"')
 			return true;
 	}
 	return false;
 }
 
-enum line_shape line_shape(const char *line, size_t len, size_t *ret_at)
+enum line_shape line_shape(const struct line_look *l, size_t *ret_at)
 {
-	enum line_level level = line_level(line, len);
-	bool mild = level > LEVEL_UNKNOWN && level < LEVEL_ERROR;
-	char low[LINE_LOOK_BYTES];
+	const struct text_low *t = &l->low;
+	bool mild = l->level > LEVEL_UNKNOWN && l->level < LEVEL_ERROR;
 
-	len = low_copy(line, len, low);
-	while (len > 0 && isspace((unsigned char)line[len - 1]))
-		len--;
 	*ret_at = 0;
-	if (is_asked_for(low, len) || low_has(low, len, "exception ignored in"))
+	if (is_asked_for(t) || low_has(t, "exception ignored in"))
 		return SHAPE_NONE;
-	if (!mild &&
-		(is_panic(low, len) || exception_at(line, len, ret_at) || program_error_at(line, low, len, ret_at) ||
-			compile_error_at(low, len) || is_failed_event(line, low, len, ret_at)))
+	if (!mild && (is_panic(t) || exception_at(l->line, t->len, ret_at) || program_error_at(l, ret_at) ||
+			     compile_error_at(t) || is_failed_event(l->line, t, ret_at)))
 		return SHAPE_EXCEPTION;
 	*ret_at = 0;
-	if (level == LEVEL_FATAL)
+	if (l->level == LEVEL_FATAL)
 		return SHAPE_EXCEPTION;
-	if (is_death(low, len, mild))
+	if (is_death(t, mild))
 		return SHAPE_DEATH;
-	if (level == LEVEL_INFO)
-		return hands_on_error(low, len) ? SHAPE_ERROR : SHAPE_NONE;
-	return !mild && is_logged_error(line, low, len, level) ? SHAPE_ERROR : SHAPE_NONE;
+	if (l->level == LEVEL_INFO)
+		return hands_on_error(t) ? SHAPE_ERROR : SHAPE_NONE;
+	return !mild && is_logged_error(l) ? SHAPE_ERROR : SHAPE_NONE;
 }
 
 /* Lines of no shape. */
@@ -526,14 +536,16 @@ static bool is_ending(const char *low, size_t len)
 }
 
 /* A word of its own and not part of a name, an option or a path, and of which there is not none: "0 errors", "error: null". */
-static bool low_says(const char *low, size_t len, const char *word)
+static bool low_says(const struct text_low *t, const char *word)
 {
+	const char *low = t->text;
+	size_t len = t->len;
 	static const char *const none_before[] = {"0 ", "no ", "without ", "any ", "not ", "on ", "may ", "might ",
 		"for "},
 				 *const none_behind[] = {": 0", "=0", " 0", "\": 0", ": none", ": null", "\": null",
 					 ": false", ": []", ": \"\"", "-free"};
 
-	for (size_t at = text_find(low, len, 0, word); at < len; at = text_find(low, len, at + 1, word)) {
+	for (size_t at = low_find(t, 0, word); at < len; at = low_find(t, at + 1, word)) {
 		size_t end = at + strlen(word);
 		bool none = at > 0 && (isalnum((unsigned char)low[at - 1]) || strchr("_-/.=", low[at - 1]));
 
@@ -557,34 +569,32 @@ static bool low_says(const char *low, size_t len, const char *word)
 	return false;
 }
 
-static bool low_says_any(const char *low, size_t len, const char *const *words)
+static bool low_says_any(const struct text_low *t, const char *const *words)
 {
 	for (; *words; words++)
-		if (low_says(low, len, *words))
+		if (low_says(t, *words))
 			return true;
 	return false;
 }
 
-static bool may_fail(const char *line, size_t len, bool strict, bool last)
+static bool may_fail(const struct line_look *l, bool strict, bool last)
 {
-	enum line_level level = line_level(line, len);
-	bool mild = level > LEVEL_UNKNOWN && level < LEVEL_ERROR;
-	char low[LINE_LOOK_BYTES];
+	const struct text_low *t = &l->low;
+	bool mild = l->level > LEVEL_UNKNOWN && l->level < LEVEL_ERROR;
 
 	/* What is indented goes on with something else: the frames of a traceback, the fields of an object. */
-	if (level == LEVEL_INFO || level == LEVEL_DEBUG || (mild && !last) ||
-		(len > 0 && isspace((unsigned char)*line)))
+	if (l->level == LEVEL_INFO || l->level == LEVEL_DEBUG || (mild && !last) ||
+		(l->len > 0 && isspace((unsigned char)*l->line)))
 		return false;
-	len = low_copy(line, len, low);
-	if (is_asked_for(low, len) || low_has(low, len, "exception ignored in") || low_has(low, len, "warning: "))
+	if (is_asked_for(t) || low_has(t, "exception ignored in") || low_has(t, "warning: "))
 		return false;
-	return low_says_any(low, len, hard_words) ||
-	       (!strict && (low_says_any(low, len, failing_words) || (!mild && low_says_any(low, len, bad_words))));
+	return low_says_any(t, hard_words) ||
+	       (!strict && (low_says_any(t, failing_words) || (!mild && low_says_any(t, bad_words))));
 }
 
-bool line_may_fail(const char *line, size_t len, bool strict)
+bool line_may_fail(const struct line_look *l, bool strict)
 {
-	return may_fail(line, len, strict, false);
+	return may_fail(l, strict, false);
 }
 
 bool last_line_may_fail(const char *line, size_t len, bool strict)
@@ -597,10 +607,14 @@ bool last_line_may_fail(const char *line, size_t len, bool strict)
 	for (size_t i = 0; i < ARRAY_LEN(killed); i++) {
 		size_t n = strlen(killed[i]);
 
-		if (len >= n && len < PROGRAM_BYTES_MAX && memcmp(line + len - n, killed[i], n) == 0)
+		if (len >= n && len < PROGRAM_BYTES_MAX && line[len - n] == *killed[i] &&
+			memcmp(line + len - n, killed[i], n) == 0)
 			return true;
 	}
-	return may_fail(line, len, strict, true);
+	struct line_look look;
+
+	line_look(&look, line, len);
+	return may_fail(&look, strict, true);
 }
 
 /* Classes. */
@@ -632,19 +646,20 @@ enum finding_class line_failure_class(const char *text)
 		"invalid argument", "required", "not supported", "unsupported", "unknown argument", "must be",
 		"must encode", "argument ", "yaml:", "unknown model", "unknown option", "no such option",
 		"unknown flag", NULL};
-	char low[LINE_LOOK_BYTES];
-	size_t len = low_copy(text, strlen(text), low), type = MIN(len, strcspn(text, ":"));
+	struct text_low low, kind;
 
-	if (low_has_any(low, len, capacity))
-		return FINDING_CAPACITY;
 	/* The type says more than the message does. */
-	if (low_has_any(low, type, environment))
+	text_low_make(&low, text, strlen(text));
+	text_low_make(&kind, text, MIN(low.len, strcspn(text, ":")));
+	if (low_has_any(&low, capacity))
+		return FINDING_CAPACITY;
+	if (low_has_any(&kind, environment))
 		return FINDING_ENVIRONMENT;
-	if (low_has_any(low, type, configuration))
+	if (low_has_any(&kind, configuration))
 		return FINDING_CONFIGURATION;
-	if (low_has_any(low, type, (const char *const[]){"assertionerror", "typeerror", "attributeerror", NULL}))
+	if (low_has_any(&kind, (const char *const[]){"assertionerror", "typeerror", "attributeerror", NULL}))
 		return FINDING_CRASH;
-	return low_has_any(low, len, configuration) ? FINDING_CONFIGURATION
-	       : low_has_any(low, len, environment) ? FINDING_ENVIRONMENT
-						    : FINDING_CRASH;
+	return low_has_any(&low, configuration) ? FINDING_CONFIGURATION
+	       : low_has_any(&low, environment) ? FINDING_ENVIRONMENT
+						: FINDING_CRASH;
 }

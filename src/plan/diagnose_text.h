@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
@@ -17,7 +18,8 @@ static inline bool text_has_at(const char *line, size_t len, size_t at, const ch
 {
 	size_t n = strlen(word);
 
-	return at <= len && n <= len - at && strncasecmp(line + at, word, n) == 0;
+	return at <= len && n <= len - at && (n == 0 || (line[at] | 0x20) == (*word | 0x20)) &&
+	       strncasecmp(line + at, word, n) == 0;
 }
 
 /* Words in lower case, in a text that is: what each line with a word is looked at for has to be quick. */
@@ -27,6 +29,34 @@ static inline size_t text_find(const char *low, size_t len, size_t at, const cha
 
 	return found ? (size_t)(found - low) : len;
 }
+
+/* A text in lower case, and which pairs of characters it has: a word with another pair is not in it, which tells for nearly all of the
+ * hundreds of words that a line is looked through for. */
+enum { TEXT_PAIRS = 2048 };
+struct text_low {
+	size_t len;
+	uint64_t pairs[TEXT_PAIRS / 64];
+	char text[LINE_LOOK_BYTES];
+};
+
+/* Where word, in lower case, is from at on; len: nowhere. */
+size_t low_find(const struct text_low *t, size_t at, const char *word);
+
+static inline bool low_has(const struct text_low *t, const char *word)
+{
+	return low_find(t, 0, word) < t->len;
+}
+
+static inline bool low_has_any(const struct text_low *t, const char *const *words)
+{
+	for (; *words; words++)
+		if (low_has(t, *words))
+			return true;
+	return false;
+}
+
+/* ASCII, cut at LINE_LOOK_BYTES. */
+void text_low_make(struct text_low *ret, const char *line, size_t len);
 
 static inline NO_COVERAGE bool text_is_name(char c)
 {
