@@ -7,6 +7,8 @@
 
 void plan_check_counts(struct plan *p); /* cards asked for against cards there; who shares one; who is bound where */
 void plan_check_memory(struct plan *p); /* weights, KV, memory that others hold */
+/* Of plan_check_memory: a model that is not known, on such a card (NULL: none), by what its name says. */
+void plan_check_unknown(struct plan *p, const struct plan_service *s, const struct gpu_device *card);
 void plan_check_engine(
 	struct plan *p); /* what an engine refuses on such a card: types, quantization, divisors, sizes */
 /* Of plan_check_engine: names and sizes that an engine's own start-up refuses on every card. */

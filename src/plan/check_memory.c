@@ -195,17 +195,6 @@ static void check_total(struct plan *p)
 		&p->findings, "sharing cards between workers would not help: fewer workers, or smaller weights");
 }
 
-static void unknown_model(struct plan *p, const struct plan_service *s)
-{
-	if (s->engine == GRAPH_ENGINE_MOCK || s->model->facts || s->model->missing || s->model->refused ||
-		s->model->damaged)
-		return;
-	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "model-unknown", &s->pos[PLAN_MODEL],
-		"%s: memory is not checked: %s", s->name, s->model->why);
-	findings_unchecked(&p->findings);
-	findings_remedy(&p->findings, "--model takes a folder, a GGUF file or a known name");
-}
-
 /* Something of what is known of the model is a guess: said, and then nothing "fits". */
 static void unsure_model(struct plan *p, const struct plan_service *s)
 {
@@ -400,7 +389,7 @@ static void check_service(struct plan *p, uint32_t i)
 
 	if (s->workers == 0)
 		return;
-	unknown_model(p, s);
+	plan_check_unknown(p, s, c == UINT32_MAX ? NULL : plan_card_of(p, c));
 	unsure_model(p, s);
 	if (!plan_on_gpu(s) || c == UINT32_MAX)
 		return;

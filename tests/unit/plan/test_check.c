@@ -56,6 +56,11 @@ static const struct given table[] = {
 		FINDING_FATAL, 1, "is the largest that fits"},
 	{"1xA100-40GB", "VllmWorker:\n" M "  max-model-len: 131072\n" G(1), "memory-context", FINDING_FATAL, 3,
 		"131072"},
+	/* Of a model that is not known, its name may be enough to know that it never fits. */
+	{"1xL4", "VllmWorker:\n  model: acme/Sparrow-70B-Instruct\n" G(1), "weights-by-name", FINDING_FATAL, 2,
+		"27.7 GiB at the least"},
+	{"1xL4", "VllmWorker:\n  model: acme/Sparrow-7B-Instruct\n" G(1), "model-unknown", FINDING_WARNING, 2,
+		"13.0 GiB at 16 bits each"},
 	{"4xT4", "VllmWorker:\n" M "  tensor-parallel-size: 3\n" G(3), "tp-divides", FINDING_FATAL, 3, "1, 2, 4, 8"},
 	{"4xT4", "VllmWorker:\n" M "  max-model-len: 8192\n  tensor-parallel-size: 4\n" G(4), "tp-pcie",
 		FINDING_WARNING, 4, "predicted"},
