@@ -16,6 +16,8 @@ enum {
 	HTTP_UNPACED_BYTES = 64 * 1024, /* of each body; what is beyond shares HTTP_LARGE_RATE */
 	HTTP_LARGE_RATE = 128 * 1024 * 1024, /* bytes a second: a gigabit of prompts */
 	HTTP_PACE_BURST_BYTES = 16 * 1024 * 1024, /* that may come faster */
+	HTTP_PACED_MAX =
+		256, /* bodies that wait for it; past this: 503. Each is some 100 KiB to 4 MiB of the system's memory */
 	HTTP_SMALL_BYTES = 64 * 1024, /* requests up to this may use an eighth of it that larger ones may not */
 	HTTP_CONNS_MAX = 20000, /* default; lowered to the fd limit less FDS_RESERVED. Past it: 503 and close */
 	HTTP_HEADER_TIMEOUT_MS =

@@ -28,6 +28,17 @@ void tcp_set_up(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 }
 
+/* Else it grows to what the system allows (6 MiB, often 32): whoever sends bodies and leaves fills all of it, and what all
+ * sockets hold together has a bound of the system's (tcp_mem) past which it drops the bytes of everybody. 256 KiB are 25
+ * MB/s from a client 10 ms away. */
+void tcp_set_up_listener(int fd)
+{
+	int unread = UNREAD_BYTES_MAX;
+
+	tcp_set_up(fd);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &unread, sizeof unread);
+}
+
 int socket_open(int family, struct err *err)
 {
 	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

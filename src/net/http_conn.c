@@ -280,6 +280,15 @@ static void keep(struct http_conn *c, const uint8_t *data, size_t len)
 	}
 }
 
+/* No more can be held for the rate of large bodies. */
+static void too_many_wait(struct http_conn *c)
+{
+	if (c->state == CONN_BODY)
+		http_conn_no_room(c);
+	else
+		http_conn_finish(c); /* it has its answer */
+}
+
 static void on_data(void *ctx, const uint8_t *data, size_t len)
 {
 	struct http_conn *c = ctx;
@@ -291,8 +300,8 @@ static void on_data(void *ctx, const uint8_t *data, size_t len)
 	bool parses = is_reading(c) && !c->pending.len && !c->waits;
 	if (parses)
 		used = take(c, data, len);
-	if (c->state == CONN_BODY || c->state == CONN_DISCARD)
-		http_pace_read(c, len);
+	if ((c->state == CONN_BODY || c->state == CONN_DISCARD) && !http_pace_read(c, len))
+		too_many_wait(c);
 	if (used < len && !c->bad_status)
 		keep(c, data + used, len - used);
 	if (parses)

@@ -199,10 +199,12 @@ size_t http_framing_feed(struct http_conn *c, const uint8_t *data, size_t len)
 	size_t used = 0;
 
 	while (used < len && f->state != FRAMING_DONE && !c->bad_status) {
-		if (f->state == FRAMING_LENGTH || f->state == FRAMING_DATA)
+		if (f->state == FRAMING_LENGTH || f->state == FRAMING_DATA) {
 			used += take_data(c, data + used, len - used);
-		else
-			take_byte(c, (char)data[used++]);
+			continue;
+		}
+		f->beside++;
+		take_byte(c, (char)data[used++]);
 	}
 	return used;
 }

@@ -44,6 +44,7 @@ enum framing_state {
 };
 struct framing {
 	uint64_t left;
+	uint64_t beside; /* bytes looked at one by one, until they are charged (http_pace.c) */
 	uint8_t state; /* enum framing_state */
 	bool has_digit, has_name;
 };
@@ -98,7 +99,7 @@ struct http_conn {
 	uint64_t wait_began_us, waited_us; /* for room; of this request in all */
 	struct list pace; /* in s->paced, while it is held for the rate of large bodies */
 	uint64_t paced_us; /* since when */
-	uint64_t body_read; /* bytes of this request's body, dropped ones too */
+	uint64_t body_work; /* reading this request's body, dropped or not, in bytes of plain data */
 	uint64_t written, taken; /* bytes given to the stream; of them left when it had last read enough */
 	size_t kept, unread; /* by the handler, for want of a reader; that and what has not left, as last counted */
 	uint32_t head_bytes; /* of the request being read; chunk extensions and trailers count */
@@ -132,6 +133,7 @@ struct http_server {
 	struct list paced;
 	struct env_timer pace_timer;
 	uint64_t pace_paid_us;
+	uint32_t paced_count;
 	size_t unread_bytes; /* (http_unread.c) */
 	struct env_timer unread_timer;
 	struct buf scratch; /* an answer's header while it is put together */
@@ -178,8 +180,8 @@ void http_unread_count(struct http_conn *c);
 void http_conn_leave(struct http_conn *c);
 /* http_pace.c: the rate of large bodies. */
 void http_pace_init(struct http_server *s);
-/* len bytes of c's body were read: it may be held now. */
-void http_pace_read(struct http_conn *c, size_t len);
+/* len bytes of c's body were read: it may be held now. False: too many are; there is no room for it. */
+bool http_pace_read(struct http_conn *c, size_t len);
 /* Its body is whole, or nobody reads it any more. */
 void http_pace_end(struct http_conn *c);
 

@@ -303,7 +303,7 @@ void http_request_init(struct http_conn *c)
 	c->head_bytes = 0;
 	c->head_last = 0;
 	c->waited_us = 0;
-	c->body_read = 0;
+	c->body_work = 0;
 }
 
 /* A line that begins with a blank continues the header before it (obs-fold): other readers take it for a header. */

@@ -223,6 +223,7 @@ static int listen_tcp(struct env_listener *l, const struct net_target *t, struct
 	if (l->fd < 0)
 		return l->fd;
 	setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	tcp_set_up_listener(l->fd);
 	r = t->shared ? share(l->fd, err) : 0;
 	if (r < 0)
 		return r;
@@ -242,7 +243,7 @@ static int listen_inherited(struct env_listener *l, int fd, struct err *err)
 	if (!is_listening)
 		return err_set(err, -EINVAL, "descriptor %d is a socket that does not listen", fd);
 	l->fd = fd;
-	tcp_set_up(fd); /* whoever made it need not have */
+	tcp_set_up_listener(fd); /* whoever made it need not have */
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	name_from_socket(l);

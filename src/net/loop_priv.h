@@ -35,6 +35,7 @@ enum {
 	POOL_RESOLVER = ENV_POOL_COUNT, /* our own: names to addresses */
 	POOL_COUNT,
 	UNSENT_BYTES_MAX = 64 * 1024, /* that the system takes of a TCP stream beyond what its peer has room for */
+	UNREAD_BYTES_MAX = 256 * 1024, /* that it keeps of an accepted one while we do not read; its window */
 	POOL_LONG_NICE = 10, /* of threads for long jobs: a tenth of what others get, where cores are short */
 	POOL_EXACT_US = 500, /* by the clock: longer jobs are told by the thread's CPU time */
 	SPARE_OUTS_MAX = 64, /* send buffers kept for the next stream that writes */
@@ -145,8 +146,10 @@ void conns_destroy(struct loop *l);
 /* connect.c: from an address to a stream that is open. */
 /* A stream socket that does not block, with what every socket of ours has set. Negative: err says why. */
 int socket_open(int family, struct err *err);
-/* TCP_NODELAY, keepalive, UNSENT_BYTES_MAX; what a listening socket accepts inherits both. Harmless on other sockets. */
+/* TCP_NODELAY, keepalive, UNSENT_BYTES_MAX; what a listening socket accepts inherits all. Harmless on other sockets. */
 void tcp_set_up(int fd);
+/* UNREAD_BYTES_MAX too, for a listening socket: what it accepts inherits it. */
+void tcp_set_up_listener(int fd);
 /* Begin; 0 or negative with err set. */
 int connect_begin(struct env_conn *c, const char *addr, struct err *err);
 /* The socket became writable: 0 when it is connected, else the reason. */

@@ -466,12 +466,166 @@ static void many_bodies_of_a_mebibyte_share_the_rate(void **state)
 	sim_destroy(sim);
 }
 
+/* What one connection says after its headers, as it is. */
+static void say_raw(struct env *e, struct raw *r, const char *headers, const char *body, size_t len)
+{
+	char head[256];
+	buf_init(&r->in, 4096);
+	assert_int_equal(env_connect(e, "front:80", &raw_ops, r, &r->conn, NULL), 0);
+	int n = snprintf(head, sizeof head, "POST / HTTP/1.1\r\nHost: h\r\n%s\r\n", headers);
+	assert_int_equal(env_conn_write(e, r->conn, head, (size_t)n), 0);
+	assert_int_equal(env_conn_write(e, r->conn, body, len), 0);
+}
+
+static bool is_answered(void *ctx)
+{
+	return ((struct raw *)ctx)->in.len > 0;
+}
+
+/* Seconds of the fake clock until a body of bytes in chunks of chunk bytes is answered, at so many bytes a second. */
+static double chunks_take_s(size_t bytes, size_t chunk, uint64_t rate)
+{
+	struct sim *sim;
+	struct sim_config config;
+	struct http_limits limits;
+	struct http_server *server;
+	struct raw r = {0};
+	struct buf body;
+	sim_config_default(&config, 7);
+	config.segment_bytes_max = 1 << 16;
+	config.socket_bytes = 1 << 20;
+	assert_int_equal(sim_create(&sim, &config, NULL), 0);
+	struct env *e = sim_env(sim);
+	http_limits_default(&limits);
+	limits.large_rate = rate;
+	assert_int_equal(http_server_create(&server, e, "front:80", &limits, &size_handler, NULL, NULL), 0);
+	buf_init(&body, 1 << 26);
+	while (body.len < bytes)
+		assert_int_equal(buf_printf(&body, "%zx\r\n%*s\r\n", chunk, (int)chunk, "x"), 0);
+	assert_int_equal(buf_add(&body, "0\r\n\r\n", 5), 0);
+	sim_run_for(sim, 60 * 1000000); /* the whole burst is there */
+	uint64_t begun_us = env_now_us(e);
+	say_raw(e, &r, "Transfer-Encoding: chunked\r\n", body.data, body.len);
+	assert_true(sim_run_cond(sim, is_answered, &r, begun_us + 600 * 1000000ull));
+	double ret = (double)(env_now_us(e) - begun_us) / 1e6;
+	assert_memory_equal(buf_str(&r.in), "HTTP/1.1 200 ", 13);
+	env_conn_close(e, r.conn);
+	buf_done(&r.in);
+	buf_done(&body);
+	http_server_destroy(server);
+	sim_destroy(sim);
+	return ret;
+}
+
+/* Sizes and ends of lines are looked at byte by byte: they are charged by that work, so that a body in tiny chunks takes no
+ * more of the loop than a large one. */
+static void tiny_chunks_are_charged_by_their_work(void **state)
+{
+	(void)state;
+	const uint64_t rate = 4 << 20;
+	const size_t bytes = 6 << 20;
+	double whole_s = chunks_take_s(bytes, 60000, rate), tiny_s = chunks_take_s(bytes, 1, rate),
+	       small_s = chunks_take_s(bytes, 100, rate);
+	assert_true(whole_s < 1); /* it is within the burst */
+	/* Five bytes of six stand beside the data. */
+	double work = (1 + 5 * 16) / 6.0 * (double)bytes - HTTP_PACE_BURST_BYTES;
+	assert_true(tiny_s > 0.9 * work / (double)rate && tiny_s < 1.1 * work / (double)rate);
+	assert_true(small_s < 0.1 * tiny_s);
+}
+
+enum { HELD = HTTP_PACED_MAX + 60, HELD_BYTES = 1 << 20, HELD_PACE = 2 << 20 };
+
+/* Calls of owners in one microsecond of the fake clock: what a turn does. */
+static struct tally {
+	struct env *env;
+	uint64_t at_us;
+	uint32_t calls, most;
+} tally;
+
+static void tally_call(bool begins)
+{
+	if (!begins || !tally.env)
+		return;
+	uint64_t now_us = env_now_us(tally.env);
+	tally.calls = now_us == tally.at_us ? tally.calls + 1 : 1;
+	tally.at_us = now_us;
+	tally.most = MAX(tally.most, tally.calls);
+}
+
+static uint32_t answered_with(const struct raw *r, const char *status)
+{
+	uint32_t n = 0;
+	for (int i = 0; i < HELD; i++)
+		n += strncmp(buf_str(&r[i].in), status, strlen(status)) == 0;
+	return n;
+}
+
+/* However many clients send bodies (and leave, the bytes of which the system holds until they are read), so many are held and
+ * no more; the rest is told to come again; small requests pass; and no turn reads more than a few of them. */
+static void bodies_held_for_the_rate_are_bounded_and_read_few_at_a_time(void **state)
+{
+	(void)state;
+	static struct raw many[HELD];
+	static char bytes[HELD_BYTES];
+	struct sim *sim;
+	struct sim_config config;
+	struct http_limits limits;
+	struct http_server *server;
+	struct raw small = {0};
+	memset(many, 0, sizeof many);
+	sim_config_default(&config, 11);
+	config.owner = tally_call;
+	config.segment_bytes_max = 1 << 16;
+	config.socket_bytes = 1 << 20;
+	assert_int_equal(sim_create(&sim, &config, NULL), 0);
+	struct env *e = sim_env(sim);
+	http_limits_default(&limits);
+	limits.large_rate = HELD_PACE;
+	limits.bodies_bytes_max = 1024ull << 20; /* room is not what is short */
+	limits.body_timeout_ms = 600 * 1000;
+	assert_int_equal(http_server_create(&server, e, "front:80", &limits, &size_handler, NULL, NULL), 0);
+	sim_run_for(sim, 60 * 1000000);
+	for (int i = 0; i < HELD; i++)
+		say_raw(e, &many[i], "Content-Length: 1048576\r\n", bytes, sizeof bytes);
+	sim_run_for(sim, 2 * 1000000);
+	/* Some have left with their bytes unread and may not have got the reason. */
+	uint32_t refused = 0;
+	for (int i = 0; i < HELD; i++) {
+		bool is_told = strncmp(buf_str(&many[i].in), "HTTP/1.1 503 ", 13) == 0;
+		refused += is_told || many[i].closed;
+		assert_true(!is_told || strstr(buf_str(&many[i].in), "Retry-After: "));
+	}
+	assert_in_range(refused, 30, HELD - HTTP_PACED_MAX); /* a few were whole before the burst was used up */
+	say_raw(e, &small, "Content-Length: 2\r\n", "{}", 2);
+	uint64_t asked_us = env_now_us(e);
+	assert_true(sim_run_cond(sim, is_answered, &small, asked_us + 50000));
+	tally = (struct tally){.env = e};
+	sim_run_for(sim, (uint64_t)HELD * HELD_BYTES * 1000000 / HELD_PACE);
+	assert_int_equal(answered_with(many, "HTTP/1.1 200 "), HELD - refused);
+	assert_in_range(
+		tally.most, 1, 32); /* eight are let go at once; what else there is of the same microsecond is small */
+	for (int i = 0; i < HELD; i++) {
+		if (!many[i].closed)
+			env_conn_close(e, many[i].conn);
+		buf_done(&many[i].in);
+	}
+	if (!small.closed)
+		env_conn_close(e, small.conn);
+	buf_done(&small.in);
+	tally = (struct tally){0};
+	http_server_destroy(server);
+	assert_int_equal(sim_counts(sim).timers, 0);
+	sim_destroy(sim);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_request_ends_once_whatever_the_network_does),
 		cmocka_unit_test(large_bodies_share_one_rate),
 		cmocka_unit_test(many_bodies_of_a_mebibyte_share_the_rate),
+		cmocka_unit_test(tiny_chunks_are_charged_by_their_work),
+		cmocka_unit_test(bodies_held_for_the_rate_are_bounded_and_read_few_at_a_time),
 		cmocka_unit_test(deadlines_are_those_of_the_limits),
 		cmocka_unit_test(a_byte_now_and_then_is_not_reading),
 	};

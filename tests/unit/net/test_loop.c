@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -154,6 +155,11 @@ static size_t want_bytes;
 static bool client_has_all(void *ctx)
 {
 	return ((struct fixture *)ctx)->client.in.len >= want_bytes;
+}
+
+static bool server_has_all(void *ctx)
+{
+	return ((struct fixture *)ctx)->server.in.len >= want_bytes;
 }
 
 static void echo_large(const char *addr)
@@ -551,6 +557,39 @@ static void a_reader_that_does_not_read_leaves_it_all_with_the_writer(void **sta
 	run_until(&f, client_got_all);
 	assert_int_equal(env_conn_queued(f.env, f.server.conn), 0);
 	free(much);
+	tear_down(&f);
+}
+
+/* How much the system keeps for a stream that nobody reads, when its bytes were read as fast as they came before: then it
+ * would let that grow. */
+static void what_the_system_keeps_of_an_accepted_stream_is_bounded(void **state)
+{
+	(void)state;
+	static char piece[4 << 20];
+	struct fixture f;
+	size_t sent = 0;
+	int unsent = 0;
+	set_up(&f, "127.0.0.1:0");
+	int fd = net_dial(env_listener_addr(f.env, f.listener));
+	run_until(&f, is_accepted);
+	while (f.server.in.len < 64 << 20) {
+		ssize_t n = send(fd, piece, sizeof piece, MSG_DONTWAIT);
+		sent += n > 0 ? (size_t)n : 0;
+		net_run_for(f.l, 1);
+	}
+	env_conn_pause(f.env, f.server.conn, true);
+	for (int quiet = 0; quiet < 20;) {
+		ssize_t n = send(fd, piece, sizeof piece, MSG_DONTWAIT);
+		sent += n > 0 ? (size_t)n : 0;
+		quiet = n > 0 ? 0 : quiet + 1;
+		net_run_for(f.l, 1);
+	}
+	assert_int_equal(ioctl(fd, TIOCOUTQ, &unsent), 0); /* the sender's own share */
+	assert_in_range(sent - (size_t)unsent - f.server.in.len, 32 << 10, 512 << 10);
+	want_bytes = sent;
+	env_conn_pause(f.env, f.server.conn, false);
+	run_until(&f, server_has_all);
+	close(fd);
 	tear_down(&f);
 }
 
@@ -1148,6 +1187,7 @@ int main(void)
 		cmocka_unit_test(a_unix_peer_that_leaves_is_gone_not_half_closed),
 		cmocka_unit_test(a_peer_that_leaves_with_our_bytes_unread_is_noticed),
 		cmocka_unit_test(a_reader_that_does_not_read_leaves_it_all_with_the_writer),
+		cmocka_unit_test(what_the_system_keeps_of_an_accepted_stream_is_bounded),
 		cmocka_unit_test(what_was_sent_before_leaving_is_read_after_a_pause),
 		cmocka_unit_test(pausing_inside_on_data_holds_the_rest_back),
 		cmocka_unit_test(the_last_words_of_a_peer_that_left_are_read_when_writing_fails),
