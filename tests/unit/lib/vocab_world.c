@@ -10,18 +10,11 @@
 
 enum { U32 = 4, I32 = 5, F32 = 6, STRING = 8, ARRAY = 9, FEW = 12, BYTES = 256 };
 
-static const char *const spm[FEW] = {"<unk>", "<s>", "</s>", "a", "b", "ab", "\xe2\x96\x81",
-	"\xe2\x96\x81"
-	"a",
-	"<0x0A>", "<0xF0>", "<|x|>", "c"};
+static const char *const spm[FEW] = {
+	"<unk>", "<s>", "</s>", "a", "b", "ab", "\u2581", "\u2581a", "<0x0A>", "<0xF0>", "<|x|>", "c"};
 static const uint32_t spm_types[FEW] = {2, 3, 3, 1, 1, 1, 1, 1, 6, 6, 4, 1};
-static const char *const wpm[FEW] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]",
-	"\xe2\x96\x81"
-	"a",
-	"b", "ab",
-	"\xe2\x96\x81"
-	"the",
-	"c", ".", "d", "e"};
+static const char *const wpm[FEW] = {
+	"[PAD]", "[UNK]", "[CLS]", "[SEP]", "\u2581a", "b", "ab", "\u2581the", "c", ".", "d", "e"};
 static const uint32_t wpm_types[FEW] = {3, 2, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1};
 static const char *const bpe[FEW] = {
 	"a", "b", "ab", "\xc4\xa0", "\xc4\x8a", "c", "d", "e", "f", "g", "h", "<|endoftext|>"};
