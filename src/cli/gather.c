@@ -140,7 +140,7 @@ static int model_of(
 	}
 	if (s->engine == GRAPH_ENGINE_LLAMA && refusal_check(text, &cause) < 0) {
 		ret->refused = true;
-	} else if (model_facts_find(facts, text, &cause) == 0) {
+	} else if ((given ? model_facts_given : model_facts_find)(facts, text, &cause) == 0) {
 		ret->facts = facts;
 		return 0;
 	}

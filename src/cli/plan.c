@@ -40,7 +40,7 @@ static const struct flag flags_table[] = {
 		.arg = "FILE"},
 	{.key = {.name = "model",
 		 .type = CONFIG_STRING,
-		 .help = "take the facts of this model for all workers: a name, a folder, a GGUF file"},
+		 .help = "take the facts of this model for all workers: a name, a folder, a config.json, a GGUF file"},
 		.letter = 'm',
 		.arg = "MODEL"},
 	CATALOGUE_FLAGS,

@@ -76,13 +76,18 @@ int model_facts_from_hf_folder(struct model_facts *ret, const char *path, struct
 /* From config.json's text alone; bytes computed from the shapes. file is the name to say in errors. */
 int model_facts_from_config_json(
 	struct model_facts *ret, const char *file, const char *json, size_t len, struct err *err);
+/* From a config.json alone, whose weights are not here: bytes computed from the shapes. */
+int model_facts_from_config_file(struct model_facts *ret, const char *path, struct err *err);
 /* By name from the catalogue: "deepseek-ai/DeepSeek-R1-Distill-Qwen-14B", "R1-Distill-Qwen-14B", "qwen2.5-7b",
  * "Qwen2.5-7B-Instruct-AWQ": an owner, suffixes such as -Instruct, -Chat and -it, and the family's prefix may be absent;
  * a suffix that names a quantization (-AWQ, -GPTQ-Int4, -FP8, -GGUF Q4_K_M as "name:Q4_K_M") sets quant. -ENOENT with
  * did-you-mean. */
 int model_facts_by_name(struct model_facts *ret, const char *name, struct err *err);
-/* What the user wrote: an existing .gguf file, an existing folder, else a name. */
+/* What the user wrote: an existing .gguf file, an existing folder, else a name; one that is not in the catalogue is looked for in
+ * the hub's cache of this machine. */
 int model_facts_find(struct model_facts *ret, const char *text, struct err *err);
+/* The same of a model that is described and need not be here: also a config.json, and a folder that has nothing else. */
+int model_facts_given(struct model_facts *ret, const char *text, struct err *err);
 /* The i-th of the catalogue; false past the end. */
 bool model_facts_at(struct model_facts *ret, uint32_t i);
 /* The user's models, of data/models.txt's form. Every mistake goes to diags; sound entries are added all the same. */

@@ -316,19 +316,25 @@ static void note_unread(struct model_facts *f, const char *folder)
 			      : "the folder has a config.json and no weights: nothing can be loaded from it yet");
 }
 
-static int read_config(struct model_facts *f, const char *folder, struct err *err)
+static int read_config_at(struct model_facts *f, const char *folder, const char *path, struct err *err)
 {
-	char path[PATH_BYTES_MAX];
 	CLEANUP(free_p) char *text = NULL;
 	size_t len;
 
-	snprintf(path, sizeof path, "%s/config.json", folder);
 	int code = records_read(path, FILE_PLAIN, &text, &len, err);
 	if (code == -ENOENT)
 		return refuse_folder(folder, err);
 	if (code == 0 && other_content(text, len))
 		return refuse_content(path, other_content(text, len), "a model's config.json", err);
 	return code < 0 ? code : model_facts_from_config_json(f, path, text, len, err);
+}
+
+static int read_config(struct model_facts *f, const char *folder, struct err *err)
+{
+	char path[PATH_BYTES_MAX];
+
+	snprintf(path, sizeof path, "%s/config.json", folder);
+	return read_config_at(f, folder, path, err);
 }
 
 static void name_of(struct model_facts *f, const char *folder)
@@ -340,6 +346,21 @@ static void name_of(struct model_facts *f, const char *folder)
 	for (begin = len; begin && folder[begin - 1] != '/'; begin--)
 		;
 	snprintf(f->name, sizeof f->name, "%.*s", (int)MIN(len - begin, sizeof f->name - 1), folder + begin);
+}
+
+int model_facts_from_config_file(struct model_facts *ret, const char *path, struct err *err)
+{
+	char folder[PATH_BYTES_MAX];
+	const char *slash = strrchr(path, '/');
+	struct model_facts f;
+
+	snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+	int code = read_config_at(&f, slash == path ? "/" : folder, path, err);
+	if (code < 0)
+		return code;
+	name_of(&f, folder);
+	*ret = f;
+	return 0;
 }
 
 int model_facts_from_hf_folder(struct model_facts *ret, const char *path, struct err *err)

@@ -1,4 +1,5 @@
 /* check_unknown.c - a model of which only the name is known: nothing fits then, and much that never could is plain. */
+#include "model/hub_cache.h"
 #include "model/name_size.h"
 #include "plan/check.h"
 
@@ -50,5 +51,8 @@ void plan_check_unknown(struct plan *p, const struct plan_service *s, const stru
 	findings_unchecked(&p->findings);
 	if (sized)
 		tell_sizes(p, &size, room, s->gpus);
-	findings_remedy(&p->findings, "--model takes a folder, a GGUF file or a known name");
+	if (model_is_hub_name(model))
+		findings_remedy(
+			&p->findings, "hf download %s config.json: plan reads the hub's cache of its machine", model);
+	findings_remedy(&p->findings, "--model takes a folder, a config.json, a GGUF file or a known name");
 }
