@@ -76,9 +76,15 @@ static bool is_small(const char *body, size_t len)
 
 int api_json_parse(json_t **ret, const char *body, size_t len, struct arena *arena, struct api_error *e)
 {
+	static const char mark[] = "\xef\xbb\xbf"; /* UTF-8's, which editors and shells of Windows put before a text */
 	json_error_t error;
-	size_t valid = utf8_check(body, len), offset;
+	size_t offset;
 
+	if (len >= strlen(mark) && !memcmp(body, mark, strlen(mark))) {
+		body += strlen(mark);
+		len -= strlen(mark);
+	}
+	size_t valid = utf8_check(body, len);
 	if (valid != len)
 		return api_error_set(e, 400, NULL, NULL,
 			"could not parse the body as JSON: invalid UTF-8 at byte offset %zu (byte 0x%02x)", valid,

@@ -97,6 +97,12 @@ static int read_greedy(struct api_request *r, const json_t *root, struct api_err
 	return 0;
 }
 
+static int refuse_seed(const json_t *v, struct api_error *e)
+{
+	return api_error_set(e, 400, NULL, "seed",
+		"\"seed\" must be between -9223372036854775808 and 18446744073709551615, not %s", json_in_show(v).text);
+}
+
 static int read_seed(struct api_request *r, const json_t *root, struct api_error *e)
 {
 	const json_t *v = json_in_get(root, "seed");
@@ -109,10 +115,8 @@ static int read_seed(struct api_request *r, const json_t *root, struct api_error
 	/* Signed or unsigned, 64 bits. What jansson holds as a real number is beyond the signed ones. */
 	const double end = ldexp(1, 64), half = ldexp(1, 63);
 	double d = json_number_value(v);
-	if (d < -half || d > end)
-		return api_error_set(e, 400, NULL, "seed",
-			"\"seed\" must be between -9223372036854775808 and 18446744073709551615, not %s",
-			json_in_show(v).text);
+	if ((json_is_real(v) && d <= -half) || d > end)
+		return refuse_seed(v, e);
 	r->has_seed = seed != -1; /* vLLM and llama-server draw one for -1 */
 	if (json_is_integer(v) || d < half)
 		r->sampling.seed = (uint64_t)seed;
@@ -137,30 +141,34 @@ static int read_limit(struct api_request *r, const char *name, const json_t *v, 
 }
 
 /* Where several are given the last of these wins: OpenAI's before others', and its newer name before the older. */
+static const char *const limit_names[] = {"n_predict", "max_new_tokens", "max_tokens", "max_completion_tokens"};
+
 static int read_limits(struct api_request *r, const json_t *root, struct api_error *e)
 {
-	static const char *const names[] = {"n_predict", "max_new_tokens", "max_tokens", "max_completion_tokens"};
-
-	for (uint32_t i = 0; i < ARRAY_LEN(names); i++) {
-		const json_t *v = json_in_get(root, names[i]);
-		if (v && read_limit(r, names[i], v, e) < 0)
+	for (uint32_t i = 0; i < ARRAY_LEN(limit_names); i++) {
+		const json_t *v = json_in_get(root, limit_names[i]);
+		if (v && read_limit(r, limit_names[i], v, e) < 0)
 			return -EINVAL;
 	}
 	return 0;
 }
 
-static int check_limits(const struct api_request *r, struct api_error *e)
+static int check_limits(const struct api_request *r, const json_t *root, struct api_error *e)
 {
+	const char *name = "max_tokens"; /* as the client calls it */
+
 	if (!r->has_max_tokens)
 		return 0;
+	for (uint32_t i = 0; i < ARRAY_LEN(limit_names); i++)
+		if (json_in_get(root, limit_names[i]))
+			name = limit_names[i];
 	if (!r->max_tokens && !r->echo)
-		return api_error_set(e, 400, NULL, "max_tokens",
-			"\"max_tokens\" must be 1 or more, or -1 for no limit; 0 is taken by /v1/completions with "
-			"\"echo\", "
-			"whose answer is the prompt then");
+		return api_error_set(e, 400, NULL, name,
+			"\"%s\" must be 1 or more, or -1 for no limit; 0 is taken by /v1/completions with \"echo\", whose answer is the prompt then",
+			name);
 	if (r->max_tokens && r->min_tokens > r->max_tokens)
-		return api_error_set(e, 400, NULL, "min_tokens", "\"min_tokens\" is %u and \"max_tokens\" only %u",
-			r->min_tokens, r->max_tokens);
+		return api_error_set(e, 400, NULL, "min_tokens", "\"min_tokens\" is %u and \"%s\" only %u",
+			r->min_tokens, name, r->max_tokens);
 	return 0;
 }
 
@@ -423,7 +431,7 @@ int api_request_read(
 
 	if (read_common(&r, root, arena, e) < 0 ||
 		(kind == API_CHAT ? request_read_chat : read_completion)(&r, root, arena, e) < 0 ||
-		check_limits(&r, e) < 0)
+		check_limits(&r, root, e) < 0)
 		return -EINVAL;
 	*ret = r;
 	return 0;
@@ -438,9 +446,14 @@ int api_request_parse(struct api_request *ret, enum api_kind kind, const char *b
 		return -EINVAL;
 	if (api_request_read(ret, kind, root, arena, e) < 0)
 		return -EINVAL;
-	/* Beyond 63 bits the tree has the nearest real; a seed is exact. */
-	uint64_t seed;
-	if (ret->has_seed && json_is_real(json_in_get(root, "seed")) && json_text_u64(body, len, "seed", &seed))
-		ret->sampling.seed = seed;
+	/* Beyond 63 bits the tree has the nearest real; a seed is exact. The largest has the same as the first that is none. */
+	uint64_t exact;
+	const json_t *seed = json_in_get(root, "seed");
+	if (!json_is_real(seed))
+		return 0;
+	if (json_text_u64(body, len, "seed", &exact))
+		ret->sampling.seed = exact;
+	else if (json_real_value(seed) >= ldexp(1, 64))
+		return refuse_seed(seed, e);
 	return 0;
 }

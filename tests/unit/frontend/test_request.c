@@ -131,6 +131,7 @@ static void the_limit_of_an_answer_has_four_names_and_no_largest_value(void **st
 	chat("\"min_new_tokens\":4294967296");
 	assert_int_equal(r.min_tokens, TOKENS_MAX);
 	refused(API_CHAT, "\"min_tokens\":6,\"max_tokens\":5", "min_tokens", "is 6 and \"max_tokens\" only 5");
+	refused(API_CHAT, "\"min_tokens\":6,\"n_predict\":5", "min_tokens", "is 6 and \"n_predict\" only 5");
 }
 
 static void no_token_at_all_is_for_echo_alone(void **state)
@@ -140,6 +141,26 @@ static void no_token_at_all_is_for_echo_alone(void **state)
 	assert_true(r.has_max_tokens && r.max_tokens == 0);
 	refused(API_COMPLETION, "\"max_tokens\":0", "max_tokens", "0 is taken by /v1/completions with \"echo\"");
 	refused(API_CHAT, "\"max_tokens\":0.0", "max_tokens", "must be 1 or more, or -1 for no limit");
+	refused(API_CHAT, "\"max_completion_tokens\":0", "max_completion_tokens",
+		"\"max_completion_tokens\" must be 1");
+	refused(API_COMPLETION, "\"max_new_tokens\":0,\"n_predict\":5", "max_new_tokens",
+		"\"max_new_tokens\" must be 1");
+}
+
+static void a_byte_order_mark_is_no_text(void **state)
+{
+	(void)state;
+	static const char body[] = "\xef\xbb\xbf{\"prompt\":\"x\",\"seed\":18446744073709551615}",
+			  twice[] = "\xef\xbb\xbf\xef\xbb\xbf{\"prompt\":\"x\"}", none[] = "\xef\xbb\xbf",
+			  wrong[] = "\xef\xbb\xbf{\"prompt\" 5}";
+
+	assert_int_equal(api_request_parse(&r, API_COMPLETION, body, sizeof body - 1, &arena, &e), 0);
+	assert_true(r.sampling.seed == UINT64_MAX);
+	assert_int_equal(api_request_parse(&r, API_COMPLETION, twice, sizeof twice - 1, &arena, &e), -EINVAL);
+	assert_int_equal(api_request_parse(&r, API_COMPLETION, none, sizeof none - 1, &arena, &e), -EINVAL);
+	assert_non_null(strstr(e.message, "has no body"));
+	assert_int_equal(api_request_parse(&r, API_COMPLETION, wrong, sizeof wrong - 1, &arena, &e), -EINVAL);
+	assert_non_null(strstr(e.message, "line 1, column 11"));
 }
 
 static void numbers_of_any_size_are_json(void **state)
@@ -190,6 +211,9 @@ static void seeds_have_64_bits_signed_or_not_and_minus_one_is_none(void **state)
 	chat("\"seed\":0");
 	assert_true(r.has_seed && r.sampling.seed == 0);
 	refused(API_CHAT, "\"seed\":2e19", "seed", "between -9223372036854775808 and 18446744073709551615, not 2");
+	refused(API_CHAT, "\"seed\":18446744073709551616", "seed", "between -9223372036854775808 and");
+	refused(API_CHAT, "\"seed\":18446744073709551616.0", "seed", "between -9223372036854775808 and");
+	refused(API_CHAT, "\"seed\":-9223372036854775809", "seed", "between -9223372036854775808 and");
 }
 
 static void numbers_out_of_range_are_shown_as_they_were_sent(void **state)
@@ -449,6 +473,7 @@ int main(void)
 		TEST(a_fraction_is_no_whole_number_in_any_field),
 		TEST(the_limit_of_an_answer_has_four_names_and_no_largest_value),
 		TEST(no_token_at_all_is_for_echo_alone),
+		TEST(a_byte_order_mark_is_no_text),
 		TEST(numbers_of_any_size_are_json),
 		TEST(a_nul_does_not_end_a_name),
 		TEST(seeds_have_64_bits_signed_or_not_and_minus_one_is_none),
