@@ -115,12 +115,27 @@ void http_conn_finish(struct http_conn *c)
 	set_timer(c, c->s->limits.stall_timeout_ms / HTTP_STALL_TICKS);
 }
 
+/* Who meets a limit wants to know how far to go, and what would move it. */
+static void refuse_large(struct http_conn *c, int status, const char *why)
+{
+	const struct http_limits *l = &c->s->limits;
+	char text[256];
+
+	snprintf(text, sizeof text, "%s: at most %zu bytes are taken (%s)", why,
+		status == 413 ? (size_t)l->body_bytes_max : (size_t)l->header_bytes_max,
+		status == 413 ? "max-body-bytes" : "max-header-bytes");
+	http_count(c->s, "http_too_large");
+	http_answer_error(c, status, text);
+}
+
 static void refuse(struct http_conn *c, int status, const char *why)
 {
-	bool is_large = status == 413 || status == 431;
-
-	http_count(c->s, is_large ? "http_too_large" : status >= 500 ? "http_refused" : "http_bad_request");
-	http_answer_error(c, status, why);
+	if (status == 413 || status == 431) {
+		refuse_large(c, status, why);
+	} else {
+		http_count(c->s, status >= 500 ? "http_refused" : "http_bad_request");
+		http_answer_error(c, status, why);
+	}
 	http_conn_finish(c);
 }
 

@@ -735,7 +735,7 @@ static void too_large_a_body_is_refused_before_it_is_sent(void **state)
 	(void)state;
 #define REQUEST(text) text, sizeof(text) - 1
 	expect_status(REQUEST("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\n"), "HTTP/1.1 413 ",
-		"the request body is too large");
+		"the request body is too large: at most 33554432 bytes are taken (max-body-bytes)");
 }
 
 static void a_client_busy_sending_a_refused_body_still_reads_why(void **state)
