@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "cli/command.h"
 #include "cli/process_flags.h"
+#include "cluster/discovery.h"
 #include "frontend/alias.h"
 #include "frontend/frontend_main.h"
 #include "gpu/host.h"
@@ -26,7 +27,8 @@ static const struct flag flags_table[] = {
 			 "shares connections out among them"}},
 	{.key = {.name = "workers",
 		 .type = CONFIG_STRING,
-		 .help = "addresses of workers, comma between: unix:/PATH, or HOST:PORT, which needs --secret-file"},
+		 .help = "addresses of workers, comma between: unix:/PATH, or HOST:PORT, which needs --secret-file; in a path "
+			 "a backslash stands before a comma or blank"},
 		.letter = 'w',
 		.arg = "LIST"},
 	{.key = {.name = "workers-dir",
@@ -375,14 +377,9 @@ static int addresses_check(const char *list, struct err *err)
 	char addr[NET_HOST_BYTES_MAX + 64];
 	struct net_target target;
 
-	for (const char *at = list; *at;) {
-		size_t len = strcspn(at, ", \t\n");
-		snprintf(addr, sizeof addr, "%.*s", (int)len, at);
-		if (len && net_target_parse(addr, &target, err) < 0)
+	while (discovery_list_next(&list, addr, sizeof addr))
+		if (net_target_parse(addr, &target, err) < 0)
 			return -EINVAL;
-		at += len;
-		at += strspn(at, ", \t\n");
-	}
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 /* discovery.h - which worker addresses there are. Kinds are one table of functions each, in one file each.
  *
- *   static     "unix:/run/x/w0.sock,10.0.0.7:7000"     the list, for ever
+ *   static     "unix:/run/x/w0.sock,10.0.0.7:7000"     the list, for ever; a comma or blank of a path has a backslash in front
  *   directory  "/run/x"                                every *.sock in it, looked at again and again
  *
  * An address that is told may be dead, and one that works may be told late: whoever connects tries and tries again.
@@ -8,6 +8,7 @@
 #ifndef STATOR_CLUSTER_DISCOVERY_H
 #define STATOR_CLUSTER_DISCOVERY_H
 
+#include "base/buf.h"
 #include "base/env.h"
 
 enum {
@@ -43,6 +44,10 @@ extern const struct discovery_ops discovery_static, discovery_directory;
 const struct discovery_ops *discovery_find(const char *name);
 int discovery_create(struct discovery **ret, const struct discovery_ops *ops, struct env *env, const char *arg,
 	const struct discovery_handler *handler, void *ctx, struct err *err) MUST_USE;
+/* One address more for a list, so that it is found again whatever its path has in it. out keeps failures. */
+void discovery_list_add(struct buf *out, const char *addr);
+/* The next address of a list in ret, and *at behind it. False: there is none any more. What does not fit cap is cut. */
+bool discovery_list_next(const char **at, char *ret, size_t cap);
 /* Calls nobody. NULL is fine. */
 void discovery_destroy(struct discovery *d);
 

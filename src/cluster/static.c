@@ -35,20 +35,44 @@ static void destroy(struct discovery *d)
 }
 DEFINE_CLEANUP(destroy, struct discovery)
 
+#define BETWEEN ", \t\n"
+
+void discovery_list_add(struct buf *out, const char *addr)
+{
+	if (out->len > 0)
+		buf_add_byte(out, ',');
+	for (; *addr; addr++) {
+		if (strchr(BETWEEN "\\", *addr))
+			buf_add_byte(out, '\\');
+		buf_add_byte(out, (uint8_t)*addr);
+	}
+}
+
+bool discovery_list_next(const char **at, char *ret, size_t cap)
+{
+	const char *p = *at + strspn(*at, BETWEEN);
+	size_t len = 0;
+	bool found = *p;
+
+	for (; *p && !strchr(BETWEEN, *p); p++) {
+		if (*p == '\\' && p[1])
+			p++;
+		if (len + 1 < cap)
+			ret[len++] = *p;
+	}
+	ret[len] = '\0';
+	*at = p;
+	return found;
+}
+
 static int split(struct fixed *f, const char *list, struct err *err)
 {
-	char *to = f->addrs;
+	size_t left = strlen(list) + 1;
 
-	for (const char *at = list; *at;) {
-		size_t len = strcspn(at, ", \t\n");
-		if (len) {
-			memcpy(to, at, len);
-			to[len] = '\0';
-			to += len + 1;
-			f->len++;
-		}
-		at += len;
-		at += strspn(at, ", \t\n");
+	for (char *to = f->addrs; discovery_list_next(&list, to, left); f->len++) {
+		size_t len = strlen(to) + 1;
+		to += len;
+		left -= len;
 	}
 	if (!f->len)
 		return err_set(err, -EINVAL, "the list of addresses is empty");

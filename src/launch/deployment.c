@@ -2,6 +2,7 @@
 #include "launch/deployment.h"
 #include "base/limits.h"
 #include "base/vec.h"
+#include "cluster/discovery.h"
 #include "launch/deployment_check.h"
 #include "launch/devices.h"
 #include "launch/runtime_dir.h"
@@ -236,9 +237,7 @@ static int worker_add(struct builder *b, const struct graph_service *s)
 	p->process.spec.listen_fd = -1;
 	p->process.spec.argv = words_take(&w);
 	p->process.spec.envs = envs_of(&b->d->arena, s);
-	if (b->sockets.len > 0)
-		buf_add_byte(&b->sockets, ',');
-	buf_add_str(&b->sockets, socket);
+	discovery_list_add(&b->sockets, socket);
 	if (!p->process.spec.argv || !p->process.spec.envs || b->sockets.failed)
 		return -ENOMEM;
 	b->d->count++;
@@ -515,7 +514,7 @@ int deployment_build(struct deployment *ret, const struct deployment_config *con
 	struct builder b = {.d = &d, .config = config, .devices = {.inventory = config->gpus}};
 
 	arena_init(&d.arena, DEPLOYMENT_BYTES_MAX);
-	buf_init(&b.sockets, WORKERS_MAX * (RUNTIME_DIR_BYTES_MAX + SCREEN_NAME_BYTES + 16));
+	buf_init(&b.sockets, WORKERS_MAX * (2 * RUNTIME_DIR_BYTES_MAX + SCREEN_NAME_BYTES + 16));
 	int r = fill(&b, err);
 	buf_done(&b.sockets);
 	if (r == 0)

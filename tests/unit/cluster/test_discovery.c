@@ -68,6 +68,43 @@ static void a_static_list_is_told_once_in_a_later_turn(void **state)
 	sim_destroy(sim);
 }
 
+static void an_address_may_have_commas_and_blanks(void **state)
+{
+	(void)state;
+	static const char *const addrs[] = {"unix:/run/my files/w,0.sock", "10.0.0.7:7000", "unix:/a\\b\tc\\"};
+	struct buf list;
+	char one[64];
+
+	buf_init(&list, 4096);
+	for (uint32_t i = 0; i < ARRAY_LEN(addrs); i++)
+		discovery_list_add(&list, addrs[i]);
+	assert_string_equal(buf_str(&list), "unix:/run/my\\ files/w\\,0.sock,10.0.0.7:7000,unix:/a\\\\b\\\tc\\\\");
+	const char *at = buf_str(&list);
+	for (uint32_t i = 0; i < ARRAY_LEN(addrs); i++) {
+		assert_true(discovery_list_next(&at, one, sizeof one));
+		assert_string_equal(one, addrs[i]);
+	}
+	assert_false(discovery_list_next(&at, one, sizeof one));
+	at = " \t,";
+	assert_false(discovery_list_next(&at, one, sizeof one));
+	at = "abcdefgh,i";
+	assert_true(discovery_list_next(&at, one, 4));
+	assert_string_equal(one, "abc");
+	assert_true(discovery_list_next(&at, one, 4));
+	assert_string_equal(one, "i");
+	buf_done(&list);
+
+	struct sim *sim = make_sim();
+	struct seen seen = {0};
+	struct discovery *d;
+	assert_int_equal(
+		discovery_create(&d, &discovery_static, sim_env(sim), "a\\ b:1, c:2", &handler, &seen, NULL), 0);
+	sim_run_for(sim, 1000);
+	assert_string_equal(seen.log, "+a b:1 +c:2 ");
+	discovery_destroy(d);
+	sim_destroy(sim);
+}
+
 static void an_empty_list_is_refused(void **state)
 {
 	(void)state;
@@ -180,6 +217,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_static_list_is_told_once_in_a_later_turn),
+		cmocka_unit_test(an_address_may_have_commas_and_blanks),
 		cmocka_unit_test(an_empty_list_is_refused),
 		cmocka_unit_test(sockets_that_come_and_go_in_a_directory_are_told),
 		cmocka_unit_test(an_address_that_found_no_memory_is_told_again),
