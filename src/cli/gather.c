@@ -2,6 +2,7 @@
 #include "cli/gather.h"
 #include "base/file.h"
 #include "cli/demo.h"
+#include "llama/model.h"
 #include "model/refusal.h"
 
 #include <arpa/inet.h>
@@ -117,6 +118,17 @@ static bool named_by_path(const char *path, struct model_facts *ret)
 	return *name && model_facts_by_name(ret, name, &none) == 0;
 }
 
+/* Would the engine load it? An architecture that this build does not know may be one of the build that runs elsewhere. */
+static bool loads(const struct gather *g, const struct graph_service *s, const char *path, struct err *why)
+{
+	struct ll_file_facts facts;
+
+	if (!g->whole_files || s->engine != GRAPH_ENGINE_LLAMA)
+		return true;
+	int r = ll_file_check(path, true, &facts, why);
+	return r == 0 || (r == -ENOTSUP && g->elsewhere);
+}
+
 static int model_of(
 	struct gather *g, const struct graph_service *s, const char *given, struct plan_model *ret, struct err *err)
 {
@@ -141,8 +153,13 @@ static int model_of(
 	if (s->engine == GRAPH_ENGINE_LLAMA && refusal_check(text, &cause) < 0) {
 		ret->refused = true;
 	} else if ((given ? model_facts_given : model_facts_find)(facts, text, &cause) == 0) {
-		ret->facts = facts;
-		return 0;
+		ret->damaged = facts->from == MODEL_FROM_GGUF && !loads(g, s, text, &cause);
+		if (!ret->damaged) {
+			ret->facts = facts;
+			return 0;
+		}
+		ret->why = arena_strdup(&g->arena, cause.msg);
+		return ret->why ? 0 : err_set(err, -ENOMEM, "out of memory");
 	}
 	if (given)
 		return err_set(err, -EINVAL, "%s", cause.msg);

@@ -11,7 +11,9 @@ struct gather {
 	struct plan_model *models; /* one a service of the graph */
 	struct gpu_inventory inventory;
 	struct plan_environment environment;
-	bool elsewhere; /* set before gather_models: what is planned starts on another machine, whose files are not here */
+	/* Set before gather_models. */
+	bool elsewhere; /* what is planned starts on another machine, whose files are not here */
+	bool whole_files; /* look whether GGUF files of llama workers are whole, and of a kind that this build runs */
 };
 
 void gather_init(struct gather *g);

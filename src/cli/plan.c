@@ -318,6 +318,7 @@ static int plan_all(struct planner *x, struct err *err)
 		return err_set(err, -EINVAL, "--gpus and --inventory say both what there is; give one");
 	/* Other forms are started elsewhere, and so is what is planned for other cards. */
 	x->gather.elsewhere = list || file || x->form.form;
+	x->gather.whole_files = true;
 	if ((r = gather_models(&x->gather, x->graph, flags_str(x->flags, "model"), err)) < 0 ||
 		(r = gather_inventory(&x->gather, x->graph, list, file, err)) < 0 || (r = wish_of(x, &wish, err)) < 0)
 		return r;
@@ -775,7 +776,8 @@ static int write_plan(struct planner *x, const struct plan_report *report, struc
 
 static int outputs(struct planner *x, enum exit_status *ret, struct err *err)
 {
-	if (x->model)
+	if (x->model ||
+		(!x->words_count && arg_is_model(x->file))) /* the lines would be those of a graph nobody wrote */
 		places_drop(&x->plan);
 	struct plan_report report = {.asked = &x->plan,
 		.options = &x->options,
