@@ -1,6 +1,7 @@
 /* gate.c - the plan in front of a start; see gate.h. */
 #include "cli/gate.h"
 #include "cli/gather.h"
+#include "plan/write_form.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -35,9 +36,10 @@ static void print(const struct plan *p, enum finding_severity least)
 	buf_done(&out);
 }
 
-static int judge(const struct plan *p, bool force, struct err *err)
+static int judge(const struct plan *p, const char *name, bool force, struct err *err)
 {
 	uint32_t fatals = p->findings.fatals;
+	struct buf word;
 
 	print(p, has_external(p->input.graph) ? FINDING_WARNING : FINDING_FATAL);
 	if (!fatals)
@@ -47,15 +49,18 @@ static int judge(const struct plan *p, bool force, struct err *err)
 			fatals == 1 ? "" : "s", p->findings.items[0].what, fatals > 1 ? ", and what stands above" : "");
 		return 0;
 	}
-	err_set(err, -ERANGE, "%s cannot run here: %s", p->input.graph->file, p->findings.items[0].what);
+	err_set(err, -ERANGE, "%s cannot run here: %s", name, p->findings.items[0].what);
 	if (has_external(p->input.graph))
 		err_hint(err, "--engine mock runs the same graph without GPUs, and --engine llama when its model is a "
 			      "GGUF file");
-	return err_hint(err, "\"stator plan %s\" offers deployments that fit; --force starts it all the same",
-		p->input.graph->file);
+	buf_init(&word, GATE_BYTES_MAX);
+	plan_shell_word(&word, name);
+	err_hint(err, "\"stator plan %s\" offers deployments that fit; --force starts it all the same", buf_str(&word));
+	buf_done(&word);
+	return -ERANGE;
 }
 
-int gate_check(const struct graph *graph, bool force, struct err *err)
+int gate_check(const struct graph *graph, const char *name, bool force, struct err *err)
 {
 	struct plan_input input = {.graph = graph};
 	struct gather gather;
@@ -76,7 +81,7 @@ int gate_check(const struct graph *graph, bool force, struct err *err)
 		r = plan_make(&plan, &input, err);
 	}
 	if (r == 0) {
-		r = judge(&plan, force, err);
+		r = judge(&plan, name, force, err);
 		plan_done(&plan);
 	}
 	gather_done(&gather);

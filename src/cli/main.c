@@ -1,6 +1,7 @@
 /* main.c - stator COMMAND: find the command, read its flags, run it. Everything else is in the command's own file. */
 #include "cli/command.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,8 @@ int main(int argc, char **argv)
 	/* A failed assertion in ggml starts a debugger on its own process, which then is neither alive nor dead. For us and all we
 	 * start; whoever sets it decides. */
 	setenv("GGML_NO_BACKTRACE", "1", 0);
+	/* A limit of file sizes (ulimit -f) is an error of the write that meets it: a log may not end a deployment. */
+	signal(SIGXFSZ, SIG_IGN);
 	if (argc < 2) {
 		command_complain(
 			"", "which command? \"stator serve\" starts a deployment, \"stator help\" lists them all");

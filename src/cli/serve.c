@@ -1,13 +1,14 @@
 /* serve.c - stator serve: read what is to be served, then hand over to launch/. */
 #include "base/json_out.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/demo.h"
 #include "cli/gate.h"
 #include "cli/serve_graph.h"
 #include "config/graph.h"
+#include "config/suggest.h"
 #include "frontend/alias.h"
+#include "frontend/keys.h"
 #include "launch/deployment.h"
 #include "launch/listen.h"
 #include "launch/runtime_dir.h"
@@ -166,21 +167,55 @@ static int http_listen(struct serve *s, struct err *err)
 	return 0;
 }
 
+static bool is_served(const struct graph *g, const char *name)
+{
+	for (uint32_t i = 0; i < g->len; i++)
+		if (g->services[i].kind == GRAPH_WORKER && g->services[i].workers &&
+			!strcmp(g->services[i].served_name, name))
+			return true;
+	return false;
+}
+
+/* A frontend cannot know which models are still to come; of a graph they are known. */
+static int aliases_check(const struct graph *g, const char *list, struct err *err)
+{
+	char alias[ALIAS_NAME_BYTES], name[ALIAS_NAME_BYTES];
+	struct suggest like;
+
+	if (alias_check(list, err) < 0)
+		return -EINVAL;
+	while (alias_next(&list, alias, name)) {
+		if (is_served(g, alias))
+			return err_set(
+				err, -EINVAL, "model-aliases: \"%.200s\" is the name of a model of this graph", alias);
+		if (is_served(g, name))
+			continue;
+		suggest_init(&like, name);
+		for (uint32_t i = 0; i < g->len; i++)
+			if (g->services[i].kind == GRAPH_WORKER && g->services[i].workers)
+				suggest_offer(&like, g->services[i].served_name);
+		err_set(err, -EINVAL,
+			"model-aliases: \"%.200s\" means \"%.200s\", which no worker of this graph serves", alias,
+			name);
+		return suggest_best(&like) ? err_hint(err, "did you mean \"%.200s\"?", suggest_best(&like)) : -EINVAL;
+	}
+	return 0;
+}
+
 /* Before anything starts: the frontend would say so only among its log lines. */
 static int front_check(const struct serve *s, struct err *err)
 {
 	const struct config_section *front = &graph_find(s->graph, GRAPH_FRONTEND)->settings;
 	const char *path = config_has(front, "api-keys-file") ? config_str(front, "api-keys-file") : NULL;
 
-	if (config_has(front, "model-aliases") && alias_check(config_str(front, "model-aliases"), err) < 0)
+	if (config_has(front, "model-aliases") && aliases_check(s->graph, config_str(front, "model-aliases"), err) < 0)
 		return -EINVAL;
 	if (!path)
 		return 0;
-	int fd = file_open_plain(path, NULL, err);
-	if (fd < 0)
-		return err_wrap(err, "could not read the API keys");
-	close(fd);
-	return 0;
+	struct api_keys *keys = NULL;
+	int r = api_keys_read(&keys, path, err);
+	api_keys_destroy(keys);
+	return r;
 }
 
 static uint32_t drain_ms(const struct serve *s)
@@ -437,6 +472,14 @@ static enum exit_status check_print(const struct serve *s)
 	return status;
 }
 
+static const char *plan_name(const struct flags *flags)
+{
+	uint32_t count;
+	const char *const *args = flags_args(flags, &count);
+
+	return count ? args[0] : "demo";
+}
+
 static enum exit_status serve_run(const struct flags *flags)
 {
 	struct serve s = {.flags = flags, .listen_fd = -1, .dir = RUNTIME_DIR_NONE};
@@ -447,7 +490,8 @@ static enum exit_status serve_run(const struct flags *flags)
 	arena_init(&s.arena, SERVE_ARENA_BYTES_MAX);
 	gpu_inventory_init(&s.gpus.inventory);
 	if ((r = serve_graph_read(&s.graph, flags, &s.arena, &s.gpus, &err)) < 0 ||
-		(r = gate_check(s.graph, flags_bool(flags, "force"), &err)) < 0 || (r = prepare(&s, &err)) < 0) {
+		(r = gate_check(s.graph, plan_name(flags), flags_bool(flags, "force"), &err)) < 0 ||
+		(r = prepare(&s, &err)) < 0) {
 		command_complain("serve", "%s", err.msg);
 		status = r == -EINVAL || r == -ENOTSUP ? EXIT_USAGE : EXIT_FAILED;
 	} else {

@@ -9,7 +9,6 @@
 #include "net/loop.h"
 
 #include <malloc.h>
-#include <openssl/crypto.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -97,18 +96,10 @@ static int read_secret(const char *path, struct buf *ret, const void **ret_secre
 
 static int read_keys(struct process *p, struct err *err)
 {
-	const char *path = p->options->api_keys_file;
-	struct buf text;
+	int r = api_keys_read(&p->keys, p->options->api_keys_file, err);
 
-	buf_init(&text, FILE_BYTES_MAX);
-	int r = file_read_text(&text, "API keys file", path, FILE_PLAIN, err);
 	if (r == 0)
-		tell_if_open("API keys file", path);
-	if (r == 0 && (r = api_keys_parse(&p->keys, buf_str(&text), text.len, err)) < 0)
-		(void)err_wrap(err, "could not use the API keys file \"%s\"", path);
-	if (text.data)
-		OPENSSL_cleanse(text.data, text.cap);
-	buf_done(&text);
+		tell_if_open("API keys file", p->options->api_keys_file);
 	return r;
 }
 

@@ -1,5 +1,6 @@
 #include "frontend/keys.h"
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/vec.h"
 
 #include <openssl/crypto.h>
@@ -8,6 +9,8 @@
 #include <strings.h>
 
 _Static_assert(sizeof(((struct api_caller *)0)->digest) == SHA256_DIGEST_LENGTH, "a key is told by its SHA-256");
+
+enum { FILE_BYTES_MAX = 1024 * 1024 };
 
 struct api_keys {
 	VEC(struct api_caller) callers;
@@ -87,6 +90,20 @@ int api_keys_parse(struct api_keys **ret, const char *text, size_t len, struct e
 		return err_set(err, -EINVAL, "it holds no key");
 	*ret = TAKE(k);
 	return 0;
+}
+
+int api_keys_read(struct api_keys **ret, const char *path, struct err *err)
+{
+	struct buf text;
+
+	buf_init(&text, FILE_BYTES_MAX);
+	int r = file_read_text(&text, "API keys file", path, FILE_PLAIN, err);
+	if (r == 0 && (r = api_keys_parse(ret, buf_str(&text), text.len, err)) < 0)
+		(void)err_wrap(err, "could not use the API keys file \"%s\"", path);
+	if (text.data)
+		OPENSSL_cleanse(text.data, text.cap);
+	buf_done(&text);
+	return r;
 }
 
 bool api_keys_find(const struct api_keys *k, const char *authorization, struct api_caller *ret)

@@ -17,6 +17,8 @@ struct api_caller {
  * and empty lines do not count. -EINVAL for a text without any, so that an empty file does not open the door, and for a blank
  * inside a key. */
 int api_keys_parse(struct api_keys **ret, const char *text, size_t len, struct err *err) MUST_USE;
+/* The same of a file; errors name it. What was read is wiped. */
+int api_keys_read(struct api_keys **ret, const char *path, struct err *err) MUST_USE;
 void api_keys_destroy(struct api_keys *k);
 /* Is the value of an Authorization header "Bearer KEY" with a KEY of these? Then *ret (may be NULL) is filled. NULL header: no. */
 bool api_keys_find(const struct api_keys *k, const char *authorization, struct api_caller *ret);

@@ -148,8 +148,8 @@ static int template_parse(const char *path, struct err *err)
 	int r = file_read_text(&text, "", path, FILE_PLAIN, err);
 	if (r == 0 && text.len == 0)
 		r = err_set(err, -EINVAL, "\"%s\" is empty", path);
-	else if (r == 0)
-		r = ll_template_create(&t, buf_str(&text), text.len, err);
+	else if (r == 0 && (r = ll_template_create(&t, buf_str(&text), text.len, err)) < 0)
+		err_wrap(err, "\"%s\"", path);
 	ll_template_destroy(t);
 	buf_done(&text);
 	return r;

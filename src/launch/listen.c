@@ -87,6 +87,21 @@ static int open_unix(const char *path, bool shared, char ret_addr[LISTEN_ADDR_BY
 	return fd;
 }
 
+/* What else may stand in an address of other programs. */
+static int explain_host(const char *host, int code, struct err *err)
+{
+	const char *colon = strrchr(host, ':');
+	size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
+
+	err_set(err, -EINVAL, "could not find the address of host \"%s\": %s", host, gai_strerror(code));
+	if (strstr(host, "://"))
+		return err_hint(err, "--host takes an address or a name alone, without http:// and path");
+	if (digits && !colon[1 + digits] && (memchr(host, ':', (size_t)(colon - host)) == NULL || colon[-1] == ']'))
+		return err_hint(
+			err, "the port is said by itself: --host %.*s --port %s", (int)(colon - host), host, colon + 1);
+	return -EINVAL;
+}
+
 int listen_open(const char *host, uint16_t port, bool shared, char ret_addr[LISTEN_ADDR_BYTES], struct err *err)
 {
 	struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *list = NULL;
@@ -99,7 +114,7 @@ int listen_open(const char *host, uint16_t port, bool shared, char ret_addr[LIST
 	listen_bare_host(host, bare);
 	int r = getaddrinfo(bare, service, &hints, &list);
 	if (r != 0)
-		return err_set(err, -EINVAL, "could not find the address of host \"%s\": %s", host, gai_strerror(r));
+		return explain_host(host, r, err);
 	for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next)
 		fd = bind_one(a, shared);
 	freeaddrinfo(list);

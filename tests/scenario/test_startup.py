@@ -4,9 +4,11 @@ import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import socket
 import stat
+import tempfile
 import textwrap
 import urllib.request
 
@@ -125,6 +127,15 @@ def test_a_truncated_model_is_refused(tmp_path, demo_model):
         said = refused(path, "--port", "0", "--workers", "1", *look_only)
         assert "half.gguf" in said and "cut short" in said
         assert "starting" not in said and "ready" not in said  # nothing was started for it
+    graph = tmp_path / "graph.yaml"
+    graph.write_text(f"LlamaWorker:\n  model: {path}\n")
+    for what, place in ((path, r"^fatal: "), (graph, r"graph\.yaml:2:10: fatal: ")):
+        plan = Process("plan", what)
+        assert plan.wait_exit() == 1
+        assert "cut short" in plan.output and re.search(place, plan.output, re.M), plan.output
+    strange = gguf_file.write(tmp_path / "strange.gguf", {"general.architecture": "phi9"})
+    plan = Process("plan", strange)
+    assert plan.wait_exit() == 1 and "phi9" in plan.output, plan.output
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):
@@ -578,7 +589,46 @@ def test_who_is_refused_for_want_of_descriptors_hears_it():
 def test_a_missing_or_empty_file_of_keys_is_refused(tmp_path):
     assert "No such file" in refused("--engine", "mock", "--port", "0", "--api-keys", tmp_path / "nothing")
     (tmp_path / "empty").write_text("# nobody\n")
-    assert "empty" in refused("--engine", "mock", "--port", "0", "--api-keys", tmp_path / "empty")
+    for look_only in ([], ["--check"]):
+        said = refused("--engine", "mock", "--port", "0", "--api-keys", tmp_path / "empty", *look_only)
+        assert "it holds no key" in said and "ready" not in said, said
+
+
+@pytest.mark.parametrize("aliases, said", [
+    ("gpt-4=moc", 'means "moc", which no worker of this graph serves; did you mean "mock"'),
+    ("mock=other", '"mock" is the name of a model of this graph')])
+def test_an_alias_of_no_model_is_refused(tmp_path, aliases, said):
+    graph = {"Frontend": {"port": 0, "model-aliases": aliases},
+             "MockWorker": {"served-model-name": "mock"}, "Other": {"engine": "mock", "served-model-name": "other"}}
+    (tmp_path / "graph.yaml").write_text(json.dumps(graph))
+    for look_only in ([], ["--check"]):
+        assert said in refused(tmp_path / "graph.yaml", *look_only)
+
+
+def test_a_model_that_does_not_fit_is_told_with_a_line_to_paste(tmp_path, group, demo_model):
+    model = tmp_path / "my model.gguf"
+    model.symlink_to(demo_model)
+    enter = group("memory", 150)
+    for args, name in (([], "demo"), ([model], f"'{model}'")):
+        said = refused("--port", "0", *args, enter=enter)
+        assert f'"stator plan {name}" offers' in said, said
+
+
+def test_the_runtime_folder_may_have_any_name():
+    with tempfile.TemporaryDirectory(prefix="st, a b") as folder:
+        with Deployment("--engine", "mock", "--port", "0", env={"XDG_RUNTIME_DIR": folder}) as deployment:
+            assert post(deployment, "/v1/completions", SHORT).status == 200
+
+
+def test_a_limit_of_file_sizes_ends_nothing(demo_model):
+    """Logs meet it first. Without the signal it is an error of the write."""
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+
+    with Deployment("--engine", "mock", "--port", "0", enter=limit) as deployment:
+        for _ in range(40):  # each is a line of a log
+            assert call(deployment, "GET", "/v1/models", headers=["Origin: http://elsewhere.example"]).status == 403
+        assert post(deployment, "/v1/completions", SHORT).status == 200
 
 
 def test_300_kb_of_one_letter_is_answered_on_a_vocabulary_that_recurses(vocabularies):
@@ -660,6 +710,7 @@ def test_each_model_of_a_graph_has_the_template_it_was_given(tmp_path, demo_mode
     path.write_text(json.dumps(graph))
     check = Process("serve", "--check", path)
     assert check.wait_exit() != 0 and "could not use the chat template of Given" in check.output, check.output
+    assert "brackets.jinja" in check.output
 
 
 def test_run_takes_a_chat_template_from_a_file(tmp_path, demo_model):

@@ -44,6 +44,32 @@ static void a_busy_port_is_named_with_a_way_out(void **state)
 	close(fd);
 }
 
+static void a_host_that_is_more_than_one_is_told_what_to_leave_out(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *host, *words;
+	} table[] = {
+		{"127.0.0.1:9000", "--host 127.0.0.1 --port 9000"},
+		{"[::1]:80", "--host [::1] --port 80"},
+		{"http://127.0.0.1", "without http:// and path"},
+		{"https://0.0.0.0:443/v1", "without http:// and path"},
+	};
+	static const char *const others[] = {"300.1.1.1", "fe80::zz:5", "no such host", "127.0.0.1:x"};
+	char addr[LISTEN_ADDR_BYTES];
+	struct err err;
+
+	for (uint32_t i = 0; i < ARRAY_LEN(table); i++) {
+		assert_int_equal(listen_open(table[i].host, 0, false, addr, &err), -EINVAL);
+		if (!strstr(err.msg, table[i].words) || !strstr(err.msg, table[i].host))
+			fail_msg("%s: %s", table[i].host, err.msg);
+	}
+	for (uint32_t i = 0; i < ARRAY_LEN(others); i++) {
+		assert_int_equal(listen_open(others[i], 0, false, addr, &err), -EINVAL);
+		assert_null(strstr(err.msg, "--host"));
+	}
+}
+
 static void a_shared_port_takes_others_that_share_it_and_no_one_else(void **state)
 {
 	(void)state;
@@ -339,6 +365,7 @@ int main(void)
 		cmocka_unit_test(a_socket_in_the_file_system_is_for_its_user_alone),
 		cmocka_unit_test(port_0_takes_a_free_one_and_names_it),
 		cmocka_unit_test(a_busy_port_is_named_with_a_way_out),
+		cmocka_unit_test(a_host_that_is_more_than_one_is_told_what_to_leave_out),
 		cmocka_unit_test(a_shared_port_takes_others_that_share_it_and_no_one_else),
 		cmocka_unit_test(brackets_around_an_address_are_forgiven),
 		cmocka_unit_test(a_host_that_is_not_ours_is_explained),
