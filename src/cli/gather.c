@@ -152,7 +152,7 @@ static int model_of(
 	}
 	if (s->engine == GRAPH_ENGINE_LLAMA && refusal_check(text, &cause) < 0) {
 		ret->refused = true;
-	} else if ((given ? model_facts_given : model_facts_find)(facts, text, &cause) == 0) {
+	} else if ((given || g->described ? model_facts_given : model_facts_find)(facts, text, &cause) == 0) {
 		ret->damaged = facts->from == MODEL_FROM_GGUF && !loads(g, s, text, &cause);
 		if (!ret->damaged) {
 			ret->facts = facts;

@@ -14,6 +14,7 @@ struct gather {
 	/* Set before gather_models. */
 	bool elsewhere; /* what is planned starts on another machine, whose files are not here */
 	bool whole_files; /* look whether GGUF files of llama workers are whole, and of a kind that this build runs */
+	bool described; /* models need not be loadable here, a config.json says enough */
 };
 
 void gather_init(struct gather *g);

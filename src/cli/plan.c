@@ -319,6 +319,7 @@ static int plan_all(struct planner *x, struct err *err)
 	/* Other forms are started elsewhere, and so is what is planned for other cards. */
 	x->gather.elsewhere = list || file || x->form.form;
 	x->gather.whole_files = true;
+	x->gather.described = x->model;
 	if ((r = gather_models(&x->gather, x->graph, flags_str(x->flags, "model"), err)) < 0 ||
 		(r = gather_inventory(&x->gather, x->graph, list, file, err)) < 0 || (r = wish_of(x, &wish, err)) < 0)
 		return r;
@@ -557,6 +558,7 @@ static int written_read(struct planner *x, struct written *ret, const char *file
 	*ret = (struct written){0};
 	gather_init(&ret->gather);
 	ret->gather.elsewhere = x->gather.elsewhere && !o->shape.quant_model; /* weights that are named must be there */
+	ret->gather.described = x->gather.described;
 	form_set_init(&ret->form);
 	memcpy(ret->form.versions, x->form.versions, sizeof ret->form.versions);
 	diags_init(&diags);

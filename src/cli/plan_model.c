@@ -7,18 +7,22 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+static bool ends_in(const char *word, const char *end)
+{
+	size_t len = strlen(word), n = strlen(end);
+
+	return len > n && !strcasecmp(word + len - n, end);
+}
+
 /* "deploy.yaml", "run.sh": a file that should be there. */
 static bool has_file_end(const char *word)
 {
 	static const char *const ends[] = {
 		".yaml", ".yml", ".json", ".sh", ".txt", ".toml", ".conf", ".cfg", ".service", ".gguf", ".tpl"};
-	size_t len = strlen(word);
 
-	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
-		size_t n = strlen(ends[i]);
-		if (len > n && !strcasecmp(word + len - n, ends[i]))
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+		if (ends_in(word, ends[i]))
 			return true;
-	}
 	return false;
 }
 
@@ -32,7 +36,7 @@ bool plan_model_is(const char *word)
 	if (!strcmp(word, "-"))
 		return false;
 	if (stat(word, &st) == 0)
-		return S_ISDIR(st.st_mode);
+		return S_ISDIR(st.st_mode) || (ends_in(word, ".json") && model_facts_given(&facts, word, &err) == 0);
 	if (has_file_end(word) || *word == '.' || *word == '/' || *word == '~')
 		return false;
 	return model_facts_by_name(&facts, word, &err) == 0 || (slash && slash[1] && !strchr(slash + 1, '/'));
@@ -73,7 +77,7 @@ static uint32_t widest(const char *model, uint32_t gpus)
 	struct model_facts facts;
 	struct err err = {0};
 
-	if (model_facts_find(&facts, model, &err) < 0)
+	if (model_facts_given(&facts, model, &err) < 0)
 		return MAX(gpus, 1u);
 	for (uint32_t tp = gpus; tp > 1; tp--)
 		if (model_tp_valid(&facts, tp))

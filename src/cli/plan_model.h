@@ -5,7 +5,7 @@
 
 #include "plan/report.h"
 
-/* Is this word the name of a model, or a folder with one, rather than a file with a deployment? A name that is not in the
+/* Is this word the name of a model, a folder with one or a model's config.json, rather than a file with a deployment? A name that is not in the
  * catalogue is one when it reads as those of a hub do ("org/name"). Never blocks. */
 bool plan_model_is(const char *word);
 /* A graph of one vLLM worker on one host's GPUs, as many as the model's shape can be divided by; inventory may have none. -ENOMEM. */

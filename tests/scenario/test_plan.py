@@ -15,9 +15,9 @@ LOADER.exec_module(GOLDEN)
 PUBLISHED = "examples/t4/published.yaml"
 
 
-def plan(*arguments):
+def plan(*arguments, env=None):
     return subprocess.run([stator_bin(), "plan", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True,
-                          timeout=60, stdin=subprocess.DEVNULL)
+                          timeout=60, stdin=subprocess.DEVNULL, env={**os.environ, **env} if env else None)
 
 
 @pytest.mark.parametrize("wanted, name, arguments", list(GOLDEN.cases()), ids=lambda v: v if isinstance(v, str) else "")
@@ -202,6 +202,32 @@ def test_a_model_is_a_folder_or_a_name_and_a_wrong_word_is_neither(demo_model, t
     assert plan("no-such.yaml", "--gpus", "1xL4").returncode == 2
     done = plan(demo_model, "--gpus", "2xT4")
     assert done.returncode == 0 and "GPU 0 T4" in done.stdout and "The best deployments" in done.stdout
+
+
+def test_a_config_json_is_all_that_a_model_of_no_record_needs(tmp_path):
+    shape = {"architectures": ["MistralForCausalLM"], "model_type": "mistral", "hidden_size": 3072, "intermediate_size": 8192,
+             "num_hidden_layers": 30, "num_attention_heads": 24, "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 65536,
+             "max_position_embeddings": 16384, "torch_dtype": "bfloat16"}
+    folder = tmp_path / "hub" / "models--acme--sparrow-3" / "snapshots" / "0a1b"
+    folder.mkdir(parents=True)
+    config = folder / "config.json"
+    config.write_text(json.dumps(shape))
+    for model in (config, folder):
+        done = plan(model, "--gpus", "1xL4", "--json")
+        assert done.returncode == 0, done.stdout
+        assert plan("--model", model, "--gpus", "1xL4", "--", "vllm", "serve", "acme/sparrow-3").returncode == 0
+    assert plan("--gpus", "1xL4", "--", "vllm", "serve", folder).returncode == 3, "an engine could load nothing from it"
+
+    line = ("--gpus", "1xL4", "--", "vllm", "serve", "acme/sparrow-3")
+    done = plan(*line)
+    assert done.returncode == 3 and "hf download acme/sparrow-3 config.json" in done.stdout
+    (folder.parents[1] / "refs").mkdir()
+    (folder.parents[1] / "refs" / "main").write_text("0a1b")
+    known = plan(*line, env={"HF_HOME": str(tmp_path)})
+    assert known.returncode == 0, known.stdout
+    other = tmp_path / "deploy.json"
+    other.write_text('{"VllmWorker": {"model": "Qwen/Qwen3-8B"}}')
+    assert plan(other, "--gpus", "1xL40S").returncode == 0, "JSON of another kind is read for what it is"
 
 
 def test_the_line_to_write_a_plan_says_what_the_plan_needs_besides(tmp_path):
