@@ -107,6 +107,22 @@ static const struct program *program_at(const struct form_word *words, uint32_t 
 	return NULL;
 }
 
+bool form_has_program(const struct form_word *words, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (program_at(words, count, i))
+			return true;
+	return false;
+}
+
+bool form_names_module(const char *word)
+{
+	for (size_t k = 0; k < ARRAY_LEN(programs); k++)
+		if (programs[k].name[0] == '-' && !strcmp(programs[k].next, word))
+			return true;
+	return false;
+}
+
 bool form_names_program(const char *word, size_t len)
 {
 	for (size_t k = 0; k < ARRAY_LEN(programs); k++)
@@ -220,7 +236,7 @@ static int read_before(struct form_set *f, struct form_service *s, const struct 
 		else if ((!strcmp(t, "-e") || !strcmp(t, "--env")) && is_assignment(next))
 			code = add_env(f, s, &words[++i]);
 		else if (!strncmp(t, "--env=", 6) && is_assignment(t + 6))
-			code = add_env(f, s, &(struct form_word){t + 6, words[i].pos, false});
+			code = add_env(f, s, &(struct form_word){.text = t + 6, .pos = words[i].pos});
 		else if (!strcmp(t, "--gpus"))
 			take_docker_gpus(s, &words[i], next);
 		else if (!strncmp(t, "--gpus=", 7))

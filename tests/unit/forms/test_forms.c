@@ -259,7 +259,7 @@ static void what_is_no_yaml_is_called_what_it_is(void **state)
 		{"#!/usr/bin/env bash\n\n./start.sh\n", "is a script"},
 		{"#SBATCH -N 2\nsrun my-wrapper --model: x\n", "is a script"},
 		{"function go() {\n\t./x --y\n}\ngo\n", "is a script"},
-		{"from vllm import LLM\nllm = LLM(model=\"a\",\n\ttensor_parallel_size=2)\n", "a program in Python"},
+		{"from vllm import LLM\nllm = pick(model=\"a\",\n\ttensor_parallel_size=2)\n", "a program in Python"},
 		{"FROM debian\nRUN make\n", "a Dockerfile"},
 		{"FROM debian\nRUN make\nCMD [\"top\"]\n", "a Dockerfile"},
 		{"FROM ghcr.io/huggingface/text-generation-inference:3\nCMD [\"--model-id\", \"a\"]\nUSER x\n",
