@@ -205,6 +205,10 @@ static int add_env(struct walk *w, struct around *a, const char *name, const cha
 
 	if (!e)
 		return -ENOMEM;
+	/* Compose puts in what its own surroundings have: here nothing but defaults. */
+	if (w->host == HOST_COMPOSE && strstr(value, "${") &&
+		!(value = form_expand(&w->f->arena, value, strlen(value), NULL)))
+		return -ENOMEM;
 	*e = (struct form_env){.name = name, .value = value, .next = a->env};
 	a->env = e;
 	return 0;
@@ -600,7 +604,8 @@ static int read_script(
 		s.engine = engine_named(image);
 		form_image_version(w->f, &s, image);
 	}
-	const struct form_script lines = {.file = script->pos.file, .start = &script->pos, .env = env, .around = &s};
+	const struct form_script lines = {
+		.file = script->pos.file, .start = &script->pos, .env = env, .around = &s, .foreign = &w->foreign};
 	int r = form_script_read(w->f, &lines, script->text, strlen(script->text), err);
 	for (uint32_t i = before; i < w->f->services.len && r >= 0; i++)
 		r = complete(w, &w->f->services.v[i], a) < 0 || form_flags_env(w->f, &w->f->services.v[i]) < 0 ? -ENOMEM
@@ -639,6 +644,18 @@ static void take_hf_words(struct walk *w, struct form_words *words)
 	words->len = kept;
 }
 
+static bool has_vllm_flags(const struct form_words *words)
+{
+	static const char *const flags[] = {"--max-model-len", "--max_model_len", "--tensor-parallel-size",
+		"--tensor_parallel_size", "--gpu-memory-utilization", "--gpu_memory_utilization", "--max-num-seqs"};
+
+	for (uint32_t i = 0; i < words->len; i++)
+		for (size_t k = 0; k < ARRAY_LEN(flags); k++)
+			if (!strncmp(words->v[i].text, flags[k], strlen(flags[k])))
+				return true;
+	return false;
+}
+
 /* What KServe's own command line puts behind its flags. */
 static int add_additional(struct walk *w, struct form_words *words, const struct around *a)
 {
@@ -675,6 +692,12 @@ static int read_container(struct walk *w, const struct yaml_node *map, const str
 	bool replaces = entry || (command && command->type == YAML_SEQ && yaml_find(map, "args"));
 	if (!replaces && image && engine_named(image))
 		hint = engine_named(image);
+	if (!hint && !image && !command && map->key && !strcmp(map->key, "model") && has_vllm_flags(&words)) {
+		hint = GRAPH_ENGINE_VLLM;
+		if (form_remark(w->f, FORM_INFO, "runtime-assumed", &map->key_pos,
+			    "which runtime serves the model is not said; its arguments are flags of vLLM", NULL) < 0)
+			return err_set(err, -ENOMEM, "out of memory");
+	}
 	fill(&s, a);
 	if (image) {
 		s.engine = engine_named(image);

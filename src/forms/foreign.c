@@ -100,6 +100,7 @@ static bool is_yamls(struct line l)
 
 const char *form_foreign_text(const char *text, size_t len)
 {
+	static const char *const writers[] = {"cat", "tee", "sudo", "kubectl", "bash", "ssh", NULL};
 	const char *at = text, *end = text + len;
 	uint32_t shell = 0, python = 0, yaml = 0, all = 0, variables = 0;
 
@@ -112,6 +113,8 @@ const char *form_foreign_text(const char *text, size_t len)
 	while (at < end) {
 		struct line l = next(&at, end);
 		if (begins(l, "#SBATCH") || begins(l, "#PBS"))
+			return "a script";
+		if (is_one_of(l, writers) && memmem(l.at, l.len, "<<", 2))
 			return "a script";
 		if (!all && begins(l, "job \"") && l.at[l.len - 1] == '{')
 			return "a job of Nomad";
@@ -202,8 +205,13 @@ const char *form_foreign_tree(const struct yaml_node *root)
 			       *model = map_in(root, "model");
 	const char *repository = text_in(image, "repository");
 
+	const struct yaml_node *resources = map_in(root, "resources");
 	if (is_ray_llm(root))
 		return "Ray Serve LLM";
+	if (resources && yaml_find(resources, "gpus_per_node") && yaml_find(root, "backend"))
+		return "srt-slurm";
+	if (yaml_find(root, "model") && yaml_find(root, "meta") && yaml_find(root, "variants"))
+		return "vLLM's recipes";
 	if (models && members_have(models, "cmd"))
 		return "llama-swap (which starts one model at a time)";
 	if ((repository && strstr(repository, "/nim/")) ||

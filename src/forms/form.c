@@ -88,6 +88,8 @@ static int nothing_to_plan(const struct form_set *f, const char *file, const cha
 	static const char *const deciders[] = {"KAITO", "NVIDIA's NIM operator", "llmaz", "AIBrix", "KubeAI", "BentoML",
 		"Seldon", "the Ollama operator", "Prem", "Llama Stack", "OME", "vLLM's production stack"};
 
+	if (!foreign && strstr(f->form, "KubeAI"))
+		return err_set(err, -EINVAL, "\"%s\" is %s, and none of its models is enabled", file, f->form);
 	for (size_t i = 0; foreign && i < ARRAY_LEN(deciders); i++)
 		if (!strcmp(foreign, deciders[i])) {
 			err_set(err, -ENOTSUP,
@@ -155,6 +157,19 @@ static bool may_be_graph(const struct yaml_node *root)
 	return root->count == 0 || (root->count == 1 && root->first->type != YAML_MAP); /* too little to tell */
 }
 
+/* Objects that stand beside a deployment: they do not name the file. */
+static bool is_beside(const char *form)
+{
+	static const char *const kinds[] = {"Namespace", "Service ", "ConfigMap", "Secret", "PersistentVolume", "Role",
+		"Ingress", "HorizontalPodAutoscaler", "HTTPRoute", "Gateway", "InferencePool", "PodMonitor",
+		"StorageClass", "NetworkPolicy"};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (!strncmp(form, "a Kubernetes ", 13) && strstr(form + 13, kinds[i]))
+			return true;
+	return false;
+}
+
 /* 1: a form, whose services are in f; 0: none. */
 static int read_document(
 	struct form_set *f, const struct yaml_node *root, const char **foreign, struct diags *diags, struct err *err)
@@ -170,7 +185,7 @@ static int read_document(
 				n->pos.file ? n->pos.file : "the graph", n->key);
 	uint32_t before = f->services.len;
 	if ((code = form_objects_read(f, root, foreign)) != 0) {
-		if (code > 0 && !f->form)
+		if (code > 0 && (!f->form || before == 0))
 			f->form = kind ? kind : "a configuration of Ray Serve LLM";
 		return code < 0 ? err_set(err, code, "out of memory") : 1;
 	}
@@ -191,6 +206,8 @@ static int read_document(
 		code = form_vllm_config_read(f, root);
 	else if (form_task_kind(root))
 		code = form_task_read(f, root, err);
+	else if (strstr(kind, "of a chart"))
+		code = form_chart_read(f, root);
 	else
 		code = form_containers_read(f, root, foreign, err);
 	if (code == 0 && f->services.len == before && !*foreign)
@@ -198,7 +215,7 @@ static int read_document(
 	if (code < 0)
 		return code == -ENOMEM ? err_set(err, code, "out of memory") : code;
 	/* Of several documents the one with the engines gives the name. */
-	if (!f->form || (f->services.len > before && before == 0))
+	if (!f->form || (f->services.len > before && before == 0) || (!f->services.len && is_beside(f->form)))
 		f->form = kind;
 	return 1;
 }
@@ -238,6 +255,8 @@ static int read_list(struct form_set *f, const struct yaml_node *root, const cha
 	bool flags = false, maps = false;
 	int code = read_words(f, root, foreign, err);
 
+	if (code == 0 && (code = form_values_list_read(f, root)) > 0)
+		f->form = "a part of Helm values of vLLM's production stack";
 	if (code == 0)
 		code = form_containers_read(f, root, foreign, err);
 	if (code != 0)
@@ -383,6 +402,64 @@ static bool begins_with_from(const char *text, size_t len)
 	       !memmem(text + i, line, " import ", 8); /* Python's */
 }
 
+/* A Modelfile, from that line on. */
+static int read_modelfile_part(struct form_set *f, const char *file, const char *text, size_t len, uint32_t line)
+{
+	char *placed = arena_alloc(&f->arena, len + line);
+
+	if (!placed)
+		return -ENOMEM;
+	memset(placed, '\n', line - 1);
+	memcpy(placed + line - 1, text, len);
+	return form_modelfile_read(f, file, placed, len + line - 1);
+}
+
+/* The blocks of a page that are no commands: objects, programs, a Modelfile. The first kind that starts something counts. otherwise: what the
+ * commands gave. */
+static int read_blocks(
+	struct form_set *f, const char *file, const char *text, size_t len, int otherwise, struct err *err)
+{
+	const char *foreign = NULL, *form = NULL, *block = NULL;
+	uint32_t line = 1, first = 0, before = f->services.len;
+	int code = 0;
+
+	for (size_t at = 0, n; at < len && code == 0; at += n + 1, line++) {
+		const char *end = memchr(text + at, '\n', len - at);
+		n = end ? (size_t)(end - text) - at : len - at;
+		size_t blanks = 0;
+		while (blanks < n && text[at + blanks] == ' ')
+			blanks++;
+		if (n < blanks + 3 || (memcmp(text + at + blanks, "```", 3) && memcmp(text + at + blanks, "~~~", 3)))
+			continue;
+		if (!block) {
+			block = text + MIN(at + n + 1, len);
+			first = line + 1;
+			continue;
+		}
+		size_t size = (size_t)(text + at - block);
+		const char *what = form_foreign_text(block, size);
+		if (begins_with_from(block, size) && !form_is_dockerfile(block, size)) {
+			code = read_modelfile_part(f, file, block, size, first);
+			form = "an Ollama Modelfile in a text";
+		} else if (what && !strcmp(what, "a program in Python")) {
+			code = form_python_part(f, file, block, size, first, NULL);
+			form = "a program in Python in a text";
+		} else {
+			code = form_part_read(f, file, block, size, first, &foreign);
+		}
+		code = MIN(code, 0);
+		if (f->services.len > before)
+			break;
+		block = NULL;
+	}
+	if (code < 0)
+		return err_set(err, code, "out of memory");
+	if (f->services.len == before)
+		return otherwise;
+	f->form = form ? form : f->form;
+	return 1;
+}
+
 /* Commands, or a text for people that has some. */
 static int read_script(struct form_set *f, const char *file, const char *text, size_t len, struct err *err)
 {
@@ -395,6 +472,8 @@ static int read_script(struct form_set *f, const char *file, const char *text, s
 		return err_set(err, -ENOMEM, "out of memory");
 	script.several = true;
 	int code = form_script_read(f, &script, commands, len, err);
+	if (code == 0 || code == -ENOTSUP)
+		code = read_blocks(f, file, text, len, code, err);
 	if (code != 0 || looks_like_helm_template(text, len))
 		return code;
 	err_set(err, -EINVAL,

@@ -144,6 +144,7 @@ struct form_script {
 	const struct form_env *env;
 	const struct form_service *around; /* what stands around the commands, or NULL */
 	bool several; /* it is several scripts, one behind the other */
+	const char **foreign; /* names an engine that is not planned, or NULL: only the error does */
 };
 /* 1: read, 0: it has no engine's command, negative as form_read. */
 int form_script_read(
@@ -206,6 +207,11 @@ const char *form_kind_of(struct form_set *f, const struct yaml_node *root);
 
 /* values.c: Helm values of vLLM's production stack; vLLM's --config; Ollama's Modelfile. Each as form_script_read. */
 int form_values_read(struct form_set *f, const struct yaml_node *root);
+/* The same of its list modelSpec alone. */
+int form_values_list_read(struct form_set *f, const struct yaml_node *list);
+/* objects.c: values of any chart that has an image of an engine and a model. Is it such? */
+bool form_is_chart(const struct yaml_node *root);
+int form_chart_read(struct form_set *f, const struct yaml_node *root);
 int form_vllm_config_read(struct form_set *f, const struct yaml_node *root);
 /* A name of Ollama's library, in s->model, as the file it stands for. 0 or -ENOMEM. */
 int form_library_file(struct form_set *f, struct form_service *s);

@@ -59,6 +59,8 @@ const char *form_kind_of(struct form_set *f, const struct yaml_node *root)
 		return "a part of a Kubernetes object";
 	if (yaml_find(root, "catalog") && yaml_find(root, "catalog")->type == YAML_MAP)
 		return "Helm values of KubeAI";
+	if (form_is_chart(root))
+		return "Helm values of a chart that starts an engine";
 	if (is_vllm_config(root))
 		return "a configuration file of vLLM (--config)";
 	const struct yaml_node *args = yaml_find(root, "args"), *image = yaml_find(root, "image");

@@ -269,15 +269,17 @@ static int read_llm_configs(struct form_set *f, const struct yaml_node *n, uint3
 }
 
 /* RayService: the configuration is a text in the object. */
-static int read_serve_config(struct form_set *f, const struct yaml_node *root)
+static int read_serve_config(struct form_set *f, const struct yaml_node *root, const char **foreign)
 {
 	const struct yaml_node *spec = map_in(root, "spec"), *config = scalar_in(spec, "serveConfigV2");
 	struct yaml_node *tree = NULL;
 	struct diags quiet;
 	int code = 0;
 
-	if (!config || !strstr(config->text, "llm_configs"))
+	if (!config || !strstr(config->text, "llm_configs")) {
+		*foreign = "a program of its own in Ray Serve";
 		return 0;
+	}
 	diags_init(&quiet);
 	/* On the lines it stands on: blocks keep theirs. */
 	size_t len = strlen(config->text);
@@ -292,6 +294,126 @@ static int read_serve_config(struct form_set *f, const struct yaml_node *root)
 	return code;
 }
 
+/* ---- values of other charts ---- */
+
+/* The image of an engine, wherever the chart keeps it: {repository, tag}, or one text. */
+static const struct yaml_node *engine_image(const struct yaml_node *n, uint32_t depth)
+{
+	const struct yaml_node *found = NULL;
+
+	if (n->type != YAML_MAP || depth > 4)
+		return NULL;
+	const struct yaml_node *repository = scalar_in(n, "repository"), *image = scalar_in(n, "image");
+	if (repository && form_engine_of_image(repository->text))
+		return n;
+	if (image && form_engine_of_image(image->text))
+		return n;
+	for (const struct yaml_node *c = n->first; c && !found; c = c->next)
+		found = engine_image(c, depth + 1);
+	return found;
+}
+
+/* The model's name: of these keys, at the top or in one of the maps that charts divide their values into. */
+static const struct yaml_node *chart_model(const struct yaml_node *root)
+{
+	static const char *const keys[] = {"model", "modelName", "modelId", "modelID", "model_id", "modelURL",
+		"modelUri", "modelRepo", "huggingfaceId", "hfModel"},
+				 *const maps[] = {"model", "vllm", "sglang", "engine", "server", "inference", "llm",
+					 "config", "modelServer"};
+	static const char *const inner[] = {"name", "id", "repo", "repository", "path", "uri"};
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (scalar_in(root, keys[i]))
+			return scalar_in(root, keys[i]);
+	for (size_t k = 0; k < ARRAY_LEN(maps); k++)
+		for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+			if (scalar_in(map_in(root, maps[k]), keys[i]))
+				return scalar_in(map_in(root, maps[k]), keys[i]);
+	for (size_t i = 0; i < ARRAY_LEN(inner); i++)
+		if (scalar_in(map_in(root, "model"), inner[i]))
+			return scalar_in(map_in(root, "model"), inner[i]);
+	return NULL;
+}
+
+bool form_is_chart(const struct yaml_node *root)
+{
+	return root->type == YAML_MAP && !yaml_find(root, "services") && !yaml_find(root, "containers") &&
+	       engine_image(root, 0) && chart_model(root);
+}
+
+/* "nvidia.com/gpu" below limits or requests, wherever that stands. */
+static const struct yaml_node *chart_gpus(const struct yaml_node *n, uint32_t depth)
+{
+	const struct yaml_node *found = NULL;
+
+	if (n->type != YAML_MAP || depth > 8)
+		return NULL;
+	for (const struct yaml_node *c = n->first; c && !found; c = c->next)
+		found = c->type == YAML_SCALAR && (!strcmp(c->key, "nvidia.com/gpu") || !strcmp(c->key, "amd.com/gpu"))
+				? c
+				: chart_gpus(c, depth + 1);
+	return found;
+}
+
+/* Flags by name, in maps that are for them; lists of words. */
+static int chart_flags(struct form_set *f, struct form_service *s, const struct yaml_node *n, uint32_t depth)
+{
+	static const char *const maps[] = {"modelParameters", "vllmConfig", "engineArgs", "engineConfig", "vllmArgs",
+		"serverArgs"},
+				 *const lists[] = {"extraArgs", "args", "vllmArgs", "additionalArgs", "vllmExtraArgs",
+					 "extra_args"};
+	int code = 0;
+
+	if (depth > 4)
+		return 0;
+	for (const struct yaml_node *c = n->first; c && code == 0; c = c->next) {
+		bool map = false, list = false;
+		for (size_t i = 0; i < ARRAY_LEN(maps) && c->type == YAML_MAP; i++)
+			map |= !strcmp(c->key, maps[i]);
+		for (size_t i = 0; i < ARRAY_LEN(lists) && c->type == YAML_SEQ; i++)
+			list |= !strcmp(c->key, lists[i]);
+		if (list)
+			code = read_args(f, s, c);
+		else if (map)
+			code = put_flags(f, s, c);
+		else if (c->type == YAML_MAP)
+			code = chart_flags(f, s, c, depth + 1);
+	}
+	return code;
+}
+
+int form_chart_read(struct form_set *f, const struct yaml_node *root)
+{
+	const struct yaml_node *image = engine_image(root, 0), *model = chart_model(root), *gpus = chart_gpus(root, 0);
+	const char *repository = text_in(image, "repository"), *tag = text_in(image, "tag"),
+		   *framework = text_in(map_in(root, "inference"), "framework");
+	struct form_service s = {.name = "", .pos = root->pos, .replicas = 1};
+
+	repository = repository ? repository : text_in(image, "image");
+	s.engine = form_engine_of_image(repository);
+	s.program = s.engine == GRAPH_ENGINE_VLLM     ? ENGINE_VLLM_SERVE
+		    : s.engine == GRAPH_ENGINE_SGLANG ? ENGINE_SGLANG_SERVER
+						      : ENGINE_LLAMA_SERVER;
+	const char *whole = tag ? arena_printf(&f->arena, "%s:%s", repository, tag) : repository;
+	if (!whole)
+		return -ENOMEM;
+	form_image_version(f, &s, whole);
+	int code = chart_flags(f, &s, root, 0);
+	s.pos = root->pos;
+	take_model(&s, model, !strncmp(model->text, "hf://", 5) ? model->text + 5 : model->text);
+	take_replicas(
+		&s, scalar_in(root, "replicaCount") ? scalar_in(root, "replicaCount") : scalar_in(root, "replicas"));
+	if (gpus) {
+		/* In a chart for groups of pods (LeaderWorkerSet) each pod has so many. */
+		bool groups = framework && strstr(framework, "lws");
+		s.gpus = groups ? MAX(strtod(gpus->text, NULL), form_flags_gpus(&s)) : strtod(gpus->text, NULL);
+		s.gpus_pos = gpus->pos;
+	}
+	if (code == 0)
+		code = take_env(f, &s, yaml_find(root, "env"));
+	return code < 0 ? code : form_add(f, &s);
+}
+
 int form_objects_read(struct form_set *f, const struct yaml_node *root, const char **ret_foreign)
 {
 	const char *kind = text_in(root, "kind"), *version = text_in(root, "apiVersion");
@@ -304,7 +426,7 @@ int form_objects_read(struct form_set *f, const struct yaml_node *root, const ch
 	else if (kind && !strcmp(kind, "VLLMRuntime"))
 		code = read_vllm_runtime(f, root);
 	else if (kind && !strcmp(kind, "RayService"))
-		code = read_serve_config(f, root);
+		code = read_serve_config(f, root, ret_foreign);
 	else if (!kind && catalog)
 		code = read_catalog(f, catalog, ret_foreign);
 	else if (!kind && (yaml_find(root, "applications") || yaml_find(root, "llm_configs") ||

@@ -378,6 +378,8 @@ int form_script_read(
 		code = form_shell_run(f, script->file, text, len, script->start, env, &ops, &x);
 	if (code < 0)
 		return err_set(err, code, "out of memory");
+	if (x.foreign && script->foreign)
+		*script->foreign = x.foreign;
 	if (x.foreign && f->services.len == before)
 		return err_set(err, -ENOTSUP,
 			"\"%s\" starts %s, which is not planned here; vLLM, SGLang and llama.cpp are", script->file,

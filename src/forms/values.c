@@ -135,6 +135,17 @@ int form_values_read(struct form_set *f, const struct yaml_node *root)
 	return code < 0 ? code : f->services.len > 0;
 }
 
+int form_values_list_read(struct form_set *f, const struct yaml_node *list)
+{
+	uint32_t before = f->services.len;
+	int code = 0;
+
+	for (const struct yaml_node *n = list->first; n && code == 0; n = n->next)
+		if (n->type == YAML_MAP && yaml_find(n, "modelURL") && yaml_find(n, "name"))
+			code = read_model_spec(f, n);
+	return code < 0 ? code : f->services.len > before;
+}
+
 int form_vllm_config_read(struct form_set *f, const struct yaml_node *root)
 {
 	struct form_service s = {.name = "", .pos = root->pos, .engine = GRAPH_ENGINE_VLLM, .replicas = 1};

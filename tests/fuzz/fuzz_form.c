@@ -31,7 +31,7 @@ static void as_text(const char *name, char *text, size_t size)
 	f.beside_ctx = text;
 	if (form_read(&f, name, text, size, &diags, &err) == 0 && f.form) {
 		ASSERT(f.root);
-		if (graph_of_tree(&graph, "fuzz", f.root, NULL, &diags, &err) == 0 && size <= WRITTEN_BYTES_MAX)
+		if (graph_of_tree(&graph, "fuzz", f.root, NULL, &diags, &err) == 0 && size <= WRITTEN_BYTES_MAX && size % 4 == 0)
 			as_written(text, size, graph);
 		graph_destroy(graph);
 	}

@@ -272,6 +272,22 @@ static void what_is_no_yaml_is_called_what_it_is(void **state)
 		{"llm_engine: vllm\nengine_kwargs:\n  tensor_parallel_size: 4\n", "Ray Serve LLM"},
 		{"applications:\n- name: a\n  import_path: ray.serve.llm:build\n", "Ray Serve LLM"},
 		{"- --model\n- a/b\n", "a list of flags"},
+		{"apiVersion: kaito.sh/v1beta1\nkind: Workspace\nresource: {count: 1}\ninference: {preset: {name: x}}\n",
+			"of KAITO, which decides itself"},
+		{"apiVersion: v1\nkind: Namespace\n---\napiVersion: apps.nvidia.com/v1alpha1\nkind: NIMService\nspec: {replicas: 1}\n",
+			"a Kubernetes NIMService"},
+		{"name: x\nbackend: llama-cpp\ncontext_size: 10\nparameters: {model: m.gguf}\n", "LocalAI"},
+		{"models:\n  a: {cmd: llama-server -m x.gguf}\nstartPort: 1\n", "llama-swap"},
+		{"network: {port: 1}\nmodel: {model_dir: x}\nlogging: {}\n", "TabbyAPI"},
+		{"name: \"m\"\nbackend: \"vllm\"\ninstance_group [\n  {\n    kind: KIND_MODEL\n  }\n]\n",
+			"Triton Inference Server"},
+		{"job \"vllm\" {\n  group \"a\" {\n  }\n}\n", "a job of Nomad"},
+		{"HF_TOKEN=x\nVLLM_PORT=1\n", "a file of variables"},
+		{"title: x\nsteps: [a]\nother: {b: c}\n", "YAML, and nothing in it is"},
+		{"docker run --gpus all my/own:1 --model-id $m --num-shard 2\n", "Text Generation Inference"},
+		{"vllm bench throughput --model m\n", "vllm bench"},
+		{"apiVersion: nvidia.com/v1alpha1\nkind: DynamoGraphDeployment\nspec: {services: {W: {extraPodSpec: {mainContainer: {command: [sh, -c], args: [python3 -m dynamo.trtllm --model m]}}}}}\n",
+			"TensorRT-LLM"},
 	};
 	struct err err;
 	bool form;

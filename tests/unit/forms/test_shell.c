@@ -284,6 +284,35 @@ static void pods_of_one_engine_count_together(void **state)
 		"m x1 tensor-parallel-size=2");
 }
 
+static void values_of_a_chart_that_nobody_knows_are_read(void **state)
+{
+	(void)state;
+	check_file("values.yaml",
+		"model: org/m\nmodelParameters:\n  maxModelLen: 512\n  pipelineParallelSize: 2\n  tensorParallelSize: 4\ninference:\n  framework: lws-vllm\n"
+		"  modelServer:\n    image: {repository: vllm/vllm-openai, tag: v0.9.2}\n    deployment: {resources: {gpu: {limits: {nvidia.com/gpu: 4}}}}\n",
+		"org/m x1 g8 max-model-len=512 pipeline-parallel-size=2 tensor-parallel-size=4");
+	check_file("values.yaml",
+		"modelName: org/m\nreplicaCount: 2\nimage: {repository: my.host/sglang, tag: v0.5.2}\nresources: {limits: {nvidia.com/gpu: \"1\"}}\nextraArgs: [--tp, \"1\"]\n",
+		"org/m x2 g1 tp=1");
+	check_file("values.yaml",
+		"- name: a\n  modelURL: org/m\n  requestGPU: 2\n  vllmConfig: {tensorParallelSize: 2}\n",
+		"org/m x1 g2 tensor-parallel-size=2");
+}
+
+static void a_page_may_hold_other_forms_than_commands(void **state)
+{
+	(void)state;
+	check_file("a.md",
+		"# Title\nSome words that say what is to be done here.\n```yaml\nservices:\n  a:\n    image: vllm/vllm-openai\n    gpus: all\n    command: --model m --seed 1\n```\n",
+		"m x1 seed=1");
+	check_file("a.md",
+		"# Title\nSome words that say what is to be done here.\n```\nFROM ./m.gguf\nPARAMETER num_ctx 2048\n```\n```sh\nollama create x\n```\n",
+		"./m.gguf x1 g1 context-length=2048");
+	check_file("a.md",
+		"# Title\nSome words that say what is to be done here.\n```python\nfrom vllm import LLM\nllm = LLM('m', seed=2)\n```\n",
+		"m x1 seed=2");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -301,6 +330,8 @@ int main(void)
 		cmocka_unit_test(tasks_have_what_they_ask_for),
 		cmocka_unit_test(objects_without_containers_name_their_engines),
 		cmocka_unit_test(pods_of_one_engine_count_together),
+		cmocka_unit_test(values_of_a_chart_that_nobody_knows_are_read),
+		cmocka_unit_test(a_page_may_hold_other_forms_than_commands),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
