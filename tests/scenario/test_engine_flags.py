@@ -64,6 +64,8 @@ ARG_CPP = '''
         [](common_params & params, bool value) { params.tidy = value; }
     ).set_examples({LLAMA_EXAMPLE_SERVER}));
     add_opt(common_arg({"--bench-only"}, "x", [](common_params & params) { }).set_examples({LLAMA_EXAMPLE_BENCH}));
+    add_opt(common_arg({"--heat"}, "N", "x", [](common_params & params, const std::string & value) { params.heat = std::stof(value); }));
+    add_opt(common_arg({"-ws", "--weights"}, "N0,N1,...", "x", [](common_params & params, const std::string & value) { params.w[0] = std::stof(value); }));
     add_opt(common_arg({"--mode"}, "{a,b}", "x", [](common_params & params, const std::string & value) { }));
     add_opt(common_arg({"--pair"}, "A", "B", "x", [](common_params & params, const std::string & a, const std::string & b) { }));
 '''
@@ -122,12 +124,15 @@ def test_sglang_and_llama_cpp_are_read(tmp_path):
     assert found == [
         "versions llama 77",
         "versions sglang 0.3.0",
+        "llama --heat heat float 1 77 - - -",
         "llama --mode mode str 1 77 - - -",
         "llama --no-tidy !tidy bool 0 77 - - -",
         "llama --pair pair str 2 77 - - -",
         "llama --tidy tidy bool 0 77 - - -",
+        "llama --weights weights str 1 77 - - -",
         "llama --width width int 1 77 - - -",
         "llama -w width int 1 77 - - -",
+        "llama -ws weights str 1 77 - - -",
         "llama LLAMA_ARG_WIDTH width int 1 77 - - -",
         "sglang --fast fast switch 0 0.3.0 - d -",
         "sglang --gone gone str 1 0.3.0 - r -",
