@@ -294,7 +294,7 @@ int model_facts_from_config_json(
 	model_facts_fill_bytes(&f);
 	if (!f.weight_bytes) { /* a quantization that is not known: what it would be without */
 		f.weight_bytes = model_weight_bytes(&f, model_quant_known(f.dtype) ? f.dtype : "float16");
-		f.weight_bytes_input = f.tied_embeddings ? 0 : f.params_embed * 2;
+		f.weight_bytes_input = model_embedding_bytes(&f, NULL);
 	}
 	char note[96];
 	snprintf(note, sizeof note, "%.95s", f.source);

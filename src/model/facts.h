@@ -112,6 +112,10 @@ uint64_t model_kv_bytes_tp(const struct model_facts *m, enum kv_dtype type, uint
  * does not know (model_quant_known tells). Exact for dtypes; see docs/design/prediction.md. */
 uint64_t model_weight_bytes(const struct model_facts *m, const char *quant);
 bool model_quant_known(const char *quant);
+/* Of these, the input embedding where it is a tensor of its own, which llama.cpp leaves in RAM; 0: it is the output matrix, too. */
+uint64_t model_embedding_bytes(const struct model_facts *m, const char *quant);
+/* Of these, the output matrix; of tied embeddings that one matrix. A guess where the name of the quantization is not known. */
+uint64_t model_output_bytes(const struct model_facts *m, const char *quant);
 /* Bytes of these as vLLM loads them on one GPU of tp: with what every GPU holds whole (norms, biases, replicated KV projections),
  * and with the padding of MXFP4 experts. */
 uint64_t model_weight_bytes_tp(const struct model_facts *m, const char *quant, uint32_t tp);

@@ -150,5 +150,5 @@ void model_facts_fill_bytes(struct model_facts *m)
 	m->weight_bytes = 0; /* so that the arithmetic starts from the shapes */
 	m->weight_exact = false;
 	m->weight_bytes = model_weight_bytes(m, quantized ? m->quant : m->dtype);
-	m->weight_bytes_input = m->tied_embeddings ? 0 : m->params_embed * 2;
+	m->weight_bytes_input = model_embedding_bytes(m, NULL);
 }

@@ -159,6 +159,26 @@ uint64_t model_weight_bytes(const struct model_facts *m, const char *quant)
 	return f ? bytes_in(f, m) : 0;
 }
 
+uint64_t model_embedding_bytes(const struct model_facts *m, const char *quant)
+{
+	bool said = *m->quant && strcmp(m->quant, "none");
+	const struct form *f = find(quant ? quant : said ? m->quant : m->dtype);
+
+	if (m->tied_embeddings)
+		return 0;
+	return bytes_of(m->params_embed, f && (f->method == GGUF || f->method == PLAIN) ? f->base : 16 * BITS);
+}
+
+uint64_t model_output_bytes(const struct model_facts *m, const char *quant)
+{
+	bool said = *m->quant && strcmp(m->quant, "none");
+	const struct form *f = find(quant ? quant : said ? m->quant : m->dtype), *q6 = find("q6_k");
+
+	if (!f)
+		return bytes_of(m->params_embed, q6->output); /* a mixture that is not known: most keep it so */
+	return bytes_of(m->params_embed, f->method == GGUF ? f->output : f->method == PLAIN ? f->base : 16 * BITS);
+}
+
 /* What is not divided: vectors, the router, MLA's joint compression; and KV heads there are too few of, held twice. */
 static uint64_t replicated(const struct model_facts *m, uint32_t tp)
 {
