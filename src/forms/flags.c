@@ -27,7 +27,6 @@ struct line {
 	uint32_t count, at;
 	bool flags_ended; /* behind "--" */
 	bool positional; /* the model stood alone */
-	bool unsure; /* the flag that is read stands there only on a condition that is not known */
 	const char *first; /* of the list taken last */
 	struct dotted dotted[DOTTED_MAX];
 	uint32_t dotted_len;
@@ -69,14 +68,12 @@ static bool is_open(const char *text)
 
 /* The first variable in a text whose value nobody knows: "$TP" of "$TP", "$(nproc)", "{{ .Values.tp }}"; NULL: there is none. A price
  * ("$5 a day") looks like an argument of a script; a text in JSON is left to its reader. */
-static const char *open_part(struct arena *arena, const char *text, bool json)
+static const char *open_part(struct arena *arena, const char *text)
 {
 	const char *p = strstr(text, "{{"), *end;
 
-	if (*text == '{' && text[1] != '{' && !json)
+	if (*text == '{' && text[1] != '{')
 		return NULL;
-	if (json)
-		p = NULL; /* "{{" is in its nature */
 	for (const char *d = text; (d = strchr(d, '$')) && (!p || d < p); d++)
 		if (isalnum((unsigned char)d[1]) || (d[1] && strchr("_{(@*#`", d[1]))) {
 			p = d;
@@ -99,17 +96,6 @@ static const char *open_part(struct arena *arena, const char *text, bool json)
 		p--;
 	}
 	return arena_strndup(arena, p, MIN((size_t)(end - p), strlen(p)));
-}
-
-/* "$@": what a script is called with, which is nothing unless somebody says so. */
-static bool is_arguments(const char *text)
-{
-	static const char *const all[] = {"$@", "$*", "${@}", "${*}", "${@:1}", "${@:2}"};
-
-	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		if (!strcmp(text, all[i]))
-			return true;
-	return false;
 }
 
 /* "2>", ">>log", "<": the shell's, not the engine's. */
@@ -191,6 +177,22 @@ static int say_unknown(struct line *l, const char *spelling, const struct config
 		best ? arena_printf(arena, "did you mean %s?", best) : NULL);
 }
 
+/* A llama-server whose build nobody named is the newest. */
+static int say_gone_newest(
+	struct line *l, const struct engine_flag *flag, const char *spelling, const struct config_pos *pos)
+{
+	char oldest[ENGINE_VERSION_BYTES], newest[ENGINE_VERSION_BYTES];
+	struct arena *arena = &l->f->arena;
+
+	engine_versions(flag->table, oldest, newest);
+	return form_remark(l->f, FORM_FATAL, "flag-removed", pos,
+		arena_printf(arena, "%s was removed: %s have it, and the newest (%s) ends with an error at the start",
+			spelling, span_text(l, flag), newest),
+		arena_printf(arena,
+			"leave it out, or pin such a release (and say which: --engine-version llama.cpp=b%s)",
+			*flag->last ? flag->last : flag->first));
+}
+
 static int say_gone(struct line *l, const struct engine_flag *flag, const char *spelling, const struct config_pos *pos)
 {
 	const char *v = !strncmp(flag->table, "dynamo.", 7) ? l->s->wrapper : l->s->version;
@@ -198,6 +200,8 @@ static int say_gone(struct line *l, const struct engine_flag *flag, const char *
 	bool known = engine_version_known(flag->table, v);
 	const char *what;
 
+	if (!v && l->s->program == ENGINE_LLAMA_SERVER)
+		return say_gone_newest(l, flag, spelling, pos);
 	if (known)
 		what = arena_printf(arena, "%s has no flag %s; %s", release_text(l, flag->table), spelling,
 			arena_printf(arena,
@@ -219,7 +223,8 @@ static int say_state(struct line *l, const struct engine_flag *flag, const char 
 	struct arena *arena = &l->f->arena;
 
 	if (flag->refused)
-		return form_remark(l->f, v ? FORM_FATAL : FORM_WARNING, "flag-removed", pos,
+		return form_remark(l->f, v || l->s->program == ENGINE_LLAMA_SERVER ? FORM_FATAL : FORM_WARNING,
+			"flag-removed", pos,
 			arena_printf(arena, "%s ends with an error at the start when it sees %s", span_text(l, flag),
 				spelling),
 			"leave it out");
@@ -366,12 +371,11 @@ static int put(
 {
 	struct form_service *s = l->s;
 	const struct config_key *key = config_key_find(section_of(s->engine), name);
-	bool json = kind == ENGINE_FLAG_JSON;
-	const char *variable = value && is_open(value) ? open_part(&l->f->arena, value, json) : NULL;
+	const char *variable = value && is_open(value) ? open_part(&l->f->arena, value) : NULL;
 
 	if (variable && strcmp(name, s->engine == GRAPH_ENGINE_SGLANG ? "model-path" : "model") != 0) {
 		int said = say_unset(l, arena_strdup(&l->f->arena, name), variable, pos);
-		if (said < 0 || json || (key && key->type != CONFIG_STRING))
+		if (said < 0 || (key && key->type != CONFIG_STRING))
 			return said;
 	}
 	if (value && (kind == ENGINE_FLAG_SIZE || (key && key->type == CONFIG_UINT && s->engine == GRAPH_ENGINE_VLLM)))
@@ -382,8 +386,12 @@ static int put(
 	if (picks && is_number(value))
 		return 0;
 	if (s->engine == GRAPH_ENGINE_LLAMA && !strcmp(name, "gpu-layers") && value &&
-		(!strcasecmp(value, "all") || !strcasecmp(value, "auto")))
+		(!strcasecmp(value, "all") || !strcasecmp(value, "auto"))) {
+		int said = form_arg_add(l->f, &s->args, "gpu-layers-said", value, pos); /* "-1" is both */
+		if (said < 0)
+			return said;
 		value = "-1";
+	}
 	if (s->engine == GRAPH_ENGINE_VLLM && !strcmp(name, "max-model-len") && value &&
 		(!strcasecmp(value, "auto") || !strcmp(value, "-1"))) {
 		int said = form_remark(l->f, FORM_INFO, "context-auto", pos,
@@ -406,27 +414,6 @@ static int put(
 	return form_arg_add(l->f, &s->args, name, value, pos);
 }
 
-/* A flag that is perhaps not there, and which the plan takes as being there. */
-static int say_unsure(struct line *l, const char *spelling, const char *name, const struct config_pos *pos)
-{
-	static const char *const harmless[] = {"api-key", "port", "host", "chat-template", "tool-call-parser",
-		"enable-auto-tool-choice", "reasoning-parser", "trust-remote-code", "served-model-name",
-		"disable-log-requests", "disable-log-stats", "seed", "max-logprobs", "download-dir", "tokenizer",
-		"tokenizer-mode", "revision", "load-format"};
-
-	if (!l->unsure || (!config_key_find(section_of(l->s->engine), name) &&
-				  !engine_effect_unmodelled(l->s->engine, name, "1")))
-		return 0;
-	for (size_t i = 0; i < ARRAY_LEN(harmless); i++)
-		if (!strcmp(name, harmless[i]))
-			return 0;
-	return form_remark(l->f, FORM_UNCHECKED, "flag-unsure", pos,
-		arena_printf(&l->f->arena,
-			"whether %s is there is decided when the script runs; the plan takes it as being there",
-			spelling),
-		"plan each command by itself: stator plan -- COMMAND");
-}
-
 /* What the flag means to a plan, when that is not in its arithmetic. */
 static int say_effect(struct line *l, const struct engine_flag *flag, const char *spelling, const char *value,
 	const struct config_pos *pos)
@@ -435,8 +422,6 @@ static int say_effect(struct line *l, const struct engine_flag *flag, const char
 
 	if (!why || flag->negative)
 		return 0;
-	if (is_vllm(l) && !strcmp(flag->name, "config") && form_file_find(l->f, value))
-		return 0; /* it is read */
 	return form_remark(l->f, FORM_UNCHECKED, "flag-effect", pos,
 		arena_printf(&l->f->arena, "%s %s, which is not in the arithmetic of this plan", spelling, why), NULL);
 }
@@ -480,8 +465,18 @@ static const char *take_list(struct line *l)
 static int say_missing(
 	struct line *l, const struct engine_flag *flag, const char *spelling, const struct config_pos *pos)
 {
-	if (!l->s->version && engine_flag_ever_values(flag, "0?"))
-		return 0; /* older releases have it without */
+	bool before = !l->s->version && engine_flag_ever_values(flag, "0?"); /* older releases have it without */
+
+	if (before && l->s->program == ENGINE_LLAMA_SERVER)
+		return form_remark(l->f, FORM_WARNING, "flag-value", pos,
+			arena_printf(&l->f->arena,
+				"%s needs a value since llama.cpp %s; older releases take it without", spelling,
+				flag->first),
+			flag->choices ? arena_printf(&l->f->arena, "one of %.*s", (int)MIN(flag->choices_len, 400u),
+						flag->choices)
+				      : NULL);
+	if (before)
+		return 0;
 	return say_value(l, arena_printf(&l->f->arena, "%s needs a value", spelling), pos, NULL);
 }
 
@@ -586,8 +581,6 @@ static int read_known(struct line *l, const struct engine_flag *flag, const char
 	if (code == 0)
 		code = say_effect(l, flag, spelling, value, pos);
 	if (code == 0)
-		code = say_unsure(l, spelling, config_name(l, typed, flag->name), pos);
-	if (code == 0)
 		code = note_seen(l, spelling, config_name(l, typed, flag->name), pos);
 	return code < 0 ? code : put(l, config_name(l, typed, flag->name), value, flag->kind, pos);
 }
@@ -663,9 +656,6 @@ static int read_alone(struct line *l, const struct form_word *w)
 		l->at += !t[strspn(t, "<>&")] && l->at < l->count; /* "> log": and the file */
 		return 0;
 	}
-	if (is_arguments(w->text) && l->s->model)
-		return form_remark(l->f, FORM_INFO, "script-arguments", &w->pos,
-			"what the script is called with stands in this line, too; the plan is that without", NULL);
 	if (!l->s->model || (is_vllm(l) && !l->positional && l->s->program == ENGINE_VLLM_SERVE && !is_open(w->text))) {
 		l->positional = true;
 		l->s->model = without_mark(&l->f->arena, w->text); /* "vllm serve MODEL" */
@@ -757,7 +747,8 @@ static int end_dotted(struct line *l)
 	return code;
 }
 
-/* A LlamaWorker keeps keys and values alike, in one of two types: what they are not is counted as the larger one. */
+/* A LlamaWorker keeps keys and values alike, in one of two types: what they are not is the larger one there. A plan of the server reads
+ * what was said (plan/llama_ask.h). */
 static int end_llama(struct form_set *f, struct form_service *s)
 {
 	const struct form_arg *k = form_arg_find(&s->args, "kv-type"), *v = form_arg_find(&s->args, "cache-type-v"),
@@ -768,62 +759,11 @@ static int end_llama(struct form_set *f, struct form_service *s)
 		s->model = repo->value;
 		s->model_pos = repo->pos;
 	}
-	if (!k || both || !strcmp(k->value, "f16"))
+	if (!k)
 		return 0;
 	const struct config_pos pos = k->pos;
-	const char *what = eight ? "keys are kept as q8_0 and values are not; both are counted as f16"
-				 : arena_printf(&f->arena, "a KV cache of %.32s is counted as one of f16", k->value);
-	bool larger = !strcmp(k->value, "f32");
-	int code = form_arg_add(f, &s->args, "kv-type", "f16", &pos);
-	return code < 0 ? code : form_remark(f, larger ? FORM_UNCHECKED : FORM_INFO, "kv-type", &pos, what, NULL);
-}
-
-/* vLLM's --config names a file that is at hand: its settings stand behind those of the command line. */
-static int end_config(struct form_set *f, struct form_service *s)
-{
-	const struct form_arg *config = form_arg_find(&s->args, "config");
-	const struct form_file *file =
-		config && config->value && s->engine == GRAPH_ENGINE_VLLM ? form_file_find(f, config->value) : NULL;
-	struct yaml_node *root = NULL;
-	struct diags quiet;
-	struct buf json;
-
-	if (!file)
-		return 0;
-	const struct config_pos pos = config->pos;
-	diags_init(&quiet);
-	int code = yaml_parse(&root, &f->arena, file->name, file->text, file->len, &quiet);
-	diags_done(&quiet);
-	if (code < 0 || root->type != YAML_MAP)
-		return code == -ENOMEM ? code
-				       : form_remark(f, FORM_UNCHECKED, "flag-effect", &pos,
-						 "--config names a file that is no map of settings", NULL);
-	for (const struct yaml_node *n = root->first; n && code == 0; n = n->next) {
-		const char *value = n->text;
-		struct engine_flag flag;
-		char *spelling = arena_printf(&f->arena, "--%s", n->key);
-		for (char *p = spelling; p && *p; p++)
-			*p = *p == '_' ? '-' : *p;
-		if (!spelling)
-			return -ENOMEM;
-		if (!strcmp(spelling, "--model") || !strcmp(spelling, "--model-tag")) {
-			s->model = s->model ? s->model : n->text;
-			continue;
-		}
-		bool known =
-			engine_flag_find(&flag, s->program, spelling, s->version, s->wrapper) != ENGINE_FLAG_UNKNOWN;
-		if (n->type == YAML_NULL || (known && form_arg_find(&s->args, flag.name)) ||
-			form_arg_find(&s->args, spelling + 2))
-			continue;
-		if (n->type == YAML_MAP || n->type == YAML_SEQ) {
-			buf_init(&json, YAML_BYTES_MAX);
-			yaml_print_json(n, &json);
-			value = json.failed ? NULL : arena_strdup(&f->arena, buf_str(&json));
-			buf_done(&json);
-		}
-		code = value ? form_flag_put(f, s, spelling + 2, value, &pos) : -ENOMEM;
-	}
-	return code;
+	int code = form_arg_add(f, &s->args, "cache-type-k", k->value, &pos);
+	return code < 0 || both || !strcmp(k->value, "f16") ? code : form_arg_add(f, &s->args, "kv-type", "f16", &pos);
 }
 
 int form_flags_read(struct form_set *f, struct form_service *s, const struct form_word *words, uint32_t count)
@@ -838,7 +778,6 @@ int form_flags_read(struct form_set *f, struct form_service *s, const struct for
 		s->version = f->versions[s->engine];
 	while (l->at < l->count && code == 0) {
 		const struct form_word *w = &words[l->at++];
-		l->unsure = w->unsure;
 		if (!l->flags_ended && !strcmp(w->text, "--") && s->engine != GRAPH_ENGINE_LLAMA)
 			l->flags_ended = true;
 		else if (!l->flags_ended && is_flag(w))
@@ -848,8 +787,6 @@ int form_flags_read(struct form_set *f, struct form_service *s, const struct for
 	}
 	if (code == 0)
 		code = end_dotted(l);
-	if (code == 0)
-		code = end_config(f, s);
 	return code < 0 || s->engine != GRAPH_ENGINE_LLAMA ? code : end_llama(f, s);
 }
 

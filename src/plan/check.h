@@ -9,6 +9,8 @@ void plan_check_counts(struct plan *p); /* cards asked for against cards there; 
 void plan_check_memory(struct plan *p); /* weights, KV, memory that others hold */
 /* Of plan_check_memory: a model that is not known, on such a card (NULL: none), by what its name says. */
 void plan_check_unknown(struct plan *p, const struct plan_service *s, const struct gpu_device *card);
+/* Of plan_check_memory: a server of llama.cpp, whose parts are judged card by card. */
+void plan_check_llama(struct plan *p, uint32_t service);
 void plan_check_engine(
 	struct plan *p); /* what an engine refuses on such a card: types, quantization, divisors, sizes */
 /* Of plan_check_engine: names and sizes that an engine's own start-up refuses on every card. */

@@ -76,7 +76,7 @@ static void check_layers(struct plan *p, const struct plan_service *s)
 	const struct model_facts *m = s->model->facts;
 
 	if (!layers || !layers->value.set || !m || layers->value.i <= 0 || layers->value.i >= (int64_t)m->layers ||
-		!plan_on_gpu(s))
+		!plan_on_gpu(s) || s->llama.server)
 		return;
 	findings_add(&p->findings, FINDING_WARNING, FINDING_CONFIGURATION, "gpu-layers", &layers->value.pos,
 		"%s: %lld of %u layers are on the GPU, and the plan counts all of them there", s->name,
@@ -100,8 +100,19 @@ static bool is_read(const struct form_seen *flag)
 		"speculative-model", "speculative-algorithm", "speculative-draft-model-path", "rope-scaling",
 		"hf-overrides", "json-model-override-args"};
 
+	/* plan/llama_ask.h. */
+	static const char *const llama[] = {"split-mode", "main-gpu", "device", "override-tensor", "cpu-moe",
+		"n-cpu-moe", "kv-offload", "no-kv-offload", "offload_kqv", "swa-full", "flash-attn", "flash_attn",
+		"kv-unified", "fit", "fit-target", "mmproj", "mmproj-url", "mmproj-auto", "no-mmproj", "mmproj-offload",
+		"spec-draft-model", "spec-draft-hf", "spec-draft-ctx-size", "spec-type", "lora", "lora-scaled",
+		"control-vector", "mmap", "no-mmap", "mlock", "load-mode", "cache-type-k", "tensor_split", "split_mode",
+		"main_gpu", "type_k", "type_v"};
+
 	for (size_t i = 0; i < ARRAY_LEN(read); i++)
 		if (!strcmp(read[i], flag->name))
+			return true;
+	for (size_t i = 0; i < ARRAY_LEN(llama) && flag->engine == GRAPH_ENGINE_LLAMA; i++)
+		if (!strcmp(llama[i], flag->name))
 			return true;
 	return plan_key_read(flag->engine, flag->name);
 }

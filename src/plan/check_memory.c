@@ -323,24 +323,6 @@ static bool release_decides(
 	return true;
 }
 
-/* It does not all fit on the card, and its program then keeps some of it in RAM: how much there is, and how slow that is, is not known. */
-static bool decides_by_itself(struct plan *p, uint32_t i, const struct plan_terms *t, const struct gpu_device *card)
-{
-	const struct plan_service *s = &p->deployment.services[i];
-	const struct form_service *f = plan_form_service(&p->deployment, p->input.form, i);
-
-	if (!f || !f->by_itself)
-		return false;
-	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-offload", &s->pos[PLAN_GPUS],
-		"%s: %s do not fit on %s with %s: without num_gpu Ollama spreads the model over the GPUs there are, and keeps the rest in RAM, which is not counted here",
-		s->name, PLAN_BYTES(plan_terms_fixed(t) + t->kv_least), plan_card_name(card), PLAN_BYTES(t->total));
-	findings_unchecked(&p->findings);
-	table(p, s, t, card);
-	findings_remedy(&p->findings,
-		"a smaller quantization or num_ctx; \"PARAMETER num_gpu N\" says how many layers are on the GPU");
-	return true;
-}
-
 /* "nvidia.com/mig-3g.40gb" -> 40 GiB, which is some more than it has; 0: its name does not say. */
 static uint64_t slice_bytes(const char *resource)
 {
@@ -391,10 +373,14 @@ static void check_service(struct plan *p, uint32_t i)
 		return;
 	plan_check_unknown(p, s, c == UINT32_MAX ? NULL : plan_card_of(p, c));
 	unsure_model(p, s);
+	if (s->llama.server)
+		plan_check_llama(p, i);
 	if (!plan_on_gpu(s) || c == UINT32_MAX)
 		return;
 	const struct plan_terms *t = plan_terms_of(&p->placement, i, c);
 	check_slice(p, i, plan_card_of(p, c));
+	if (s->llama.server)
+		return;
 	if (t->known && plan_terms_fit(t) && t->context < s->context)
 		plan_context_reduced(p, s, t->context);
 	if (!t->known)
@@ -407,7 +393,7 @@ static void check_service(struct plan *p, uint32_t i)
 		unrecorded(p, s, t);
 		return;
 	}
-	if (release_decides(p, s, t, plan_card_of(p, c)) || decides_by_itself(p, i, t, plan_card_of(p, c)))
+	if (release_decides(p, s, t, plan_card_of(p, c)))
 		return;
 	/* Not even a short request: then it is the weights. */
 	if (t->kv_room <= 0 || t->context_fits < MIN(s->context, 256))

@@ -11,6 +11,7 @@
 #include "gpu/versions.h"
 #include "model/facts.h"
 #include "plan/extra.h"
+#include "plan/llama_ask.h"
 #include "plan/release.h"
 
 enum plan_key {
@@ -82,6 +83,7 @@ struct plan_service {
 	bool pinned_odd; /* it is set, but is no list of indices */
 	struct config_pos pinned_pos;
 	struct plan_extra extra; /* vLLM, SGLang */
+	struct plan_llama llama; /* a server's command line; server false: a worker of ours */
 	bool set[PLAN_KEYS]; /* written by the user, at */
 	struct config_pos pos[PLAN_KEYS]; /* else the service's own place */
 };

@@ -2,6 +2,7 @@
  * T4 to H200: bench/memory/starts, docs/memory.md. */
 #include "plan/need_external.h"
 #include "model/memory.h"
+#include "plan/llama_split.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -82,7 +83,7 @@ static uint64_t longest(const struct plan_service *s, enum kv_dtype type, int64_
 
 /* CUDA context, kernels, cuBLAS and its work space, the pool of scratch memory of ggml, at their largest: measured on an H100,
  * on others by the number of their processors. */
-static uint64_t llama_runtime(const struct gpu_device *card)
+uint64_t plan_llama_runtime(const struct gpu_device *card)
 {
 	static const struct {
 		uint32_t least;
@@ -101,15 +102,57 @@ static void terms_llama(struct plan_terms *t, const struct plan_service *s, cons
 	const struct model_facts *m = s->model->facts;
 	uint64_t all = model_weight_bytes(m, s->quant);
 	/* The input embedding stays on the host, where it is a matrix of its own. */
-	uint64_t input =
-		m->weight_bytes ? (uint64_t)((double)all * (double)m->weight_bytes_input / (double)m->weight_bytes) : 0;
+	uint64_t input = s->quant && all != m->weight_bytes ? model_embedding_bytes(m, s->quant) : m->weight_bytes_input;
 	uint64_t weights = all - MIN(input, all);
 
 	t->weights = s->gpus > 1 ? weights / s->gpus + weights / 32 : weights;
-	t->runtime = llama_runtime(card);
+	t->runtime = plan_llama_runtime(card);
 	uint64_t room = t->budget > t->weights ? (t->budget - t->weights) * MAX(s->gpus, 1u) : 1;
 	t->states = m->state_bytes * plan_llama_seqs(s, room) / MAX(s->gpus, 1u);
 	t->activations = llama_compute_bytes(m, s->ubatch, s->context) + MAX(s->ubatch, 1) * m->hidden * 4;
+}
+
+/* The longest context with which the worst of so many alike cards holds what is asked of it. */
+static uint64_t longest_of_server(
+	const struct plan_service *s, const struct gpu_device *const *cards, uint32_t len, uint64_t budget)
+{
+	enum { STEP = 256 };
+	const struct model_facts *m = s->model->facts;
+	uint64_t low = 0, high = MAX(m->context_max ? m->context_max : 1u << 20, s->context) / STEP;
+
+	while (low < high) {
+		uint64_t mid = (low + high + 1) / 2;
+		struct plan_service other = *s;
+		struct plan_terms t = {.budget = budget};
+		other.context = mid * STEP;
+		other.set[PLAN_CONTEXT] = true;
+		plan_llama_terms(&t, &other, cards, len, NULL);
+		if (t.kv_room >= (int64_t)t.kv_least)
+			low = mid;
+		else
+			high = mid - 1;
+	}
+	return low * STEP;
+}
+
+/* A llama-server on so many cards like this one, or on those. */
+void plan_need_server(struct plan_terms *ret, const struct plan_service *s, const struct gpu_device *const *cards,
+	uint32_t len, const struct gpu_device *of)
+{
+	struct plan_terms t = {.total = of->memory_total, .free = of->memory_free, .budget = of->memory_free};
+
+	if (s->model->facts && t.total) {
+		t.known = true;
+		plan_llama_terms(&t, s, cards, len, of);
+		bool fits = plan_terms_fit(&t);
+		t.context_fits = fits ? t.context : longest_of_server(s, cards, len, t.budget);
+		t.kv_tokens = t.context;
+		if (fits) {
+			t.budget = plan_terms_fixed(&t) + t.kv_least;
+			t.kv_room = (int64_t)t.kv_least;
+		}
+	}
+	*ret = t;
 }
 
 void plan_need(struct plan_terms *ret, const struct plan_service *s, const struct gpu_device *card)
@@ -118,6 +161,14 @@ void plan_need(struct plan_terms *ret, const struct plan_service *s, const struc
 	bool llama = s->engine == GRAPH_ENGINE_LLAMA;
 	enum kv_dtype kv = plan_kv_on(s, card->capability);
 
+	if (llama && s->llama.server) {
+		const struct gpu_device *cards[LLAMA_CARDS_MAX];
+		uint32_t len = MIN(MAX(s->gpus, 1u), (uint32_t)LLAMA_CARDS_MAX);
+		for (uint32_t i = 0; i < len; i++)
+			cards[i] = card;
+		plan_need_server(ret, s, cards, len, card);
+		return;
+	}
 	t.budget =
 		llama ? (uint64_t)((double)t.total * s->share) : (uint64_t)((double)t.total * plan_share_on(s, card));
 	if (s->model->facts && t.total) {

@@ -34,11 +34,15 @@ struct plan_terms {
 	int64_t kv_room; /* negative: the rest alone is too much */
 	uint64_t kv_tokens; /* context tokens that the worker holds in all */
 	uint32_t guessed; /* of enum plan_guess */
+	uint64_t more, less; /* of a llama-server: how much higher and lower the sum may be; else 0 */
 	uint64_t context_fits; /* longest request that would fit, whole blocks; 0: none */
 };
 
 /* Fill ret for one of the cards of a worker of s. s must run on GPUs. */
 void plan_need(struct plan_terms *ret, const struct plan_service *s, const struct gpu_device *card);
+/* The same of a server of llama.cpp that takes these cards in this order: the terms of one of them. */
+void plan_need_server(struct plan_terms *ret, const struct plan_service *s, const struct gpu_device *const *cards,
+	uint32_t len, const struct gpu_device *of);
 /* All terms but KV. */
 static inline uint64_t plan_terms_fixed(const struct plan_terms *t)
 {
@@ -64,7 +68,8 @@ static inline bool plan_terms_surely_free(const struct plan_terms *t)
 enum { PLAN_CONTEXT_LEAST = 2048 };
 static inline bool plan_context_yields(const struct plan_service *s)
 {
-	return (s->engine == GRAPH_ENGINE_LLAMA && !s->set[PLAN_CONTEXT]) || s->engine == GRAPH_ENGINE_SGLANG;
+	return (s->engine == GRAPH_ENGINE_LLAMA && !s->set[PLAN_CONTEXT] && !s->llama.server) ||
+	       s->engine == GRAPH_ENGINE_SGLANG;
 }
 /* Tokens of a step, and sequences, on that card: what the user said, else the engine's default, which vLLM makes larger on
  * cards of 70 GiB and more, the A100 excepted. */
@@ -91,6 +96,8 @@ const char *plan_unrecorded(const struct plan_service *s, const struct plan_term
 /* Sequences of a llama worker that has room for its KV cache: what max-seqs says or, where a model has recurrent states, as many
  * of 64 as a quarter of room holds states for, 8 at least. room 0: not known. */
 uint64_t plan_llama_seqs(const struct plan_service *s, uint64_t room);
+/* CUDA context, kernels, work space of llama.cpp on a card, at their largest. */
+uint64_t plan_llama_runtime(const struct gpu_device *card);
 /* What each of so many workers on a host's CPUs may count on for KV cache and states. 0: ram is not known. */
 uint64_t plan_host_room(const struct plan_service *s, uint64_t ram, uint32_t workers);
 

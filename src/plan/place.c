@@ -51,6 +51,39 @@ static void classify(struct placer *x)
 		x->next[c] = p->classes[c].first;
 }
 
+/* A server of llama.cpp divides a model over the cards it is bound to, which need not be alike: of each class the worst card's terms. */
+static bool needs_of_server(struct placer *x, const struct plan_service *s, struct plan_terms *row)
+{
+	struct plan_placement *p = x->p;
+	const struct gpu_device *cards[LLAMA_CARDS_MAX];
+	uint32_t len = 0, class[LLAMA_CARDS_MAX];
+
+	if (!s->llama.server || !plan_on_gpu(s) || !s->pinned_len)
+		return false;
+	for (uint32_t k = 0; k < s->pinned_len; k++)
+		for (uint32_t i = 0; i < x->inv->count && len < LLAMA_CARDS_MAX; i++)
+			if (x->inv->devices[i].host == 0 && x->inv->devices[i].index == s->pinned[k]) {
+				class[len] = p->class_of[i];
+				cards[len++] = &x->inv->devices[i];
+				break;
+			}
+	for (uint32_t c = 0; c < p->classes_len; c++) /* of cards that it does not take: as if it took such ones */
+		plan_need(&row[c], s, &x->inv->devices[p->classes[c].first]);
+	for (uint32_t k = 0; k < len; k++) {
+		struct plan_terms t;
+		bool first = true;
+		plan_need_server(&t, s, cards, len, cards[k]);
+		for (uint32_t i = 0; i < k; i++)
+			first &= class[i] != class[k];
+		struct plan_terms *have = &row[class[k]];
+		uint64_t sum = plan_terms_fixed(&t) + t.kv_least;
+		if (first || (plan_terms_fit(have) && !plan_terms_fit(&t)) ||
+			sum > plan_terms_fixed(have) + have->kv_least)
+			*have = t;
+	}
+	return true;
+}
+
 static int needs(struct placer *x)
 {
 	struct plan_placement *p = x->p;
@@ -58,10 +91,13 @@ static int needs(struct placer *x)
 	p->terms = calloc((size_t)x->d->len * p->classes_len + 1, sizeof *p->terms);
 	if (!p->terms)
 		return -ENOMEM;
-	for (uint32_t s = 0; s < x->d->len; s++)
+	for (uint32_t s = 0; s < x->d->len; s++) {
+		if (needs_of_server(x, &x->d->services[s], &p->terms[(size_t)s * p->classes_len]))
+			continue;
 		for (uint32_t c = 0; plan_on_gpu(&x->d->services[s]) && c < p->classes_len; c++)
 			plan_need(&p->terms[(size_t)s * p->classes_len + c], &x->d->services[s],
 				&x->inv->devices[p->classes[c].first]);
+	}
 	return 0;
 }
 

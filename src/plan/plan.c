@@ -33,16 +33,6 @@ static void set_version(struct plan_service *s, const struct plan_input *input)
 			     : 0;
 }
 
-/* What decides by itself what is on GPUs takes none where there is none. */
-static void set_by_itself(struct plan_deployment *d, const struct plan_input *input)
-{
-	for (uint32_t i = 0; i < d->len; i++) {
-		const struct form_service *f = plan_form_service(d, input->form, i);
-		if (f && f->by_itself && !input->inventory->count && !input->inventory->given)
-			d->services[i].gpus = 0;
-	}
-}
-
 int plan_make_of(struct plan *ret, const struct plan_input *input, struct plan_deployment *d, struct err *err)
 {
 	struct plan p = {.input = *input, .deployment = *d};
@@ -50,7 +40,6 @@ int plan_make_of(struct plan *ret, const struct plan_input *input, struct plan_d
 	findings_init(&p.findings);
 	for (uint32_t i = 0; i < d->len; i++)
 		set_version(&d->services[i], input);
-	set_by_itself(&p.deployment, input);
 	share_ram(&p.deployment, input->inventory->host_facts.ram_total);
 	int r = plan_place(&p.placement, &p.deployment, input->inventory);
 	if (r < 0) {
@@ -75,7 +64,10 @@ int plan_make(struct plan *ret, const struct plan_input *input, struct err *err)
 	struct plan_deployment d;
 	int r = plan_deployment_init(&d, input->graph, input->models);
 
-	return r < 0 ? err_set(err, r, "out of memory") : plan_make_of(ret, input, &d, err);
+	if (r < 0)
+		return err_set(err, r, "out of memory");
+	plan_llama_read(&d, input);
+	return plan_make_of(ret, input, &d, err);
 }
 
 void plan_done(struct plan *p)

@@ -3,6 +3,8 @@
 
 #include "../lib/cmocka_all.h"
 
+#include <stdio.h>
+
 static struct form_set form;
 
 static void read_line(const char *text, const char *version)
@@ -166,7 +168,7 @@ static void values_that_the_engine_refuses_are_fatal(void **state)
 	/* Of a release that nobody named, any will do. */
 	read_line("llama-server -m a.gguf -fa -c 4096", NULL);
 	assert_string_equal(value_of("context-length"), "4096");
-	assert_int_equal(form.remarks.len, 0);
+	assert_remark("flag-value", FORM_WARNING, "-fa needs a value since llama.cpp");
 	read_line("vllm serve org/m --enable-chunked-prefill False --max-num-seqs 4", NULL);
 	assert_string_equal(value_of("enable-chunked-prefill"), "false");
 	assert_string_equal(value_of("max-num-seqs"), "4");
@@ -184,13 +186,43 @@ static void what_no_plan_counts_is_not_passed_over(void **state)
 	assert_remark("variable-unknown", FORM_UNCHECKED, "$EXTRA_ARGS");
 	read_line("vllm serve --config /etc/vllm.yaml org/m", NULL);
 	assert_remark("flag-effect", FORM_UNCHECKED, "names a file with more settings");
-	read_line("llama-server -m a.gguf -ngl 99 --n-cpu-moe 20", NULL);
-	assert_remark("flag-effect", FORM_UNCHECKED, "--n-cpu-moe keeps experts");
+	read_line("llama-server -m a.gguf -ngl 99 --rpc 10.0.0.2:50052", NULL);
+	assert_remark("flag-effect", FORM_UNCHECKED, "--rpc uses the memory of other hosts");
 	read_line("llama-server -m a.gguf -ctk q8_0", NULL);
 	assert_string_equal(value_of("kv-type"), "f16"); /* the values' half stays as it is */
-	assert_remark("kv-type", FORM_INFO, "both are counted as f16");
+	assert_string_equal(value_of("cache-type-k"), "q8_0"); /* and a plan of the server sees both */
 	read_line("llama-server -m a.gguf -ctk q8_0 -ctv q8_0", NULL);
 	assert_string_equal(value_of("kv-type"), "q8_0");
+	assert_int_equal(form.remarks.len, 0);
+}
+
+static void flags_of_llama_cpp_that_hold_several_numbers_are_read(void **state)
+{
+	static const char *const lines[] = {"-ts 1,1", "--tensor-split 3,2", "-ts 24/16/8",
+		"--lora-scaled a.gguf:0.5,b.gguf:1", "--control-vector-scaled a.gguf:0.5", "-l 15043+1",
+		"--fit-target 1024,512", "--spec-synth-rates 0.9,0.5"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		char line[128];
+		snprintf(line, sizeof line, "llama-server -m a.gguf %s", lines[i]);
+		read_line(line, NULL);
+		if (form.remarks.len)
+			fail_msg("%s: %s", line, form.remarks.v[0].what);
+	}
+	read_line("llama-server -m a.gguf --temp warm", NULL);
+	assert_remark("flag-value", FORM_FATAL, "takes a number, and \"warm\" is none");
+}
+
+static void what_the_newest_llama_cpp_has_no_more_is_fatal_with_the_builds_that_have_it(void **state)
+{
+	(void)state;
+	read_line("llama-server -m a.gguf --ctx-size-draft 16000", NULL);
+	assert_remark("flag-removed", FORM_FATAL, "llama.cpp 4408 to 8955 have it");
+	assert_non_null(strstr(remark_of("flag-removed")->remedy, "--engine-version llama.cpp=b8955"));
+	read_line("llama-server -m a.gguf --draft-max 16", NULL);
+	assert_remark("flag-removed", FORM_FATAL, "ends with an error");
+	read_line("llama-server -m a.gguf --ctx-size-draft 16000 --draft-max 16", "b8000");
 	assert_int_equal(form.remarks.len, 0);
 }
 
@@ -215,7 +247,7 @@ static void llama_cpp_takes_flags_from_its_environment(void **state)
 		NULL);
 	assert_string_equal(value_of("context-length"), "8192");
 	assert_string_equal(value_of("max-seqs"), "2"); /* the command line wins */
-	assert_remark("flag-effect", FORM_UNCHECKED, "LLAMA_ARG_N_CPU_MOE");
+	assert_string_equal(value_of("n-cpu-moe"), "4");
 }
 
 static void what_llama_server_picks_itself_is_left_out(void **state)
@@ -270,6 +302,8 @@ int main(void)
 		cmocka_unit_test(what_another_release_has_is_said_with_it),
 		cmocka_unit_test(values_that_the_engine_refuses_are_fatal),
 		cmocka_unit_test(what_no_plan_counts_is_not_passed_over),
+		cmocka_unit_test(flags_of_llama_cpp_that_hold_several_numbers_are_read),
+		cmocka_unit_test(what_the_newest_llama_cpp_has_no_more_is_fatal_with_the_builds_that_have_it),
 		cmocka_unit_test(words_for_as_much_as_fits_are_known),
 		cmocka_unit_test(llama_cpp_takes_flags_from_its_environment),
 		cmocka_unit_test(what_llama_server_picks_itself_is_left_out),

@@ -55,7 +55,7 @@ static void ollama_fits_when_all_of_it_is_on_the_card(void **state)
 {
 	(void)state;
 	assert_int_equal(verdict_of("FROM qwen2.5-coder:3b\n", "1xRTX-3060", NULL), PLAN_FITS);
-	assert_int_equal(verdict_of("FROM llama3.1:70b\n", "1xRTX-4090", "memory-offload"), PLAN_NOT_CHECKED);
+	assert_int_equal(verdict_of("FROM llama3.1:70b\n", "1xRTX-4090", "memory-host"), PLAN_NOT_CHECKED);
 	/* Layers that are said are on the card, or nothing starts. */
 	assert_int_equal(
 		verdict_of("FROM llama3.1:70b\nPARAMETER num_gpu 99\n", "1xRTX-4090", "memory-weights"), PLAN_CANNOT);
