@@ -275,7 +275,29 @@ static int wish_of(struct planner *x, struct plan_wish *ret, struct err *err)
 	return r;
 }
 
-/* "vllm=0.19.0,sglang=0.5.3" into the places of those engines, "0.19.0" into both, a build of llama.cpp ("b6000") into its own. */
+/* llama.cpp has builds, "b8000", which are also written "8000"; what wraps it for Python has releases. */
+static bool is_build(const char *version)
+{
+	const char *digits = version + (*version == 'b');
+
+	return isdigit((unsigned char)*digits) && !digits[strspn(digits, "0123456789")] &&
+	       (digits > version || strlen(digits) > 2);
+}
+
+static bool is_engine(const char *name, size_t len, enum graph_engine e)
+{
+	static const char *const llama[] = {
+		"llama.cpp", "llama-cpp", "llamacpp", "llama-server", "llama_cpp", "llama-cpp-python"};
+	const char *own = graph_engine_name(e);
+
+	for (size_t i = 0; i < ARRAY_LEN(llama) && e == GRAPH_ENGINE_LLAMA; i++)
+		if (strlen(llama[i]) == len && !strncasecmp(llama[i], name, len))
+			return true;
+	return strlen(own) == len && !strncmp(own, name, len);
+}
+
+/* "vllm=0.19.0,sglang=0.5.3" into the places of those engines, "0.19.0" into both, a build of llama.cpp ("b6000", "llama.cpp=6000") into
+ * its own. */
 static int versions_of(struct planner *x, const char *text, struct err *err)
 {
 	for (const char *p = text; *p;) {
@@ -284,18 +306,19 @@ static int versions_of(struct planner *x, const char *text, struct err *err)
 		char version[ENGINE_VERSION_TEXT];
 		snprintf(
 			version, sizeof version, "%.*s", (int)(named ? len - name - 1 : len), named ? p + name + 1 : p);
-		bool build = version[0] == 'b' && isdigit((unsigned char)version[1]);
+		bool build = is_build(version);
 		for (int e = GRAPH_ENGINE_LLAMA; e < ENGINES; e++) {
-			const char *engine = graph_engine_name((enum graph_engine)e);
-			bool meant = !named || (strlen(engine) == name && !strncmp(engine, p, name));
+			bool meant = !named || is_engine(p, name, (enum graph_engine)e),
+			     llama = e == GRAPH_ENGINE_LLAMA;
 			known |= meant;
-			/* llama.cpp has builds, the others have releases. */
-			if (meant && build == (e == GRAPH_ENGINE_LLAMA))
+			if (meant && llama && build)
+				snprintf(x->versions[e], sizeof x->versions[e], "b%.20s", version + (*version == 'b'));
+			else if (meant && (llama ? named : !build))
 				memcpy(x->versions[e], version, sizeof version);
 		}
 		if (!known || (!engine_version_parse(version) && !build))
 			return err_set(err, -EINVAL,
-				"--engine-version: \"%.*s\" is no release of vllm or sglang, as in vllm=0.19.0",
+				"--engine-version: \"%.*s\" is no release of vllm, sglang or llama.cpp, as in vllm=0.19.0 or llama.cpp=b8000",
 				(int)MIN(len, 60u), p);
 		p += len + (p[len] == ',');
 	}
