@@ -164,14 +164,19 @@ static int make_links(struct gpu_inventory *inv, struct err *err)
 	inv->links = calloc(inv->count ? inv->count : 1, inv->count ? inv->count : 1);
 	if (!inv->links)
 		return err_set(err, -ENOMEM, "out of memory");
-	for (uint32_t a = 0; a < inv->count; a++)
-		for (uint32_t b = 0; b < inv->count; b++) {
-			const struct gpu_device *x = &inv->devices[a], *y = &inv->devices[b];
-			if (a == b || x->host != y->host)
+	/* Cards of a host stand in a row: a cluster's are not compared with each other. */
+	for (uint32_t a = 0, first = 0; a < inv->count; a++) {
+		const struct gpu_device *x = &inv->devices[a];
+		if (x->host != inv->devices[first].host)
+			first = a;
+		for (uint32_t b = first; b < inv->count && inv->devices[b].host == x->host; b++) {
+			const struct gpu_device *y = &inv->devices[b];
+			if (a == b)
 				continue;
 			bool nvlink = x->spec->nvlink_gb_s > 0 && y->spec == x->spec && !x->mig_slice && !y->mig_slice;
 			inv->links[(size_t)a * inv->count + b] = nvlink ? GPU_LINK_NVLINK : GPU_LINK_PCIE;
 		}
+	}
 	return 0;
 }
 

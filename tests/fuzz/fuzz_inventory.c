@@ -37,11 +37,22 @@ static void json(const char *text, size_t size)
 	gpu_inventory_done(&inv);
 }
 
+/* Hundreds of cards are the same path some more times, and each is most of what a second can do. */
+static bool has_hundreds(const char *text)
+{
+	for (const char *c = text; *c; c++)
+		if (strspn(c, "0123456789") >= 3)
+			return true;
+	return false;
+}
+
 static void spec(const char *text)
 {
 	struct gpu_inventory inv;
 	struct err err;
 
+	if (has_hundreds(text))
+		return;
 	if (gpu_inventory_from_spec(&inv, text, &err) < 0)
 		return;
 	for (uint32_t i = 0; i < inv.count; i++)
