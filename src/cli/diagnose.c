@@ -275,6 +275,9 @@ static const char *doubt_text(const struct diagnose *d)
 	for (uint32_t i = 0; i < d->findings.len; i++)
 		if (!strcmp(d->findings.items[i].code, "unlisted-doubt"))
 			return "a line may tell of a failure, and nothing says how it ended";
+	const char *why = diagnosis_doubt(d->diagnosis, &d->findings);
+	if (why)
+		return why;
 	return d->findings.warnings > 0 ? "errors were logged, and nothing says how it ended"
 					: "the log ends in the middle of an error";
 }

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SENTENCE_BYTES_MAX = 2048, EVIDENCE_LOGS_MAX = 4, EVIDENCE_BYTES = 400 };
+enum { SENTENCE_BYTES_MAX = 2048, EVIDENCE_LOGS_MAX = 4, EVIDENCE_BYTES = 400, FOLLOWS_LINES = 20 };
 
 struct diagnosis {
 	const struct catalogue *catalogue;
@@ -56,7 +56,7 @@ struct group {
 };
 
 /* The order in which things are told. */
-enum order { ORDER_CAUSE, ORDER_CONSEQUENCE, ORDER_WARNING, ORDER_WRAPPER, ORDER_INFO, ORDER_HARMLESS };
+enum order { ORDER_CAUSE, ORDER_CONSEQUENCE, ORDER_WRAPPER, ORDER_WARNING, ORDER_INFO, ORDER_HARMLESS };
 
 static enum order order_of(const struct group *g)
 {
@@ -201,6 +201,18 @@ static void captures_take(const struct signature *s, const char *line, struct ca
 	ret->count = 0;
 }
 
+/* A line that passes on why something failed is of the class that the reason is of. */
+static enum finding_class wrapper_class(const struct signature *s, const struct captures *captures)
+{
+	const struct capture *reason = captures_find(captures, "reason", strlen("reason"));
+	char text[EVIDENCE_BYTES];
+
+	if (s->kind != SIGNATURE_WRAPPER || !reason)
+		return s->class;
+	snprintf(text, sizeof text, "%.*s", (int)MIN(reason->len, (uint32_t)sizeof text - 1), reason->text);
+	return line_failure_class(text);
+}
+
 static void group_tell(const struct diagnosis *d, const struct diagnosed_log *only, const struct diagnose_graph *graph,
 	const struct group *g, bool after_cause, bool unknown, bool death, struct findings *ret)
 {
@@ -212,6 +224,7 @@ static void group_tell(const struct diagnosis *d, const struct diagnosed_log *on
 	struct captures captures;
 
 	captures_take(s, g->first->text, &captures);
+	enum finding_class class = wrapper_class(s, &captures);
 	if (!diagnose_graph_cause(graph, s, cause, sizeof cause))
 		captures_fill(&captures, s->cause, cause, sizeof cause);
 	captures_fill(&captures, s->remedy, remedy, sizeof remedy);
@@ -221,7 +234,7 @@ static void group_tell(const struct diagnosis *d, const struct diagnosed_log *on
 		severity = FINDING_FATAL; /* it failed, and nothing else says so */
 	if (g->survived || (death && s->kind == SIGNATURE_CAUSE))
 		severity = FINDING_INFO;
-	if (!findings_add(ret, severity, s->class, s->id, &pos, "%s%s", cause,
+	if (!findings_add(ret, severity, class, s->id, &pos, "%s%s", cause,
 		    g->survived                                        ? " (survived: it served afterwards)"
 		    : death && s->kind == SIGNATURE_CAUSE              ? " (follows from the above)"
 		    : !after_cause || s->kind != SIGNATURE_CONSEQUENCE ? ""
@@ -264,6 +277,8 @@ static const char *const unlisted_codes[] = {
 	[SHAPE_EXCEPTION] = "unlisted-exception", [SHAPE_ERROR] = "unlisted-error", [SHAPE_DEATH] = "unlisted-death"};
 /* What a server that goes on serving logs: it says nothing of how the log ended. */
 static const char unlisted_served[] = "unlisted-served";
+/* A log signature: what an access log says of the server. */
+static const char requests_failed[] = "requests-failed";
 /* A line that by its words may tell of a failure. */
 static const char unlisted_doubt[] = "unlisted-doubt";
 
@@ -301,10 +316,14 @@ static void unlisted_add(
 {
 	const struct config_pos pos = {
 		.file = diagnosed_log_name(u->log), .line = (uint32_t)MIN(u->failure->line, UINT32_MAX)};
+	const char *before = u->failure->before;
 	enum finding_class class = line_failure_class(u->failure->text);
 	char text[EVIDENCE_BYTES];
 
-	snprintf(text, sizeof text, "%s", u->failure->text);
+	if (before && class == FINDING_CRASH)
+		class = line_failure_class(before);
+	snprintf(text, sizeof text, "%s%s%s", u->failure->text, before ? "; the line before it: " : "",
+		before ? before : "");
 	utf8_plain(text);
 	const char *code = u->failure->serving && severity == FINDING_WARNING ? unlisted_served
 									      : unlisted_codes[u->failure->shape];
@@ -329,11 +348,41 @@ static bool tells_more(const struct unlisted *a, const struct unlisted *b)
 	return f->time_ms && g->time_ms && f->time_ms < g->time_ms;
 }
 
+/* The line that says that something failed; one that says why is better. NULL: there is none. */
+static const struct group *wrapper_of(const struct group *groups, uint32_t count)
+{
+	const struct group *ret = NULL;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct group *g = &groups[i];
+		struct captures captures;
+
+		if (g->signature->kind != SIGNATURE_WRAPPER || g->survived)
+			continue;
+		captures_take(g->signature, g->first->text, &captures);
+		if (captures_find(&captures, "reason", strlen("reason")))
+			return g;
+		ret = ret ? ret : g;
+	}
+	return ret;
+}
+
+/* Does the failure, no exception, only come behind a line of the same log that says why? */
+static bool is_said_by(const struct group *wrapper, const struct diagnosed_log *log, const struct log_failure *f)
+{
+	struct captures captures;
+
+	if (wrapper->log != log || f->shape == SHAPE_EXCEPTION || f->line < wrapper->first->line)
+		return false;
+	captures_take(wrapper->signature, wrapper->first->text, &captures);
+	return captures_find(&captures, "reason", strlen("reason")) != NULL;
+}
+
 /* The failure no signature knows that is the root of all: the first of what is sure to have ended a process. best: when what
- * follows from other failures is known; then only what says why is worth telling. wrapper: a line says that something failed.
+ * follows from other failures is known; then only what says why is worth telling. wrapper: the line that says that something failed, or NULL.
  * False: there is none. */
-static bool unlisted_tell(const struct diagnosis *d, const struct diagnosed_log *only, enum order best, bool wrapper,
-	struct findings *ret)
+static bool unlisted_tell(const struct diagnosis *d, const struct diagnosed_log *only, enum order best,
+	const struct group *wrapper, struct findings *ret)
 {
 	bool explained = best == ORDER_CONSEQUENCE;
 	struct unlisted root = {0}, doubt = {0};
@@ -344,7 +393,7 @@ static bool unlisted_tell(const struct diagnosis *d, const struct diagnosed_log 
 		struct unlisted one = {log, only && only != log ? NULL : diagnosed_log_failure(log, &died)};
 
 		if (!one.failure || (explained && one.failure->shape != SHAPE_EXCEPTION) ||
-			(wrapper && one.failure->doubt))
+			(wrapper && (one.failure->doubt || is_said_by(wrapper, log, one.failure))))
 			continue;
 		died = died || explained || wrapper;
 		if (died && (!root.failure || tells_more(&one, &root)))
@@ -375,14 +424,6 @@ static bool death_explained(const struct group *g, struct findings *ret)
 	if (one.failure)
 		unlisted_add(&one, FINDING_FATAL, "", ret);
 	return one.failure != NULL;
-}
-
-static bool groups_have_wrapper(const struct group *groups, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++)
-		if (groups[i].signature->kind == SIGNATURE_WRAPPER && !groups[i].survived)
-			return true;
-	return false;
 }
 
 static void survived_tell(const struct diagnosis *d, const struct diagnosed_log *only, struct findings *ret)
@@ -424,17 +465,44 @@ enum diagnosis_verdict diagnosis_verdict(
 		if (only && only != log)
 			continue;
 		lines += diagnosed_log_lines(log);
-		cut = cut || diagnosed_log_is_cut(log);
+		cut = cut || diagnosed_log_is_cut(log) || diagnosed_log_starts(log) || diagnosed_log_ends_in_error(log);
 	}
 	for (uint32_t i = 0; i < f->len; i++) {
 		wrapper = wrapper || (f->items[i].severity <= FINDING_WARNING && f->items[i].wraps);
-		cut = cut || (f->items[i].severity == FINDING_WARNING && finding_is_unlisted(&f->items[i]) &&
-				     strcmp(f->items[i].code, unlisted_served) != 0);
+		cut = cut ||
+		      (f->items[i].severity == FINDING_WARNING &&
+			      ((finding_is_unlisted(&f->items[i]) && strcmp(f->items[i].code, unlisted_served) != 0) ||
+				      strcmp(f->items[i].code, requests_failed) == 0));
 	}
 	/* "See the root cause above", and nothing is above. */
 	if (wrapper)
 		return DIAGNOSIS_UNKNOWN_CAUSE;
 	return lines == 0 || cut ? DIAGNOSIS_CANNOT_TELL : DIAGNOSIS_HEALTHY;
+}
+
+/* Does this cause only come of the first: a crash behind it in the same log, or anything close behind it that the same process says? */
+static bool follows(const struct group *first, const struct group *g)
+{
+	const char *a = first->first->text, *b = g->first->text;
+	size_t n = line_stream(a, strlen(a));
+
+	if (g->log != first->log || g->first->line < first->first->line || line_stream(b, strlen(b)) != n ||
+		memcmp(a, b, n) != 0)
+		return false;
+	return g->signature->class == FINDING_CRASH || g->first->line <= first->first->line + FOLLOWS_LINES;
+}
+
+const char *diagnosis_doubt(const struct diagnosis *d, const struct findings *f)
+{
+	if (findings_has(f, requests_failed))
+		return "requests were answered with errors of the server";
+	for (uint32_t i = 0; i < d->count; i++)
+		if (diagnosed_log_starts(d->logs[i]) && !diagnosed_log_is_cut(d->logs[i]))
+			return "it ends while an engine starts, and nothing says whether it came up";
+	for (uint32_t i = 0; i < d->count; i++)
+		if (diagnosed_log_ends_in_error(d->logs[i]))
+			return "its last line is an error, and nothing says how it went on";
+	return NULL;
 }
 
 void diagnosis_conclude(const struct diagnosis *d, const struct diagnosed_log *only, const struct diagnose_graph *graph,
@@ -447,20 +515,21 @@ void diagnosis_conclude(const struct diagnosis *d, const struct diagnosed_log *o
 	uint32_t count = groups_make(d, only, groups);
 	enum order best = count > 0 ? order_of(&groups[0]) : ORDER_HARMLESS;
 	bool root = best == ORDER_CAUSE ? death_explained(&groups[0], ret)
-					: unlisted_tell(d, only, best, groups_have_wrapper(groups, count), ret);
+					: unlisted_tell(d, only, best, wrapper_of(groups, count), ret);
 	bool unknown = !root && best == ORDER_CONSEQUENCE && has_unknown_exception(d, only);
 	for (uint32_t i = 0; i < count; i++) {
 		bool wraps = groups[i].signature->kind == SIGNATURE_WRAPPER;
 
+		bool second = i > 0 && best == ORDER_CAUSE && order_of(&groups[i]) == ORDER_CAUSE;
+
 		/* Two signatures of one line are one cause. */
-		if (i > 0 && best == ORDER_CAUSE && groups[i].signature->kind == SIGNATURE_CAUSE &&
-			groups[i].log == groups[0].log && groups[i].first->line == groups[0].first->line)
+		if (second && groups[i].log == groups[0].log && groups[i].first->line == groups[0].first->line)
 			continue;
 		/* "See above" says nothing when what is above has been found. */
 		if (wraps && !groups[i].survived && (best <= ORDER_CONSEQUENCE || root) && !unknown)
 			continue;
 		group_tell(d, only, graph, &groups[i], (i > 0 && best == ORDER_CAUSE) || unknown || root, unknown,
-			root && i == 0 && best == ORDER_CAUSE, ret);
+			(root && i == 0 && best == ORDER_CAUSE) || (second && follows(&groups[0], &groups[i])), ret);
 	}
 	survived_tell(d, only, ret);
 }

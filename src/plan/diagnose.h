@@ -52,11 +52,13 @@ enum diagnosis_verdict {
 	DIAGNOSIS_HEALTHY, /* nothing failed */
 	DIAGNOSIS_FAILED, /* and a signature knows the cause */
 	DIAGNOSIS_UNKNOWN_CAUSE, /* it failed, and the form of the lines is all that tells why */
-	DIAGNOSIS_CANNOT_TELL, /* empty, cut in the middle of an error, or errors and nothing that says how it ended */
+	DIAGNOSIS_CANNOT_TELL, /* empty, cut in the middle of an error or of the start, or errors and nothing that says how it ended */
 };
 /* f: what diagnosis_conclude has found. */
 enum diagnosis_verdict diagnosis_verdict(
 	const struct diagnosis *d, const struct diagnosed_log *only, const struct findings *f);
+/* Why it cannot be told from what was read whether it failed, as half a sentence; NULL: for no reason known here. */
+const char *diagnosis_doubt(const struct diagnosis *d, const struct findings *f);
 const char *diagnosis_verdict_name(enum diagnosis_verdict verdict); /* "healthy", "failed", ... */
 /* Is this finding one that no signature knows? */
 bool finding_is_unlisted(const struct finding *f);

@@ -74,14 +74,14 @@ const struct signature *catalogue_at(const struct catalogue *c, uint32_t i);
 uint32_t catalogue_find(const struct catalogue *c, const char *id);
 
 /* Weights of words that are none of an error: a server says that it serves; a line whose form is to be looked at, and which is
- * not worth showing for the word. */
-enum { WORD_SERVING = 1000, WORD_LOOK = 1001 };
+ * not worth showing for the word; an engine begins to start, and is past it. */
+enum { WORD_SERVING = 1000, WORD_LOOK = 1001, WORD_STARTING = 1002, WORD_STARTED = 1003 };
 
 /* What one word of the automaton stands for. */
 struct catalogue_word {
 	uint32_t signature; /* SIGNATURES_MAX: a telling word, or the beginning of a traceback */
 	const struct pattern *pattern;
-	uint32_t weight; /* of a telling word; WORD_SERVING; WORD_LOOK; 0: "Traceback (most recent call last)" */
+	uint32_t weight; /* of a telling word; WORD_...; 0: "Traceback (most recent call last)" */
 };
 const struct words *catalogue_words(const struct catalogue *c);
 const struct catalogue_word *catalogue_word_at(const struct catalogue *c, uint32_t word);

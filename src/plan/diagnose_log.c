@@ -20,6 +20,7 @@ enum {
 	TRACEBACK_LINES_MAX = 600, /* until its exception must come */
 	TRACEBACK_PREFIX_MAX = 160,
 	STREAM_TEXT_BYTES = 200,
+	SAID_BYTES_MIN = 12, /* of a line that may say why */
 	ERROR_GAP_LINES =
 		40, /* errors of a server that are farther from its death than this have nothing to do with it */
 };
@@ -52,6 +53,8 @@ struct diagnosed_log {
 	uint64_t detail_of;
 	uint64_t ignored; /* the line of an exception that Python says it ignores */
 	uint64_t serving; /* the last line in which it said so */
+	bool starting; /* an engine began to start, and has not said that it is past that */
+	bool ends_in_error;
 	char serving_stream[STREAM_TEXT_BYTES];
 	char last_line[STREAM_TEXT_BYTES]; /* that is not blank, cut */
 	uint64_t last_number;
@@ -175,6 +178,7 @@ struct diagnosed_log *diagnosed_log_create(const struct catalogue *catalogue, co
 
 static void failure_free(struct log_failure *f)
 {
+	free(f->before);
 	free(f->text);
 	free(f->evidence);
 	*f = (struct log_failure){0};
@@ -204,6 +208,7 @@ void diagnosed_log_reset(struct diagnosed_log *log)
 	log->traceback_left = 0;
 	log->traceback_end = 0;
 	log->fatal = log->traceback_seen = log->traceback_mild = log->traceback_fresh = false;
+	log->starting = log->ends_in_error = false;
 }
 
 void diagnosed_log_destroy(struct diagnosed_log *log)
@@ -391,6 +396,40 @@ static bool is_of_another_piece(const struct diagnosed_log *log, enum line_shape
 	return number > log->last[shape] + ERROR_GAP_LINES || (shape == SHAPE_EXCEPTION && final);
 }
 
+/* The last line of data that is not blank, as it is shown; feeds: how many line feeds stand behind it. False: there is none, and nothing
+ * changes. */
+static bool last_line_of(const char *data, size_t len, char ret[STREAM_TEXT_BYTES], uint64_t *feeds)
+{
+	for (*feeds = 0; len > 0 && isspace((unsigned char)data[len - 1]); len--)
+		*feeds += data[len - 1] == '\n';
+	if (len == 0)
+		return false;
+	const char *feed = memrchr(data, '\n', len), *over = memrchr(data, '\r', len);
+	size_t from = feed ? (size_t)(feed - data) + 1 : 0;
+	if (over && (size_t)(over - data) + 1 > from)
+		from = (size_t)(over - data) + 1;
+	log_line_clean(data + from, len - from, ret, STREAM_TEXT_BYTES);
+	return true;
+}
+
+/* What a program printed last before the line that says it died, when that may be why: its loggers call it no milder than an error. NULL:
+ * nothing of the kind. */
+static char *said_before(const struct diagnosed_log *log)
+{
+	char text[STREAM_TEXT_BYTES];
+	struct line_look look;
+	uint64_t feeds;
+	size_t at;
+
+	if (!last_line_of(log->block, log->line_start, text, &feeds))
+		memcpy(text, log->last_line, sizeof text);
+	line_look(&look, text, strlen(text));
+	if (look.len < SAID_BYTES_MIN || isspace((unsigned char)*text) ||
+		(look.level > LEVEL_UNKNOWN && look.level < LEVEL_ERROR) || line_shape(&look, &at) == SHAPE_DEATH)
+		return NULL;
+	return strdup(text);
+}
+
 /* The first of its shape is kept. */
 static void failure_note(struct diagnosed_log *log, enum line_shape shape, uint64_t number, const char *line,
 	size_t len, size_t from, size_t text_len)
@@ -417,6 +456,7 @@ static void failure_note(struct diagnosed_log *log, enum line_shape shape, uint6
 	f->shape = shape;
 	f->serving = log->serving > 0 && log->serving < number && same_stream(log->serving_stream, line, len);
 	f->final = final;
+	f->before = shape == SHAPE_DEATH ? said_before(log) : NULL;
 	if (shape == SHAPE_EXCEPTION && f->line > 0) {
 		detail_begin(&log->detail, line, len, from);
 		log->detail_of = number;
@@ -472,6 +512,7 @@ static void shape_note(struct diagnosed_log *log, const char *line, size_t len)
 static void serving_note(struct diagnosed_log *log, const char *line, size_t len)
 {
 	log->serving = log->lines + 1;
+	log->starting = false;
 	log_line_clean(line, len, log->serving_stream, sizeof log->serving_stream);
 	log->fatal = false;
 	if (log->doubt.line > 0 && same_stream(log->doubt.evidence, line, len))
@@ -615,6 +656,10 @@ static void on_word(void *ctx, uint32_t number, size_t end)
 	struct diagnosed_log *log = ctx;
 	const struct catalogue_word *word = catalogue_word_at(log->catalogue, number);
 
+	if (word->signature == SIGNATURES_MAX && (word->weight == WORD_STARTING || word->weight == WORD_STARTED)) {
+		log->starting = word->weight == WORD_STARTING;
+		return;
+	}
 	line_seek(log, end);
 	lines_follow(log, log->line_end + 1, log->lines + 2);
 	const char *line = log->block + log->line_start;
@@ -663,18 +708,10 @@ static size_t escapes_drop(const char *data, size_t len, char *ret)
 /* Keep the last line that is not blank, of which log->lines line feeds stand before the end of the block. */
 static void last_line_keep(struct diagnosed_log *log, const char *data, size_t len)
 {
-	uint64_t number = log->lines + 1;
+	uint64_t feeds;
 
-	for (; len > 0 && isspace((unsigned char)data[len - 1]); len--)
-		number -= data[len - 1] == '\n';
-	if (len == 0)
-		return;
-	const char *feed = memrchr(data, '\n', len), *over = memrchr(data, '\r', len);
-	size_t from = feed ? (size_t)(feed - data) + 1 : 0;
-	if (over && (size_t)(over - data) + 1 > from)
-		from = (size_t)(over - data) + 1;
-	log_line_clean(data + from, len - from, log->last_line, sizeof log->last_line);
-	log->last_number = number;
+	if (last_line_of(data, len, log->last_line, &feeds))
+		log->last_number = log->lines + 1 - feeds;
 }
 
 /* Lines that are whole, or a piece of one that is too long. */
@@ -745,8 +782,12 @@ void diagnosed_log_end(struct diagnosed_log *log)
 		log->carry_len = 0;
 		log->lines++;
 	}
-	if (last_line_may_fail(log->last_line, strlen(log->last_line), log->serving > 0))
-		doubt_note(log, log->last_number, log->last_line, strlen(log->last_line));
+	size_t len = strlen(log->last_line);
+
+	log->asked = NULL;
+	if (last_line_may_fail(log->last_line, len, log->serving > 0))
+		doubt_note(log, log->last_number, log->last_line, len);
+	log->ends_in_error = last_line_is_error(log->last_line, len) && !line_is_known(log, log->last_line, len);
 }
 
 void diagnosed_log_seek(struct diagnosed_log *log, uint64_t number)
@@ -840,6 +881,16 @@ bool diagnosed_log_serves(const struct diagnosed_log *log)
 bool diagnosed_log_is_cut(const struct diagnosed_log *log)
 {
 	return log->traceback_left > 0;
+}
+
+bool diagnosed_log_starts(const struct diagnosed_log *log)
+{
+	return log->starting;
+}
+
+bool diagnosed_log_ends_in_error(const struct diagnosed_log *log)
+{
+	return log->ends_in_error;
 }
 
 const struct log_line *diagnosed_log_telling(const struct diagnosed_log *log, uint32_t i)

@@ -20,6 +20,7 @@ struct log_failure {
 	uint64_t line, time_ms;
 	char *text; /* from the exception's name on, cut as above; the line as a whole is in evidence */
 	char *evidence;
+	char *before; /* of a death: what was printed last before it, when that may be why; else NULL */
 	enum line_shape shape;
 	bool serving; /* it served before that */
 	bool doubt; /* only its words may tell of a failure (line_may_fail) */
@@ -55,6 +56,10 @@ const struct log_failure *diagnosed_log_survived(const struct diagnosed_log *log
 bool diagnosed_log_serves(const struct diagnosed_log *log);
 /* Does it end within a traceback? */
 bool diagnosed_log_is_cut(const struct diagnosed_log *log);
+/* Does it end while an engine starts? */
+bool diagnosed_log_starts(const struct diagnosed_log *log);
+/* Is its last line an error, by its logger's word, that no signature knows? */
+bool diagnosed_log_ends_in_error(const struct diagnosed_log *log);
 /* Telling line i in the order of the log, NULL behind the last. */
 const struct log_line *diagnosed_log_telling(const struct diagnosed_log *log, uint32_t i);
 

@@ -198,6 +198,9 @@ static bool compile_error_at(const struct text_low *t)
 	const char *low = t->text;
 	size_t len = t->len;
 	static const char *const marks[] = {": error: ", ": fatal error: "};
+	static const char *const tools[] = {"ld: cannot find -l", ": undefined reference to ", "nvcc fatal ",
+		"nvcc error ", "ptxas fatal ", "ptxas error ",
+		"hipcc: error: ", "collect2: error: ", "clang: error: ", "ninja: error: ", "ninja: fatal: ", NULL};
 
 	for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
 		size_t at = text_find(low, MIN(len, 4 * PROGRAM_BYTES_MAX), 0, marks[i]);
@@ -206,8 +209,7 @@ static bool compile_error_at(const struct text_low *t)
 			(low[at - 1] == ')' || isdigit((unsigned char)low[at - 1])))
 			return true;
 	}
-	return low_has(t, "ld: cannot find -l") || low_has(t, ": undefined reference to ") ||
-	       text_has_at(low, len, 0, "cmake error");
+	return low_has_any(t, tools) || text_has_at(low, len, 0, "cmake error");
 }
 
 /* An event of Kubernetes: "  Warning  FailedMount  12s (x7 over 44s)  kubelet  ...". What only may pass is not among these. */
@@ -379,7 +381,8 @@ static bool is_death(const struct text_low *t, bool mild)
 		"crashloopbackoff", "enginedeaderror", "due to time limit", "due to preemption", "due to node fail",
 		"mpi_abort was invoked", "application startup failed", "createcontainerconfigerror",
 		"createcontainererror", "runcontainererror", "invalidimagename", "errimageneverpull",
-		"encountered a fatal error", "died unexpectedly", "terminated with signal", "received signal sig",
+		"encountered a fatal error", "exception caught at file:", "died unexpectedly", "terminated with signal",
+		"received signal sig",
 		/* Frames of a debugger. */
 		"__gi_abort", " in abort (", "std::terminate", "__pthread_kill", NULL};
 
@@ -577,6 +580,11 @@ static bool low_says_any(const struct text_low *t, const char *const *words)
 	return false;
 }
 
+/* What a log does not end with when all is well. */
+static const char *const ending_words[] = {" ended", " exited", " terminated", " died", " gave up", " giving up", NULL};
+static const char *const ending_well[] = {" status 0", " code 0", " code: 0", "success", "normally", "gracefully",
+	"cleanly", "complete", "finished", NULL};
+
 static bool may_fail(const struct line_look *l, bool strict, bool last)
 {
 	const struct text_low *t = &l->low;
@@ -589,12 +597,21 @@ static bool may_fail(const struct line_look *l, bool strict, bool last)
 	if (is_asked_for(t) || low_has(t, "exception ignored in") || low_has(t, "warning: "))
 		return false;
 	return low_says_any(t, hard_words) ||
+	       (last && !strict && low_has_any(t, ending_words) && !low_has_any(t, ending_well)) ||
 	       (!strict && (low_says_any(t, failing_words) || (!mild && low_says_any(t, bad_words))));
 }
 
 bool line_may_fail(const struct line_look *l, bool strict)
 {
 	return may_fail(l, strict, false);
+}
+
+bool last_line_is_error(const char *line, size_t len)
+{
+	struct line_look look;
+
+	line_look(&look, line, len);
+	return look.level >= LEVEL_ERROR && !is_asked_for(&look.low);
 }
 
 bool last_line_may_fail(const char *line, size_t len, bool strict)
@@ -639,7 +656,9 @@ enum finding_class line_failure_class(const char *text)
 		"nvmlerror", "nvrm", "diststoreerror", "distnetworkerror", "driver", "could not insert",
 		"no kernel image", "gpus are available", "compute capability", "requires gpu", "serviceunavailable",
 		"imagepull", "failedattach", "unexpectedadmission", "exec format", "os {", "failedmount", "nccl",
-		"nixl", "ucx", "ibv_", "mlx5", "getpwuid", NULL};
+		"nixl", "ucx", "ibv_", "mlx5", "hccl", "getpwuid", "illegal instruction", "sigill", "signal 4",
+		"exit code 132", "invalid device function", "cannot reach", "offline mode", "cdi device", "cuda_home",
+		"visible devices", NULL};
 	static const char *const configuration[] = {"valueerror", "keyerror", "validationerror", "jsondecodeerror",
 		"tomldecodeerror", "scannererror", "parsererror", "constructorerror", "argumenterror", "configerror",
 		"notimplementederror", "usageerror", "unrecognized argument", "unexpected argument", "invalid choice",
@@ -657,7 +676,8 @@ enum finding_class line_failure_class(const char *text)
 		return FINDING_ENVIRONMENT;
 	if (low_has_any(&kind, configuration))
 		return FINDING_CONFIGURATION;
-	if (low_has_any(&kind, (const char *const[]){"assertionerror", "typeerror", "attributeerror", NULL}))
+	/* What an assertion says of the world is in its words; that of a program about itself has none of these. */
+	if (low_has_any(&kind, (const char *const[]){"typeerror", "attributeerror", NULL}))
 		return FINDING_CRASH;
 	return low_has_any(&low, configuration) ? FINDING_CONFIGURATION
 	       : low_has_any(&low, environment) ? FINDING_ENVIRONMENT
