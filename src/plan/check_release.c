@@ -82,8 +82,8 @@ static void absent(struct plan *p, const struct plan_service *s, const struct as
 
 	if (!a->stated) { /* the newest has it no more */
 		findings_add(&p->findings, FINDING_WARNING, FINDING_ENVIRONMENT, code, a->pos,
-			"%s: %s %s %s %s, and the release is not stated", s->name, engine_name(s), RELEASES(span), what,
-			name);
+			"%s: only %s %s has %s %s, and the release is not stated", s->name, engine_name(s),
+			RELEASES(span), what, name);
 		findings_unchecked(&p->findings);
 		findings_remedy(&p->findings, "engine-version: one of %s", RELEASES(span));
 		return;
