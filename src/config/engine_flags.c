@@ -350,7 +350,8 @@ enum engine_flag_state engine_flag_find(struct engine_flag *ret, enum engine_pro
 	if (state == ENGINE_FLAG_KNOWN)
 		return state;
 	other = find_negative(&flag, program, name, version, wrapper);
-	if (other == ENGINE_FLAG_UNKNOWN && programs[program].abbreviates && state == ENGINE_FLAG_UNKNOWN)
+	/* Also where other releases have a flag of that name: "--model" was one of SGLang's later than "--model-path". */
+	if (other == ENGINE_FLAG_UNKNOWN && programs[program].abbreviates)
 		other = find_abbreviated(&flag, program, name, version, wrapper);
 	if (other < state || (other == ENGINE_FLAG_AMBIGUOUS && state == ENGINE_FLAG_UNKNOWN)) {
 		*ret = flag;

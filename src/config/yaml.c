@@ -443,7 +443,7 @@ static int parse_checked(struct builder *b, const char *text, size_t len)
 	if (!diag)
 		return -ENOMEM;
 	fy_diag_set_collect_errors(diag, true);
-	struct fy_parse_cfg cfg = {.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG, .diag = diag};
+	struct fy_parse_cfg cfg = {.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG | FYPCF_SLOPPY_FLOW_INDENTATION, .diag = diag};
 	struct fy_parser *parser = fy_parser_create(&cfg);
 	int r = parser && fy_parser_set_string(parser, text, len) == 0 ? read_events(b, parser, diag) : -ENOMEM;
 

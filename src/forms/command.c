@@ -36,6 +36,17 @@ static const struct program programs[] = {
 	{"trtllm-llmapi-launch", NULL, "TensorRT-LLM", GRAPH_ENGINE_NONE, 0},
 	{"tritonserver", NULL, "Triton Inference Server", GRAPH_ENGINE_NONE, 0},
 	{"text-generation-launcher", NULL, "Text Generation Inference", GRAPH_ENGINE_NONE, 0},
+	{"ollama", "serve", "Ollama (which loads a model when one is asked for)", GRAPH_ENGINE_NONE, 0},
+	{"ollama", "run", "Ollama", GRAPH_ENGINE_NONE, 0},
+	{"vllm", "bench", "vllm bench (which measures, and serves nothing)", GRAPH_ENGINE_NONE, 0},
+	{"-m", "tabbyapi", "TabbyAPI", GRAPH_ENGINE_NONE, 0},
+	{"-m", "huggingfaceserver", "KServe's huggingface server", GRAPH_ENGINE_NONE, 0},
+	{"openllm", "serve", "OpenLLM (which chooses the engine's flags itself)", GRAPH_ENGINE_NONE, 0},
+	{"bentoml", "serve", "BentoML (whose service starts its engine itself)", GRAPH_ENGINE_NONE, 0},
+	{"lms", "server", "LM Studio", GRAPH_ENGINE_NONE, 0},
+	{"local-ai", NULL, "LocalAI", GRAPH_ENGINE_NONE, 0},
+	{"llama-swap", NULL, "llama-swap", GRAPH_ENGINE_NONE, 0},
+	{"koboldcpp", NULL, "KoboldCpp", GRAPH_ENGINE_NONE, 0},
 	{"lmdeploy", "serve", "LMDeploy", GRAPH_ENGINE_NONE, 0},
 	{"aphrodite", "run", "Aphrodite", GRAPH_ENGINE_NONE, 0},
 	{"-m", "mlc_llm", "MLC LLM", GRAPH_ENGINE_NONE, 0},
@@ -105,6 +116,22 @@ static const struct program *program_at(const struct form_word *words, uint32_t 
 			return p;
 	}
 	return NULL;
+}
+
+bool form_has_program(const struct form_word *words, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (program_at(words, count, i))
+			return true;
+	return false;
+}
+
+bool form_names_module(const char *word)
+{
+	for (size_t k = 0; k < ARRAY_LEN(programs); k++)
+		if (programs[k].name[0] == '-' && !strcmp(programs[k].next, word))
+			return true;
+	return false;
 }
 
 bool form_names_program(const char *word, size_t len)
@@ -220,13 +247,30 @@ static int read_before(struct form_set *f, struct form_service *s, const struct 
 		else if ((!strcmp(t, "-e") || !strcmp(t, "--env")) && is_assignment(next))
 			code = add_env(f, s, &words[++i]);
 		else if (!strncmp(t, "--env=", 6) && is_assignment(t + 6))
-			code = add_env(f, s, &(struct form_word){t + 6, words[i].pos, false});
+			code = add_env(f, s, &(struct form_word){.text = t + 6, .pos = words[i].pos});
 		else if (!strcmp(t, "--gpus"))
 			take_docker_gpus(s, &words[i], next);
 		else if (!strncmp(t, "--gpus=", 7))
 			take_docker_gpus(s, &words[i], t + 7);
 	}
 	return code;
+}
+
+/* Does the image at that word start its engine with what stands behind it? Not with another entry point, nor when that is a program; and
+ * SGLang's own image has no entry point. */
+static bool starts_engine(const struct form_word *words, uint32_t count, uint32_t at, enum graph_engine engine)
+{
+	static const char *const plain[] = {
+		"bash", "sh", "zsh", "python", "python3", "sleep", "nvidia-smi", "ls", "env", "tail", "pip"};
+	const char *next = at + 1 < count ? words[at + 1].text : "";
+
+	for (uint32_t i = 0; i < at; i++)
+		if (!strncmp(words[i].text, "--entrypoint", 12))
+			return false;
+	for (size_t i = 0; i < ARRAY_LEN(plain); i++)
+		if (!strcmp(base_name(next), plain[i]))
+			return false;
+	return engine != GRAPH_ENGINE_SGLANG || *next == '-' || *next == '$';
 }
 
 /* "docker run ... vllm/vllm-openai:latest --model x": the image's entry point is the program. */
@@ -243,7 +287,7 @@ static uint32_t image_at(
 					    !strcmp(words[i - 1].text, "-p")));
 		const char *foreign = image ? form_foreign_image(words[i].text) : NULL;
 		if (image && !foreign && (*ret = form_engine_of_image(words[i].text)))
-			return i;
+			return starts_engine(words, count, i, *ret) ? i : count;
 		if (foreign)
 			*ret_foreign = foreign;
 	}
@@ -268,6 +312,21 @@ static void take_version(struct form_set *f, struct form_service *s, const struc
 		s->version = f->pinned[s->engine == GRAPH_ENGINE_VLLM ? 0 : s->engine == GRAPH_ENGINE_SGLANG ? 1 : 2];
 }
 
+/* An image of somebody's own that is given the flags of TGI's launcher. */
+static bool is_tgi(const struct form_word *words, uint32_t count)
+{
+	static const char *const flags[] = {"--num-shard", "--max-batch-prefill-tokens", "--max-input-length",
+		"--max-input-tokens", "--max-total-tokens", "--sharded"};
+	bool model = false, own = false;
+
+	for (uint32_t i = 0; i < count; i++) {
+		model |= !strncmp(words[i].text, "--model-id", 10);
+		for (size_t k = 0; k < ARRAY_LEN(flags); k++)
+			own |= !strncmp(words[i].text, flags[k], strlen(flags[k]));
+	}
+	return model && own;
+}
+
 int form_command_read(struct form_set *f, struct form_service *s, const struct form_word *words, uint32_t count,
 	enum graph_engine hint, const char **ret_program, const char **ret_foreign)
 {
@@ -284,7 +343,7 @@ int form_command_read(struct form_set *f, struct form_service *s, const struct f
 	if (p) {
 		s->engine = p->engine;
 		s->program = p->flags;
-		s->pos = words[begin].pos;
+		s->pos = words[begin + (p->name[0] == '-' && begin + 1 < count)].pos; /* "-m" is Python's own */
 		*ret_program = p->called;
 		at = begin + (p->next ? 2 : 1);
 		if (!strcmp(p->called, "vllm serve") && !strcmp(p->name, "-m"))
@@ -292,6 +351,8 @@ int form_command_read(struct form_set *f, struct form_service *s, const struct f
 		at = MIN(at, count);
 	} else {
 		begin = image_at(words, count, &s->engine, ret_foreign);
+		if (begin == count && !hint && !*ret_foreign && is_tgi(words, count))
+			*ret_foreign = "Text Generation Inference";
 		if (begin == count && !hint)
 			return *ret_foreign ? FORM_COMMAND_FOREIGN : FORM_COMMAND_NONE;
 		s->pos = count ? words[begin < count ? begin : 0].pos : s->pos;
@@ -308,7 +369,7 @@ int form_command_read(struct form_set *f, struct form_service *s, const struct f
 	take_version(f, s, words, begin);
 	int code = read_before(f, s, words, begin);
 	if (code == 0)
-		code = form_flags_read(f, s, words + at, count - at);
+		code = form_flags_read(f, s, count ? words + at : words, count - at);
 	if (code == 0)
 		code = form_flags_env(f, s);
 	if (code < 0)

@@ -1,7 +1,7 @@
 /* containers.c - any tree that holds containers: Kubernetes' workloads, LeaderWorkerSet, KServe, llm-d's values, Dynamo's
  * custom resources, docker-compose. What decides is structure: a map with a command, arguments or an image of an engine is a
  * container, and the maps around it say how many there are, on which GPUs, in which role and under which name. */
-#include "forms/form_priv.h"
+#include "forms/shell.h"
 
 #include <stdio.h>
 #include <strings.h>
@@ -26,12 +26,15 @@ struct around {
 	const char *slice; /* the resource that gives parts of cards, "nvidia.com/mig-1g.10gb"; NULL: whole cards */
 	struct config_pos gpus_pos;
 	uint32_t nodes; /* pods that make one worker */
+	double more_gpus; /* of a Ray cluster's workers, beside those of its head */
 	enum graph_role role;
 	enum graph_engine hint;
 	const char *model;
 	struct config_pos model_pos;
 	struct said parallel[PARALLELS];
 	const struct form_env *env;
+	bool llm_service; /* KServe starts vLLM, with what is in VLLM_ADDITIONAL_ARGS */
+	bool hf_runtime; /* KServe's huggingface runtime: flags of vLLM, and its own */
 	bool moves_kv; /* who deploys it gives its engines a KV connector when roles are divided */
 };
 
@@ -62,7 +65,8 @@ static const struct yaml_node *map_in(const struct yaml_node *map, const char *k
 static bool is_container(const struct yaml_node *map)
 {
 	const struct yaml_node *image = yaml_find(map, "image");
-	return yaml_find(map, "command") || yaml_find(map, "args") || yaml_find(map, "entrypoint") ||
+	const struct yaml_node *args = yaml_find(map, "args");
+	return yaml_find(map, "command") || (args && args->type != YAML_MAP) || yaml_find(map, "entrypoint") ||
 	       (image && image->type == YAML_SCALAR);
 }
 
@@ -181,6 +185,9 @@ static int take_resources(struct walk *w, const struct yaml_node *map, struct ar
 		code = take_gpu_resource(w, map_in(r, "limits"), a);
 	if (reserved)
 		take_devices(yaml_find(reserved, "devices"), a);
+	const struct yaml_node *claims = r ? yaml_find(r, "claims") : NULL;
+	a->gpus_all |= (claims && claims->first) ||
+		       yaml_find(map, "resourceClaims"); /* devices that a claim describes elsewhere */
 	const struct yaml_node *gpus = yaml_find(map, "gpus");
 	if (gpus && gpus->type == YAML_SEQ)
 		take_devices(gpus, a);
@@ -197,6 +204,10 @@ static int add_env(struct walk *w, struct around *a, const char *name, const cha
 	struct form_env *e = arena_alloc(&w->f->arena, sizeof *e);
 
 	if (!e)
+		return -ENOMEM;
+	/* Compose puts in what its own surroundings have: here nothing but defaults. */
+	if (w->host == HOST_COMPOSE && strstr(value, "${") &&
+		!(value = form_expand(&w->f->arena, value, strlen(value), NULL)))
 		return -ENOMEM;
 	*e = (struct form_env){.name = name, .value = value, .next = a->env};
 	a->env = e;
@@ -351,6 +362,37 @@ static int check_llm_service(struct walk *w, const struct yaml_node *map)
 	return code;
 }
 
+/* GPUs that a pod's template asks for, over its containers. */
+static double pod_gpus(struct walk *w, const struct yaml_node *group)
+{
+	const struct yaml_node *spec = map_in(map_in(group, "template"), "spec"),
+			       *list = spec ? yaml_find(spec, "containers") : NULL;
+	double sum = 0;
+
+	for (const struct yaml_node *c = list && list->type == YAML_SEQ ? list->first : NULL; c; c = c->next) {
+		struct around inner = {0};
+		if (c->type == YAML_MAP && take_resources(w, c, &inner) == 0)
+			sum += inner.gpus;
+	}
+	return sum;
+}
+
+/* A Ray cluster: one engine computes on the GPUs of its head and of all its workers. */
+static void take_ray_groups(struct walk *w, const struct yaml_node *map, struct around *a)
+{
+	const struct yaml_node *groups = yaml_find(map, "workerGroupSpecs");
+	struct config_pos pos;
+
+	for (const struct yaml_node *g = groups && groups->type == YAML_SEQ ? groups->first : NULL; g; g = g->next) {
+		uint32_t replicas = 1, hosts = 1;
+		if (g->type != YAML_MAP)
+			continue;
+		take_count(g, "replicas", &replicas, &pos);
+		take_count(g, "numOfHosts", &hosts, &pos);
+		a->more_gpus += pod_gpus(w, g) * replicas * hosts;
+	}
+}
+
 static int take_around(struct walk *w, const struct yaml_node *map, struct around *a)
 {
 	const struct yaml_node *meta = map_in(map, "metadata"), *lws = map_in(map, "leaderWorkerTemplate"),
@@ -367,8 +409,14 @@ static int take_around(struct walk *w, const struct yaml_node *map, struct aroun
 	take_count(map, "replicaCount", &a->replicas, &a->replicas_pos);
 	if (map_in(map, "deploy"))
 		take_count(map_in(map, "deploy"), "replicas", &a->replicas, &a->replicas_pos);
+	const struct yaml_node *notes = map_in(meta, "annotations");
+	for (const struct yaml_node *n = notes ? notes->first : NULL; n; n = n->next)
+		a->gpus_all |= strstr(n->key, "dra-device-class") != NULL;
 	take_count(lws, "size", &a->nodes, &pos);
 	take_count(nodes, "nodeCount", &a->nodes, &pos);
+	take_count(map, "podGroupSize", &a->nodes, &pos);
+	take_count(map_in(map, "workloadTemplate"), "size", &a->nodes, &pos);
+	take_ray_groups(w, map, a);
 	if ((map_in(map, "deploy") && take_resources(w, map_in(map, "deploy"), a) < 0) ||
 		take_resources(w, map, a) < 0 || take_workload(w, map, a) < 0)
 		return -ENOMEM;
@@ -376,9 +424,15 @@ static int take_around(struct walk *w, const struct yaml_node *map, struct aroun
 		scalar(map, "subComponentType"), role_of(scalar(map, "type"), role_of(scalar(map, "role"), a->role)));
 	set_hint(a, engine_named(scalar(map, "backendFramework")));
 	set_hint(a, engine_named(scalar(map, "modelCommand")));
-	set_hint(a, engine_named(scalar(map_in(map, "modelFormat"), "name")));
+	const char *format = scalar(map_in(map, "modelFormat"), "name");
+	set_hint(a, engine_named(format));
+	if (format && !strcmp(format, "huggingface")) {
+		a->hf_runtime = true;
+		a->hint = GRAPH_ENGINE_VLLM;
+	}
 	if (scalar(map, "kind") && !strcmp(scalar(map, "kind"), "LLMInferenceService")) {
 		a->hint = GRAPH_ENGINE_VLLM; /* KServe's runtime for these is vLLM */
+		a->llm_service = true;
 		if (check_llm_service(w, map) < 0)
 			return -ENOMEM;
 	}
@@ -392,6 +446,28 @@ static int take_around(struct walk *w, const struct yaml_node *map, struct aroun
 
 /* ---- a container ---- */
 
+/* Compose puts its variables in, and "$$" is a dollar of the text. env NULL: only that. */
+static const char *composed(struct arena *arena, const char *text, const struct form_env *env)
+{
+	char *copy = strstr(text, "$$") ? arena_strdup(arena, text) : NULL;
+
+	if (!strstr(text, "$$"))
+		return env ? form_expand(arena, text, strlen(text), env) : text;
+	if (!copy)
+		return NULL;
+	char *out = copy;
+	for (const char *p = text; *p; p++) {
+		bool twice = p[0] == '$' && p[1] == '$';
+		*out++ = twice ? (env ? '\1' : '$') : *p;
+		p += twice;
+	}
+	*out = '\0';
+	char *ret = env ? (char *)form_expand(arena, copy, strlen(copy), env) : copy;
+	for (char *p = ret; p && *p; p++)
+		*p = *p == '\1' ? '$' : *p;
+	return ret;
+}
+
 /* Words of a key: a list as it is, a single text cut as a shell would. */
 static int add_words(struct walk *w, struct form_words *ret, const struct yaml_node *n, const struct form_env *env)
 {
@@ -401,7 +477,8 @@ static int add_words(struct walk *w, struct form_words *ret, const struct yaml_n
 		return 0;
 	if (n->type == YAML_SCALAR) {
 		uint32_t kept = ret->len;
-		int code = form_words_cut(ret, arena, n->pos.file, n->text, strlen(n->text), &n->pos, env);
+		const char *line = w->host == HOST_COMPOSE ? composed(arena, n->text, NULL) : n->text;
+		int code = line ? form_words_cut(ret, arena, n->pos.file, line, strlen(line), &n->pos, env) : -ENOMEM;
 		for (uint32_t i = kept; i < ret->len; i++) /* one command: its lines end nothing */
 			if (ret->v[i].quoted || strcmp(ret->v[i].text, "\n"))
 				ret->v[kept++] = ret->v[i];
@@ -409,8 +486,10 @@ static int add_words(struct walk *w, struct form_words *ret, const struct yaml_n
 		return code;
 	}
 	for (const struct yaml_node *c = n->type == YAML_SEQ ? n->first : NULL; c; c = c->next) {
-		const char *text = c->type == YAML_SCALAR ? form_expand(arena, c->text, strlen(c->text), env) : "";
-		const struct form_word word = {text, c->pos, true};
+		const char *text = c->type != YAML_SCALAR    ? ""
+				   : w->host == HOST_COMPOSE ? composed(arena, c->text, env)
+							     : form_expand(arena, c->text, strlen(c->text), env);
+		const struct form_word word = {.text = text, .pos = c->pos, .quoted = true};
 		if (!text || form_push(arena, ret, word) < 0)
 			return -ENOMEM;
 	}
@@ -423,8 +502,10 @@ static const struct form_word *script_of(const struct form_words *words)
 	for (uint32_t i = 0; i + 1 < words->len; i++) {
 		const char *t = words->v[i].text;
 		if (t[0] == '-' && t[1] != '-' && strchr(t, 'c') && strlen(t) <= 4 && i > 0 &&
-			ends_with(words->v[i - 1].text, "sh"))
-			return &words->v[i + 1];
+			ends_with(words->v[i - 1].text, "sh")) {
+			bool ended = !strcmp(words->v[i + 1].text, "--") && i + 2 < words->len;
+			return &words->v[i + 1 + ended];
+		}
 		if (i > 4)
 			break;
 	}
@@ -437,7 +518,7 @@ static void fill(struct form_service *s, const struct around *a)
 		.pos = a->name_pos,
 		.replicas = a->replicas,
 		.replicas_pos = a->replicas_pos,
-		.gpus = a->gpus * MAX(a->nodes, 1u),
+		.gpus = a->gpus * MAX(a->nodes, 1u) + a->more_gpus,
 		.gpus_pos = a->gpus_pos,
 		.slice = a->slice,
 		.role = a->role,
@@ -473,7 +554,7 @@ static int check_gpus(struct walk *w, const struct form_service *s, const struct
 	const struct form_arg *layers = form_arg_find(&s->args, "gpu-layers");
 	const char *what = NULL, *remedy = NULL;
 
-	if (a->gpus > 0 || a->gpus_all ||
+	if (a->gpus > 0 || a->more_gpus > 0 || a->gpus_all ||
 		(s->engine == GRAPH_ENGINE_LLAMA && (!layers || !layers->value || !strcmp(layers->value, "0"))))
 		return 0;
 	if (w->host == HOST_KUBERNETES) {
@@ -507,22 +588,82 @@ static int complete(struct walk *w, struct form_service *s, const struct around 
 }
 
 static int read_script(
-	struct walk *w, const struct form_word *script, const char *image, const struct around *a, struct err *err)
+	struct walk *w, const struct form_words *words, const char *image, const struct around *a, struct err *err)
 {
 	uint32_t before = w->f->services.len;
+	const struct form_word *script = script_of(words);
+	uint32_t behind = words->len - (uint32_t)(script - words->v) - 1;
+	const struct form_env *env = a->env;
 	struct form_service s;
+
+	if (form_args_env(w->f, script + 1, behind, &env) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
 
 	fill(&s, a);
 	if (image) {
 		s.engine = engine_named(image);
 		form_image_version(w->f, &s, image);
 	}
-	int r = form_script_read(
-		w->f, script->pos.file, script->text, strlen(script->text), &script->pos, a->env, &s, err);
+	const struct form_script lines = {
+		.file = script->pos.file, .start = &script->pos, .env = env, .around = &s, .foreign = &w->foreign};
+	int r = form_script_read(w->f, &lines, script->text, strlen(script->text), err);
 	for (uint32_t i = before; i < w->f->services.len && r >= 0; i++)
 		r = complete(w, &w->f->services.v[i], a) < 0 || form_flags_env(w->f, &w->f->services.v[i]) < 0 ? -ENOMEM
 													       : r;
 	return r == -EINVAL || r == -ENOTSUP ? 0 : MIN(r, 0);
+}
+
+/* The huggingface runtime (python/huggingfaceserver of KServe): its own names of what are vLLM's flags, and those that are none. */
+static void take_hf_words(struct walk *w, struct form_words *words)
+{
+	static const char *const own[] = {"--model_name", "--model-name", "--model_dir", "--model-dir", "--task",
+		"--max_length", "--disable_lower_case", "--return_probabilities", "--return_token_type_ids",
+		"--tensor_input_names", "--backend", "--disable_special_tokens", "--return_raw_logits",
+		"--enable_docs_url", "--http_port", "--grpc_port", "--workers"};
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < words->len; i++) {
+		struct form_word word = words->v[i];
+		size_t n = strcspn(word.text, "=");
+		bool drops = false, alone = !word.text[n];
+		for (size_t k = 0; k < ARRAY_LEN(own); k++)
+			drops |= strlen(own[k]) == n && !strncmp(own[k], word.text, n);
+		const char *value = alone && i + 1 < words->len ? words->v[i + 1].text : alone ? "" : word.text + n + 1;
+		if (drops && !strncmp(word.text, "--backend", n) && !strcmp(value, "huggingface"))
+			w->foreign = "Hugging Face Transformers";
+		if (drops) {
+			i += alone && *value && *value != '-';
+			continue;
+		}
+		if (!strncmp(word.text, "--model_id", 10) || !strncmp(word.text, "--model-id", 10)) {
+			const char *text = arena_printf(&w->f->arena, "--model%s", word.text + 10);
+			word.text = text ? text : word.text;
+		}
+		words->v[kept++] = word;
+	}
+	words->len = kept;
+}
+
+static bool has_vllm_flags(const struct form_words *words)
+{
+	static const char *const flags[] = {"--max-model-len", "--max_model_len", "--tensor-parallel-size",
+		"--tensor_parallel_size", "--gpu-memory-utilization", "--gpu_memory_utilization", "--max-num-seqs"};
+
+	for (uint32_t i = 0; i < words->len; i++)
+		for (size_t k = 0; k < ARRAY_LEN(flags); k++)
+			if (!strncmp(words->v[i].text, flags[k], strlen(flags[k])))
+				return true;
+	return false;
+}
+
+/* What KServe's own command line puts behind its flags. */
+static int add_additional(struct walk *w, struct form_words *words, const struct around *a)
+{
+	const struct form_env *e = form_env_find(a->env, "VLLM_ADDITIONAL_ARGS", 20);
+	const struct config_pos pos = a->name_pos;
+
+	return e && e->value ? form_words_cut(words, &w->f->arena, pos.file, e->value, strlen(e->value), &pos, a->env)
+			     : 0;
 }
 
 static int read_container(struct walk *w, const struct yaml_node *map, const struct around *a, struct err *err)
@@ -536,14 +677,27 @@ static int read_container(struct walk *w, const struct yaml_node *map, const str
 
 	code = code < 0 ? code : add_words(w, &words, command, a->env);
 	code = code < 0 ? code : add_words(w, &words, yaml_find(map, "args"), a->env);
+	if (code == 0 && a->llm_service && !command && !entry)
+		code = add_additional(w, &words, a);
 	if (code < 0)
 		return err_set(err, code, "out of memory");
+	if (a->hf_runtime && !command) {
+		take_hf_words(w, &words);
+		if (w->foreign)
+			return 0;
+	}
 	if (script_of(&words))
-		return read_script(w, script_of(&words), image, a, err);
+		return read_script(w, &words, image, a, err);
 	/* Compose's command stands for the arguments of the image's entry point; Kubernetes' replaces it. */
 	bool replaces = entry || (command && command->type == YAML_SEQ && yaml_find(map, "args"));
 	if (!replaces && image && engine_named(image))
 		hint = engine_named(image);
+	if (!hint && !image && !command && map->key && !strcmp(map->key, "model") && has_vllm_flags(&words)) {
+		hint = GRAPH_ENGINE_VLLM;
+		if (form_remark(w->f, FORM_INFO, "runtime-assumed", &map->key_pos,
+			    "which runtime serves the model is not said; its arguments are flags of vLLM", NULL) < 0)
+			return err_set(err, -ENOMEM, "out of memory");
+	}
 	fill(&s, a);
 	if (image) {
 		s.engine = engine_named(image);
@@ -570,8 +724,8 @@ static int read_container(struct walk *w, const struct yaml_node *map, const str
 
 static bool is_passed_over(const char *key)
 {
-	static const char *const keys[] = {
-		"initContainers", "status", "annotations", "labels", "volumes", "workerTemplate", "workerSpec"};
+	static const char *const keys[] = {"initContainers", "status", "annotations", "labels", "volumes",
+		"workerTemplate", "workerSpec", "workerGroupSpecs"};
 
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		if (!strcmp(key, keys[i]))

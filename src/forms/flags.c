@@ -27,6 +27,7 @@ struct line {
 	uint32_t count, at;
 	bool flags_ended; /* behind "--" */
 	bool positional; /* the model stood alone */
+	bool unsure; /* the flag that is read stands there only on a condition that is not known */
 	const char *first; /* of the list taken last */
 	struct dotted dotted[DOTTED_MAX];
 	uint32_t dotted_len;
@@ -68,12 +69,14 @@ static bool is_open(const char *text)
 
 /* The first variable in a text whose value nobody knows: "$TP" of "$TP", "$(nproc)", "{{ .Values.tp }}"; NULL: there is none. A price
  * ("$5 a day") looks like an argument of a script; a text in JSON is left to its reader. */
-static const char *open_part(struct arena *arena, const char *text)
+static const char *open_part(struct arena *arena, const char *text, bool json)
 {
 	const char *p = strstr(text, "{{"), *end;
 
-	if (*text == '{' && text[1] != '{')
+	if (*text == '{' && text[1] != '{' && !json)
 		return NULL;
+	if (json)
+		p = NULL; /* "{{" is in its nature */
 	for (const char *d = text; (d = strchr(d, '$')) && (!p || d < p); d++)
 		if (isalnum((unsigned char)d[1]) || (d[1] && strchr("_{(@*#`", d[1]))) {
 			p = d;
@@ -96,6 +99,17 @@ static const char *open_part(struct arena *arena, const char *text)
 		p--;
 	}
 	return arena_strndup(arena, p, MIN((size_t)(end - p), strlen(p)));
+}
+
+/* "$@": what a script is called with, which is nothing unless somebody says so. */
+static bool is_arguments(const char *text)
+{
+	static const char *const all[] = {"$@", "$*", "${@}", "${*}", "${@:1}", "${@:2}"};
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (!strcmp(text, all[i]))
+			return true;
+	return false;
 }
 
 /* "2>", ">>log", "<": the shell's, not the engine's. */
@@ -371,11 +385,12 @@ static int put(
 {
 	struct form_service *s = l->s;
 	const struct config_key *key = config_key_find(section_of(s->engine), name);
-	const char *variable = value && is_open(value) ? open_part(&l->f->arena, value) : NULL;
+	bool json = kind == ENGINE_FLAG_JSON;
+	const char *variable = value && is_open(value) ? open_part(&l->f->arena, value, json) : NULL;
 
 	if (variable && strcmp(name, s->engine == GRAPH_ENGINE_SGLANG ? "model-path" : "model") != 0) {
 		int said = say_unset(l, arena_strdup(&l->f->arena, name), variable, pos);
-		if (said < 0 || (key && key->type != CONFIG_STRING))
+		if (said < 0 || json || (key && key->type != CONFIG_STRING))
 			return said;
 	}
 	if (value && (kind == ENGINE_FLAG_SIZE || (key && key->type == CONFIG_UINT && s->engine == GRAPH_ENGINE_VLLM)))
@@ -414,6 +429,27 @@ static int put(
 	return form_arg_add(l->f, &s->args, name, value, pos);
 }
 
+/* A flag that is perhaps not there, and which the plan takes as being there. */
+static int say_unsure(struct line *l, const char *spelling, const char *name, const struct config_pos *pos)
+{
+	static const char *const harmless[] = {"api-key", "port", "host", "chat-template", "tool-call-parser",
+		"enable-auto-tool-choice", "reasoning-parser", "trust-remote-code", "served-model-name",
+		"disable-log-requests", "disable-log-stats", "seed", "max-logprobs", "download-dir", "tokenizer",
+		"tokenizer-mode", "revision", "load-format"};
+
+	if (!l->unsure || (!config_key_find(section_of(l->s->engine), name) &&
+				  !engine_effect_unmodelled(l->s->engine, name, "1")))
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(harmless); i++)
+		if (!strcmp(name, harmless[i]))
+			return 0;
+	return form_remark(l->f, FORM_UNCHECKED, "flag-unsure", pos,
+		arena_printf(&l->f->arena,
+			"whether %s is there is decided when the script runs; the plan takes it as being there",
+			spelling),
+		"plan each command by itself: stator plan -- COMMAND");
+}
+
 /* What the flag means to a plan, when that is not in its arithmetic. */
 static int say_effect(struct line *l, const struct engine_flag *flag, const char *spelling, const char *value,
 	const struct config_pos *pos)
@@ -422,6 +458,8 @@ static int say_effect(struct line *l, const struct engine_flag *flag, const char
 
 	if (!why || flag->negative)
 		return 0;
+	if (is_vllm(l) && !strcmp(flag->name, "config") && form_file_find(l->f, value))
+		return 0; /* it is read */
 	return form_remark(l->f, FORM_UNCHECKED, "flag-effect", pos,
 		arena_printf(&l->f->arena, "%s %s, which is not in the arithmetic of this plan", spelling, why), NULL);
 }
@@ -581,6 +619,8 @@ static int read_known(struct line *l, const struct engine_flag *flag, const char
 	if (code == 0)
 		code = say_effect(l, flag, spelling, value, pos);
 	if (code == 0)
+		code = say_unsure(l, spelling, config_name(l, typed, flag->name), pos);
+	if (code == 0)
 		code = note_seen(l, spelling, config_name(l, typed, flag->name), pos);
 	return code < 0 ? code : put(l, config_name(l, typed, flag->name), value, flag->kind, pos);
 }
@@ -656,6 +696,9 @@ static int read_alone(struct line *l, const struct form_word *w)
 		l->at += !t[strspn(t, "<>&")] && l->at < l->count; /* "> log": and the file */
 		return 0;
 	}
+	if (is_arguments(w->text) && l->s->model)
+		return form_remark(l->f, FORM_INFO, "script-arguments", &w->pos,
+			"what the script is called with stands in this line, too; the plan is that without", NULL);
 	if (!l->s->model || (is_vllm(l) && !l->positional && l->s->program == ENGINE_VLLM_SERVE && !is_open(w->text))) {
 		l->positional = true;
 		l->s->model = without_mark(&l->f->arena, w->text); /* "vllm serve MODEL" */
@@ -766,6 +809,54 @@ static int end_llama(struct form_set *f, struct form_service *s)
 	return code < 0 || both || !strcmp(k->value, "f16") ? code : form_arg_add(f, &s->args, "kv-type", "f16", &pos);
 }
 
+/* vLLM's --config names a file that is at hand: its settings stand behind those of the command line. */
+static int end_config(struct form_set *f, struct form_service *s)
+{
+	const struct form_arg *config = form_arg_find(&s->args, "config");
+	const struct form_file *file =
+		config && config->value && s->engine == GRAPH_ENGINE_VLLM ? form_file_find(f, config->value) : NULL;
+	struct yaml_node *root = NULL;
+	struct diags quiet;
+	struct buf json;
+
+	if (!file)
+		return 0;
+	const struct config_pos pos = config->pos;
+	diags_init(&quiet);
+	int code = yaml_parse(&root, &f->arena, file->name, file->text, file->len, &quiet);
+	diags_done(&quiet);
+	if (code < 0 || root->type != YAML_MAP)
+		return code == -ENOMEM ? code
+				       : form_remark(f, FORM_UNCHECKED, "flag-effect", &pos,
+						 "--config names a file that is no map of settings", NULL);
+	for (const struct yaml_node *n = root->first; n && code == 0; n = n->next) {
+		const char *value = n->text;
+		struct engine_flag flag;
+		char *spelling = arena_printf(&f->arena, "--%s", n->key);
+		for (char *p = spelling; p && *p; p++)
+			*p = *p == '_' ? '-' : *p;
+		if (!spelling)
+			return -ENOMEM;
+		if (!strcmp(spelling, "--model") || !strcmp(spelling, "--model-tag")) {
+			s->model = s->model ? s->model : n->text;
+			continue;
+		}
+		bool known =
+			engine_flag_find(&flag, s->program, spelling, s->version, s->wrapper) != ENGINE_FLAG_UNKNOWN;
+		if (n->type == YAML_NULL || (known && form_arg_find(&s->args, flag.name)) ||
+			form_arg_find(&s->args, spelling + 2))
+			continue;
+		if (n->type == YAML_MAP || n->type == YAML_SEQ) {
+			buf_init(&json, YAML_BYTES_MAX);
+			yaml_print_json(n, &json);
+			value = json.failed ? NULL : arena_strdup(&f->arena, buf_str(&json));
+			buf_done(&json);
+		}
+		code = value ? form_flag_put(f, s, spelling + 2, value, &pos) : -ENOMEM;
+	}
+	return code;
+}
+
 int form_flags_read(struct form_set *f, struct form_service *s, const struct form_word *words, uint32_t count)
 {
 	struct line *l = arena_alloc(&f->arena, sizeof *l);
@@ -778,6 +869,7 @@ int form_flags_read(struct form_set *f, struct form_service *s, const struct for
 		s->version = f->versions[s->engine];
 	while (l->at < l->count && code == 0) {
 		const struct form_word *w = &words[l->at++];
+		l->unsure = w->unsure;
 		if (!l->flags_ended && !strcmp(w->text, "--") && s->engine != GRAPH_ENGINE_LLAMA)
 			l->flags_ended = true;
 		else if (!l->flags_ended && is_flag(w))
@@ -787,6 +879,8 @@ int form_flags_read(struct form_set *f, struct form_service *s, const struct for
 	}
 	if (code == 0)
 		code = end_dotted(l);
+	if (code == 0)
+		code = end_config(f, s);
 	return code < 0 || s->engine != GRAPH_ENGINE_LLAMA ? code : end_llama(f, s);
 }
 

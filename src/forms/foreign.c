@@ -54,6 +54,16 @@ static bool is_assigned_or_defined(struct line l)
 	       (l.at[n] == '=' || (l.len > n + 2 && !memcmp(l.at + n, "()", 2)));
 }
 
+/* NAME=value and nothing else. */
+static bool is_variable(struct line l)
+{
+	size_t n = 0;
+
+	while (n < l.len && (isupper((unsigned char)l.at[n]) || isdigit((unsigned char)l.at[n]) || l.at[n] == '_'))
+		n++;
+	return n && n < l.len && l.at[n] == '=' && !isdigit((unsigned char)*l.at);
+}
+
 /* What only a shell reads. */
 static bool is_shells(struct line l)
 {
@@ -90,17 +100,28 @@ static bool is_yamls(struct line l)
 
 const char *form_foreign_text(const char *text, size_t len)
 {
+	static const char *const writers[] = {"cat", "tee", "sudo", "kubectl", "bash", "ssh", NULL};
 	const char *at = text, *end = text + len;
-	uint32_t shell = 0, python = 0, yaml = 0, all = 0;
+	uint32_t shell = 0, python = 0, yaml = 0, all = 0, variables = 0;
 
 	if (len > 2 && !memcmp(text, "#!", 2)) {
 		struct line l = next(&at, end);
 		return memmem(l.at, l.len, "python", 6) ? "a program in Python" : "a script";
 	}
+	if (form_is_unit(text, len))
+		return "a unit of systemd";
 	while (at < end) {
 		struct line l = next(&at, end);
 		if (begins(l, "#SBATCH") || begins(l, "#PBS"))
 			return "a script";
+		if (is_one_of(l, writers) && memmem(l.at, l.len, "<<", 2))
+			return "a script";
+		if (!all && begins(l, "job \"") && l.at[l.len - 1] == '{')
+			return "a job of Nomad";
+		if (begins(l, "resource \"") && l.at[l.len - 1] == '{')
+			return "a configuration of Terraform";
+		if (begins(l, "instance_group") && memmem(text, len, "KIND_", 5))
+			return "a model configuration of Triton Inference Server";
 		if (begins(l, "#include"))
 			return "a program in C";
 		if (!l.len || *l.at == '#')
@@ -109,13 +130,37 @@ const char *form_foreign_text(const char *text, size_t len)
 		yaml += is_yamls(l);
 		python += is_pythons(l);
 		shell += is_shells(l);
+		variables += is_variable(l);
 	}
+	if (all && variables == all)
+		return "a file of variables (.env)";
 	if (python && python >= yaml && python * 2 > shell && python * 8 >= all)
 		return "a program in Python";
 	return shell && shell > yaml && shell * 3 >= all ? "a script" : NULL;
 }
 
-const char *form_foreign_tree(const struct yaml_node *root)
+static const struct yaml_node *map_in(const struct yaml_node *map, const char *key)
+{
+	const struct yaml_node *n = map && map->type == YAML_MAP ? yaml_find(map, key) : NULL;
+	return n && n->type == YAML_MAP ? n : NULL;
+}
+
+static const char *text_in(const struct yaml_node *map, const char *key)
+{
+	const struct yaml_node *n = map && map->type == YAML_MAP ? yaml_find(map, key) : NULL;
+	return n && n->type == YAML_SCALAR ? n->text : NULL;
+}
+
+/* Does a member of this map have such a key? */
+static bool members_have(const struct yaml_node *map, const char *key)
+{
+	for (const struct yaml_node *n = map ? map->first : NULL; n; n = n->next)
+		if (n->type == YAML_MAP && yaml_find(n, key))
+			return true;
+	return false;
+}
+
+static bool is_ray_llm(const struct yaml_node *root)
 {
 	static const char *const keys[] = {"engine_kwargs", "llm_engine", "llm_configs", "model_loading_config",
 		"deployment_config", "serve_config"};
@@ -125,10 +170,78 @@ const char *form_foreign_tree(const struct yaml_node *root)
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		found += yaml_find(root, keys[i]) != NULL;
 	if (found >= 2 || yaml_find(root, "engine_kwargs") || yaml_find(root, "llm_configs"))
-		return "Ray Serve LLM";
+		return true;
 	for (const struct yaml_node *n = apps && apps->type == YAML_SEQ ? apps->first : NULL; n; n = n->next)
 		if (n->type == YAML_MAP && yaml_find(n, "import_path"))
-			return "Ray Serve LLM";
+			return true;
+	return false;
+}
+
+static bool has_all(const struct yaml_node *root, const char *const *keys)
+{
+	for (; *keys; keys++)
+		if (!yaml_find(root, *keys))
+			return false;
+	return true;
+}
+
+const char *form_foreign_tree(const struct yaml_node *root)
+{
+	static const struct {
+		const char *keys[4], *name;
+	} trees[] = {{{"backend", "context_size", NULL}, "LocalAI"}, {{"backend", "parameters", NULL}, "LocalAI"},
+		{{"config_file", "name", NULL}, "LocalAI"}, {{"model_list", NULL}, "LiteLLM (a proxy before engines)"},
+		{{"jobs", "on", NULL}, "GitHub Actions"}, {{"stages", "image", NULL}, "GitLab CI"},
+		{{"max_batch_size", "instance_group", NULL}, "Triton Inference Server"},
+		{{"backend", "instance_group", NULL}, "Triton Inference Server"},
+		{{"model", "network", "logging", NULL}, "TabbyAPI"},
+		{{"model", "network", "sampling", NULL}, "TabbyAPI"}, {{"kv_cache_config", NULL}, "TensorRT-LLM"},
+		{{"build_config", NULL}, "TensorRT-LLM"}, {{"cuda_graph_config", NULL}, "TensorRT-LLM"},
+		{{"service", "include", "python", NULL}, "BentoML"}, {{"service", "docker", "python", NULL}, "BentoML"},
+		{{"$schema", "endpoint_name", NULL}, "Azure Machine Learning"},
+		{{"base_model", "datasets", NULL}, "Axolotl (it trains)"}, {{"scenario", NULL}, "llm-d-benchmark"},
+		{{"cells", "nbformat", NULL}, "Jupyter (a notebook)"},
+		{{"model_id", "model_source", NULL}, "Ray Serve LLM"}};
+	const struct yaml_node *models = map_in(root, "models"), *image = map_in(root, "image"),
+			       *model = map_in(root, "model");
+	const char *repository = text_in(image, "repository");
+
+	const struct yaml_node *resources = map_in(root, "resources");
+	if (is_ray_llm(root))
+		return "Ray Serve LLM";
+	if (resources && yaml_find(resources, "gpus_per_node") && yaml_find(root, "backend"))
+		return "srt-slurm";
+	if (yaml_find(root, "model") && yaml_find(root, "meta") && yaml_find(root, "variants"))
+		return "vLLM's recipes";
+	if (models && members_have(models, "cmd"))
+		return "llama-swap (which starts one model at a time)";
+	if ((repository && strstr(repository, "/nim/")) ||
+		(model && (yaml_find(model, "ngcAPISecret") || yaml_find(model, "ngcAPIKey"))))
+		return "NVIDIA NIM";
+	for (size_t i = 0; i < ARRAY_LEN(trees); i++)
+		if (has_all(root, trees[i].keys))
+			return trees[i].name;
+	return NULL;
+}
+
+const char *form_foreign_object(const struct yaml_node *root)
+{
+	static const struct {
+		const char *group, *kind, *name; /* kind NULL: any of the group */
+	} objects[] = {{"kaito.sh/", NULL, "KAITO"}, {"apps.nvidia.com/", NULL, "NVIDIA's NIM operator"},
+		{"inference.llmaz.io/", "Playground", "llmaz"}, {"llmaz.io/", "OpenModel", "llmaz"},
+		{"model.aibrix.ai/", NULL, "AIBrix"}, {"autoscaling.aibrix.ai/", NULL, "AIBrix"},
+		{"kubeai.org/", NULL, "KubeAI"}, {"serving.yatai.ai/", NULL, "BentoML"},
+		{"resources.yatai.ai/", NULL, "BentoML"}, {"machinelearning.seldon.io/", NULL, "Seldon"},
+		{"mlops.seldon.io/", NULL, "Seldon"}, {"ollama.ayaka.io/", NULL, "the Ollama operator"},
+		{"core.premlabs.io/", NULL, "Prem"}, {"llamastack.io/", NULL, "Llama Stack"}, {"ome.io/", NULL, "OME"},
+		{"production-stack.vllm.ai/", NULL, "vLLM's production stack"}};
+	const char *kind = text_in(root, "kind"), *version = text_in(root, "apiVersion");
+
+	for (size_t i = 0; kind && version && i < ARRAY_LEN(objects); i++)
+		if (!strncmp(version, objects[i].group, strlen(objects[i].group)) &&
+			(!objects[i].kind || !strcmp(objects[i].kind, kind)))
+			return objects[i].name;
 	return NULL;
 }
 

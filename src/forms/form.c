@@ -1,4 +1,4 @@
-/* form.c - which form a text is, and the services that were found as a graph's tree. */
+/* form.c - which form a text is. */
 #include "forms/form_priv.h"
 
 #include <ctype.h>
@@ -41,291 +41,63 @@ const struct form_arg *form_arg_find(const struct form_args *args, const char *n
 	return ret;
 }
 
-/* ---- the tree ---- */
+/* ---- files that are named ---- */
 
-struct writer {
-	struct form_set *f;
-	bool failed;
-};
-
-static struct yaml_node *put(
-	struct writer *w, struct yaml_node *map, const char *key, enum yaml_type type, const struct config_pos *pos)
+int form_file_add(struct form_set *f, const char *name, const char *text, size_t len)
 {
-	struct yaml_node *n = key ? yaml_node_create(&w->f->arena, type, pos) : NULL;
+	struct form_file file = {.name = arena_strdup(&f->arena, name),
+		.text = arena_strndup(&f->arena, text, len),
+		.len = len,
+		.written = true};
 
-	if (!n) {
-		w->failed = true;
-		return map;
-	}
-	n->key = key;
-	yaml_append(map, n);
-	return n;
+	return file.name && file.text ? form_push(&f->arena, &f->files, file) : -ENOMEM;
 }
 
-static void put_text(
-	struct writer *w, struct yaml_node *map, const char *key, const char *text, const struct config_pos *pos)
+static const char *base_of(const char *path)
 {
-	struct yaml_node *n = put(w, map, key, YAML_SCALAR, pos);
-
-	if (n != map)
-		n->text = text ? text : "";
-	if (n != map)
-		n->quoted = true;
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
 }
 
-static uint32_t number_of(const struct form_service *s, const char *const *names)
+const struct form_file *form_file_find(struct form_set *f, const char *name)
 {
-	for (; *names; names++) {
-		const struct form_arg *a = form_arg_find(&s->args, *names);
-		unsigned long n = a && a->value ? strtoul(a->value, NULL, 10) : 0;
-		if (n > 0 && n <= 4096)
-			return (uint32_t)n;
-	}
-	return 1;
-}
+	struct buf text;
 
-/* Cards that its flags make one worker of an external engine compute on. */
-static double flags_gpus(const struct form_service *s)
-{
-	static const char *const tp[] = {"tensor-parallel-size", "tp-size", "tp", NULL};
-	static const char *const pp[] = {"pipeline-parallel-size", "pp-size", NULL};
-	static const char *const vllm_dp[] = {"data-parallel-size", NULL}, *const sglang_dp[] = {"dp-size", "dp", NULL};
-	const struct form_arg *inside = form_arg_find(&s->args, "enable-dp-attention");
-	bool divides = s->engine == GRAPH_ENGINE_SGLANG && inside && inside->value && strcmp(inside->value, "false");
-
-	return (double)number_of(s, tp) * number_of(s, pp) *
-	       (divides ? 1 : number_of(s, s->engine == GRAPH_ENGINE_SGLANG ? sglang_dp : vllm_dp));
-}
-
-/* What it is given is fewer than that: then it ends at its start, and the plan is that of the cards its flags take. */
-static int check_given(struct form_set *f, const struct form_service *s)
-{
-	double flags = flags_gpus(s);
-
-	if (s->engine == GRAPH_ENGINE_LLAMA || s->gpus <= 0 || s->gpus >= flags)
-		return 0;
-	return form_remark(f, FORM_FATAL, "gpus-few", s->gpus_pos.line ? &s->gpus_pos : &s->pos,
-		arena_printf(&f->arena, "%s%seach worker computes on %g GPUs at once by its flags, and is given %g",
-			s->name, *s->name ? ": " : "", flags, s->gpus),
-		arena_printf(&f->arena, "give it %g, or lower its parallel sizes, if the model still fits", flags));
-}
-
-/* GPUs that its flags need, when nothing around it says how many it gets. */
-static double gpus_of(const struct form_service *s)
-{
-	const struct form_arg *layers = form_arg_find(&s->args, "gpu-layers"),
-			      *split = form_arg_find(&s->args, "tensor-split");
-
-	if (s->engine == GRAPH_ENGINE_LLAMA) {
-		double n = s->gpus > 0 ? s->gpus : layers && layers->value && strcmp(layers->value, "0") ? 1 : 0;
-		uint32_t cards = split && split->value ? 1 : 0;
-		for (const char *p = split ? split->value : NULL; p && *p; p++)
-			cards += *p == ',';
-		return cards > n ? cards : n;
-	}
-	double flags = flags_gpus(s);
-	return s->gpus > flags ? s->gpus : flags;
-}
-
-static bool same_model(const struct form_service *a, const struct form_service *b)
-{
-	return a->engine == b->engine && a->model && b->model && !strcmp(a->model, b->model);
-}
-
-static bool is_fed(const struct form_set *f, const struct form_service *s)
-{
-	for (uint32_t i = 0; i < f->services.len; i++)
-		if (f->services.v[i].role == GRAPH_ROLE_PREFILL && same_model(&f->services.v[i], s))
-			return true;
-	return false;
-}
-
-/* Flags of the wrapper, or of a server we replace: they are no settings of a worker. */
-static bool is_dropped(const struct form_service *s, const char *name)
-{
-	static const char *const ours[] = {"context-length", "gpu-layers", "max-seqs", "threads", "kv-type",
-		"served-model-name", "batch-size", "ubatch-size", "chat-template-file"};
-	static const char *const server[] = {"host", "port", "api-key", "config", "headless"};
-	/* Not the engine's, and said already: in a graph they would be keys of the service. */
-	static const char *const keys[] = {"env", "envs", "workers", "resources", "engine", "role", "service-args",
-		"common-configs", "gpus", "gpu"};
-	char spelling[ENGINE_FLAG_BYTES];
-	struct engine_flag flag;
-
-	if (s->engine == GRAPH_ENGINE_LLAMA) { /* what a LlamaWorker has, too, and means the same */
-		for (size_t i = 0; i < ARRAY_LEN(ours); i++)
-			if (!strcmp(name, ours[i]))
-				return false;
-		return true;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(server); i++)
-		if (!strcmp(name, server[i]))
-			return true;
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-		if (!strcmp(name, keys[i]))
-			return true;
-	snprintf(spelling, sizeof spelling, "--%s", name);
-	const char *engine = s->engine == GRAPH_ENGINE_VLLM ? "vllm" : "sglang";
-	const char *wrapper = s->engine == GRAPH_ENGINE_VLLM ? "dynamo.vllm" : "dynamo.sglang";
-	return engine_flag_find_in(&flag, wrapper, spelling, NULL) != ENGINE_FLAG_UNKNOWN &&
-	       engine_flag_find_in(&flag, engine, spelling, NULL) == ENGINE_FLAG_UNKNOWN &&
-	       !config_key_find(s->engine == GRAPH_ENGINE_VLLM ? "VllmWorker" : "SglangWorker", name);
-}
-
-static void put_flags(struct writer *w, struct yaml_node *map, const struct form_service *s)
-{
-	for (uint32_t i = 0; i < s->args.len; i++) {
-		const struct form_arg *a = &s->args.v[i];
-		if (is_dropped(s, a->name) || form_arg_find(&s->args, a->name) != a)
-			continue; /* of a flag given twice the last counts */
-		/* llama-server counts cells in all as we do; its "-1" and "all" layers are "every layer". */
-		put_text(w, map, a->name, a->value, &a->pos);
-	}
-}
-
-static void put_service_args(struct writer *w, struct yaml_node *map, const struct form_service *s)
-{
-	struct yaml_node *args = put(w, map, "ServiceArgs", YAML_MAP, &s->pos);
-	double gpus = gpus_of(s);
-
-	put_text(w, args, "workers", arena_printf(&w->f->arena, "%u", s->replicas),
-		s->replicas_pos.line ? &s->replicas_pos : &s->pos);
-	if (gpus > 0) {
-		struct yaml_node *resources = put(w, args, "resources", YAML_MAP, &s->pos);
-		put_text(w, resources, "gpu", arena_printf(&w->f->arena, "%g", gpus),
-			s->gpus_pos.line ? &s->gpus_pos : &s->pos);
-	}
-	if (!s->envs.len)
-		return;
-	struct yaml_node *envs = put(w, args, "envs", YAML_MAP, &s->pos);
-	for (uint32_t i = 0; i < s->envs.len; i++) {
-		const struct form_arg *e = &s->envs.v[i];
-		bool again = false;
-		for (uint32_t k = 0; k < i; k++)
-			again |= !strcmp(s->envs.v[k].name, e->name);
-		if (!again && *e->name && !strchr(e->name, '='))
-			put_text(w, envs, e->name, e->value, &e->pos);
-	}
-}
-
-/* A name that no section has and no service before it: "vllm-disagg", "llama3-2". */
-static const char *name_of(struct writer *w, const struct yaml_node *root, const struct form_service *s)
-{
-	static const char *const usual[] = {[GRAPH_ENGINE_LLAMA] = "LlamaWorker",
-		[GRAPH_ENGINE_VLLM] = "VllmWorker",
-		[GRAPH_ENGINE_SGLANG] = "SglangWorker"};
-	const char *base = *s->name                                                          ? s->name
-			   : s->role == GRAPH_ROLE_PREFILL && s->engine == GRAPH_ENGINE_VLLM ? "PrefillWorker"
-											     : usual[s->engine];
-	char *name = arena_strdup(&w->f->arena, base);
-
-	for (char *p = name; p && *p; p++)
-		if (!isalnum((unsigned char)*p) && !strchr("-_", *p))
-			*p = '-'; /* dots part the names of overrides */
-	for (uint32_t n = 2; name && yaml_find(root, name); n++)
-		name = arena_printf(&w->f->arena, "%s-%u", base, n);
-	return name;
-}
-
-static const char *engine_text(enum graph_engine e)
-{
-	return graph_engine_name(e);
-}
-
-/* ---- one deployment from several machines' commands ---- */
-
-static const struct form_arg *rank_of(const struct form_service *s)
-{
-	static const char *const names[] = {"node-rank", "data-parallel-start-rank", "data-parallel-rank", "headless"};
-	const struct form_arg *a = NULL;
-
-	for (size_t i = 0; i < ARRAY_LEN(names) && !a; i++)
-		a = form_arg_find(&s->args, names[i]);
-	return a;
-}
-
-static bool is_follower(const struct form_service *s)
-{
-	const struct form_arg *a = rank_of(s);
-	char *end;
-
-	if (!a || !a->value)
-		return false;
-	if (!strcmp(a->name, "headless"))
-		return strcmp(a->value, "false") != 0;
-	return strtoul(a->value, &end, 10) > 0 && !*end;
-}
-
-/* How many machines' commands make one worker; 0: it does not say. */
-static uint32_t nodes_of(const struct form_service *s)
-{
-	static const char *const names[] = {"nnodes", "data-parallel-size", NULL};
-
-	return number_of(s, names);
-}
-
-/* Commands of the ranks behind the first are no deployments of their own: what they are given counts for the first's. */
-static void join_ranks(struct form_set *f)
-{
-	struct form_services *all = &f->services;
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < all->len; i++) {
-		const struct form_service s = all->v[i];
-		struct form_service *leader = NULL;
-		for (uint32_t k = 0; k < all->len && is_follower(&s) && !leader; k++) {
-			struct form_service *l = &all->v[k];
-			bool there = k < kept || k > i; /* what lies between was moved or joined */
-			if (there && !is_follower(l) && same_model(l, &s) && l->role == s.role && nodes_of(l) > 1 &&
-				flags_gpus(l) == flags_gpus(&s) && l->joined + 1 < nodes_of(l))
-				leader = l;
-		}
-		if (leader) {
-			leader->joined++;
-			leader->gpus += leader->gpus > 0 ? s.gpus : 0;
-			continue;
-		}
-		all->v[kept++] = s;
-	}
-	all->len = kept;
-}
-
-static int make_tree(struct form_set *f, const char *file, struct err *err)
-{
-	const struct config_pos start = {.file = file, .line = 1, .column = 1};
-	struct writer w = {.f = f};
-
-	join_ranks(f);
-	f->root = yaml_node_create(&f->arena, YAML_MAP, &start);
-	for (uint32_t i = 0; f->root && i < f->services.len && !w.failed; i++) {
-		const struct form_service *s = &f->services.v[i];
-		struct yaml_node *map = put(&w, f->root, name_of(&w, f->root, s), YAML_MAP, &s->pos);
-		map->pos = map->key_pos = s->pos;
-		w.failed |= check_given(f, s) < 0;
-		put_text(&w, map, "engine", engine_text(s->engine), &s->pos);
-		if (s->role != GRAPH_ROLE_BOTH)
-			put_text(&w, map, "role", graph_role_name(s->role), &s->pos);
-		if (s->model)
-			put_text(&w, map, s->engine == GRAPH_ENGINE_SGLANG ? "model-path" : "model", s->model,
-				&s->model_pos);
-		if (s->version && s->engine != GRAPH_ENGINE_LLAMA)
-			put_text(&w, map, "engine-version", s->version, &s->pos);
-		put_flags(&w, map, s);
-		if (s->role != GRAPH_ROLE_PREFILL && is_fed(f, s) && !form_arg_find(&s->args, "remote-prefill"))
-			put_text(&w, map, "remote-prefill", "true", &s->pos);
-		put_service_args(&w, map, s);
-	}
-	if (!f->root || w.failed) {
-		f->root = NULL;
-		return err_set(err, -ENOMEM, "out of memory");
-	}
-	return 0;
+	for (uint32_t i = f->files.len; i > 0; i--)
+		if (!strcmp(base_of(f->files.v[i - 1].name), base_of(name)))
+			return &f->files.v[i - 1];
+	/* Only what lies beside it, or below: a file says nothing of the rest of a machine. */
+	if (!f->beside || *name == '/' || *name == '~' || strstr(name, "..") || strchr(name, '$'))
+		return NULL;
+	buf_init(&text, YAML_BYTES_MAX);
+	int code = f->beside(f->beside_ctx, name, &text);
+	if (code == 0 && !memchr(buf_str(&text), '\0', text.len))
+		code = form_file_add(f, name, buf_str(&text), text.len);
+	else
+		code = -ENOENT;
+	buf_done(&text);
+	if (code == 0)
+		f->files.v[f->files.len - 1].written = false;
+	return code == 0 ? &f->files.v[f->files.len - 1] : NULL;
 }
 
 /* ---- which form ---- */
 
 static int nothing_to_plan(const struct form_set *f, const char *file, const char *foreign, struct err *err)
 {
+	static const char *const deciders[] = {"KAITO", "NVIDIA's NIM operator", "llmaz", "AIBrix", "KubeAI", "BentoML",
+		"Seldon", "the Ollama operator", "Prem", "Llama Stack", "OME", "vLLM's production stack"};
+
+	if (!foreign && strstr(f->form, "KubeAI"))
+		return err_set(err, -EINVAL, "\"%s\" is %s, and none of its models is enabled", file, f->form);
+	for (size_t i = 0; foreign && i < ARRAY_LEN(deciders); i++)
+		if (!strcmp(foreign, deciders[i])) {
+			err_set(err, -ENOTSUP,
+				"\"%s\" is %s of %s, which decides itself how its engine is started: that is not planned here",
+				file, f->form, foreign);
+			return err_hint(err,
+				"the engine's own command line can be planned: stator plan -- vllm serve MODEL ...");
+		}
 	if (foreign)
 		return err_set(err, -ENOTSUP,
 			"\"%s\" is %s that starts %s, which is not planned here; vLLM, SGLang and llama.cpp are", file,
@@ -362,6 +134,42 @@ static int read_graph_variable(struct form_set *f, const struct yaml_node *root,
 	return code < 0 ? err_set(err, code, "out of memory") : 1;
 }
 
+/* Could it be meant as a graph of ours? A section, or what a section has, perhaps not where it belongs. */
+static bool may_be_graph(const struct yaml_node *root)
+{
+	static const char *const sections[] = {
+		"LlamaWorker", "VllmWorker", "SglangWorker", "Frontend", "PrefillWorker"};
+	static const char *const ours[] = {
+		"ServiceArgs", "engine", "common-configs", "workers", "remote-prefill", "model", "model-path"};
+
+	for (const struct yaml_node *n = root->first; n; n = n->next) {
+		size_t len = strlen(n->key);
+		if (graph_section_known(n->key) || (len > 5 && !strcmp(n->key + len - 6, "Worker")) ||
+			(len > 7 && !strcmp(n->key + len - 8, "Frontend")))
+			return true;
+		for (size_t i = 0; i < ARRAY_LEN(sections); i++)
+			if (n->type != YAML_MAP && n->type != YAML_SEQ && config_key_find(sections[i], n->key))
+				return true;
+		for (size_t i = 0; i < ARRAY_LEN(ours) && n->type == YAML_MAP; i++)
+			if (yaml_find(n, ours[i]) && yaml_find(n, ours[i])->type != YAML_SEQ)
+				return true;
+	}
+	return root->count == 0 || (root->count == 1 && root->first->type != YAML_MAP); /* too little to tell */
+}
+
+/* Objects that stand beside a deployment: they do not name the file. */
+static bool is_beside(const char *form)
+{
+	static const char *const kinds[] = {"Namespace", "Service ", "ConfigMap", "Secret", "PersistentVolume", "Role",
+		"Ingress", "HorizontalPodAutoscaler", "HTTPRoute", "Gateway", "InferencePool", "PodMonitor",
+		"StorageClass", "NetworkPolicy"};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (!strncmp(form, "a Kubernetes ", 13) && strstr(form + 13, kinds[i]))
+			return true;
+	return false;
+}
+
 /* 1: a form, whose services are in f; 0: none. */
 static int read_document(
 	struct form_set *f, const struct yaml_node *root, const char **foreign, struct diags *diags, struct err *err)
@@ -375,6 +183,12 @@ static int read_document(
 				"\"%s\" is a graph of Dynamo for TensorRT-LLM (%s), which is not planned here; vLLM, "
 				"SGLang and llama.cpp are",
 				n->pos.file ? n->pos.file : "the graph", n->key);
+	uint32_t before = f->services.len;
+	if ((code = form_objects_read(f, root, foreign)) != 0) {
+		if (code > 0 && (!f->form || before == 0))
+			f->form = kind ? kind : "a configuration of Ray Serve LLM";
+		return code < 0 ? err_set(err, code, "out of memory") : 1;
+	}
 	const char *other = kind ? NULL : form_foreign_tree(root);
 	if (other)
 		return err_set(err, -ENOTSUP,
@@ -382,7 +196,6 @@ static int read_document(
 			root->pos.file, other);
 	if (!kind)
 		return 0;
-	uint32_t before = f->services.len;
 	if ((code = read_graph_variable(f, root, diags, err)) != 0) {
 		f->form = kind;
 		return code;
@@ -391,23 +204,62 @@ static int read_document(
 		code = form_values_read(f, root);
 	else if (strstr(kind, "--config"))
 		code = form_vllm_config_read(f, root);
+	else if (form_task_kind(root))
+		code = form_task_read(f, root, err);
+	else if (strstr(kind, "of a chart"))
+		code = form_chart_read(f, root);
 	else
 		code = form_containers_read(f, root, foreign, err);
+	if (code == 0 && f->services.len == before && !*foreign)
+		*foreign = form_foreign_object(root);
 	if (code < 0)
 		return code == -ENOMEM ? err_set(err, code, "out of memory") : code;
 	/* Of several documents the one with the engines gives the name. */
-	if (!f->form || (f->services.len > before && before == 0))
+	if (!f->form || (f->services.len > before && before == 0) || (!f->services.len && is_beside(f->form)))
 		f->form = kind;
 	return 1;
 }
 
-/* A part of a manifest: containers, objects. A list of words is no command: what runs them is not in it. */
+/* ["vllm", "serve", "m"]: a command as programs pass it on. 1: it is one, 0: none. */
+static int read_words(struct form_set *f, const struct yaml_node *root, const char **foreign, struct err *err)
+{
+	struct form_service s = {.name = "", .replicas = 1};
+	struct form_words words = {0};
+	const char *program = NULL;
+	int code = 0;
+
+	for (const struct yaml_node *n = root->first; n && code == 0; n = n->next) {
+		const struct form_word w = {.text = n->text ? n->text : "", .pos = n->pos, .quoted = n->quoted};
+		if (n->type != YAML_SCALAR)
+			return 0;
+		code = form_push(&f->arena, &words, w);
+	}
+	if (code == 0 && !form_has_program(words.v, MIN(words.len, 8u)))
+		return 0;
+	if (code == 0)
+		code = form_command_read(f, &s, words.v, words.len, GRAPH_ENGINE_NONE, &program, foreign);
+	if (code == FORM_COMMAND_FOREIGN)
+		return err_set(err, -ENOTSUP,
+			"\"%s\" starts %s, which is not planned here; vLLM, SGLang and llama.cpp are", root->pos.file,
+			*foreign);
+	if (code == FORM_COMMAND_ENGINE)
+		code = form_add(f, &s) < 0 ? -ENOMEM : 1;
+	if (code > 0)
+		f->form = arena_printf(&f->arena, "a command line of %s", program);
+	return code < 0 ? err_set(err, code, "out of memory") : code;
+}
+
+/* A part of a manifest: containers, objects. A list of flags is no command: what runs them is not in it. */
 static int read_list(struct form_set *f, const struct yaml_node *root, const char **foreign, struct err *err)
 {
 	bool flags = false, maps = false;
-	int code = form_containers_read(f, root, foreign, err);
+	int code = read_words(f, root, foreign, err);
 
-	if (code < 0)
+	if (code == 0 && (code = form_values_list_read(f, root)) > 0)
+		f->form = "a part of Helm values of vLLM's production stack";
+	if (code == 0)
+		code = form_containers_read(f, root, foreign, err);
+	if (code != 0)
 		return code;
 	for (const struct yaml_node *n = root->first; n; n = n->next) {
 		flags |= n->type == YAML_SCALAR && !strncmp(n->text, "--", 2);
@@ -441,35 +293,99 @@ static char *document(struct arena *arena, const char *text, size_t len, size_t 
 	return copy;
 }
 
-static int read_yaml(struct form_set *f, const char *file, const char *text, size_t len, struct diags *diags,
-	bool *ret_yaml, struct err *err)
+/* Documents of a stream, one after another. *ret_yaml: all of it is YAML; *ret_strange: one is neither a form nor like a graph. Returns how
+ * many are forms, or negative. */
+static int read_documents(struct form_set *f, const char *file, const char *text, size_t len, struct diags *diags,
+	bool *ret_yaml, bool *ret_strange, const char **foreign, struct err *err)
 {
-	const char *foreign = NULL;
 	struct diags quiet;
 	size_t at = 0, n;
 	int forms = 0, code = 0;
 
 	*ret_yaml = true;
+	*ret_strange = false;
 	for (uint32_t i = 0; at < len && i < DOCUMENTS_MAX && code >= 0; i++) {
 		char *doc = document(&f->arena, text, len, &at, &n);
 		struct yaml_node *root = NULL;
 		diags_init(&quiet);
 		code = doc ? yaml_parse(&root, &f->arena, file, doc, n, &quiet) : -ENOMEM;
 		diags_done(&quiet);
-		if (code == 0 && root->type == YAML_MAP)
-			code = read_document(f, root, &foreign, diags, err);
-		else if (code == 0 && root->type == YAML_SEQ)
-			code = read_list(f, root, &foreign, err);
+		if (code == 0 && root->type == YAML_MAP) {
+			code = read_document(f, root, foreign, diags, err);
+			*ret_strange |= code == 0 && !may_be_graph(root);
+		} else if (code == 0 && root->type == YAML_SEQ)
+			code = read_list(f, root, foreign, err);
 		else if (code == -EINVAL || (code == 0 && root->type == YAML_SCALAR))
 			*ret_yaml = false;
 		forms += code == 1;
 		code = code == -EINVAL && !root ? 0 : code; /* no YAML: perhaps a script */
 	}
-	if (code < 0)
-		return code == -ENOMEM ? err_set(err, code, "out of memory") : code;
+	return code < 0 ? code : forms;
+}
+
+/* It says so itself; one of its lines may be YAML by chance. */
+static bool is_for_a_shell(const char *text, size_t len)
+{
+	const char *end = memchr(text, '\n', len);
+	size_t line = end ? (size_t)(end - text) : len;
+
+	return memmem(text, len, "\n#SBATCH ", 9) || (len > 8 && !memcmp(text, "#SBATCH ", 8)) ||
+	       (line > 4 && !memcmp(text, "#!", 2) && !memcmp(text + line - 2, "sh", 2));
+}
+
+static int read_yaml(struct form_set *f, const char *file, const char *text, size_t len, struct diags *diags,
+	bool *ret_yaml, struct err *err)
+{
+	const char *foreign = NULL;
+	bool strange;
+	int forms = read_documents(f, file, text, len, diags, ret_yaml, &strange, &foreign, err);
+
+	if (forms < 0)
+		return forms == -ENOMEM ? err_set(err, forms, "out of memory") : forms;
+	if (!forms && strange && *ret_yaml && !is_for_a_shell(text, len)) {
+		err_set(err, -EINVAL,
+			"\"%s\" is YAML, and nothing in it is a service of a graph, a container, or a command that starts an engine that is planned here (vLLM, SGLang, llama.cpp)",
+			file);
+		return err_hint(
+			err, "the engine's own command line can be planned: stator plan -- vllm serve MODEL ...");
+	}
+	if (forms && !f->services.len && !f->root && !*ret_yaml) { /* what stands before a page, or some of its lines */
+		f->form = NULL;
+		forms = 0;
+	}
 	if (!forms || f->root)
 		return 0;
-	return f->services.len ? make_tree(f, file, err) : nothing_to_plan(f, file, foreign, err);
+	return f->services.len ? form_tree_make(f, file, err) : nothing_to_plan(f, file, foreign, err);
+}
+
+int form_part_read(
+	struct form_set *f, const char *file, const char *text, size_t len, uint32_t line, const char **ret_foreign)
+{
+	char *placed = len < YAML_BYTES_MAX && line < YAML_BYTES_MAX ? arena_alloc(&f->arena, len + line) : NULL;
+	uint32_t before = f->services.len;
+	const char *form = f->form;
+	struct diags quiet;
+	struct err err;
+	bool yaml, strange;
+
+	if (!placed)
+		return -ENOMEM;
+	memset(placed, '\n', line - 1);
+	memcpy(placed + line - 1, text, len);
+	/* Settings alone start nothing: they are for whoever names the file. */
+	static const char *const keys[] = {
+		"apiVersion:", "services:", "servingEngineSpec:", "modelSpec:", "commands:", "\nrun:", "llm_configs:"};
+	bool may = false;
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		may |= memmem(text, len, keys[i], strlen(keys[i])) != NULL;
+	if (!may)
+		return 0;
+	diags_init(&quiet);
+	int code = read_documents(f, file, placed, len + line - 1, &quiet, &yaml, &strange, ret_foreign, &err);
+	diags_done(&quiet);
+	if (f->services.len == before)
+		f->form = form;
+	return code == -ENOMEM ? code : f->services.len > before;
 }
 
 static bool looks_like_helm_template(const char *text, size_t len)
@@ -494,15 +410,104 @@ static bool begins_with_from(const char *text, size_t len)
 	       !memmem(text + i, line, " import ", 8); /* Python's */
 }
 
+/* A Modelfile, from that line on. */
+static int read_modelfile_part(struct form_set *f, const char *file, const char *text, size_t len, uint32_t line)
+{
+	char *placed = arena_alloc(&f->arena, len + line);
+
+	if (!placed)
+		return -ENOMEM;
+	memset(placed, '\n', line - 1);
+	memcpy(placed + line - 1, text, len);
+	return form_modelfile_read(f, file, placed, len + line - 1);
+}
+
+/* The blocks of a page that are no commands: objects, programs, a Modelfile. The first that starts something counts. */
+
+static int read_blocks(struct form_set *f, const char *file, const char *text, size_t len, struct err *err)
+{
+	const char *foreign = NULL, *form = NULL, *block = NULL;
+	uint32_t line = 1, first = 0, before = f->services.len;
+	int code = 0;
+
+	for (size_t at = 0, n; at < len && code == 0; at += n + 1, line++) {
+		const char *end = memchr(text + at, '\n', len - at);
+		n = end ? (size_t)(end - text) - at : len - at;
+		size_t blanks = 0;
+		while (blanks < n && text[at + blanks] == ' ')
+			blanks++;
+		if (n < blanks + 3 || (memcmp(text + at + blanks, "```", 3) && memcmp(text + at + blanks, "~~~", 3)))
+			continue;
+		if (!block) {
+			block = text + MIN(at + n + 1, len);
+			first = line + 1;
+			continue;
+		}
+		size_t size = (size_t)(text + at - block);
+		const char *what = form_foreign_text(block, size);
+		if (begins_with_from(block, size) && !form_is_dockerfile(block, size)) {
+			code = read_modelfile_part(f, file, block, size, first);
+			form = "an Ollama Modelfile in a text";
+		} else if (what && !strcmp(what, "a program in Python")) {
+			code = form_python_part(f, file, block, size, first, NULL);
+			form = "a program in Python in a text";
+		} else {
+			code = form_part_read(f, file, block, size, first, &foreign);
+		}
+		code = MIN(code, 0);
+		if (f->services.len > before)
+			break;
+		block = NULL;
+	}
+	if (code < 0)
+		return err_set(err, code, "out of memory");
+	if (f->services.len == before)
+		return 0;
+	f->form = form ? form : f->form;
+	return 1;
+}
+
+static uint32_t first_line(const struct form_set *f)
+{
+	uint32_t line = UINT32_MAX;
+
+	for (uint32_t i = 0; i < f->services.len; i++) {
+		const struct form_service *s = &f->services.v[i];
+		uint32_t here = s->model_pos.line ? s->model_pos.line : s->pos.line;
+		line = here && here < line ? here : line;
+	}
+	return line;
+}
+
 /* Commands, or a text for people that has some. */
 static int read_script(struct form_set *f, const char *file, const char *text, size_t len, struct err *err)
 {
+	struct form_script script = {.file = file};
+
 	if (!form_is_prose(text, len))
-		return form_script_read(f, file, text, len, NULL, NULL, NULL, err);
+		return form_script_read(f, &script, text, len, err);
 	const char *commands = form_prose_commands(&f->arena, text, len);
 	if (!commands)
 		return err_set(err, -ENOMEM, "out of memory");
-	int code = form_script_read(f, file, commands, len, NULL, NULL, NULL, err);
+	script.several = true;
+	/* Whichever comes first: a block that is a form, or a command. A block's own commands are the block's. */
+	int code = read_blocks(f, file, text, len, err);
+	if (code < 0)
+		return code;
+	const struct form_set blocks = *f;
+	f->services = (struct form_services){0};
+	f->remarks = (struct form_remarks){0};
+	f->form = NULL;
+	int lines = form_script_read(f, &script, commands, len, err);
+	if (lines == -ENOMEM)
+		return lines;
+	if (code > 0 && (lines <= 0 || first_line(&blocks) <= first_line(f))) {
+		f->services = blocks.services;
+		f->remarks = blocks.remarks;
+		f->form = blocks.form;
+		return 1;
+	}
+	code = lines;
 	if (code != 0 || looks_like_helm_template(text, len))
 		return code;
 	err_set(err, -EINVAL,
@@ -511,14 +516,16 @@ static int read_script(struct form_set *f, const char *file, const char *text, s
 		"a graph, a manifest or a command line (vllm serve, sglang.launch_server, llama-server) can be planned");
 }
 
-/* It says so itself; one of its lines may be YAML by chance. */
-static bool is_for_a_shell(const char *text, size_t len)
+static int read_program(struct form_set *f, const char *file, const char *text, size_t len, struct err *err)
 {
-	const char *end = memchr(text, '\n', len);
-	size_t line = end ? (size_t)(end - text) : len;
+	const char *what = form_foreign_text(text, len);
 
-	return memmem(text, len, "\n#SBATCH ", 9) || (len > 8 && !memcmp(text, "#SBATCH ", 8)) ||
-	       (line > 4 && !memcmp(text, "#!", 2) && !memcmp(text + line - 2, "sh", 2));
+	if (!what || strcmp(what, "a program in Python") != 0)
+		return 0;
+	int code = form_python_read(f, file, text, len);
+	if (code > 0)
+		f->form = what;
+	return code < 0 ? err_set(err, code, "out of memory") : code;
 }
 
 /* ARG and comments may stand before FROM. */
@@ -536,7 +543,7 @@ static int read_dockerfile(struct form_set *f, const char *file, const char *tex
 
 	f->form = "a Dockerfile";
 	if (code > 0)
-		return make_tree(f, file, err);
+		return form_tree_make(f, file, err);
 	return code < 0 ? err_set(err, code, "out of memory") : nothing_to_plan(f, file, foreign, err);
 }
 
@@ -562,6 +569,12 @@ int form_read(struct form_set *f, const char *file, const char *text, size_t len
 		return 0;
 	if (form_is_dockerfile(text, len) && memmem(text, len, "FROM", 4) && has_from(text, len))
 		return read_dockerfile(f, file, text, len, err);
+	if (form_is_unit(text, len) || form_is_makefile(file, text, len)) {
+		bool unit = form_is_unit(text, len);
+		f->form = unit ? "a unit of systemd" : "a makefile";
+		code = unit ? form_unit_read(f, file, text, len, err) : form_makefile_read(f, file, text, len, err);
+		return code > 0 ? form_tree_make(f, file, err) : code < 0 ? code : nothing_to_plan(f, file, NULL, err);
+	}
 	if (begins_with_from(text, len) && (code = form_modelfile_read(f, file, text, len)) > 0)
 		f->form = "an Ollama Modelfile";
 	if (code < 0)
@@ -570,10 +583,12 @@ int form_read(struct form_set *f, const char *file, const char *text, size_t len
 		code = read_yaml(f, file, text, len, diags, &yaml, err);
 		if (code < 0 || f->form || (yaml && !is_for_a_shell(text, len)))
 			return code;
-		code = read_script(f, file, text, len, err);
+		code = read_program(f, file, text, len, err);
+		if (code == 0)
+			code = read_script(f, file, text, len, err);
 	}
 	if (code > 0)
-		return make_tree(f, file, err);
+		return form_tree_make(f, file, err);
 	if (code == 0 && looks_like_helm_template(text, len))
 		return err_set(err, -EINVAL,
 			"\"%s\" is a Helm template; \"helm template\" renders it, and its output can be planned", file);
@@ -588,7 +603,7 @@ int form_read_words(struct form_set *f, const char *const *words, uint32_t count
 	int code = 0;
 
 	for (uint32_t i = 0; i < count && code == 0; i++) {
-		const struct form_word w = {words[i], {.option = words[i]}, false};
+		const struct form_word w = {.text = words[i], .pos = {.option = words[i]}};
 		code = form_push(&f->arena, &list, w);
 	}
 	if (code == 0)
@@ -604,5 +619,5 @@ int form_read_words(struct form_set *f, const char *const *words, uint32_t count
 	f->form = arena_printf(&f->arena, "a command line of %s", program);
 	if (!f->form || form_add(f, &s) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
-	return make_tree(f, "command line", err);
+	return form_tree_make(f, "command line", err);
 }

@@ -21,6 +21,9 @@ struct form_word {
 	const char *text;
 	struct config_pos pos;
 	bool quoted; /* it was in quotes, at least partly: never an operator */
+	bool unsure; /* it is there only on a condition that is not known */
+	size_t at; /* where it begins in the text that was cut */
+	const struct form_words *list; /* of "NAME=(a b)": its elements; NULL: none */
 };
 struct form_words {
 	struct form_word *v; /* in the arena */
@@ -87,6 +90,17 @@ struct form_seens {
 };
 enum { FORM_SEEN_MAX = 1024 };
 
+/* A file that another names (--config x.yaml). */
+struct form_file {
+	const char *name, *text;
+	size_t len;
+	bool written; /* by the text itself */
+};
+struct form_files {
+	struct form_file *v; /* in the arena */
+	uint32_t len, cap;
+};
+
 struct form_set {
 	struct arena arena;
 	const char *versions
@@ -97,6 +111,10 @@ struct form_set {
 	struct form_services services; /* what the readers found */
 	struct form_remarks remarks;
 	struct form_seens seen;
+	struct form_files files;
+	/* Reads a file that lies beside the one that is read, or NULL: none is looked for. 0: ret has it; negative: there is none. */
+	int (*beside)(void *ctx, const char *name, struct buf *ret);
+	void *beside_ctx;
 	const char *pinned[3]; /* releases that a script installs: of vLLM, SGLang, llama.cpp; NULL: it says none */
 };
 

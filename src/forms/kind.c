@@ -49,13 +49,22 @@ const char *form_kind_of(struct form_set *f, const struct yaml_node *root)
 		return "Helm values of vLLM's production stack";
 	if (has(root, "modelArtifacts") && (has(root, "decode") || has(root, "prefill")))
 		return "Helm values of llm-d";
+	if (form_task_kind(root))
+		return form_task_kind(root);
+	if (form_foreign_tree(root) && !has(root, "services") && !has(root, "containers"))
+		return NULL;
 	if (has(root, "services"))
 		return "a docker-compose file";
 	if (has(root, "containers") || has(root, "spec") || has(root, "template"))
 		return "a part of a Kubernetes object";
+	if (yaml_find(root, "catalog") && yaml_find(root, "catalog")->type == YAML_MAP)
+		return "Helm values of KubeAI";
+	if (form_is_chart(root))
+		return "Helm values of a chart that starts an engine";
 	if (is_vllm_config(root))
 		return "a configuration file of vLLM (--config)";
-	if (has(root, "command") || has(root, "args") || has(root, "image"))
+	const struct yaml_node *args = yaml_find(root, "args"), *image = yaml_find(root, "image");
+	if (has(root, "command") || (args && args->type != YAML_MAP) || (image && image->type == YAML_SCALAR))
 		return "a container";
 	return NULL;
 }
@@ -67,7 +76,8 @@ const char *form_family(const struct form_set *f)
 	} families[] = {{"(serving.kserve.io", "kserve"}, {"a DynamoGraphDeployment", "dynamo"},
 		{"(nvidia.com/", "dynamo"}, {"docker-compose", "compose"}, {"Helm values", "values"},
 		{"--config", "vllm-config"}, {"Modelfile", "modelfile"}, {"a Dockerfile", "script"},
-		{"a script", "script"}, {"a command line of", "script"}};
+		{"of SkyPilot", "script"}, {"of dstack", "script"}, {"of systemd", "script"}, {"a makefile", "script"},
+		{"in Python", "script"}, {"a script", "script"}, {"a command line of", "script"}};
 
 	if (!f->form)
 		return "graph";

@@ -139,7 +139,8 @@ static bool has_operator(struct slice line)
 			(line.at[i] == '|' && isspace((unsigned char)line.at[i + 1])) ||
 			(line.at[i] == '$' && strchr("({", line.at[i + 1])))
 			return true;
-	return false;
+	/* "for x in a b c; do", "if test -f x; then" */
+	return memmem(line.at, line.len, "; do", 4) || memmem(line.at, line.len, "; then", 6);
 }
 
 /* A sentence, or a line of one. */

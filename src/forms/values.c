@@ -33,7 +33,7 @@ static int add_words(struct form_set *f, struct form_words *words, const struct 
 
 	for (const struct yaml_node *n = list && list->type == YAML_SEQ ? list->first : NULL; n && code == 0;
 		n = n->next) {
-		const struct form_word w = {n->text ? n->text : "", n->pos, false};
+		const struct form_word w = {.text = n->text ? n->text : "", .pos = n->pos};
 		code = form_push(&f->arena, words, w);
 	}
 	return code;
@@ -112,7 +112,8 @@ static int read_model_spec(struct form_set *f, const struct yaml_node *spec)
 		s.gpus_pos = gpus->pos;
 	}
 	take_ray(&s, spec);
-	code = 0;
+	const struct yaml_node *lora = yaml_find(spec, "enableLoRA");
+	code = lora && lora->type == YAML_SCALAR ? form_flag_put(f, &s, "enable-lora", lora->text, &lora->pos) : 0;
 	for (const struct yaml_node *n = config && config->type == YAML_MAP ? config->first : NULL; n && code == 0;
 		n = n->next) {
 		const char *name = kebab(&f->arena, n->key);
@@ -132,6 +133,17 @@ int form_values_read(struct form_set *f, const struct yaml_node *root)
 		n = n->next)
 		code = read_model_spec(f, n);
 	return code < 0 ? code : f->services.len > 0;
+}
+
+int form_values_list_read(struct form_set *f, const struct yaml_node *list)
+{
+	uint32_t before = f->services.len;
+	int code = 0;
+
+	for (const struct yaml_node *n = list->first; n && code == 0; n = n->next)
+		if (n->type == YAML_MAP && yaml_find(n, "modelURL") && yaml_find(n, "name"))
+			code = read_model_spec(f, n);
+	return code < 0 ? code : f->services.len > before;
 }
 
 int form_vllm_config_read(struct form_set *f, const struct yaml_node *root)
@@ -188,7 +200,7 @@ static bool is_library_name(const char *from)
 
 /* "llama3.3:70b" of Ollama's library is a file of Q4_K_M, "llama3.1:8b-instruct-q8_0" says its own: into "NAME:SIZE:QUANT". What is
  * made in four-bit floats keeps them. */
-static int name_library_file(struct form_set *f, struct form_service *s)
+int form_library_file(struct form_set *f, struct form_service *s)
 {
 	const char *name = s->model + (strncmp(s->model, "library/", 8) ? 0 : 8), *tag = strchr(name, ':'),
 		   *quant = NULL;
@@ -253,7 +265,7 @@ int form_modelfile_read(struct form_set *f, const char *file, const char *text, 
 	/* Without num_gpu Ollama puts on the GPUs what they have room for, and the rest into RAM. */
 	s.by_itself = !form_arg_find(&s.args, "gpu-layers");
 	s.gpus = s.by_itself;
-	if (name_library_file(f, &s) < 0)
+	if (form_library_file(f, &s) < 0)
 		return -ENOMEM;
 	return form_add(f, &s) < 0 ? -ENOMEM : 1;
 }

@@ -1,15 +1,11 @@
-/* words.c - command lines as a shell cuts them. Enough of POSIX for what people paste: no globs, no substitution of
- * commands, no here-documents. */
+/* words.c - command lines as a shell cuts them: quotes, escapes, comments, continued lines, variables, arrays, here-documents. No globs,
+ * and what a command would print is not known. */
 #include "forms/form_priv.h"
 
 #include <ctype.h>
 #include <string.h>
 
-enum {
-	WORD_BYTES_MAX = 1024 * 1024,
-	EXPAND_DEPTH_MAX = 8,
-	EXPANSIONS_MAX = 4096, /* of one word: values that name others again and again end there */
-};
+enum { WORD_BYTES_MAX = 1024 * 1024 };
 
 int form_grow(struct arena *arena, void **v, uint32_t len, uint32_t *cap, size_t item_bytes)
 {
@@ -26,123 +22,7 @@ int form_grow(struct arena *arena, void **v, uint32_t len, uint32_t *cap, size_t
 	return 0;
 }
 
-/* ---- variables ---- */
-
-static const char *env_value(const struct form_env *env, const char *name, size_t len)
-{
-	for (; env; env = env->next)
-		if (strlen(env->name) == len && !memcmp(env->name, name, len))
-			return env->value;
-	return NULL;
-}
-
-static size_t name_len(const char *s, size_t len)
-{
-	size_t n = 0;
-
-	while (n < len && (isalnum((unsigned char)s[n]) || s[n] == '_') && !(n == 0 && isdigit((unsigned char)s[n])))
-		n++;
-	return n;
-}
-
-/* Where the bracket at s + 1 is closed; NULL: nowhere. */
-static const char *closing(const char *s, size_t len, char close)
-{
-	uint32_t depth = 0;
-
-	for (size_t i = 1; i < len; i++) {
-		depth += s[i] == s[1];
-		if (s[i] == close && --depth == 0)
-			return s + i;
-	}
-	return NULL;
-}
-
-static size_t put_variable(
-	struct buf *out, const char *s, size_t len, const struct form_env *env, uint32_t depth, uint32_t *left);
-
-/* Values may name others, and so may what stands for a variable that is not set. */
-static void put_value(
-	struct buf *out, const char *text, size_t len, const struct form_env *env, uint32_t depth, uint32_t *left)
-{
-	for (size_t i = 0; i < len;)
-		if (text[i] == '$')
-			i += put_variable(out, text + i, len - i, env, depth, left);
-		else
-			buf_add_byte(out, (uint8_t)text[i++]);
-}
-
-/* A variable at s, which begins with "$". Appends its value, or the text as it stands when nothing is known. Returns how many
- * bytes it takes. */
-static size_t put_variable(
-	struct buf *out, const char *s, size_t len, const struct form_env *env, uint32_t depth, uint32_t *left)
-{
-	char close = len > 1 && s[1] == '{' ? '}' : len > 1 && s[1] == '(' ? ')' : '\0';
-	size_t begin = close ? 2 : 1, n = name_len(s + begin, len - MIN(begin, len));
-	const char *end = close ? closing(s, len, close) : s + begin + n;
-	const char *value = n ? env_value(env, s + begin, n) : NULL, *rest = s + begin + n;
-
-	if (!n || !end || (close && rest != end && (close == ')' || !strchr(":-=?+", *rest)))) {
-		buf_add_byte(out, '$');
-		return 1;
-	}
-	size_t all = (size_t)(end - s) + (close ? 1 : 0);
-	bool colon = rest < end && *rest == ':';
-	char what =
-		rest + colon < end ? rest[colon] : '\0'; /* of ${NAME:-default}, ${NAME:+instead}, ${NAME:?complaint} */
-	const char *word = rest + colon + 1;
-	bool set = value && (*value || !colon), goes_on = depth < EXPAND_DEPTH_MAX && *left;
-
-	if (set && what == '+') {
-		value = NULL;
-		set = false;
-		what = '-';
-	} else if (what == '+') {
-		return all;
-	}
-	*left -= goes_on;
-	if (set && goes_on)
-		put_value(out, value, strlen(value), env, depth + 1, left);
-	else if ((what == '-' || what == '=') && goes_on)
-		put_value(out, word, (size_t)(end - word), env, depth + 1, left);
-	else
-		buf_add(out, s, all);
-	return all;
-}
-
-const char *form_expand(struct arena *arena, const char *text, size_t len, const struct form_env *env)
-{
-	uint32_t left = EXPANSIONS_MAX;
-	struct buf out;
-
-	buf_init(&out, WORD_BYTES_MAX);
-	for (size_t i = 0; i < len;)
-		if (text[i] == '$')
-			i += put_variable(&out, text + i, len - i, env, 0, &left);
-		else
-			buf_add_byte(&out, (uint8_t)text[i++]);
-	/* What grows without end stays as it was written. */
-	const char *ret = out.failed ? arena_strndup(arena, text, len) : arena_strndup(arena, buf_str(&out), out.len);
-	buf_done(&out);
-	return ret;
-}
-
-/* ---- cutting ---- */
-
-struct cutter {
-	struct form_words *ret;
-	struct arena *arena;
-	const struct form_env *env;
-	const char *text;
-	size_t len, at;
-	struct config_pos pos; /* of at */
-	struct buf word;
-	struct config_pos word_pos;
-	bool in_word, quoted;
-	int code;
-};
-
-static void step(struct cutter *c, size_t n)
+static void step(struct form_cut *c, size_t n)
 {
 	for (; n && c->at < c->len; n--, c->at++) {
 		if (c->text[c->at] == '\n') {
@@ -154,20 +34,27 @@ static void step(struct cutter *c, size_t n)
 	}
 }
 
-static void begin(struct cutter *c)
+static char char_at(const struct form_cut *c, size_t ahead)
 {
-	if (!c->in_word)
+	return ahead < c->len - c->at ? c->text[c->at + ahead] : '\0';
+}
+
+static void begin(struct form_cut *c)
+{
+	if (!c->in_word) {
 		c->word_pos = c->pos;
+		c->word_at = c->at;
+	}
 	c->in_word = true;
 }
 
-static void put(struct cutter *c, char ch)
+static void put(struct form_cut *c, char ch)
 {
 	begin(c);
 	buf_add_byte(&c->word, (uint8_t)ch);
 }
 
-static void end_word(struct cutter *c)
+static void end_word(struct form_cut *c)
 {
 	if (!c->in_word)
 		return;
@@ -176,20 +63,14 @@ static void end_word(struct cutter *c)
 		return;
 	}
 	const char *text = c->word.failed ? NULL : arena_strndup(c->arena, buf_str(&c->word), c->word.len);
-	const struct form_word w = {text, c->word_pos, c->quoted};
+	const struct form_word w = {
+		.text = text, .pos = c->word_pos, .quoted = c->quoted, .unsure = c->unsure, .at = c->word_at};
 	c->code = !text ? -ENOMEM : c->code < 0 ? c->code : form_push(c->arena, c->ret, w);
 	buf_reset(&c->word);
-	c->in_word = c->quoted = false;
+	c->in_word = c->quoted = c->unsure = false;
 }
 
-static void operator(struct cutter *c, const char *text, size_t n)
-{
-	end_word(c);
-	const struct form_word w = {text, c->pos, false};
-	if (c->code == 0)
-		c->code = form_push(c->arena, c->ret, w);
-	step(c, n);
-}
+/* ---- variables ---- */
 
 /* Where what begins at s with "$(" or "`" ends, with the commands in it: 0 when it does not. Kubernetes' $(NAME) is a variable. */
 static size_t substitution_len(const char *s, size_t len)
@@ -202,7 +83,7 @@ static size_t substitution_len(const char *s, size_t len)
 	}
 	if (len < 2 || s[1] != '(')
 		return 0;
-	size_t n = name_len(s + 2, len - 2);
+	size_t n = isdigit((unsigned char)(len > 2 ? s[2] : '\0')) ? 0 : form_name_len(s + 2, len - 2);
 	if (n && 2 + n < len && s[2 + n] == ')')
 		return 0;
 	for (size_t i = 1; i < len; i++) {
@@ -214,9 +95,10 @@ static size_t substitution_len(const char *s, size_t len)
 }
 
 /* Cut the value of a variable into words; its first goes on with what stands before it, its last with what follows. */
-static void part_words(struct cutter *c, const char *value, size_t begins)
+static void part_words(struct form_cut *c, const char *value, size_t begins)
 {
 	const struct config_pos pos = c->pos;
+	const size_t at = c->at;
 
 	c->word.len = begins;
 	c->in_word = begins > 0 || c->quoted;
@@ -226,20 +108,25 @@ static void part_words(struct cutter *c, const char *value, size_t begins)
 			end_word(c);
 			continue;
 		}
-		if (!c->in_word)
+		if (!c->in_word) {
 			c->word_pos = pos;
+			c->word_at = at;
+		}
 		c->in_word = true;
 		buf_add(&c->word, value, n);
 	}
 }
 
 /* What a command would print is not known: its text stays, as one word. */
-static bool substitution(struct cutter *c)
+static bool substitution(struct form_cut *c)
 {
 	size_t n = substitution_len(c->text + c->at, c->len - c->at);
+	int64_t value;
 
 	if (!n)
 		return false;
+	if (n > 5 && char_at(c, 2) == '(' && form_arith(c->text + c->at + 3, n - 5, c->env, &value))
+		return false; /* "$((1 + 2))": a variable's reader knows it */
 	begin(c);
 	if (c->text[c->at] == '`')
 		buf_add_byte(&c->word, '$'); /* as the newer spelling has it */
@@ -248,25 +135,82 @@ static bool substitution(struct cutter *c)
 	return true;
 }
 
-/* A variable becomes its value; without quotes blanks in it part words. */
-static void variable(struct cutter *c, bool parts)
+/* "$@", "${ARGS[@]}": how long it is, and which array; 0: none, or one that nobody knows. */
+static size_t list_at(const struct form_cut *c, const struct form_env **ret)
 {
-	uint32_t left = EXPANSIONS_MAX;
+	const char *s = c->text + c->at;
+	size_t len = c->len - c->at, n, all;
+
+	if (len > 1 && (s[1] == '@' || s[1] == '*')) {
+		n = 1;
+		all = 2;
+	} else if (len > 3 && s[1] == '{') {
+		n = form_name_len(s + 2, len - 2);
+		const char *close = memchr(s, '}', len);
+		if (!n || !close)
+			return 0;
+		size_t rest = (size_t)(close - s) - 2 - n;
+		if (!(rest == 3 && s[2 + n] == '[' && strchr("@*", s[3 + n])) && !(rest == 0 && strchr("@*", s[2])))
+			return 0;
+		all = (size_t)(close - s) + 1;
+	} else {
+		return 0;
+	}
+	*ret = form_env_find(c->env, s + (s[1] == '{' ? 2 : 1), n);
+	return *ret && (*ret)->list ? all : 0;
+}
+
+/* Each of its elements is a word; the first goes on with what stands before it, as in "x${A[@]}". */
+static bool list(struct form_cut *c, bool quoted)
+{
+	const struct form_env *e = NULL;
+	size_t n = list_at(c, &e);
+
+	if (!n)
+		return false;
+	begin(c);
+	for (uint32_t i = 0; i < e->list->len && c->code == 0; i++) {
+		const struct form_word *w = &e->list->v[i];
+		if (i) {
+			end_word(c);
+			begin(c);
+		}
+		c->quoted |= quoted || w->quoted;
+		c->unsure |= w->unsure;
+		buf_add_str(&c->word, w->text);
+		if (i + 1 == e->list->len)
+			break;
+	}
+	/* An empty array is no word, not even in quotes. */
+	if (!e->list->len && !c->word.len)
+		c->quoted = false;
+	step(c, n);
+	return true;
+}
+
+/* A variable becomes its value; without quotes blanks in it part words. */
+static void variable(struct form_cut *c, bool parts)
+{
 	size_t begins = c->in_word ? c->word.len : 0;
 
-	if (substitution(c))
+	if (substitution(c) || list(c, !parts))
 		return;
 	begin(c);
-	size_t n = put_variable(&c->word, c->text + c->at, c->len - c->at, c->env, 0, &left);
+	size_t n = form_variable_put(&c->word, c->text + c->at, c->len - c->at, c->env);
 	char *value = parts && !c->word.failed
 			      ? arena_strndup(c->arena, buf_str(&c->word) + begins, c->word.len - begins)
 			      : NULL;
-	if (value && n > 1 && strpbrk(value, " \t\n"))
+	/* An assignment's value stays whole. */
+	bool assigned = c->shell && begins && buf_str(&c->word)[begins - 1] == '=' && begins > 1 &&
+			form_name_len(buf_str(&c->word), begins - 1) == begins - 1;
+	if (value && n > 1 && strpbrk(value, " \t\n") && !assigned)
 		part_words(c, value, begins);
 	step(c, n);
 }
 
-static void single_quotes(struct cutter *c)
+/* ---- quotes ---- */
+
+static void single_quotes(struct form_cut *c)
 {
 	begin(c);
 	c->quoted = true;
@@ -275,13 +219,15 @@ static void single_quotes(struct cutter *c)
 	step(c, 1);
 }
 
-static void double_quotes(struct cutter *c)
+static void double_quotes(struct form_cut *c)
 {
+	bool empties;
+
 	begin(c);
 	c->quoted = true;
 	step(c, 1);
 	while (c->at < c->len && c->text[c->at] != '"') {
-		char ch = c->text[c->at], next = c->at + 1 < c->len ? c->text[c->at + 1] : '\0';
+		char ch = c->text[c->at], next = char_at(c, 1);
 		if (ch == '\\' && next && strchr("\"\\$`\n", next)) {
 			if (next != '\n')
 				put(c, next);
@@ -295,10 +241,13 @@ static void double_quotes(struct cutter *c)
 			step(c, 1);
 		}
 	}
+	empties = !c->quoted;
 	step(c, 1);
+	if (empties && c->word.len)
+		c->quoted = true;
 }
 
-static void backslash(struct cutter *c)
+static void backslash(struct form_cut *c)
 {
 	size_t blank = 1;
 
@@ -315,12 +264,195 @@ static void backslash(struct cutter *c)
 	step(c, 1);
 }
 
-static void one(struct cutter *c)
-{
-	char ch = c->text[c->at], next = c->at + 1 < c->len ? c->text[c->at + 1] : '\0';
+/* ---- what only a shell has ---- */
 
+/* The rest of the line at from. */
+static size_t line_stop(const struct form_cut *c, size_t from)
+{
+	const char *n = from < c->len ? memchr(c->text + from, '\n', c->len - from) : NULL;
+	return n ? (size_t)(n - c->text) : c->len;
+}
+
+/* "<<EOF": the document begins behind this line (or behind the last document of this line), and ends at a line that is the word. */
+static void document(struct form_cut *c)
+{
+	struct form_document d = {.pos = c->pos};
+	char word[128];
+	size_t n = 0;
+
+	step(c, 2);
+	bool tabs = char_at(c, 0) == '-';
+	step(c, tabs);
+	while (c->at < c->len && strchr(" \t", c->text[c->at]))
+		step(c, 1);
+	while (c->at < c->len && !strchr(" \t\r\n;|&<>()", c->text[c->at]) && n + 1 < sizeof word) {
+		if (strchr("'\"\\", c->text[c->at]))
+			d.literal = true;
+		else
+			word[n++] = c->text[c->at];
+		step(c, 1);
+	}
+	word[n] = '\0';
+	size_t at = c->skip_to ? c->skip_to : MIN(line_stop(c, c->at) + 1, c->len);
+	d.at = at;
+	d.end = c->len;
+	c->skip_to = c->len;
+	while (n && at < c->len) {
+		size_t stop = line_stop(c, at), from = at, to = stop;
+		while (tabs && from < to && c->text[from] == '\t')
+			from++;
+		while (to > from && strchr(" \t\r", c->text[to - 1]))
+			to--;
+		if (to - from == n && !memcmp(c->text + from, word, n)) {
+			d.end = at;
+			c->skip_to = MIN(stop + 1, c->len);
+			break;
+		}
+		at = stop + 1;
+	}
+	if (!n) {
+		c->skip_to = 0;
+		return;
+	}
+	c->code = c->code < 0 ? c->code : form_push(c->arena, &c->documents, d);
+}
+
+static void end_line(struct form_cut *c)
+{
+	step(c, 1);
+	if (!c->skip_to)
+		return;
+	if (c->skip_to > c->at)
+		step(c, c->skip_to - c->at);
+	c->skip_to = 0;
+}
+
+static void operator(struct form_cut *c, enum form_op op, size_t n)
+{
+	end_word(c);
+	if (c->shell) {
+		c->op = op;
+		if (op == FORM_OP_LINE)
+			end_line(c);
+		else
+			step(c, n);
+		return;
+	}
+	static const char *const texts[] = {[FORM_OP_LINE] = "\n",
+		[FORM_OP_SEMI] = ";",
+		[FORM_OP_PIPE] = "|",
+		[FORM_OP_OR] = "|",
+		[FORM_OP_AMP] = "&",
+		[FORM_OP_AND] = "&",
+		[FORM_OP_DSEMI] = ";"};
+	const struct form_word w = {.text = texts[op], .pos = c->pos, .at = c->at};
+	if (c->code == 0)
+		c->code = form_push(c->arena, c->ret, w);
+	step(c, n);
+}
+
+static bool is_assigning(const struct form_cut *c)
+{
+	size_t n = c->word.len;
+	const char *t = c->in_word ? buf_str(&c->word) : "";
+
+	if (n < 2 || t[n - 1] != '=' || c->quoted)
+		return false;
+	n -= 1 + (t[n - 2] == '+');
+	return n && !isdigit((unsigned char)*t) && form_name_len(t, n) == n;
+}
+
+/* "NAME=(a b": its elements up to ")". Comments and line ends part them. */
+static void array(struct form_cut *c)
+{
+	struct form_words *outer = c->ret, *list = arena_alloc(c->arena, sizeof *list);
+
+	end_word(c);
+	step(c, 1);
+	if (!list || c->code < 0 || !outer->len) {
+		c->code = c->code < 0 ? c->code : -ENOMEM;
+		return;
+	}
+	c->ret = list;
+	c->in_array = true;
+	while (c->at < c->len && c->code == 0 && (c->text[c->at] != ')'))
+		form_cut_one(c);
+	end_word(c);
+	c->in_array = false;
+	step(c, 1);
+	c->ret = outer;
+	outer->v[outer->len - 1].list = list;
+}
+
+/* "<(", ">(": up to its bracket, as a part of the word. */
+static void process(struct form_cut *c)
+{
+	uint32_t depth = 0;
+
+	put(c, c->text[c->at]);
+	step(c, 1);
+	while (c->at < c->len) {
+		char ch = c->text[c->at];
+		depth += ch == '(';
+		put(c, ch);
+		step(c, 1);
+		if (ch == ')' && --depth == 0)
+			return;
+	}
+}
+
+static enum form_op op_of(char ch, char next)
+{
+	return ch == ';'   ? (next == ';' ? FORM_OP_DSEMI : FORM_OP_SEMI)
+	       : ch == '|' ? (next == '|' ? FORM_OP_OR : FORM_OP_PIPE)
+			   : (next == '&' ? FORM_OP_AND : FORM_OP_AMP);
+}
+
+/* A character that only a shell's text gives a meaning. */
+static bool shells_one(struct form_cut *c, char ch, char next)
+{
+	if (c->in_array && strchr("\n;|&", ch)) {
+		end_word(c);
+		step(c, 1);
+	} else if (c->in_test && strchr("()|&;<>", ch) && !(c->in_word && !strcmp(buf_str(&c->word), "]]"))) {
+		put(c, ch);
+		step(c, 1);
+	} else if (ch == '(' && is_assigning(c)) {
+		array(c);
+	} else if (ch == '(' || ch == ')') {
+		operator(c, ch == '(' ? FORM_OP_OPEN : FORM_OP_CLOSE, 1);
+	} else if (ch == '<' && next == '<' && char_at(c, 2) != '<') {
+		end_word(c);
+		document(c);
+	} else if ((ch == '<' || ch == '>') && next == '(') {
+		process(c);
+	} else if (ch == '$' && next == '\'') {
+		step(c, 1);
+		single_quotes(c);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static bool is_redirected(const struct form_cut *c, char next)
+{
+	return next == '>' ||
+	       (c->in_word && !c->quoted && c->word.len && strchr("<>", buf_str(&c->word)[c->word.len - 1]));
+}
+
+void form_cut_one(struct form_cut *c)
+{
+	char ch = c->text[c->at], next = char_at(c, 1);
+
+	if (!ch) {
+		step(c, 1); /* a NUL is no part of a word */
+		return;
+	}
+	if (c->shell && shells_one(c, ch, next))
+		return;
 	if (ch == '\n')
-		operator(c, "\n", 1);
+		operator(c, FORM_OP_LINE, 1);
 	else if (strchr(" \t\r", ch)) {
 		end_word(c);
 		step(c, 1);
@@ -337,28 +469,61 @@ static void one(struct cutter *c)
 		variable(c, true);
 	else if (ch == '`' && substitution(c))
 		return;
-	else if (ch == ';' || ch == '|' || ch == '&')
-		operator(c, ch == ';' ? ";" : ch == '|' ? "|" : "&", next == ch ? 2 : 1);
+	else if (ch == '&' && is_redirected(c, next)) { /* "2>&1", "&>log" */
+		put(c, ch);
+		step(c, 1);
+	} else if (ch == ';' || ch == '|' || ch == '&')
+		operator(c, op_of(ch, next), next == ch ? 2 : 1);
 	else {
 		put(c, ch);
 		step(c, 1);
 	}
 }
 
+void form_cut_init(struct form_cut *c, struct arena *arena, const char *file, const char *text, size_t len,
+	const struct config_pos *start, const struct form_env *env)
+{
+	*c = (struct form_cut){.arena = arena, .env = env, .text = text, .len = len};
+	c->pos = start ? *start : (struct config_pos){.file = file, .line = 1, .column = 1};
+	buf_init(&c->word, WORD_BYTES_MAX);
+}
+
+void form_cut_done(struct form_cut *c)
+{
+	buf_done(&c->word);
+}
+
+int form_cut_command(struct form_cut *c, struct form_words *ret, enum form_op *ret_op)
+{
+	c->shell = true;
+	c->ret = ret;
+	c->op = FORM_OP_NONE;
+	c->in_test = false;
+	while (c->at < c->len && c->code == 0 && !c->op) {
+		form_cut_one(c);
+		if (ret->len && !c->in_word && !c->in_array) {
+			const struct form_word *first = &ret->v[0], *last = &ret->v[ret->len - 1];
+			bool test = !first->quoted && !strcmp(first->text, "[[");
+			for (uint32_t i = 1; i < ret->len && !test && i < 3; i++)
+				test = !ret->v[i].quoted && !strcmp(ret->v[i].text, "[[");
+			c->in_test = test && (last->quoted || strcmp(last->text, "]]") != 0);
+		}
+	}
+	end_word(c);
+	*ret_op = c->op ? c->op : FORM_OP_END;
+	return c->code;
+}
+
 int form_words_cut(struct form_words *ret, struct arena *arena, const char *file, const char *text, size_t len,
 	const struct config_pos *start, const struct form_env *env)
 {
-	struct cutter c = {.ret = ret, .arena = arena, .env = env, .text = text, .len = len};
+	struct form_cut c;
 
-	c.pos = start ? *start : (struct config_pos){.file = file, .line = 1, .column = 1};
-	buf_init(&c.word, WORD_BYTES_MAX);
-	while (c.at < len && c.code == 0) {
-		if (!text[c.at])
-			step(&c, 1); /* a NUL is no part of a word */
-		else
-			one(&c);
-	}
+	form_cut_init(&c, arena, file, text, len, start, env);
+	c.ret = ret;
+	while (c.at < len && c.code == 0)
+		form_cut_one(&c);
 	end_word(&c);
-	buf_done(&c.word);
+	form_cut_done(&c);
 	return c.code;
 }

@@ -1,4 +1,5 @@
-/* Any bytes as a deployment in a foreign form, and the tree that comes of it as a graph; the same as a command line's words. */
+/* Any bytes as a deployment in a foreign form (a script, a program, a manifest, a makefile), and the tree that comes of it as a graph; the
+ * same as a command line's words. */
 #include "forms/form.h"
 #include "plan/write_form.h"
 
@@ -9,7 +10,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { WRITTEN_BYTES_MAX = 600 }; /* it is read again and again */
 static void as_written(const char *text, size_t size, struct graph *graph);
 
-static void as_text(const char *text, size_t size)
+/* A file that the text names is the text again. */
+static int beside(void *ctx, const char *name, struct buf *ret)
+{
+	(void)name;
+	buf_add_str(ret, ctx);
+	return 0;
+}
+
+static void as_text(const char *name, char *text, size_t size)
 {
 	struct graph *graph = NULL;
 	struct form_set f;
@@ -18,9 +27,11 @@ static void as_text(const char *text, size_t size)
 
 	form_set_init(&f);
 	diags_init(&diags);
-	if (form_read(&f, "fuzz", text, size, &diags, &err) == 0 && f.form) {
+	f.beside = beside;
+	f.beside_ctx = text;
+	if (form_read(&f, name, text, size, &diags, &err) == 0 && f.form) {
 		ASSERT(f.root);
-		if (graph_of_tree(&graph, "fuzz", f.root, NULL, &diags, &err) == 0 && size <= WRITTEN_BYTES_MAX)
+		if (graph_of_tree(&graph, "fuzz", f.root, NULL, &diags, &err) == 0 && size <= WRITTEN_BYTES_MAX && size % 4 == 0)
 			as_written(text, size, graph);
 		graph_destroy(graph);
 	}
@@ -93,7 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *text = strndup((const char *)data, size);
 
 	ASSERT(text);
-	as_text((const char *)data, size);
+	as_text(size % 8 ? "fuzz" : "justfile", text, size);
 	as_words(text);
 	free(text);
 	return 0;

@@ -156,6 +156,14 @@ static void tabs_that_do_not_indent_are_fine(void **state UNUSED)
 	assert_json("a: b\t# c\n\t\n\t# x\nc: d\n", "{\"a\":\"b\",\"c\":\"d\"}");
 }
 
+/* As people write them, and as Kubernetes takes them. */
+static void a_bracket_closes_in_its_keys_column(void **state UNUSED)
+{
+	assert_json("a:\n  b: [\n    x,\n    y\n  ]\n  c: {\n    d: 1\n  }\n",
+		"{\"a\":{\"b\":[\"x\",\"y\"],\"c\":{\"d\":1}}}");
+	assert_json("a: [\n1\n]\n", "{\"a\":[1]}");
+}
+
 static void duplicates_are_kept_and_reported(void **state UNUSED)
 {
 	struct reading r;
@@ -225,6 +233,7 @@ int main(void)
 		cmocka_unit_test(size_depth_and_bytes_are_bounded),
 		cmocka_unit_test(what_is_no_yaml_is_explained),
 		cmocka_unit_test(tabs_that_do_not_indent_are_fine),
+		cmocka_unit_test(a_bracket_closes_in_its_keys_column),
 		cmocka_unit_test(duplicates_are_kept_and_reported),
 		cmocka_unit_test(what_is_printed_reads_back_the_same),
 		cmocka_unit_test(running_out_of_memory_anywhere_is_an_error),
