@@ -6,6 +6,7 @@
  *   tensor info  string name | u32 dims | u64 dim... | u32 type | u64 offset in data
  * Every read is checked against the end of the file. */
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "llama/edge.hpp"
 #include "llama/vocab_check.hpp"
 
@@ -279,16 +280,13 @@ int parse_header(const file &m, const char *path, header &h, struct err *err)
 {
 	reader r{m.head.data(), m.head.size()};
 	const uint8_t *magic = r.take(4);
-	if (!magic || memcmp(magic, "GGUF", 4) != 0) {
-		err_set(err, -EINVAL, "\"%s\" is not a GGUF file", path);
-		return m.bytes > 4 && memcmp(m.head.data(), "PK\3\4", 4) == 0 ? err_hint(err, "it is a zip archive")
-									      : -EINVAL;
-	}
+	if (!magic || memcmp(magic, "GGUF", 4) != 0)
+		return file_refuse_not_gguf(path, m.head.data(), m.head.size(), err);
 	if (m.bytes < 8)
 		return refuse_header(path, m.bytes, err);
 	uint32_t version = r.number<uint32_t>();
 	if (version != 2 && version != 3)
-		return err_set(err, -ENOTSUP, "\"%s\" is GGUF version %u, this build reads 2 and 3", path, version);
+		return file_refuse_gguf_version(path, version, err);
 	h.tensors = r.number<uint64_t>();
 	uint64_t pairs = r.number<uint64_t>();
 	int code = read_pairs(r, pairs, path, h, err);

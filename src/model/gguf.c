@@ -3,6 +3,7 @@
 #include "model/gguf.h"
 
 #include "base/compiler.h"
+#include "base/file_kind.h"
 #include "base/utf8.h"
 #include "model/gguf_reader.h"
 #include "model/gguf_state.h"
@@ -431,22 +432,6 @@ static const struct refusal *refusal_of(const struct meta *m, const struct gguf_
 	return m->arch[0] || m->type[0] ? refusal_find(&marks) : NULL;
 }
 
-static int refuse_magic(const char *path, const uint8_t *data, uint64_t len, struct err *err)
-{
-	err_set(err, -EINVAL, "\"%s\" is not a GGUF file", path);
-	if (len > 4 && memcmp(data, "PK\3\4", 4) == 0)
-		return err_hint(err, "it is a zip archive");
-	if (len > 7 && memcmp(data, "version", 7) == 0)
-		return err_hint(err, "it is a pointer of Git LFS: fetch the file itself");
-	if (len > 5 && (memcmp(data, "<!DOC", 5) == 0 || memcmp(data, "<!doc", 5) == 0 || memcmp(data, "<html", 5) == 0))
-		return err_hint(err, "it is an HTML page: download it again");
-	if (len > 5 && memcmp(data, "<?xml", 5) == 0)
-		return err_hint(err, "it is an XML document, as a store's error is: download it again");
-	if (len >= 4 && memcmp(data, "\0\0\0\0", 4) == 0)
-		return err_hint(err, "it begins with zeros: download it again");
-	return -EINVAL;
-}
-
 int gguf_read_header(struct model_facts *ret, struct gguf_sums *sums, const char *path, const uint8_t *data,
 	uint64_t len, struct err *err)
 {
@@ -454,13 +439,11 @@ int gguf_read_header(struct model_facts *ret, struct gguf_sums *sums, const char
 	struct meta m = {.alignment = 32, .splits = 1};
 	const uint8_t *magic = gguf_take(&r, 4);
 
-	if (!magic)
-		return err_set(err, -EINVAL, "\"%s\" is not a GGUF file", path);
-	if (memcmp(magic, "GGUF", 4) != 0)
-		return refuse_magic(path, data, len, err);
+	if (!magic || memcmp(magic, "GGUF", 4) != 0)
+		return file_refuse_not_gguf(path, data, len, err);
 	uint32_t version = (uint32_t)gguf_number(&r, 4);
 	if (!r.cut && version != 2 && version != 3)
-		return err_set(err, -ENOTSUP, "\"%s\" is GGUF version %u, this version reads 2 and 3", path, version);
+		return file_refuse_gguf_version(path, version, err);
 	uint64_t tensors = gguf_number(&r, 8), pairs = gguf_number(&r, 8);
 	int code = read_pairs(&r, pairs, &m, ret, path, err);
 	sums->cut = r.cut;

@@ -1,5 +1,6 @@
 /* What is no plain file is refused by its kind, at once where it cannot become a text. */
 #include "base/file.h"
+#include "base/file_kind.h"
 
 #include "../lib/cmocka_all.h"
 #include <fcntl.h>
@@ -263,9 +264,55 @@ static int clean(void **state)
 	return rmdir(dir);
 }
 
+static void a_file_that_is_no_model_is_called_what_it_is(void **state)
+{
+	(void)state;
+#define HEAD(bytes) bytes, sizeof(bytes) - 1
+	static const struct {
+		const char *head;
+		size_t len;
+		const char *words; /* "": nothing is known of it */
+	} table[] = {
+		{HEAD("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a"), "a pointer of Git LFS: fetch"},
+		{HEAD("  \r\n<!DOCTYPE html>"), "an HTML page: download it again"},
+		{HEAD("\xef\xbb\xbf<?xml version=\"1.0\"?>"), "an XML document"},
+		{HEAD("{\"error\":\"Repository not found\"}"), "a JSON text"},
+		{HEAD("\x10\0\0\0\0\0\0\0{\"__metadata__\""), "a safetensors file: llama.cpp's convert_hf_to_gguf.py"},
+		{HEAD("PK\3\4\0\0archive/data.pkl"), "a PyTorch file"},
+		{HEAD("PK\3\4\0\0readme.txt"), "a zip archive: unpack"},
+		{HEAD("\x1f\x8b\x08"), "packed with gzip"},
+		{HEAD("\x28\xb5\x2f\xfd"), "packed with zstd"},
+		{HEAD("tjgg\1\0\0\0"), "before GGUF"},
+		{HEAD("\0\0\0\0\0\0\0\0"), "begins with zeros: download"},
+		{HEAD("\0\0\0"), ""},
+		{HEAD("Once upon a time"), ""},
+		{HEAD("versions are many"), ""},
+		{HEAD(""), ""},
+	};
+	char tar[512] = "model/";
+	struct err err;
+
+	for (uint32_t i = 0; i < ARRAY_LEN(table); i++) {
+		assert_int_equal(file_refuse_not_gguf("/m/x.gguf", table[i].head, table[i].len, &err), -EINVAL);
+		if (!strstr(err.msg, "\"/m/x.gguf\" is not a GGUF file") || !strstr(err.msg, table[i].words) ||
+			!*table[i].words != !strstr(err.msg, "; it is "))
+			fail_msg("%u: %s", i, err.msg);
+	}
+	memcpy(tar + 257, "ustar", 5);
+	assert_int_equal(file_refuse_not_gguf("x", tar, sizeof tar, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "a tar archive"));
+	assert_int_equal(file_refuse_gguf_version("x", 0x03000000, &err), -ENOTSUP);
+	assert_non_null(strstr(err.msg, "big-endian"));
+	assert_int_equal(file_refuse_gguf_version("x", 1, &err), -ENOTSUP);
+	assert_non_null(strstr(err.msg, "version 1, and versions 2 and 3 are read; it is of 2023"));
+	assert_int_equal(file_refuse_gguf_version("x", 77, &err), -ENOTSUP);
+	assert_null(strchr(err.msg, ';'));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_file_that_is_no_model_is_called_what_it_is),
 		cmocka_unit_test(a_plain_file_is_opened_with_its_size),
 		cmocka_unit_test(a_fifo_that_nobody_writes_to_is_refused_at_once),
 		cmocka_unit_test(a_socket_a_device_and_a_folder_are_named),
