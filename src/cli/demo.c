@@ -5,6 +5,7 @@
 
 #include <pwd.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define DEMO_FILE "models/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -49,5 +50,5 @@ bool arg_is_model(const char *arg)
 		if (n == (ssize_t)sizeof magic && memcmp(magic, "GGUF", 4) == 0)
 			return true;
 	}
-	return strcmp(arg, "demo") == 0 || (len > 5 && strcmp(arg + len - 5, ".gguf") == 0);
+	return strcmp(arg, "demo") == 0 || (len > 5 && strcasecmp(arg + len - 5, ".gguf") == 0);
 }

@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -78,7 +79,7 @@ static bool looks_like_path(const char *text)
 {
 	size_t len = strlen(text);
 
-	return *text == '/' || *text == '.' || *text == '~' || (len > 5 && !strcmp(text + len - 5, ".gguf"));
+	return *text == '/' || *text == '.' || *text == '~' || (len > 5 && !strcasecmp(text + len - 5, ".gguf"));
 }
 
 /* What a path on another machine says of the model: "models--OWNER--NAME" of a hub's cache, else the last part, where a GGUF file
@@ -106,7 +107,7 @@ static bool named_by_path(const char *path, struct model_facts *ret)
 		last--;
 	snprintf(name, sizeof name, "%.*s", (int)MIN((size_t)(end - last), sizeof name - 1), last);
 	size_t len = strlen(name);
-	if (len > 5 && !strcmp(name + len - 5, ".gguf")) {
+	if (len > 5 && !strcasecmp(name + len - 5, ".gguf")) {
 		name[len - 5] = '\0';
 		for (char *c = name; *c; c++)
 			if ((*c == '-' || *c == '.') && model_quant_known(c + 1) && strlen(c + 1) > 1) {

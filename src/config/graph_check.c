@@ -5,6 +5,7 @@
 
 #include "config/suggest.h"
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 static bool takes(const struct yaml_node *service, const struct yaml_node *from)
@@ -157,14 +158,16 @@ static bool one_model(const struct graph *g)
 	return true;
 }
 
-static const char *name_of_file(struct arena *arena, const char *model)
+/* What llama.cpp runs is a file, however it is called ("ggml-model.bin", a blob of Ollama's); others have names of a hub too. */
+static const char *name_of_file(struct arena *arena, const struct graph_service *s)
 {
+	const char *model = s->model;
 	size_t len = strlen(model);
 
-	if (len <= 5 || strcmp(model + len - 5, ".gguf"))
+	if (s->engine != GRAPH_ENGINE_LLAMA && (len <= 5 || strcasecmp(model + len - 5, ".gguf")))
 		return model;
 	const char *slash = strrchr(model, '/'), *base = slash ? slash + 1 : model;
-	return arena_strndup(arena, base, file_gguf_stem(base));
+	return *base ? arena_strndup(arena, base, file_gguf_stem(base)) : model;
 }
 
 static int name_models(struct graph_reader *r)
@@ -182,7 +185,7 @@ static int name_models(struct graph_reader *r)
 		else if (*front && one)
 			s->served_name = front;
 		else
-			s->served_name = *s->model ? name_of_file(&r->graph->arena, s->model) : "mock";
+			s->served_name = *s->model ? name_of_file(&r->graph->arena, s) : "mock";
 		if (!s->served_name)
 			return -ENOMEM;
 	}

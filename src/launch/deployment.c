@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 struct words {
@@ -182,7 +183,7 @@ static int vocabulary_note(struct builder *b, const struct graph_service *s)
 	size_t len = strlen(path);
 
 	/* With a template of its own it is loaded when it comes. */
-	if (len < 6 || strcmp(path + len - 5, ".gguf") != 0 || strchr(path, ',') || deployment_template_file(s))
+	if (len < 6 || strcasecmp(path + len - 5, ".gguf") != 0 || strchr(path, ',') || deployment_template_file(s))
 		return 0;
 	for (const char *at = b->vocabularies; at && *at; at += strcspn(at, ","), at += *at == ',')
 		if (strncmp(at, path, len) == 0 && (at[len] == ',' || !at[len]))

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* Sequences of a llama worker when none are asked for: the default of max-seqs. */
 enum { LLAMA_SEQS = 64 };
@@ -67,7 +68,7 @@ static bool take_header(struct mock_config *c, const char *model)
 static int take_vocabulary(struct mock_config *c, const char *model, struct err *err)
 {
 	size_t len = model ? strlen(model) : 0;
-	bool is_file = len > 5 && !strcmp(model + len - 5, ".gguf");
+	bool is_file = len > 5 && !strcasecmp(model + len - 5, ".gguf");
 	struct tokenizer *t;
 
 	if (is_file && take_header(c, model))

@@ -588,6 +588,33 @@ static void every_example_loads_but_the_broken_one(void **state UNUSED)
 	}
 }
 
+static void a_model_is_called_by_its_file(void **state UNUSED)
+{
+	static const struct {
+		const char *engine, *model, *name;
+	} table[] = {
+		{"llama", "/srv/m/Qwen2.5-7B-Q4_K_M.gguf", "Qwen2.5-7B-Q4_K_M"},
+		{"llama", "sub dir/Model.v1.GGUF", "Model.v1"},
+		{"llama", "/srv/m/big-00001-of-00004.gguf", "big"},
+		{"llama", "/srv/blobs/sha256-8eeb52dfb3bb", "sha256-8eeb52dfb3bb"},
+		{"llama", "/srv/m/ggml-model.bin", "ggml-model.bin"},
+		{"llama", "/srv/m/", "/srv/m/"},
+		{"llama", "demo", "demo"},
+		{"mock", "m/tiny.Gguf", "tiny"},
+		{"mock", "org/name", "org/name"},
+		{"vllm", "meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.1-8B"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		char yaml[256];
+		snprintf(yaml, sizeof yaml, "W:\n  engine: %s\n  model: \"%s\"\n", table[i].engine, table[i].model);
+		struct reading r;
+		read_text(&r, yaml);
+		assert_string_equal(service(&r, "W")->served_name, table[i].name);
+		done(&r);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -618,6 +645,7 @@ int main(void)
 		cmocka_unit_test(mistakes_in_overrides_show_the_option),
 		cmocka_unit_test(overrides_alone_are_a_graph),
 		cmocka_unit_test(services_of_one_name_have_one_model),
+		cmocka_unit_test(a_model_is_called_by_its_file),
 		cmocka_unit_test(another_engine_takes_the_keys_that_mean_the_same),
 		cmocka_unit_test(a_graph_needs_a_worker_and_must_be_a_map),
 		cmocka_unit_test(a_file_that_is_not_there_is_a_system_error),
