@@ -3,6 +3,7 @@
 #include "cli/chat_client.h"
 #include "cli/command.h"
 #include "cli/deployments.h"
+#include "cli/model_record.h"
 #include "config/json_parse.h"
 
 #include <stdlib.h>
@@ -213,8 +214,10 @@ static enum exit_status debug_run(const struct flags *flags)
 	const char *const *args = flags_args(flags, &len);
 	struct buf text, out;
 
+	if (len == 2 && !strcmp(args[0], "model-record"))
+		return model_record_print(args[1]);
 	if (!len || strcmp(args[0], "index-check")) {
-		command_complain("debug", "say what to look at; there is index-check");
+		command_complain("debug", "say what to look at; there are index-check and model-record");
 		return EXIT_USAGE;
 	}
 	buf_init(&text, OUT_BYTES_MAX);
@@ -235,11 +238,12 @@ static enum exit_status debug_run(const struct flags *flags)
 
 const struct command command_debug = {
 	.spec = {.name = "debug",
-		.args = "index-check [URL]",
-		.words = "index-check",
+		.args = "index-check [URL] | model-record FILE",
+		.words = "index-check model-record",
 		.args_max = 2,
-		.summary = "look into a running frontend",
-		.text = "index-check asks every worker which prefix blocks it holds and compares them with the "
+		.summary = "look into a running frontend, or at what a model's config.json says",
+		.text = "model-record prints what is read of a config.json (and of hf_quant_config.json beside it) as a record of "
+			"data/models.txt, and, as a comment, what is not known of it. index-check asks every worker which prefix blocks it holds and compares them with the "
 			"router's index, "
 			"block for block, while requests go on. It ends with status 1 when they differ. URL is the "
 			"frontend's, " URL_DEFAULT " when it is left out.",

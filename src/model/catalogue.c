@@ -10,11 +10,11 @@
 
 EMBED_FILE(data_models, "data/models.txt");
 
-enum { CATALOGUE_MAX = 2048, KEY_BYTES_MAX = 128, FP8_BLOCK = 128 };
+enum { CATALOGUE_MAX = 4096, KEY_BYTES_MAX = 128 };
 
 struct entry {
-	const char *name, *hf, *arch, *class_name, *dtype, *quant, *source;
-	uint64_t params;
+	const char *name, *hf, *arch, *class_name, *dtype, *quant, *format, *source;
+	uint64_t params, weights;
 	uint32_t group, block;
 	uint32_t mlp, norm; /* words */
 	struct model_shape shape;
@@ -47,13 +47,16 @@ static const struct record_field fields[] = {
 	FIELD("class", RECORD_TEXT, class_name, false),
 	FIELD("dtype", RECORD_TEXT, dtype, false),
 	FIELD("quant", RECORD_TEXT, quant, false),
+	FIELD("format", RECORD_TEXT, format, false),
 	FIELD("source", RECORD_TEXT, source, true),
 	FIELD("params", RECORD_U64, params, true),
+	FIELD("weights", RECORD_U64, weights, false),
 	FIELD("other", RECORD_U64, shape.other, false),
 	FIELD("other_linear", RECORD_U64, shape.other_linear, false),
 	FIELD("unquantized", RECORD_U64, shape.unquantized, false),
 	FIELD("state", RECORD_U64, shape.state, false),
 	SHAPE(kv_layers, false),
+	SHAPE(state_layers, false),
 	SHAPE(indexer, false),
 	FIELD("group", RECORD_U32, group, false),
 	FIELD("block", RECORD_U32, block, false),
@@ -77,6 +80,7 @@ static const struct record_field fields[] = {
 	SHAPE(mla_q, false),
 	SHAPE(mla_nope, false),
 	SHAPE(mla_v, false),
+	SHAPE(v_dim, false),
 	SHAPE(window, false),
 	SHAPE(window_layers, false),
 	SHAPE(global_kv, false),
@@ -129,8 +133,9 @@ static int add(void *ctx, const struct record *r)
 		.class_name = "",
 		.dtype = "bfloat16",
 		.quant = "none",
+		.format = "",
 		.source = "",
-		.block = FP8_BLOCK};
+		.block = MODEL_FP8_BLOCK};
 
 	if (!record_fill(r, fields, ARRAY_LEN(fields), &e, d))
 		return 0;
@@ -167,6 +172,7 @@ static void facts_of(const struct entry *e, struct model_facts *ret)
 	snprintf(ret->class_name, sizeof ret->class_name, "%s", e->class_name);
 	snprintf(ret->dtype, sizeof ret->dtype, "%s", e->dtype);
 	snprintf(ret->quant, sizeof ret->quant, "%s", e->quant);
+	snprintf(ret->quant_format, sizeof ret->quant_format, "%s", e->format);
 	/* Those that come in fp8 as they are (DeepSeek-V3, Kimi-K2, MiniMax-M2) say weight_block_size [128, 128]. */
 	ret->quant_block = !strcmp(e->quant, "fp8") ? e->block : 0;
 	ret->quant_group = e->group;
@@ -177,6 +183,9 @@ static void facts_of(const struct entry *e, struct model_facts *ret)
 			e->name);
 	model_shape_facts(&e->shape, ret);
 	model_facts_fill_bytes(ret);
+	ret->weight_mixed = e->weights > 0;
+	if (e->weights)
+		ret->weight_bytes = e->weights;
 }
 
 bool model_facts_at(struct model_facts *ret, uint32_t i)
@@ -345,11 +354,27 @@ static bool has_blocks(const char *name)
 	return n > 10 && !strcasecmp(name + n - 10, "-fp8-block");
 }
 
+/* Makers of 4 bit integers leave attention and states of hybrids in 16 bits, all or in part. Qwen's own do all ("dynamic" in the
+ * config.json of Qwen3.5-*-GPTQ-Int4: attn, shared_expert, mtp, visual), which gives their files' 73.5 and 219.6 GiB. */
+static void hybrid_integers(struct model_facts *f, const char *name)
+{
+	uint64_t moe = f->experts ? f->layers - f->dense_layers : 0;
+	uint64_t kept = f->experts ? f->params_expert : (f->layers - moe) * 3 * f->hidden * f->intermediate;
+
+	if (!strncasecmp(name, "Qwen/", 5))
+		f->params_unquantized = f->params_linear - MIN(kept, f->params_linear);
+	else if (!*f->unsure)
+		snprintf(f->unsure, sizeof f->unsure,
+			"which layers \"%.70s\" leaves in 16 bits is not known here: it is counted as if none were",
+			name);
+}
+
 /* A file of its own that has no record: its name says how it is quantized. AWQ, GPTQ, FP8 and INT8 are made of all matrices of the
  * layers; what four-bit floats leave in 16 bits differs from maker to maker. */
 static void other_file(struct model_facts *f, const char *name, const char *quant, const char *format)
 {
 	f->params_unquantized = f->quant_group = 0;
+	f->weight_mixed = false;
 	snprintf(f->quant, sizeof f->quant, "%s", quant);
 	snprintf(f->quant_format, sizeof f->quant_format, "%s",
 		!strncasecmp(name, "nvidia/", 7) && !*format ? "modelopt"
@@ -357,9 +382,11 @@ static void other_file(struct model_facts *f, const char *name, const char *quan
 							     : "");
 	/* z.ai's FP8 files up to GLM-4.7 have a scale a channel, and are of compressed-tensors. */
 	bool channels = !strncasecmp(name, "zai-org/GLM-4", 13);
-	f->quant_block = !strcmp(quant, "fp8") && has_blocks(name) && !channels ? FP8_BLOCK : 0;
+	f->quant_block = !strcmp(quant, "fp8") && has_blocks(name) && !channels ? MODEL_FP8_BLOCK : 0;
 	if (channels && !strcmp(quant, "fp8"))
 		snprintf(f->quant_format, sizeof f->quant_format, "compressed-tensors");
+	if (f->state_layers && (!strcmp(quant, "gptq") || !strcmp(quant, "awq")))
+		hybrid_integers(f, name);
 	if (strstr(quant, "fp4") && !*f->unsure)
 		snprintf(f->unsure, sizeof f->unsure,
 			"which layers \"%.70s\" leaves in 16 bits is not known here: it is counted as if none were",

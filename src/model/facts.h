@@ -37,12 +37,13 @@ struct model_facts {
 	uint32_t
 		kv_layers; /* layers with a KV cache that grows with the context; sliding ones included. Equal layers but
 	                       for hybrids, whose other layers keep a state of fixed size */
+	uint32_t state_layers; /* layers with a recurrent state; 0: none */
 	uint64_t
 		state_bytes; /* of one sequence: the recurrent states of all layers, as llama.cpp keeps them; 0: none, or not known
 	                         (GGUF files and some records of the catalogue say it) */
 	uint32_t sliding_window, sliding_layers; /* layers that keep only that many tokens; 0: none */
-	uint32_t full_kv_heads,
-		full_head_dim; /* of the other layers, where those differ from kv_heads and head_dim; else 0 */
+	uint32_t full_kv_heads, full_head_dim,
+		full_head_dim_v; /* of the other layers, where those differ from kv_heads and head_dim; else 0 */
 	bool tied_embeddings;
 	bool qkv_bias;
 	char dtype[16]; /* of the files: "bfloat16", "float16", "float32" */
@@ -56,6 +57,7 @@ struct model_facts {
 	uint64_t
 		weight_bytes_input; /* of these, the input embedding where it is a tensor of its own: llama.cpp leaves it in
 	                                host memory, and reads one row a token */
+	bool weight_mixed; /* sets of matrices have unlike bits: weight_bytes is their sum, and quant is that of the smallest */
 	bool weight_exact; /* weight_bytes is the files' tensor tables added up */
 	uint64_t file_bytes; /* of the files on disk; 0 from the catalogue */
 	uint32_t files;

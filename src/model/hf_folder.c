@@ -316,17 +316,31 @@ static void note_unread(struct model_facts *f, const char *folder)
 			      : "the folder has a config.json and no weights: nothing can be loaded from it yet");
 }
 
+/* ModelOpt's older releases say how they quantized in a file of its own, and engines read that too. */
+static int read_beside(const char *folder, char **ret, size_t *ret_len, struct err *err)
+{
+	char path[PATH_BYTES_MAX];
+
+	snprintf(path, sizeof path, "%s/hf_quant_config.json", folder);
+	int code = records_read(path, FILE_PLAIN, ret, ret_len, err);
+	return code == -ENOENT ? 0 : code;
+}
+
 static int read_config_at(struct model_facts *f, const char *folder, const char *path, struct err *err)
 {
 	CLEANUP(free_p) char *text = NULL;
-	size_t len;
+	CLEANUP(free_p) char *beside = NULL;
+	size_t len, beside_len = 0;
+	struct model_shape s;
 
 	int code = records_read(path, FILE_PLAIN, &text, &len, err);
 	if (code == -ENOENT)
 		return refuse_folder(folder, err);
 	if (code == 0 && other_content(text, len))
 		return refuse_content(path, other_content(text, len), "a model's config.json", err);
-	return code < 0 ? code : model_facts_from_config_json(f, path, text, len, err);
+	if (code == 0)
+		code = read_beside(folder, &beside, &beside_len, err);
+	return code < 0 ? code : model_shape_from_config_json(f, &s, path, text, len, beside, beside_len, err);
 }
 
 static int read_config(struct model_facts *f, const char *folder, struct err *err)

@@ -67,7 +67,7 @@ static uint64_t layer_bytes(const struct model_facts *m, enum kv_dtype t, uint32
 /* The same in a layer without a window, which may have other heads. */
 static uint64_t full_layer_bytes(const struct model_facts *m, enum kv_dtype t, uint32_t tp)
 {
-	return m->full_kv_heads ? heads_bytes(t, m->full_kv_heads, m->full_head_dim, m->full_head_dim, tp)
+	return m->full_kv_heads ? heads_bytes(t, m->full_kv_heads, m->full_head_dim, m->full_head_dim_v, tp)
 				: layer_bytes(m, t, tp);
 }
 

@@ -12,15 +12,13 @@
 
 enum { DIM_MAX = 1 << 20, VOCAB_MAX = 1 << 24, EXPERTS_MAX = 4096 };
 
-static uint64_t linear_of(const struct model_shape *s);
-
 const char *model_shape_wrong(const struct model_shape *s, char *ret, size_t cap)
 {
 	*ret = '\0';
 	if (!s->layers || !s->hidden || !s->heads || !s->vocab || (!s->head_dim && !s->mla_rank))
 		snprintf(ret, cap, "layers, hidden size, heads, head size and vocabulary must be above 0");
 	else if (s->layers > MODEL_LAYERS_MAX || s->hidden > DIM_MAX || s->heads > 4096 || s->kv > 4096 ||
-		 s->head_dim > 65536 || s->inter > DIM_MAX || s->vocab > VOCAB_MAX)
+		 s->head_dim > 65536 || s->v_dim > 65536 || s->inter > DIM_MAX || s->vocab > VOCAB_MAX)
 		snprintf(ret, cap, "a size is beyond any known model");
 	else if (s->experts > EXPERTS_MAX || s->expert_inter > DIM_MAX || s->shared_inter > DIM_MAX ||
 		 s->mla_rank > DIM_MAX || s->mla_q > DIM_MAX || s->mla_rope > 65536 || s->mla_nope > 65536 ||
@@ -32,7 +30,7 @@ const char *model_shape_wrong(const struct model_shape *s, char *ret, size_t cap
 	else if (s->global_kv && s->heads % s->global_kv)
 		snprintf(ret, cap, "%u heads do not divide among %u KV heads", s->heads, s->global_kv);
 	else if (s->used > s->experts || s->dense_layers > s->layers || s->window_layers > s->layers ||
-		 s->kv_layers > s->layers || s->unquantized > linear_of(s))
+		 s->kv_layers > s->layers || s->state_layers > s->layers || s->unquantized > model_shape_linear(s))
 		snprintf(ret, cap,
 			"a part is larger than the whole: experts used, dense, window or KV layers, or "
 			"what is not quantized");
@@ -44,7 +42,7 @@ static uint64_t attention_matrices(const struct model_shape *s)
 	uint64_t h = s->hidden, H = s->heads;
 
 	if (!s->mla_rank)
-		return 2 * h * H * s->head_dim + 2 * h * s->kv * s->head_dim;
+		return h * (H + s->kv) * ((uint64_t)s->head_dim + (s->v_dim ? s->v_dim : s->head_dim));
 	uint64_t qk = (uint64_t)s->mla_nope + s->mla_rope;
 	uint64_t q = s->mla_q ? h * s->mla_q + s->mla_q * H * qk : h * H * qk;
 	return q + h * (s->mla_rank + s->mla_rope) + s->mla_rank * H * (s->mla_nope + s->mla_v) + H * s->mla_v * h;
@@ -95,7 +93,7 @@ static struct counts count(const struct model_shape *s)
 	return c;
 }
 
-static uint64_t linear_of(const struct model_shape *s)
+uint64_t model_shape_linear(const struct model_shape *s)
 {
 	return count(s).linear;
 }
@@ -113,12 +111,13 @@ void model_shape_facts(const struct model_shape *s, struct model_facts *ret)
 	ret->layers = s->layers;
 	ret->kv_layers = s->kv_layers ? s->kv_layers : s->layers;
 	ret->state_bytes = s->state;
+	ret->state_layers = !s->state ? 0 : s->state_layers ? s->state_layers : s->layers - s->kv_layers;
 	ret->indexer_dim = s->indexer;
 	ret->hidden = s->hidden;
 	ret->heads = s->heads;
 	ret->kv_heads = s->mla_rank ? 1 : s->kv;
 	ret->head_dim = s->mla_rank ? s->mla_nope + s->mla_rope : s->head_dim;
-	ret->head_dim_v = s->mla_rank ? s->mla_v : s->head_dim;
+	ret->head_dim_v = s->mla_rank ? s->mla_v : s->v_dim ? s->v_dim : s->head_dim;
 	ret->vocab = s->vocab;
 	ret->intermediate = s->experts && !s->dense_layers ? 0 : s->inter;
 	ret->context_max = s->context;
@@ -139,6 +138,7 @@ void model_shape_facts(const struct model_shape *s, struct model_facts *ret)
 	ret->sliding_layers = s->window ? s->window_layers : 0;
 	ret->full_kv_heads = s->mla_rank ? 0 : s->global_kv;
 	ret->full_head_dim = s->mla_rank || !s->global_kv ? 0 : s->global_head_dim ? s->global_head_dim : s->head_dim;
+	ret->full_head_dim_v = s->v_dim ? s->v_dim : ret->full_head_dim;
 	ret->tied_embeddings = s->tied;
 	ret->qkv_bias = s->bias != SHAPE_BIAS_NONE;
 }

@@ -1,7 +1,8 @@
 /* weights.c - bytes of a model's weights in each form.
  *
  *   dtypes       every parameter in 2 or 4 bytes
- *   awq, gptq    matrices of the layers: 4 bits, and for each group of g a float16 scale and a 4 bit zero: 4 + 20/g bits;
+ *   awq, gptq    matrices of the layers: 4 bits, and for each group of g a float16 scale and a 4 bit zero: 4 + 20/g bits (16/g
+ *                of compressed-tensors);
  *                embedding, output layer and the rest stay in 16 bits
  *   fp8, int8    matrices of the layers in 8 bits; the rest in 16
  *   mxfp4        matrices of the experts: 4 bits and an 8 bit scale for 32 (4.25), padded when loaded; nvfp4: 8 bits for 16 (4.5)
@@ -100,8 +101,9 @@ static uint64_t bytes_of(uint64_t params, uint64_t bits64)
 static uint32_t linear_bits(const struct form *f, const struct model_facts *m)
 {
 	uint32_t group = m->quant_group ? m->quant_group : 128;
+	uint32_t each = strcmp(m->quant_format, "compressed-tensors") ? 20 : 16; /* whose groups are symmetric */
 
-	return f->base == B(4) ? f->base + 20 * BITS / group : f->base;
+	return f->base == B(4) ? f->base + each * BITS / group : f->base;
 }
 
 /* Half of the value and down matrices, which llama.cpp's mixes hold in a better type. */
@@ -148,7 +150,7 @@ static bool as_is(const struct model_facts *m, const char *quant)
 	if (!quant)
 		return true;
 	bool plain = !m->quant[0] || !strcmp(m->quant, "none");
-	return m->weight_exact && !strcasecmp(quant, plain ? m->dtype : m->quant);
+	return (m->weight_exact || m->weight_mixed) && !strcasecmp(quant, plain ? m->dtype : m->quant);
 }
 
 uint64_t model_weight_bytes(const struct model_facts *m, const char *quant)

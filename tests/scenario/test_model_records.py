@@ -53,3 +53,32 @@ def test_what_does_not_add_up_or_is_not_known_is_refused(tmp_path):
     assert apart.returncode == 1 and f"the shapes make {count} parameters" in apart.stderr and not apart.stdout
     other = derive(tmp_path, {"model_type": "never_seen"})
     assert other.returncode == 1 and 'the family "never_seen" is not known' in other.stderr
+
+
+def test_a_record_that_differs_from_its_source_is_told(tmp_path):
+    # of the table: Qwen3-8B has 36 layers, and no file of another model has a record to differ from
+    config = {**BASE, "model_type": "qwen3", "hidden_size": 4096, "num_hidden_layers": 35, "num_attention_heads": 32,
+              "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 12288, "vocab_size": 151936, "max_position_embeddings": 40960}
+    path = tmp_path / "Qwen--Qwen3-8B_config.json"
+    (tmp_path / "me--Nothing_config.json").write_text(json.dumps(BASE))
+    for layers, status in ((36, 0), (35, 1)):
+        path.write_text(json.dumps({**config, "num_hidden_layers": layers}))
+        done = subprocess.run([SCRIPT, "--check", tmp_path], capture_output=True, text=True, timeout=60)
+        assert done.returncode == status, done.stdout + done.stderr
+        assert "1 records compared" in done.stderr
+    assert done.stdout == f"Qwen3-8B: layers is 36, {path.name} makes it 35\n"
+
+
+def test_of_a_list_only_those_are_taken_that_make_the_exact_count(tmp_path):
+    row = {"name": "me/Small-2", "architecture": "llama", "parameters_raw": 33043968, "num_hidden_layers": 8, "num_attention_heads": 8,
+           "num_key_value_heads": 4, "hidden_size": 512, "vocab_size": 8000, "moe_intermediate_size": 1536, "context_length": 4096}
+    tied = row["vocab_size"] * row["hidden_size"]
+    count = 8 * (2 * 512 * 512 + 2 * 512 * 256 + 3 * 512 * 1536 + 1024) + 512 + tied
+    rows = [{**row, "parameters_raw": count}, {**row, "name": "me/Untied", "parameters_raw": count + tied},
+            {**row, "name": "me/Other", "parameters_raw": count + count // 200}, {**row, "name": "me/Hybrid", "architecture": "jamba"}]
+    (tmp_path / "list.json").write_text(json.dumps(rows))
+    done = subprocess.run([SCRIPT, "--list", tmp_path / "list.json", "--where", "a list"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert [line.split()[0] for line in done.stdout.splitlines() if not line.startswith("\t")] == ["Small-2", "Untied"]
+    assert "tied=yes" in done.stdout.split("\n")[0] and "tied=" not in done.stdout.split("\n")[3]
+    assert "me/Other: the shapes make" in done.stderr and "me/Hybrid: its shapes are not all in the list" in done.stderr

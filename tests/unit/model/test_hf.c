@@ -250,7 +250,7 @@ static void families_and_nested_models(void **state)
 		   "\"linear_attention\", "
 		   "\"full_attention\"]}");
 	assert_int_equal(f.kv_layers, 1);
-	assert_non_null(strstr(f.source, "this family is not known"));
+	assert_non_null(strstr(f.unsure, "layers that keep a state of a kind that is not known here"));
 }
 
 static void quantizations_of_config_json(void **state)
