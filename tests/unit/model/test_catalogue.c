@@ -234,6 +234,59 @@ static void what_quantized_files_leave_in_16_bits_is_counted_so(void **state)
 	assert_true(m.params_unquantized > 9000000000);
 }
 
+/* Sizes of published files, as kaito's catalogue of models lists them (2026-08). mtp: GiB of layers for multi-token prediction, which
+ * are in the files and not loaded. */
+static void weights_are_as_large_as_their_published_files(void **state)
+{
+	static const struct {
+		const char *name;
+		double gib, mtp;
+	} files[] = {
+		{"microsoft/phi-4", 27.31, 0},
+		{"mistralai/Mistral-Large-3-675B-Instruct-2512", 634.70, 4},
+		{"mistralai/Mistral-Small-4-119B-2603", 112.63, 0.8},
+		{"mistralai/Ministral-3-14B-Instruct-2512", 14.65, 0},
+		{"nvidia/NVIDIA-Nemotron-Nano-9B-v2", 16.56, 0},
+		{"Qwen/Qwen3-8B-AWQ", 5.68, 0},
+		{"google/gemma-4-E4B-it", 14.89, 0},
+		{"google/gemma-4-26B-A4B-it", 48.07, 0},
+		{"Qwen/Qwen3.5-4B", 8.68, 0.23},
+		{"Qwen/Qwen3.5-122B-A10B", 232.99, 4.7},
+		{"Qwen/Qwen3.5-122B-A10B-GPTQ-Int4", 73.47, 4.7},
+		{"Qwen/Qwen3.5-397B-A17B-GPTQ-Int4", 219.56, 12.3},
+		{"Qwen/Qwen3.6-35B-A3B-FP8", 34.90, 0.8},
+		{"moonshotai/Kimi-K2.6", 554.32, 0},
+		{"MiniMaxAI/MiniMax-M2.7", 214.34, 0},
+		{"zai-org/GLM-5.2-FP8", 703.75, 9},
+		{"deepseek-ai/DeepSeek-V3.2", 642.14, 13},
+		{"ibm-granite/granite-4.1-8b", 16.38, 0},
+	};
+	struct model_facts m;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+		find(&m, files[i].name);
+		double gib = (double)m.weight_bytes / (1 << 30), apart = gib + files[i].mtp - files[i].gib;
+		if (apart > files[i].gib / 100 || apart < -files[i].gib / 100)
+			fail_msg("%s: %.2f GiB, its files have %.2f", files[i].name, gib, files[i].gib);
+	}
+}
+
+/* What others than its maker leave in 16 bits of a hybrid is not known. */
+static void a_stranger_s_4_bit_hybrid_is_a_guess(void **state)
+{
+	struct model_facts m;
+
+	(void)state;
+	find(&m, "someone/Qwen3.5-27B-AWQ");
+	assert_non_null(strstr(m.unsure, "leaves in 16 bits"));
+	find(&m, "someone/Qwen3-32B-AWQ");
+	assert_string_equal(m.unsure, "");
+	find(&m, "Qwen/Qwen3.5-27B-GPTQ-Int4");
+	assert_string_equal(m.unsure, "");
+	assert_true(m.params_unquantized > m.params_linear / 4);
+}
+
 static void what_is_from_memory_or_unnamed_is_unsure(void **state)
 {
 	struct model_facts m;
@@ -318,6 +371,8 @@ int main(void)
 		cmocka_unit_test(each_variant_has_the_context_of_its_own_config),
 		cmocka_unit_test(hybrids_and_sparse_attention_cache_what_they_do),
 		cmocka_unit_test(what_quantized_files_leave_in_16_bits_is_counted_so),
+		cmocka_unit_test(weights_are_as_large_as_their_published_files),
+		cmocka_unit_test(a_stranger_s_4_bit_hybrid_is_a_guess),
 		cmocka_unit_test(what_is_from_memory_or_unnamed_is_unsure),
 		cmocka_unit_test(a_name_s_tail_names_the_quantization),
 		cmocka_unit_test(an_unknown_name_gets_a_suggestion),
