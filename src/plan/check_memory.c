@@ -1,5 +1,6 @@
 /* check_memory.c - weights, KV, and what others hold, card by card. */
 #include "plan/check.h"
+#include "plan/check_states.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -391,6 +392,7 @@ static void check_service(struct plan *p, uint32_t i)
 		outside_budget(p, s, t, plan_card_of(p, c));
 		beside_share(p, s, t, plan_card_of(p, c));
 		unrecorded(p, s, t);
+		plan_check_states(p, s, t, plan_card_of(p, c));
 		return;
 	}
 	if (release_decides(p, s, t, plan_card_of(p, c)))

@@ -27,7 +27,7 @@ struct plan_terms {
 	/* Of what was free, gone when the engine looks whether its budget is: at the least, and perhaps. 0: it does not look. */
 	uint64_t started, starting;
 	uint64_t weights, runtime, links, activations, graphs; /* per card */
-	uint64_t states; /* llama: recurrent states of all its sequences, per card */
+	uint64_t states; /* llama, vLLM before 0.11: recurrent states of all its sequences, per card */
 	uint64_t
 		context; /* tokens of the request that must fit; of a llama worker without context-length what it takes by itself */
 	uint64_t kv_least; /* one request of that context */

@@ -362,6 +362,9 @@ void plan_need_external(struct plan_terms *t, const struct plan_service *s, cons
 		t->runtime = vllm_runtime(s, card);
 		t->activations = vllm_activations(s, card);
 		t->graphs = release_before(s->release, VLLM_GRAPHS_INSIDE) ? 0 : plan_graphs_on(s, card);
+		/* model_executor/models/mamba_cache.py of those releases: for max-num-seqs sequences, once */
+		if (release_before(s->release, VLLM_STATES_IN_V1))
+			t->states = s->model->facts->state_bytes / s->tp * plan_vllm_seqs(s, card);
 		said_by_hand(t, s, token);
 		return;
 	}

@@ -1,6 +1,7 @@
 /* search.c - the search itself; see search.h. Cards of one kind are interchangeable, so a shape is judged by one card
  * of each kind and a count of places: nothing grows with the number of cards. */
 #include "plan/check.h"
+#include "plan/check_states.h"
 #include "plan/search_parts.h"
 
 #include <math.h>
@@ -305,7 +306,8 @@ static bool kind_fits(const struct search *x, const struct plan_service *s, uint
 	if (a.verdict == RULE_NO)
 		return false;
 	plan_need(ret, s, x->kinds[k].card);
-	return ret->known && plan_terms_fit(ret) && plan_terms_surely_free(ret);
+	return ret->known && plan_terms_fit(ret) && plan_terms_surely_free(ret) &&
+	       !plan_states_short(s, ret, x->kinds[k].card);
 }
 
 double plan_worth(const struct plan_predicted *p, uint64_t context, uint64_t asked)
