@@ -54,7 +54,7 @@ struct diagnosed_log {
 	uint64_t ignored; /* the line of an exception that Python says it ignores */
 	uint64_t serving; /* the last line in which it said so */
 	bool starting; /* an engine began to start, and has not said that it is past that */
-	bool ends_in_error;
+	bool ends_in_error, cut;
 	char serving_stream[STREAM_TEXT_BYTES];
 	char last_line[STREAM_TEXT_BYTES]; /* that is not blank, cut */
 	uint64_t last_number;
@@ -208,7 +208,7 @@ void diagnosed_log_reset(struct diagnosed_log *log)
 	log->traceback_left = 0;
 	log->traceback_end = 0;
 	log->fatal = log->traceback_seen = log->traceback_mild = log->traceback_fresh = false;
-	log->starting = log->ends_in_error = false;
+	log->starting = log->ends_in_error = log->cut = false;
 }
 
 void diagnosed_log_destroy(struct diagnosed_log *log)
@@ -878,9 +878,14 @@ bool diagnosed_log_serves(const struct diagnosed_log *log)
 	return log->serving > 0;
 }
 
+void diagnosed_log_cut(struct diagnosed_log *log)
+{
+	log->cut = true;
+}
+
 bool diagnosed_log_is_cut(const struct diagnosed_log *log)
 {
-	return log->traceback_left > 0;
+	return log->traceback_left > 0 || log->cut;
 }
 
 bool diagnosed_log_starts(const struct diagnosed_log *log)

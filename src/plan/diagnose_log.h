@@ -54,7 +54,9 @@ const struct log_failure *diagnosed_log_reason(const struct diagnosed_log *log, 
 const struct log_failure *diagnosed_log_survived(const struct diagnosed_log *log);
 /* Has a server said that it serves, since the log began? */
 bool diagnosed_log_serves(const struct diagnosed_log *log);
-/* Does it end within a traceback? */
+/* What it was read from ends before its end. */
+void diagnosed_log_cut(struct diagnosed_log *log);
+/* Does it end within a traceback, or was it cut? */
 bool diagnosed_log_is_cut(const struct diagnosed_log *log);
 /* Does it end while an engine starts? */
 bool diagnosed_log_starts(const struct diagnosed_log *log);

@@ -102,6 +102,18 @@ static bool begins_here(const char *line, size_t at)
 	return line_level(line + word, at - word) >= LEVEL_ERROR;
 }
 
+/* "RayTaskError(ValueError): ": behind the name, that of another in brackets. Returns its length, 0: none. */
+static size_t wrapped_name(const char *line, size_t len, size_t at)
+{
+	size_t end = at + 1;
+
+	if (at >= len || line[at] != '(')
+		return 0;
+	while (end < len && text_is_name(line[end]))
+		end++;
+	return end > at + 1 && text_has_at(line, len, end, "):") ? end + 1 - at : 0;
+}
+
 static bool exception_at(const char *line, size_t len, size_t *ret_at)
 {
 	static const char *const ends[] = {"Error", "Exception"};
@@ -110,8 +122,10 @@ static bool exception_at(const char *line, size_t len, size_t *ret_at)
 		for (size_t k = 0; k < ARRAY_LEN(ends) && line[i] == 'E'; k++) {
 			size_t end = i + strlen(ends[k]), from = i, last;
 
-			if (end > len || memcmp(line + i, ends[k], end - i) != 0 ||
-				(end < len && line[end] != ':' && line[end] != '"' && line[end] != '\\'))
+			if (end > len || memcmp(line + i, ends[k], end - i) != 0)
+				continue;
+			end += wrapped_name(line, len, end);
+			if ((end < len && line[end] != ':' && line[end] != '"' && line[end] != '\\'))
 				continue;
 			while (from > 0 && text_is_name(line[from - 1]))
 				from--;

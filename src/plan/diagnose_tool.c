@@ -398,6 +398,9 @@ void tool_reader_end(struct tool_reader *r)
 	if (r->line_len > 0 && (r->middle || !line_take(r, r->line, r->line_len)))
 		plain_pass(r, r->line, r->line_len);
 	r->line_len = 0;
+	/* An object that is not closed was cut. */
+	if (r->mode == MODE_JSON && r->docs->object.known)
+		diagnosed_log_cut(r->log);
 	if (r->mode != MODE_LOG)
 		document_end(r);
 	diagnosed_log_end(r->log);

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import pathlib
+import random
 import re
 import subprocess
 import sys
@@ -107,6 +108,68 @@ def test_published_logs_are_read_no_worse_than_the_page_says():
         total, right = map(int, re.search(rf"^\| {sample} \| {half} \| (\d+) \| (\d+) ", page, re.M).groups())
         got_total, count, _ = public.counted(rows, held, sample)
         assert got_total == total and count["right"] >= right, f"{sample}, {half}: {count} and the page says {right}"
+
+
+def test_a_log_that_is_cut_behind_its_failure_is_never_called_well(tmp_path):
+    """Where it is cut is drawn; what is held out is left alone. The exit status is that of the verdict."""
+    rng = random.Random(11)
+    statuses = {"healthy": 0, "failed": 1, "failed-unknown-cause": 3, "cannot-tell": 4}
+    tried, well = 0, []
+    for case in [c for c in public.all_cases() if not c.held] + list(public.cases(LOGS / "kinds.txt")):
+        found = [case.text.index("\n", m.end()) for m in re.finditer(case.root, case.text)] if case.verdict == "failed" else []
+        if not found:
+            continue
+        cut = rng.randint(found[-1], len(case.text))
+        (tmp_path / "x.log").write_text(case.text[:cut])
+        done = stator("diagnose", "--json", tmp_path / "x.log")
+        verdict = json.loads(done.stdout)["verdict"]
+        assert done.returncode == statuses[verdict], case.name
+        tried += 1
+        well += [(case.name, cut)] if verdict == "healthy" else []
+    assert tried > 150
+    assert well == []
+
+
+GRAPH_LOGS = ("tools/kv-too-small", "vllm-free-memory", "vllm-no-cache-blocks", "vllm-bf16-t4", "vllm-t4-oom-loading", "vllm-oom-after-load",
+              "vllm-sampler-warmup", "vllm-tp-heads", "vllm-healthy")
+CHANGE = re.compile(r":(\d+): (?:add \"([\w-]+): (\S+?)\"|(?:--)?([\w-]+) is \S+; make it ([\w.]+))")
+
+
+def planned(path, gpus):
+    done = stator("plan", path, "--gpus", gpus)
+    assert done.returncode in (0, 1, 3), done.stderr
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("gpus", ["1xT4", "1xL4", "2xA100-80GB"])
+def test_the_plan_and_the_diagnosis_of_one_graph_and_log_do_not_contradict_each_other(tmp_path, gpus):
+    """What the diagnosis proposes the plan does not refuse, and where the two say different things the answer says what lies between."""
+    graph = tmp_path / "serve.sh"
+    text = "#!/bin/sh\nvllm serve Qwen/Qwen3-8B \\\n\t--port 8001 \\\n\t--dtype bfloat16 \\\n\t--max-num-seqs 512 \\\n\t--max-model-len 131072\n"
+    proposed = 0
+    for length in (131072, 8192):
+        graph.write_text(text.replace("131072", str(length)))
+        before, _ = planned(graph, gpus)
+        for name in GRAPH_LOGS:
+            told = " ".join(stator("diagnose", "--graph", graph, "--gpus", gpus, LOGS / f"{name}.log").stdout.split())
+            failed = ": fatal: capacity" in told.split("the plan of")[0]
+            fits, cannot = "it fits" in told, "it cannot run" in told
+            assert (fits, cannot) == (before == 0, before == 1), told
+            assert not (fits and failed) or "the log shows what happened" in told
+            assert not (cannot and name == "vllm-healthy") or "The log shows that it serves" in told
+            for line, _, _, key, value in CHANGE.findall(told):
+                if not key:
+                    continue
+                lines = graph.read_text().splitlines(keepends=True)
+                assert key in lines[int(line) - 1], f"{name}: line {line} has no {key}"
+                changed = tmp_path / "changed.sh"
+                lines[int(line) - 1] = re.sub(rf"(--{key}[ =])\S+", rf"\g<1>{value}", lines[int(line) - 1])
+                changed.write_text("".join(lines))
+                after, why = planned(changed, gpus)
+                assert not (before == 0 and after == 1), why
+                assert f"{key} is {value}" not in why and f"unknown {key}" not in why, why
+                proposed += 1
+    assert proposed >= 3
 
 
 def test_a_folder_is_read_whole_once_and_without_waiting(tmp_path):

@@ -136,6 +136,9 @@ static void what_an_assertion_says_of_the_world_classes_it(void **state)
 		{"AssertionError: depth (8) must be a multiple of 3\n", DIAGNOSIS_UNKNOWN_CAUSE, 1, 1,
 			FINDING_CONFIGURATION, NULL},
 		{"AssertionError: valve 3 is torn\n", DIAGNOSIS_UNKNOWN_CAUSE, 1, 1, FINDING_CRASH, NULL},
+		/* An exception that wraps another names it. */
+		{"zork.tasks.TaskError(FluxError): zork::run() (pid=7)\n", DIAGNOSIS_UNKNOWN_CAUSE, 1, 1, FINDING_CRASH,
+			"TaskError(FluxError)"},
 		{"TypeError: depth must be a zork\n", DIAGNOSIS_UNKNOWN_CAUSE, 1, 1, FINDING_CRASH, NULL},
 		{"$ zorkd --serve\nIllegal instruction\n", DIAGNOSIS_UNKNOWN_CAUSE, 1, 2, FINDING_ENVIRONMENT, NULL},
 		/* The Xid that was before it is named in it. */

@@ -253,6 +253,24 @@ static void documents_that_are_cut_or_strange_are_read_as_far_as_they_go(void **
 	buf_done(&wide);
 }
 
+static void an_object_that_is_not_closed_is_not_called_well(void **state)
+{
+	static const char head[] =
+		"[\n {\n  \"Name\": \"/zork\",\n  \"State\": {\n   \"Status\": \"running\",\n   \"Running\": true\n";
+	static const char tail[] = "  }\n }\n]\n";
+	char text[sizeof head + sizeof tail];
+	struct buf whole, cut;
+	(void)state;
+
+	snprintf(text, sizeof text, "%s%s", head, tail);
+	answer_of(text, strlen(text), 1000, &whole);
+	answer_of(head, strlen(head), 1000, &cut);
+	assert_non_null(strstr(buf_str(&whole), "healthy"));
+	assert_non_null(strstr(buf_str(&cut), "cannot-tell"));
+	buf_done(&whole);
+	buf_done(&cut);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -260,6 +278,7 @@ int main(void)
 		cmocka_unit_test(the_end_of_a_container_is_told_by_its_code_and_reason),
 		cmocka_unit_test(text_that_only_looks_like_a_document_stays_a_log),
 		cmocka_unit_test(documents_that_are_cut_or_strange_are_read_as_far_as_they_go),
+		cmocka_unit_test(an_object_that_is_not_closed_is_not_called_well),
 	};
 	return cmocka_run_group_tests(tests, catalogue_open, catalogue_close);
 }
