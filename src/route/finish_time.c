@@ -87,22 +87,25 @@ static struct common common(const struct route_snapshot *s, const struct route_r
 	};
 }
 
-static void weigh(const struct common *k, const struct route_candidate *c, struct route_terms *ret)
+/* Returns the bias that is in the times. */
+static double weigh(const struct common *k, const struct route_candidate *c, struct route_terms *ret)
 {
 	const struct latency_step b = beside(c);
 	uint64_t queued = c->queued_tokens - c->step_tokens, uncached = route_uncached(k->s, c, k->r);
-	double wait = latency_drain_us(c->latency, queued, &b, c->batch_tokens) * c->pace * c->bias;
+	double wait = latency_drain_us(c->latency, queued, &b, c->batch_tokens) * c->pace;
 	double own = latency_drain_us(k->s->fleet, queued + uncached, &b, c->batch_tokens) -
 		     latency_drain_us(k->s->fleet, queued, &b, c->batch_tokens);
 	double growth = latency_context_us(c->latency, c->context, k->r->prompt_tokens) * c->pace * k->answer;
 	double excess = fmax(0, c->load - k->load_usual);
 
 	own = fmax(own, 0);
+	double bias = c->calibration ? calibration_bias(c->calibration, c->remaining_us + wait + own * c->speed) : 1;
+	wait *= bias;
 	*ret = (struct route_terms){
 		.worker = c->worker,
 		.overlap = c->overlap_soon,
 		.wait_us = (float)(c->remaining_us + wait),
-		.own_us = (float)(own * c->speed * c->bias),
+		.own_us = (float)(own * c->speed * bias),
 		.others_us = (float)(k->fading * (c->decoding + c->queued) * growth +
 				     k->room * excess * (own * c->speed + growth)),
 	};
@@ -111,6 +114,7 @@ static void weigh(const struct common *k, const struct route_candidate *c, struc
 		     ret->others_us;
 	if (c->overlap_soon >= k->s->held_most)
 		ret->total += (float)(ft_rent * k->s->rent_us);
+	return bias;
 }
 
 static uint32_t pick(const struct route_snapshot *s, const struct route_request *r, struct route_choice *ret)
@@ -122,14 +126,14 @@ static uint32_t pick(const struct route_snapshot *s, const struct route_request 
 
 	ASSERT(s->len);
 	for (uint32_t i = 0; i < s->len; i++) {
-		weigh(&k, &s->v[i], &t);
+		(void)weigh(&k, &s->v[i], &t);
 		totals[i] = t.total;
 		route_consider(ret, &t);
 	}
 	uint32_t at = route_pick_tie(totals, s->len, ret->considered[0].total * ft_tie_part, s->random, &ties);
-	weigh(&k, &s->v[at], &t);
+	double bias = weigh(&k, &s->v[at], &t);
 	ret->predicted_us = t.wait_us + t.own_us;
-	ret->model_us = (t.wait_us + t.own_us) / s->v[at].bias;
+	ret->model_us = (t.wait_us + t.own_us) / bias;
 	ret->score = t.total;
 	ret->reason = ties > 1 ? "among those of least cost, by chance" : "least cost";
 	return at;

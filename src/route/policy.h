@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "engine/latency.h"
+#include "route/calibration.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,7 +47,7 @@ struct route_candidate {
 	double margin_us; /* so long before that end it is sent to at the latest, for the step may end early */
 	const struct latency *latency;
 	double pace; /* its own clock against its reports; 1: as it says */
-	double bias; /* its answers against predictions; 1: as predicted */
+	const struct calibration *calibration; /* its answers against predictions; NULL: as predicted */
 	double speed; /* its time for a unit of prefill against the mean worker's; 1: as all; 2: takes twice as long */
 	double speed_damped; /* speed^0.2 */
 	double trust; /* 1: predictions come true; towards 0: they do not */

@@ -174,7 +174,7 @@ static void add(struct pool *p, struct pool_worker *w, const struct route_reques
 	c->decode_blocks = p->config.policy->counts_blocks ? worker_blocks_with(p, w, r) : 0;
 	c->latency = &w->latency;
 	c->pace = worker_pace(w);
-	c->bias = calibration_bias(&w->calibration);
+	c->calibration = &w->calibration;
 	c->tail = calibration_tail(&w->calibration);
 	c->speed = w->speed;
 	c->speed_damped = w->speed_damped;

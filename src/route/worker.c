@@ -13,8 +13,10 @@ enum {
 	ADVANCE_STEPS_MAX = 64,
 	LOAD_EVERY_US = 20 * 1000,
 	COMPARE_EVERY = 64, /* steps of a worker between looks at how workers compare */
+	COMPARE_SOON = 8, /* the same while its steps are not as predicted */
 };
-static const double interval_keep = 0.98, early_keep = 0.9, batch_keep = 0.95, pace_max = 8, speed_max = 100,
+static const double interval_keep = 0.98, pace_step_us = 10e3, early_keep = 0.9, batch_keep = 0.95, pace_max = 8,
+		    speed_max = 100, surprised = 0.02,
 		    speed_power = 0.2; /* how far a worker's speed counts in a request's own time: finish_time.c */
 
 /* coming and going */
@@ -392,8 +394,11 @@ static void measure_pace(struct pool_worker *w, const struct msg_step *s, uint64
 	if (!in_a_row || !s->duration_us)
 		return;
 	double took_us = (double)(now_us - w->reported_us), says_us = (double)s->duration_us;
-	w->interval_us = interval_keep * w->interval_us + fmin(took_us, pace_max * says_us);
-	w->duration_us = interval_keep * w->duration_us + says_us;
+	/* A step of seconds is not as much as hundreds of short ones: how slow it was while long prompts filled it would hold
+	 * long after. */
+	double weight = fmin(1, pace_step_us / says_us);
+	w->interval_us = interval_keep * w->interval_us + weight * fmin(took_us, pace_max * says_us);
+	w->duration_us = interval_keep * w->duration_us + weight * says_us;
 }
 
 /* A step that ends before those held back for it were sent makes them wait for one more. So the largest surprise of late is
@@ -422,7 +427,8 @@ static void learn(struct pool *p, struct pool_worker *w, const struct msg_step *
 	if (!s->duration_us)
 		return;
 	latency_learn(&w->latency, &step, s->duration_us);
-	if (w->latency.steps < COMPARE_EVERY || w->latency.steps % COMPARE_EVERY == w->number % COMPARE_EVERY)
+	uint32_t every = w->latency.error > surprised ? COMPARE_SOON : COMPARE_EVERY;
+	if (w->latency.steps < COMPARE_EVERY || w->latency.steps % every == w->number % every)
 		pool_compare_speeds(p);
 }
 

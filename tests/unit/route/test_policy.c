@@ -38,7 +38,6 @@ static struct route_candidate worker(uint32_t number)
 		.pace = 1,
 		.speed = 1,
 		.speed_damped = 1,
-		.bias = 1,
 		.trust = 1,
 		.batch_tokens = 4096};
 }
