@@ -5,39 +5,57 @@
 #include <strings.h>
 
 struct stage {
+	const char *text; /* of the file */
+	size_t len;
 	const char *image;
 	struct form_words entry, command;
 	struct form_args envs;
 	struct config_pos pos;
 };
 
-/* ["a", "b"] as words: brackets and commas fall away (the quotes did already); anything else is a shell's line, word by word. */
-static int take_words(struct form_set *f, struct form_words *ret, const struct form_word *words, uint32_t count)
+/* The rest of the instruction at from, with what goes on behind a backslash. */
+static size_t operands_end(const char *text, size_t len, size_t from)
 {
-	bool list = count && words[0].text[0] == '[';
+	while (from < len && (text[from] != '\n' || (from > 0 && text[from - 1] == '\\')))
+		from++;
+	return from;
+}
+
+/* ["a", "b"] is JSON, on the line it stands on; anything else is a shell's line, word by word. */
+static int take_words(struct form_set *f, struct form_words *ret, const struct stage *s, const struct form_word *words,
+	uint32_t count)
+{
+	size_t from = count ? words[0].at : s->len, end = operands_end(s->text, s->len, from);
+	struct yaml_node *root = NULL;
+	struct diags quiet;
+	struct buf placed;
 	int code = 0;
 
 	*ret = (struct form_words){0};
-	for (uint32_t i = 0; i < count && code == 0; i++) {
-		struct form_word w = words[i];
-		size_t len = strlen(w.text);
-		if (list && i == 0)
-			w.text++, len--;
-		/* "a","b" without blanks is one word of the shell */
-		for (const char *p = w.text; list && code == 0 && len;) {
-			size_t n = strcspn(p, i + 1 == count ? ",]" : ",");
-			struct form_word part = w;
-			part.text = arena_strndup(&f->arena, p, n);
-			code = !part.text ? -ENOMEM : n ? form_push(&f->arena, ret, part) : 0;
-			p += n;
-			if (!*p || *p == ']')
-				break;
-			p++;
-		}
-		if (!list)
-			code = form_push(&f->arena, ret, w);
+	if (!count || s->text[from] != '[') {
+		for (uint32_t i = 0; i < count && code == 0; i++)
+			code = form_push(&f->arena, ret, words[i]);
+		return code;
 	}
-	return code;
+	buf_init(&placed, YAML_BYTES_MAX);
+	for (uint32_t i = 1; i < words[0].pos.line; i++)
+		buf_add_byte(&placed, '\n');
+	for (uint32_t i = 1; i < words[0].pos.column; i++)
+		buf_add_byte(&placed, ' ');
+	for (size_t i = from; i < end; i++)
+		buf_add_byte(&placed,
+			s->text[i] == '\\' && i + 1 < end && s->text[i + 1] == '\n' ? ' ' : (uint8_t)s->text[i]);
+	diags_init(&quiet);
+	code = placed.failed ? -ENOMEM
+			     : yaml_parse(&root, &f->arena, words[0].pos.file, buf_str(&placed), placed.len, &quiet);
+	diags_done(&quiet);
+	buf_done(&placed);
+	for (const struct yaml_node *n = code == 0 && root->type == YAML_SEQ ? root->first : NULL; n && code == 0;
+		n = n->next) {
+		const struct form_word w = {.text = n->text ? n->text : "", .pos = n->pos, .quoted = true};
+		code = form_push(&f->arena, ret, w);
+	}
+	return code == -EINVAL ? 0 : code;
 }
 
 static int take_env(struct form_set *f, struct stage *s, const struct form_word *words, uint32_t count)
@@ -62,19 +80,20 @@ static int take(struct form_set *f, struct stage *s, const struct form_word *wor
 		uint32_t i = 1;
 		while (i < count && !strncmp(words[i].text, "--", 2))
 			i++;
-		*s = (struct stage){.image = i < count ? words[i].text : "", .pos = words[0].pos};
+		*s = (struct stage){
+			.text = s->text, .len = s->len, .image = i < count ? words[i].text : "", .pos = words[0].pos};
 		return 0;
 	}
 	if (!strcasecmp(words[0].text, "ENV"))
 		return take_env(f, s, words + 1, count - 1);
 	if (!strcasecmp(words[0].text, "ENTRYPOINT"))
-		return take_words(f, &s->entry, words + 1, count - 1);
-	return strcasecmp(words[0].text, "CMD") ? 0 : take_words(f, &s->command, words + 1, count - 1);
+		return take_words(f, &s->entry, s, words + 1, count - 1);
+	return strcasecmp(words[0].text, "CMD") ? 0 : take_words(f, &s->command, s, words + 1, count - 1);
 }
 
 int form_dockerfile_read(struct form_set *f, const char *file, const char *text, size_t len, const char **ret_foreign)
 {
-	struct stage stage = {.image = ""};
+	struct stage stage = {.text = text, .len = len, .image = ""};
 	struct form_words words = {0};
 	const char *program = NULL;
 	int code = form_words_cut(&words, &f->arena, file, text, len, NULL, NULL);
@@ -97,8 +116,14 @@ int form_dockerfile_read(struct form_set *f, const char *file, const char *text,
 	s.engine = hint;
 	if (hint && !*ret_foreign)
 		form_image_version(f, &s, stage.image);
-	code = form_command_read(
-		f, &s, line.v, line.len, *ret_foreign ? GRAPH_ENGINE_NONE : hint, &program, ret_foreign);
+	if (form_has_line(line.v, line.len)) {
+		const struct form_script script = {.file = file, .around = &s, .foreign = ret_foreign};
+		return form_words_follow(f, &script, line.v, line.len);
+	}
+	/* Another entry point starts what it likes. */
+	if (*ret_foreign || (stage.entry.len && *stage.entry.v[0].text != '-'))
+		hint = GRAPH_ENGINE_NONE;
+	code = form_command_read(f, &s, line.v, line.len, hint, &program, ret_foreign);
 	if (code != FORM_COMMAND_ENGINE)
 		return MIN(code, 0);
 	return form_add(f, &s) < 0 ? -ENOMEM : 1;

@@ -416,7 +416,7 @@ static size_t put_variable(
 		return all;
 	}
 	*left -= goes_on;
-	if (set && goes_on && e->list)
+	if (set && goes_on && e->list && !value)
 		put_list(out, e->list);
 	else if (set && goes_on)
 		put_value(out, value, strlen(value), env, depth + 1, left);

@@ -11,6 +11,16 @@ struct line {
 	size_t len; /* without blanks around */
 };
 
+bool form_is_python(const char *file, const char *text, size_t len)
+{
+	size_t n = strlen(file);
+
+	if (n > 3 && !strcmp(file + n - 3, ".py"))
+		return true;
+	const char *what = memmem(text, len, "\n```", 4) ? NULL : form_foreign_text(text, len);
+	return what && !strcmp(what, "a program in Python");
+}
+
 static struct line next(const char **text, const char *end)
 {
 	const char *stop = memchr(*text, '\n', (size_t)(end - *text));
@@ -81,9 +91,11 @@ static bool is_shells(struct line l)
 
 static bool is_pythons(struct line l)
 {
-	static const char *const words[] = {"import", "from", "def", "class", "async", "with", "return", NULL};
+	static const char *const words[] = {"import", "from", "def", "class", "async", "with", "return", "raise",
+		"yield", "assert", "elif", "except", "try:", "pass", NULL};
 
-	return is_one_of(l, words) || (begins(l, "if __name__"));
+	return is_one_of(l, words) || begins(l, "if __name__") || begins(l, "\"\"\"") || begins(l, "self.") ||
+	       *l.at == '@' || begins(l, "async def");
 }
 
 /* "key: value", "key:", "- item" */

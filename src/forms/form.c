@@ -518,14 +518,19 @@ static int read_script(struct form_set *f, const char *file, const char *text, s
 
 static int read_program(struct form_set *f, const char *file, const char *text, size_t len, struct err *err)
 {
-	const char *what = form_foreign_text(text, len);
-
-	if (!what || strcmp(what, "a program in Python") != 0)
+	if (!form_is_python(file, text, len))
 		return 0;
 	int code = form_python_read(f, file, text, len);
-	if (code > 0)
-		f->form = what;
-	return code < 0 ? err_set(err, code, "out of memory") : code;
+	if (code < 0)
+		return err_set(err, code, "out of memory");
+	if (code > 0) {
+		f->form = "a program in Python";
+		return code;
+	}
+	err_set(err, -EINVAL,
+		"\"%s\" is a program in Python, and nothing in it that is written out starts an engine that is planned here",
+		file);
+	return err_hint(err, "the engine's own command line can be planned: stator plan -- vllm serve MODEL ...");
 }
 
 /* ARG and comments may stand before FROM. */
@@ -606,8 +611,17 @@ int form_read_words(struct form_set *f, const char *const *words, uint32_t count
 		const struct form_word w = {.text = words[i], .pos = {.option = words[i]}};
 		code = form_push(&f->arena, &list, w);
 	}
-	if (code == 0)
+	if (code == 0 && form_has_line(list.v, list.len)) {
+		const struct form_script script = {.file = "command line", .foreign = &foreign};
+		code = form_words_follow(f, &script, list.v, list.len);
+		f->form = f->services.len > 1 ? "a command line that starts several engines"
+					      : "a command line of a shell";
+		if (code > 0)
+			return form_tree_make(f, "command line", err);
+		code = code == 0 && foreign ? FORM_COMMAND_FOREIGN : code;
+	} else if (code == 0) {
 		code = form_command_read(f, &s, list.v, list.len, GRAPH_ENGINE_NONE, &program, &foreign);
+	}
 	if (code < 0)
 		return err_set(err, code, "out of memory");
 	if (code == FORM_COMMAND_FOREIGN)

@@ -8,6 +8,7 @@
 struct form_env {
 	const char *name, *value; /* value NULL: an array, or not set any more */
 	const struct form_words *list; /* of an array */
+	bool split; /* list are the words of value, some of them perhaps not there */
 	const struct form_env *next;
 	bool exported; /* programs see it, too */
 };
@@ -150,6 +151,12 @@ struct form_script {
 int form_script_read(
 	struct form_set *f, const struct form_script *script, const char *text, size_t len, struct err *err);
 
+/* Is one of the words a line of commands ("bash -c '...'")? */
+bool form_has_line(const struct form_word *words, uint32_t count);
+/* A command that is given as words, which may hold such a line. 1: it starts engines, 0: none; -ENOMEM. */
+int form_words_follow(
+	struct form_set *f, const struct form_script *script, const struct form_word *words, uint32_t count);
+
 /* form.c */
 /* Another form inside a text, from that line on: an object of Kubernetes in a here-document. 1: it is one, whose services are in f; 0: none;
  * -ENOMEM. */
@@ -183,6 +190,8 @@ int form_makefile_read(struct form_set *f, const char *file, const char *text, s
 
 /* foreign.c: what a text is that no reader knows, in words for an error ("a shell script", "a program in Python"); NULL: it may be YAML. */
 const char *form_foreign_text(const char *text, size_t len);
+/* Is it a program in Python, by its name or its lines? */
+bool form_is_python(const char *file, const char *text, size_t len);
 /* A tree of another tool's configuration, by its name: "LocalAI"; NULL: none. */
 const char *form_foreign_tree(const struct yaml_node *root);
 /* An object of another project that decides by itself how an engine is started: "KAITO"; NULL: none. */

@@ -591,6 +591,19 @@ static bool growth(struct reader *r, const struct token *name)
 	return true;
 }
 
+/* print(...), logger.info(...): what they say starts nothing. */
+static bool speaks(const char *name)
+{
+	static const char *const speakers[] = {
+		"print", "info", "debug", "warning", "error", "write", "log", "echo", "add_argument"};
+	const char *dot = strrchr(name, '.'), *base = dot ? dot + 1 : name;
+
+	for (size_t i = 0; i < ARRAY_LEN(speakers); i++)
+		if (!strcmp(base, speakers[i]))
+			return true;
+	return false;
+}
+
 static void statement(struct reader *r)
 {
 	const struct token t = r->now;
@@ -607,6 +620,9 @@ static void statement(struct reader *r)
 			enum graph_engine engine = makes(t.text, r->text, r->len);
 			if (engine) {
 				make(r, engine, t.text, &t.pos);
+			} else if (speaks(t.text)) {
+				next(r);
+				skip_value(r);
 			} else if (!growth(r, &t)) {
 				next(r);
 			}

@@ -57,6 +57,20 @@ static bool only_speaks(const struct form_word *words, uint32_t count)
 	return i < count && is_one_of(words[i].text, speakers);
 }
 
+/* "podman run IMAGE ls -l /usr/bin/llama-server": the program is what another looks at. */
+static bool is_looked_at(const struct form_word *words, uint32_t count)
+{
+	static const char *const lookers[] = {"ls", "which", "file", "stat", "ldd", "rm", "cp", "mv", "chmod", "chown",
+		"test", "grep", "pgrep", "pkill", "killall", "install", "echo", "cat", "strings", "ln", "du", "find",
+		"dpkg", "rpm", NULL};
+
+	for (uint32_t i = 0; i + 1 < count && !form_has_program(words + i, 1); i++)
+		if (!words[i].quoted && is_one_of(base_of(words[i].text), lookers) &&
+			(!i || words[i - 1].text[0] != '-'))
+			return true;
+	return false;
+}
+
 static int add_exported(struct form_set *f, struct form_service *s, const struct form_run *run)
 {
 	int code = 0;
@@ -88,7 +102,7 @@ static int read_command(struct form_set *f, const struct form_word *words, uint3
 {
 	struct form_service s = x->around ? *x->around : (struct form_service){.name = "", .replicas = 1};
 
-	if (only_speaks(words, count))
+	if (only_speaks(words, count) || is_looked_at(words, count))
 		return 0;
 	int r = form_command_read(f, &s, words, count, GRAPH_ENGINE_NONE, &x->program, &x->foreign);
 	if (r != FORM_COMMAND_ENGINE)
@@ -238,6 +252,26 @@ static int on_command(
 		code = follow(f, text, strlen(text), &pos, env, &ops, &in);
 	x->depth--;
 	return code;
+}
+
+int form_words_follow(
+	struct form_set *f, const struct form_script *script, const struct form_word *words, uint32_t count)
+{
+	struct finding_engines x = {.around = script->around, .file = script->file, .several = script->several};
+	const struct form_run run = {.env = script->env, .given = script->env, .live = FORM_YES};
+	uint32_t before = f->services.len;
+	int code = on_command(f, words, count, &run, &x);
+
+	if (x.foreign && script->foreign)
+		*script->foreign = x.foreign;
+	return code < 0 ? code : f->services.len > before;
+}
+
+bool form_has_line(const struct form_word *words, uint32_t count)
+{
+	const char *text;
+
+	return inner_at(words, count, &text) < count;
 }
 
 /* ---- here-documents ---- */

@@ -32,7 +32,7 @@ struct function {
 	const char *name;
 	size_t at; /* of its body */
 	struct config_pos pos;
-	bool called;
+	bool called, active; /* active: it is being followed; a call of itself is not */
 	struct function *next;
 };
 
@@ -104,6 +104,29 @@ static struct form_words *joined(
 	return ret;
 }
 
+static bool begins_with(const char *text, const char *head)
+{
+	return *head && !strncmp(text, head, strlen(head));
+}
+
+/* CMD="$CMD --x" that perhaps runs: the words that it adds are perhaps there. */
+static void set_longer(
+	struct form_shell *s, const char *name, const struct form_env *old, const char *value, bool exported)
+{
+	const char *tail = value + strlen(old->value);
+	struct form_words head = {0}, more = {0}, *list;
+
+	if (s->code == 0 && !old->split)
+		s->code = form_words_cut(
+			&head, &s->f->arena, s->cut.pos.file, old->value, strlen(old->value), &s->cut.pos, s->env);
+	if (s->code == 0)
+		s->code = form_words_cut(&more, &s->f->arena, s->cut.pos.file, tail, strlen(tail), &s->cut.pos, s->env);
+	list = s->code == 0 ? joined(s, old->split ? old->list : &head, &more, true) : NULL;
+	set_env(s, name, value, list, exported);
+	if (s->code == 0)
+		((struct form_env *)s->env)->split = true;
+}
+
 static void assign(struct form_shell *s, const struct form_word *w, enum form_truth live, bool exported)
 {
 	size_t n = form_assigned_len(w->text);
@@ -118,6 +141,10 @@ static void assign(struct form_shell *s, const struct form_word *w, enum form_tr
 	}
 	if (adds && old && old->value)
 		value = arena_printf(&s->f->arena, "%s%s", old->value, value);
+	if (perhaps && old && old->value && value && begins_with(value, old->value)) {
+		set_longer(s, name, old, value, exported);
+		return;
+	}
 	bool known = !perhaps || !old || (old->value && value && !strcmp(old->value, value));
 	s->code = value ? s->code : -ENOMEM;
 	set_env(s, name, known ? value : NULL, NULL, exported);
@@ -497,7 +524,8 @@ static bool case_patterns(struct form_shell *s, const struct form_word *subject,
 			bool open = strchr(subject->text, '$') || strchr(w->text, '$');
 			if (open && strcmp(w->text, subject->text))
 				*ret = *ret == FORM_YES ? FORM_YES : FORM_PERHAPS;
-			else if (w->quoted ? !strcmp(w->text, subject->text) : !fnmatch(w->text, subject->text, 0))
+			else if (w->quoted && !strchr(w->text, '*') ? !strcmp(w->text, subject->text)
+								    : !fnmatch(w->text, subject->text, 0))
 				*ret = FORM_YES;
 			s->at++;
 			continue;
@@ -576,7 +604,7 @@ static void call(struct form_shell *s, struct function *x, const struct form_wor
 	const enum form_op op = s->op;
 	bool ended = s->ended;
 
-	x->called = true;
+	x->called = x->active = true;
 	set_args(s, args);
 	go_to(s, &body);
 	exec_list(s, live);
@@ -587,6 +615,7 @@ static void call(struct form_shell *s, struct function *x, const struct form_wor
 	s->at = at;
 	s->op = op;
 	s->ended |= ended;
+	x->active = false;
 }
 
 /* ---- simple commands ---- */
@@ -707,6 +736,37 @@ static void end_documents(struct form_shell *s, enum form_truth live)
 	*d = (struct form_documents){0};
 }
 
+/* The words of a condition: a variable that nothing in the text sets is empty, as the default of ${X:-y} has it, too. One that was set to
+ * what is not known stays. */
+static const struct form_words *settle(struct form_shell *s, const struct form_word *words, uint32_t count)
+{
+	const struct form_words some = {.v = (struct form_word *)words, .len = count};
+	struct form_words *ret = joined(s, NULL, &some, false);
+
+	for (uint32_t i = 0; ret && i < ret->len; i++) {
+		const char *t = ret->v[i].text;
+		bool brace = t[0] == '$' && t[1] == '{';
+		size_t n = t[0] == '$' ? form_name_len(t + 1 + brace, strlen(t + 1 + brace)) : 0;
+		if (!n || !(isalpha((unsigned char)t[1 + brace]) || t[1 + brace] == '_') ||
+			t[1 + brace + n] != (brace ? '}' : '\0'))
+			continue;
+		const struct form_env *e = s->env;
+		while (e && (strlen(e->name) != n || memcmp(e->name, t + 1 + brace, n) != 0))
+			e = e->next;
+		if (!e)
+			ret->v[i].text = "";
+	}
+	return ret;
+}
+
+/* "2>/dev/null" */
+static bool is_redirection(const struct form_word *w)
+{
+	const char *t = w->text + strspn(w->text, "0123456789&");
+
+	return !w->quoted && (*t == '>' || *t == '<') && strcmp(w->text, ">") && strcmp(w->text, "<");
+}
+
 static void exec_simple(struct form_shell *s, enum form_truth live)
 {
 	const struct form_word *all = word_now(s), *w = all;
@@ -727,7 +787,12 @@ static void exec_simple(struct form_shell *s, enum form_truth live)
 	}
 	struct function *x = function_find(s, w);
 	if (!strcmp(w->text, "[") || !strcmp(w->text, "[[") || !strcmp(w->text, "test")) {
-		s->last = form_shell_test(w, count);
+		while (count > 2 && is_redirection(&w[count - 1]))
+			count--;
+		const struct form_words *settled = settle(s, w, count);
+		s->last = settled && s->code == 0 ? form_shell_test(settled->v, settled->len) : FORM_PERHAPS;
+	} else if (x && x->active) {
+		s->last = FORM_PERHAPS;
 	} else if (x && s->depth < NESTED_MAX) {
 		const struct form_words *args = rest_of(s, w + 1, count - 1);
 		if (s->code == 0)

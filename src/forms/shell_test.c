@@ -74,7 +74,9 @@ static enum form_truth binary(struct test *t)
 	if (*op == '-')
 		return strcmp(op, "-nt") && strcmp(op, "-ot") && strcmp(op, "-ef") ? numbers(a->text, op, b->text)
 										   : FORM_PERHAPS;
-	bool same = t->patterns && !b->quoted ? !fnmatch(b->text, a->text, 0) : !strcmp(a->text, b->text);
+	/* "*\"7B\"*" is one, too: only its middle is in quotes. */
+	bool same = t->patterns && (!b->quoted || strchr(b->text, '*')) ? !fnmatch(b->text, a->text, 0)
+									: !strcmp(a->text, b->text);
 	return *op == '=' ? truth_of(same) : *op == '!' ? truth_of(!same) : FORM_PERHAPS;
 }
 

@@ -135,36 +135,32 @@ static bool substitution(struct form_cut *c)
 	return true;
 }
 
-/* "$@", "${ARGS[@]}": how long it is, and which array; 0: none, or one that nobody knows. */
-static size_t list_at(const struct form_cut *c, const struct form_env **ret)
+/* "$@", "${ARGS[@]}", and "$LINE" of a line whose words are marked: how long it is, and which; 0: none, or one that nobody knows. */
+static size_t list_at(const struct form_cut *c, bool quoted, const struct form_env **ret)
 {
 	const char *s = c->text + c->at;
-	size_t len = c->len - c->at, n, all;
+	size_t len = c->len - c->at, n, all, rest = 0;
+	bool brace = len > 3 && s[1] == '{';
 
-	if (len > 1 && (s[1] == '@' || s[1] == '*')) {
-		n = 1;
-		all = 2;
-	} else if (len > 3 && s[1] == '{') {
-		n = form_name_len(s + 2, len - 2);
-		const char *close = memchr(s, '}', len);
-		if (!n || !close)
-			return 0;
-		size_t rest = (size_t)(close - s) - 2 - n;
-		if (!(rest == 3 && s[2 + n] == '[' && strchr("@*", s[3 + n])) && !(rest == 0 && strchr("@*", s[2])))
-			return 0;
-		all = (size_t)(close - s) + 1;
-	} else {
+	n = brace ? form_name_len(s + 2, len - 2) : len > 1 ? form_name_len(s + 1, len - 1) : 0;
+	const char *close = brace ? memchr(s, '}', len) : NULL;
+	if (!n || (brace && !close))
 		return 0;
-	}
-	*ret = form_env_find(c->env, s + (s[1] == '{' ? 2 : 1), n);
-	return *ret && (*ret)->list ? all : 0;
+	const char *name = s + (brace ? 2 : 1);
+	all = brace ? (size_t)(close - s) + 1 : n + 1;
+	rest = brace ? all - 3 - n : 0;
+	*ret = form_env_find(c->env, name, n);
+	if (!*ret || !(*ret)->list)
+		return 0;
+	bool every = (rest == 3 && name[n] == '[' && strchr("@*", name[n + 1])) || (rest == 0 && strchr("@*", *name));
+	return every || ((*ret)->split && !rest && !quoted) ? all : 0;
 }
 
 /* Each of its elements is a word; the first goes on with what stands before it, as in "x${A[@]}". */
 static bool list(struct form_cut *c, bool quoted)
 {
 	const struct form_env *e = NULL;
-	size_t n = list_at(c, &e);
+	size_t n = list_at(c, quoted, &e);
 
 	if (!n)
 		return false;

@@ -262,6 +262,7 @@ static void what_is_no_yaml_is_called_what_it_is(void **state)
 		{"from vllm import LLM\nllm = pick(model=\"a\",\n\ttensor_parallel_size=2)\n", "a program in Python"},
 		{"FROM debian\nRUN make\n", "a Dockerfile"},
 		{"FROM debian\nRUN make\nCMD [\"top\"]\n", "a Dockerfile"},
+		{"FROM vllm/vllm-openai:v0.9.2\nENTRYPOINT [\"./start.sh\"]\nUSER x\n", "a Dockerfile"},
 		{"FROM ghcr.io/huggingface/text-generation-inference:3\nCMD [\"--model-id\", \"a\"]\nUSER x\n",
 			"Text Generation Inference"},
 		{"docker run --gpus all ghcr.io/huggingface/text-generation-inference:2.4 --model-id a\n",

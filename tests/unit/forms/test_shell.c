@@ -94,7 +94,13 @@ static void conditions_are_decided_where_they_can_be(void **state)
 		"m x1 seed=1");
 	check("case ${SIZE:-big} in small) T=1 ;; b*|huge) T=8 ;; *) T=2 ;; esac\nvllm serve m -tp $T\n",
 		"m x1 tensor-parallel-size=8");
+	check("M=a-7B\nif [[ \"$M\" == *\"8B\"* ]] || [[ \"$M\" == *\"7B\"* ]]; then T=1; else T=2; fi\nvllm serve m -tp $T\n",
+		"m x1 tensor-parallel-size=1");
 	check("if (( 4 > 2 )); then T=4; fi\nvllm serve m -tp $T\n", "m x1 tensor-parallel-size=4");
+	/* Nothing is set but what the text sets. */
+	check("if [ -n \"$M\" ]; then N=\"$M\"; else N=org/m; fi\nvllm serve $N\n", "org/m x1");
+	check("X=$(hostname)\nif [ \"$X\" = a ]; then T=2; else T=4; fi\nvllm serve m -tp $T\n",
+		"m x1 !variable-unset");
 	check("command -v vllm >/dev/null || exit 1\nmkdir -p /x || exit 2\nvllm serve m\n", "m x1");
 	check("[ a = b ] || vllm serve m\n", "m x1");
 }
@@ -115,9 +121,13 @@ static void what_is_not_decided_is_not_guessed(void **state)
 	/* Words that are perhaps there. */
 	check("A=(m)\nif [ -d /x ]; then A+=(--enable-lora); fi\nvllm serve \"${A[@]}\"\n",
 		"m x1 enable-lora=true !flag-unsure");
+	check("C=\"vllm serve m\"\nif [ -d /x ]; then C=\"$C --enable-lora\"; fi\n[ -f /y ] && C=\"$C --api-key k\"\n$C\n",
+		"m x1 enable-lora=true api-key=k !flag-unsure");
+	check("N=3\nC=\"vllm serve m\"\nif [ \"$N\" -gt 0 ] 2>/dev/null; then C=\"$C --seed $N\"; fi\nexec $C\n",
+		"m x1 seed=3");
 	check("A=(m)\nif [ -d /x ]; then A+=(--api-key k); fi\nvllm serve \"${A[@]}\"\n", "m x1 api-key=k");
 	/* What perhaps ends the script before. */
-	check("if [ -n \"$OLD\" ]; then exec vllm serve m --seed 1; fi\nexec vllm serve m --seed 2\n",
+	check("if [ -d /old ]; then exec vllm serve m --seed 1; fi\nexec vllm serve m --seed 2\n",
 		"m x1 seed=1 !script-choice");
 	check("vllm serve a\nexit 0\nvllm serve b\n", "a x1");
 }
@@ -145,6 +155,7 @@ static void functions_are_their_calls(void **state)
 	check("main() { run; }\nrun() ( vllm serve m )\nmain \"$@\"\n", "m x1");
 	/* Never called: somebody else may. */
 	check("start() { vllm serve m -tp $1; }\n", "m x1 !variable-unset");
+	check("f() { vllm serve a & f; }\nf\nvllm serve b\n", "a x1\nb x1");
 	check("f() { f; }\nf\nvllm serve m\n", "m x1");
 }
 
