@@ -2,6 +2,7 @@
 #include "cli/chat_client.h"
 #include "base/file.h"
 #include "cli/command.h"
+#include "cli/deployments.h"
 #include "config/nearby.h"
 #include "load/load.h"
 #include "load/report.h"
@@ -431,6 +432,8 @@ static enum exit_status bench_run(const struct flags *flags)
 	b.report.slo_tpot_us = flags_duration_us(flags, "slo-tpot");
 	describe(&b);
 	if ((!b.model[0] && model_find(&b, url, &err) < 0) || measure(&b, &err) < 0) {
+		if (err.code == -ECONNREFUSED || err.code == -ENOENT)
+			deployments_hint(&err, "stator bench");
 		command_complain("bench", "%s", err.msg);
 		status = EXIT_FAILED;
 	} else {

@@ -3,6 +3,7 @@
 #include "base/vec.h"
 #include "cli/chat_client.h"
 #include "cli/command.h"
+#include "cli/deployments.h"
 #include "cli/line_input.h"
 #include "config/suggest.h"
 
@@ -31,7 +32,13 @@ static const struct flag flags_table[] = {
 	{.key = {.name = "temperature", .type = CONFIG_FLOAT, .max = 100, .help = "by default the server's"},
 		.arg = "X"},
 	{.key = {.name = "top-p", .type = CONFIG_FLOAT, .max = 1, .help = "by default the server's"}, .arg = "X"},
-	{.key = {.name = "seed", .type = CONFIG_UINT, .help = "the same seed gives the same answers"}, .arg = "N"},
+	{.key = {.name = "seed",
+		 .type = CONFIG_INT,
+		 .def = "-1",
+		 .min = -1,
+		 .max = -2, /* below min: no upper end */
+		 .help = "the same seed gives the same answers; -1: a new one for each"},
+		.arg = "N"},
 	{.key = {.name = "max-tokens",
 		 .type = CONFIG_UINT,
 		 .unit = "tokens",
@@ -115,8 +122,8 @@ static void request_print(const struct chat *c, struct buf *out)
 		buf_printf(out, ", \"temperature\": %g", flags_float(f, "temperature"));
 	if (flags_is_set(f, "top-p"))
 		buf_printf(out, ", \"top_p\": %g", flags_float(f, "top-p"));
-	if (flags_is_set(f, "seed"))
-		buf_printf(out, ", \"seed\": %llu", (unsigned long long)flags_uint(f, "seed"));
+	if (flags_int(f, "seed") >= 0)
+		buf_printf(out, ", \"seed\": %lld", (long long)flags_int(f, "seed"));
 	if (flags_is_set(f, "max-tokens"))
 		buf_printf(out, ", \"max_tokens\": %llu", (unsigned long long)flags_uint(f, "max-tokens"));
 	buf_add_str(out, ", \"messages\": [");
@@ -160,8 +167,12 @@ static void on_text(void *ctx, const char *text, size_t len)
 
 static void problem_show(const struct chat *c, const struct err *err)
 {
-	command_complain("chat", "%s", err->msg);
-	if (err->code == -ECONNREFUSED)
+	bool nobody = err->code == -ECONNREFUSED || err->code == -ENOENT;
+	struct err said = *err;
+
+	bool others = nobody && deployments_hint(&said, "stator chat");
+	command_complain("chat", "%s", said.msg);
+	if (nobody && !others)
 		fprintf(stderr, "Is a server running? \"stator serve\" starts one%s.\n",
 			c->interactive ? ", in another terminal" : "");
 }

@@ -18,7 +18,7 @@ void deployments_print(struct buf *out)
 		buf_printf(out, "  and %u more\n", count - SHOWN_MAX);
 }
 
-void deployments_hint(struct err *err, const char *example)
+bool deployments_hint(struct err *err, const char *example)
 {
 	struct runtime_found found[HINTED_MAX];
 	uint32_t count = runtime_dir_list(found, HINTED_MAX, NULL);
@@ -41,4 +41,5 @@ void deployments_hint(struct err *err, const char *example)
 		err_hint(err,
 			"no deployment of yours runs here; a server elsewhere is named by its URL, such as \"%s http://HOST:8000\"",
 			example);
+	return *first;
 }

@@ -8,7 +8,7 @@
 /* One line each: address, model, and the flag that names its folder. Nothing when none runs. */
 void deployments_print(struct buf *out);
 /* Nobody listens at url: say which deployments run, and how to name one. example is the command without its URL, such as
- * "stator explain". */
-void deployments_hint(struct err *err, const char *example);
+ * "stator explain". False: none runs. */
+bool deployments_hint(struct err *err, const char *example);
 
 #endif

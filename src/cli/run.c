@@ -58,8 +58,11 @@ static const struct flag flags_table[] = {
 		 .help = "draw from so many of the likeliest tokens; 0 or -1: all"},
 		.arg = "N"},
 	{.key = {.name = "seed",
-		 .type = CONFIG_UINT,
-		 .help = "the same seed gives the same answer; by default a new one"},
+		 .type = CONFIG_INT,
+		 .def = "-1",
+		 .min = -1,
+		 .max = -2, /* below min: no upper end */
+		 .help = "the same seed gives the same answer; -1: a new one"},
 		.arg = "N"},
 	{.key = {.name = "ignore-eos", .type = CONFIG_BOOL, .def = "false", .help = "go on when the model would end"}},
 	{.key = {.name = "context-length",
@@ -207,8 +210,8 @@ static uint64_t seed_get(const struct flags *flags)
 {
 	uint64_t seed = 0;
 
-	if (flags_is_set(flags, "seed"))
-		return flags_uint(flags, "seed");
+	if (flags_int(flags, "seed") >= 0)
+		return (uint64_t)flags_int(flags, "seed");
 	if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
 		seed = (uint64_t)getpid();
 	return seed;

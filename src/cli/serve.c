@@ -14,6 +14,7 @@
 #include "launch/runtime_dir.h"
 #include "net/loop.h"
 #include "net/unix_socket.h"
+#include "plan/write_form.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -463,8 +464,10 @@ static enum exit_status check_print(const struct serve *s)
 		const struct supervised *p = &s->deployment.processes[i];
 
 		buf_printf(&out, "\n%s: %s\n ", p->process.name, p->facts);
-		for (const char *const *a = p->process.spec.argv; *a; a++)
-			buf_printf(&out, " %s", *a);
+		for (const char *const *a = p->process.spec.argv; *a; a++) {
+			buf_add_byte(&out, ' ');
+			plan_shell_word(&out, *a);
+		}
 		buf_add_byte(&out, '\n');
 	}
 	enum exit_status status = command_print("serve", &out);

@@ -6,6 +6,7 @@
 #include "cli/demo.h"
 #include "cli/process_flags.h"
 #include "config/nearby.h"
+#include "net/addr.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -261,6 +262,22 @@ static void options_get(const struct flags *f, struct worker_options *o)
 		options_llama(f, o);
 }
 
+/* What the worker itself would find out only when its model is loaded. */
+static int listen_check(const struct worker_options *o, struct err *err)
+{
+	struct net_target target;
+
+	if (!o->listen || !*o->listen)
+		return err_set(err, -EINVAL, "no address to listen on is given: --listen unix:/PATH, or HOST:PORT");
+	if (net_target_parse(o->listen, &target, err) < 0)
+		return -EINVAL;
+	if (target.kind == NET_ADDR_TCP && (!o->secret_file || !*o->secret_file))
+		return err_set(err, -EINVAL,
+			"--listen %s: a worker on TCP needs a secret that it shares with its frontends: --secret-file FILE",
+			o->listen);
+	return 0;
+}
+
 static enum exit_status worker_run(const struct flags *flags)
 {
 	struct worker_options options;
@@ -269,6 +286,10 @@ static enum exit_status worker_run(const struct flags *flags)
 
 	process_log_setup(flags);
 	options_get(flags, &options);
+	if (listen_check(&options, &err) < 0) {
+		command_complain("worker", "%s", err.msg);
+		return EXIT_USAGE;
+	}
 	arena_init(&arena, 64 * 1024);
 	if (options.model && strcmp(options.model, "demo") == 0 && strcmp(options.engine, "llama") == 0)
 		options.model = demo_model_path(&arena);

@@ -85,6 +85,8 @@ def test_check_says_what_would_be_started_and_starts_nothing(tmp_path):
     done = stator("serve", "--check", tmp_path / "graph.yaml")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("stator worker ") == 2 and done.stdout.count("stator frontend ") == 1
+    done = stator("serve", "--check", "--engine", "mock", "--MockWorker.served-model-name=it's a")
+    assert "'--served-model-name=it'\\''s a'" in done.stdout, done.stdout  # lines that a shell reads as they are meant
 
 
 def test_values_of_flags_are_taken_as_they_are(tmp_path, demo_model):
@@ -344,8 +346,9 @@ def short_folder():
 
 def test_deployments_that_run_are_named_where_one_has_to_be_chosen(short_folder):
     home = {"XDG_RUNTIME_DIR": short_folder}
-    for command in (["explain", "http://127.0.0.1:9"], ["debug", "index-check", "http://127.0.0.1:9"]):
-        said = stator(*command, env=home)
+    for command in (["explain", "http://127.0.0.1:9"], ["debug", "index-check", "http://127.0.0.1:9"],
+                    ["chat", "http://127.0.0.1:9"], ["bench", "http://127.0.0.1:9"]):
+        said = stator(*command, env=home, input="hi\n")
         assert said.returncode == 1
         assert "no deployment of yours runs here; a server elsewhere is named by its URL" in said.stderr, said.stderr
     with Deployment(graph=mock_graph(), env=home) as one, Deployment(graph=mock_graph({"served-model-name": "other"}), env=home) as two:
@@ -355,8 +358,9 @@ def test_deployments_that_run_are_named_where_one_has_to_be_chosen(short_folder)
             (line,) = (line for line in said.stderr.splitlines() if deployment.url in line)
             assert line.endswith(f"--dir {runtime_dir(deployment)}"), line
         assert "other on 1 mock worker" in said.stderr
-        said = stator("explain", "http://127.0.0.1:9", env=home).stderr
-        assert one.url in said and two.url in said and '"stator explain http://' in said, said
+        for command in ("explain", "chat", "bench"):
+            said = stator(command, "http://127.0.0.1:9", env=home, input="hi\n").stderr
+            assert one.url in said and two.url in said and f'"stator {command} http://' in said, said
 
 
 @pytest.mark.parametrize("abstract", [False, True])
@@ -419,6 +423,10 @@ def test_no_process_starts_a_debugger_on_itself_unless_it_is_told_to():
     (["frontend", "--workers", "unix:/a,nonsense"], 'cannot use address "nonsense"'), (["help", "cht"], 'did you mean "chat"'), ([], "stator help"),
     (["run"], "which model"), (["serve", "--port", "x"], "65535"), (["frontend"], "--workers"),
     (["serve", "a.yaml", "b.yaml"], "b.yaml"),
+    # Before the model is loaded, which may take minutes.
+    (["worker", "--model", "demo"], "no address to listen on"), (["worker", "--listen", "127.0.0.1:7000", "--model", "demo"], "--secret-file"),
+    (["worker", "--listen", "somewhere", "--model", "demo"], 'cannot use address "somewhere"'),
+    (["run", "demo", "--seed", "-2"], '"-2" is not a whole number of at least -1'),
 ])
 def test_a_mistyped_command_line_is_explained_with_status_2(args, said):
     done = stator(*args)
@@ -499,8 +507,8 @@ def test_chat_says_what_the_server_says(slow):
     assert "nobody" in done.stderr and "mock" in done.stderr
 
 
-def test_chat_without_a_server_says_so():
-    done = stator("chat", "http://127.0.0.1:1", input="hello\n")
+def test_chat_without_a_server_says_so(tmp_path):
+    done = stator("chat", "http://127.0.0.1:1", input="hello\n", env={"XDG_RUNTIME_DIR": str(tmp_path)})
     assert done.returncode == 1
     assert "Connection refused" in done.stderr and "stator serve" in done.stderr
 
