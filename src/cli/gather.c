@@ -82,6 +82,28 @@ static bool looks_like_path(const char *text)
 	return *text == '/' || *text == '.' || *text == '~' || (len > 5 && !strcasecmp(text + len - 5, ".gguf"));
 }
 
+/* "Qwen3-8B-Q4_K_M", "Qwen_Qwen3-32B-Q6_K_L" (with its owner), "gpt-oss-120b-mxfp4-00001-of-00003" (a part). */
+static bool named_by_file(char *name, struct model_facts *ret)
+{
+	struct err none = {0};
+	size_t len = strlen(name);
+	char text[256];
+
+	if (len > 15 && !strncmp(name + len - 9, "-of-", 4) && name[len - 15] == '-')
+		name[len - 15] = '\0';
+	for (char *c = name; *c; c++) {
+		if ((*c != '-' && *c != '.') || strlen(c + 1) < 2 || !model_quant_known(c + 1))
+			continue;
+		*c = '\0';
+		/* The experts of gpt-oss alone are in four-bit floats, in files of GGUF too. */
+		snprintf(text, sizeof text, "%s:%s", name, strcasecmp(c + 1, "mxfp4") ? c + 1 : "mxfp4_moe");
+		const char *behind = strchr(text, '_');
+		return model_facts_by_name(ret, text, &none) == 0 ||
+		       (behind && behind < strchr(text, ':') && model_facts_by_name(ret, behind + 1, &none) == 0);
+	}
+	return false; /* it does not say what its weights are */
+}
+
 /* What a path on another machine says of the model: "models--OWNER--NAME" of a hub's cache, else the last part, where a GGUF file
  * names its quantization behind the model's ("Qwen3-8B-Q4_K_M.gguf"). False: it says nothing that is known. */
 static bool named_by_path(const char *path, struct model_facts *ret)
@@ -109,12 +131,7 @@ static bool named_by_path(const char *path, struct model_facts *ret)
 	size_t len = strlen(name);
 	if (len > 5 && !strcasecmp(name + len - 5, ".gguf")) {
 		name[len - 5] = '\0';
-		for (char *c = name; *c; c++)
-			if ((*c == '-' || *c == '.') && model_quant_known(c + 1) && strlen(c + 1) > 1) {
-				*c = ':';
-				return model_facts_by_name(ret, name, &none) == 0;
-			}
-		return false; /* it does not say what its weights are */
+		return named_by_file(name, ret);
 	}
 	return *name && model_facts_by_name(ret, name, &none) == 0;
 }

@@ -387,11 +387,19 @@ static void other_file(struct model_facts *f, const char *name, const char *quan
 		snprintf(f->quant_format, sizeof f->quant_format, "compressed-tensors");
 	if (f->state_layers && (!strcmp(quant, "gptq") || !strcmp(quant, "awq")))
 		hybrid_integers(f, name);
-	if (strstr(quant, "fp4") && !*f->unsure)
+	if (strstr(quant, "fp4") && strcmp(quant, "mxfp4_moe") != 0 && !*f->unsure)
 		snprintf(f->unsure, sizeof f->unsure,
 			"which layers \"%.70s\" leaves in 16 bits is not known here: it is counted as if none were",
 			name);
 	model_facts_fill_bytes(f);
+}
+
+/* "owner/gpt-oss-20b-GGUF:MXFP4": its repository is one of GGUF files. */
+static bool is_gguf_name(const char *name)
+{
+	const char *colon = strrchr(name, ':');
+
+	return colon && colon - name > 5 && !strncasecmp(colon - 5, "-gguf", 5);
 }
 
 int model_facts_by_name(struct model_facts *ret, const char *name, struct err *err)
@@ -407,21 +415,26 @@ int model_facts_by_name(struct model_facts *ret, const char *name, struct err *e
 	bool gguf = strlen(rest) > 5 && !strcasecmp(rest + strlen(rest) - 5, "-gguf");
 	const char *format = "";
 	const char *q = e ? NULL : cut_quant(rest, quant, &format);
+	bool open = gguf && !q && !e;
+	if (open && (e = best(rest)) != NULL) /* what llama-server takes of a repository when no file is said */
+		q = !strcmp(e->quant, "mxfp4") ? "mxfp4_moe" : "q4_k_m";
+	else if (q && !strcasecmp(q, "mxfp4") && is_gguf_name(name))
+		q = "mxfp4_moe";
 	if (!e)
 		e = best(rest);
 	if (!e)
 		return refuse(name, err);
 	facts_of(e, ret);
-	if (q) {
+	if (q)
 		other_file(ret, name, q, format);
-	} else if (format == NULL && !gguf) { /* "-4bit" of MLX or others */
+	if (open) {
+		snprintf(ret->unsure, sizeof ret->unsure,
+			"the name ends in -GGUF and " MODEL_NO_FILE
+			": its weights are counted as %s (write NAME:Q4_K_M)",
+			ret->quant);
+	} else if (!q && format == NULL && !gguf) { /* "-4bit" of MLX or others */
 		snprintf(ret->unsure, sizeof ret->unsure,
 			"the name does not say how \"%.80s\" is quantized: it is counted as %s", name, ret->dtype);
-	} else if (gguf) {
-		snprintf(ret->unsure, sizeof ret->unsure,
-			"the name ends in -GGUF and does not say which file: its weights are counted as %s (write "
-			"NAME:Q4_K_M)",
-			ret->dtype);
 	}
 	return 0;
 }

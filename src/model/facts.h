@@ -13,6 +13,7 @@
 struct refusal; /* model/refusal.h */
 
 enum { MODEL_LAYERS_MAX = 1024 }; /* more are refused */
+#define MODEL_NO_FILE "does not say which file" /* in unsure, of a repository of GGUF files */
 
 enum model_from { MODEL_FROM_CATALOGUE, MODEL_FROM_GGUF, MODEL_FROM_HF };
 

@@ -7,15 +7,15 @@
  *   fp8, int8    matrices of the layers in 8 bits; the rest in 16
  *   mxfp4        matrices of the experts: 4 bits and an 8 bit scale for 32 (4.25), padded when loaded; nvfp4: 8 bits for 16 (4.5)
  *   bitsandbytes nf4, scales quantized again: 4.2 by the logs of two models in vLLM
- *   q4_k_m...    as llama.cpp mixes: the output layer (or the tied embedding) in one type, half of the value and down
- *                matrices in another, every other matrix in the base type, vectors in float32 */
+ *   q4_k_m...   as llama.cpp mixes: model/gguf_mix.h */
 #include "model/facts.h"
+#include "model/gguf_mix.h"
 
 #include "base/compiler.h"
 #include <stdio.h>
 #include <string.h>
 
-enum method { PLAIN, LINEAR, EXPERTS, GGUF };
+enum method { PLAIN, LINEAR, EXPERTS };
 
 /* Bits a parameter, in 1/64. */
 enum { BITS = 64 };
@@ -24,40 +24,25 @@ enum { BITS = 64 };
 static const struct form {
 	const char *name;
 	enum method method;
-	uint32_t base, more, output; /* bits x 64 */
+	uint32_t base; /* bits x 64 */
 } forms[] = {
-	{"float16", PLAIN, B(16), 0, 0},
-	{"half", PLAIN, B(16), 0, 0},
-	{"bfloat16", PLAIN, B(16), 0, 0},
-	{"float32", PLAIN, B(32), 0, 0},
-	{"float", PLAIN, B(32), 0, 0},
-	{"none", PLAIN, B(16), 0, 0},
-	{"auto", PLAIN, B(16), 0, 0},
-	{"awq", LINEAR, B(4), 0, 0},
-	{"gptq", LINEAR, B(4), 0, 0},
-	{"awq_marlin", LINEAR, B(4), 0, 0},
-	{"gptq_marlin", LINEAR, B(4), 0, 0},
-	{"fp8", LINEAR, B(8), 0, 0},
-	{"int8", LINEAR, B(8), 0, 0},
-	{"w8a8", LINEAR, B(8), 0, 0},
-	{"bitsandbytes", LINEAR, B(4.2), 0, 0},
-	{"nvfp4", LINEAR, B(4.5), 0, 0},
-	{"mxfp4", EXPERTS, B(4.25), 0, 0},
-	{"f32", GGUF, B(32), B(32), B(32)},
-	{"f16", GGUF, B(16), B(16), B(16)},
-	{"bf16", GGUF, B(16), B(16), B(16)},
-	{"q8_0", GGUF, B(8.5), B(8.5), B(8.5)},
-	{"q6_k", GGUF, B(6.5625), B(6.5625), B(6.5625)},
-	{"q5_k_m", GGUF, B(5.5), B(6.5625), B(6.5625)},
-	{"q5_k_s", GGUF, B(5.5), B(5.5), B(6.5625)},
-	{"q5_1", GGUF, B(6), B(6), B(6.5625)},
-	{"q5_0", GGUF, B(5.5), B(5.5), B(6.5625)},
-	{"q4_k_m", GGUF, B(4.5), B(6.5625), B(6.5625)},
-	{"q4_k_s", GGUF, B(4.5), B(4.5), B(6.5625)},
-	{"iq4_xs", GGUF, B(4.25), B(4.25), B(6.5625)},
-	{"iq4_nl", GGUF, B(4.5), B(4.5), B(6.5625)},
-	{"q4_1", GGUF, B(5), B(5), B(6.5625)},
-	{"q4_0", GGUF, B(4.5), B(4.5), B(6.5625)},
+	{"float16", PLAIN, B(16)},
+	{"half", PLAIN, B(16)},
+	{"bfloat16", PLAIN, B(16)},
+	{"float32", PLAIN, B(32)},
+	{"float", PLAIN, B(32)},
+	{"none", PLAIN, B(16)},
+	{"auto", PLAIN, B(16)},
+	{"awq", LINEAR, B(4)},
+	{"gptq", LINEAR, B(4)},
+	{"awq_marlin", LINEAR, B(4)},
+	{"gptq_marlin", LINEAR, B(4)},
+	{"fp8", LINEAR, B(8)},
+	{"int8", LINEAR, B(8)},
+	{"w8a8", LINEAR, B(8)},
+	{"bitsandbytes", LINEAR, B(4.2)},
+	{"nvfp4", LINEAR, B(4.5)},
+	{"mxfp4", EXPERTS, B(4.25)},
 };
 
 static const struct form *find(const char *name)
@@ -70,7 +55,7 @@ static const struct form *find(const char *name)
 
 bool model_quant_known(const char *quant)
 {
-	return !quant || find(quant);
+	return !quant || find(quant) || gguf_mix_known(quant);
 }
 
 /* Parameters by kind; what they add up to is params. */
@@ -106,26 +91,6 @@ static uint32_t linear_bits(const struct form *f, const struct model_facts *m)
 	return f->base == B(4) ? f->base + each * BITS / group : f->base;
 }
 
-/* Half of the value and down matrices, which llama.cpp's mixes hold in a better type. */
-static uint64_t better_half(const struct model_facts *m)
-{
-	uint64_t value = m->mla_rank ? 0 : (uint64_t)m->hidden * m->kv_heads * m->head_dim_v;
-	uint64_t moe = m->experts ? m->layers - m->dense_layers : 0;
-	uint64_t down = (m->layers - moe) * m->hidden * m->intermediate;
-
-	down += moe * m->experts * m->hidden * m->expert_intermediate;
-	return MIN((down + m->layers * value) / 2, m->params_linear);
-}
-
-static uint64_t gguf_bytes(const struct form *f, const struct model_facts *m, const struct kinds *k)
-{
-	uint64_t better = better_half(m);
-	uint64_t bytes =
-		bytes_of(k->linear - better, f->base) + bytes_of(better, f->more) + bytes_of(k->output, f->output);
-
-	return bytes + bytes_of(k->embed, m->tied_embeddings ? f->output : f->base) + k->small * 4;
-}
-
 static uint64_t bytes_in(const struct form *f, const struct model_facts *m)
 {
 	struct kinds k = kinds_of(m);
@@ -137,11 +102,9 @@ static uint64_t bytes_in(const struct form *f, const struct model_facts *m)
 	case LINEAR:
 		return bytes_of(k.linear - plain, linear_bits(f, m)) + (plain + rest) * 2;
 	case EXPERTS:
-		return bytes_of(k.expert, f->base) + (k.linear - k.expert + rest) * 2;
-	case GGUF:
 		break;
 	}
-	return gguf_bytes(f, m, &k);
+	return bytes_of(k.expert, f->base) + (k.linear - k.expert + rest) * 2;
 }
 
 /* Is that what the files hold already? */
@@ -157,28 +120,40 @@ uint64_t model_weight_bytes(const struct model_facts *m, const char *quant)
 {
 	if (as_is(m, quant) && m->weight_bytes)
 		return m->weight_bytes;
-	const struct form *f = find(quant ? quant : m->dtype);
-	return f ? bytes_in(f, m) : 0;
+	const char *name = quant ? quant : m->dtype;
+	const struct form *f = find(name);
+	return f ? bytes_in(f, m) : gguf_mix_known(name) ? gguf_mix_bytes(m, name) : 0;
+}
+
+/* The quantization that is asked for, else the files', else their type. */
+static const char *name_of(const struct model_facts *m, const char *quant)
+{
+	bool said = *m->quant && strcmp(m->quant, "none");
+
+	return quant ? quant : said ? m->quant : m->dtype;
 }
 
 uint64_t model_embedding_bytes(const struct model_facts *m, const char *quant)
 {
-	bool said = *m->quant && strcmp(m->quant, "none");
-	const struct form *f = find(quant ? quant : said ? m->quant : m->dtype);
+	const char *name = name_of(m, quant);
+	const struct form *f = find(name);
 
 	if (m->tied_embeddings)
 		return 0;
-	return bytes_of(m->params_embed, f && (f->method == GGUF || f->method == PLAIN) ? f->base : 16 * BITS);
+	if (!f && gguf_mix_known(name))
+		return gguf_mix_embedding(m, name);
+	return bytes_of(m->params_embed, f && f->method == PLAIN ? f->base : 16 * BITS);
 }
 
 uint64_t model_output_bytes(const struct model_facts *m, const char *quant)
 {
-	bool said = *m->quant && strcmp(m->quant, "none");
-	const struct form *f = find(quant ? quant : said ? m->quant : m->dtype), *q6 = find("q6_k");
+	const char *name = name_of(m, quant);
+	const struct form *f = find(name);
 
-	if (!f)
-		return bytes_of(m->params_embed, q6->output); /* a mixture that is not known: most keep it so */
-	return bytes_of(m->params_embed, f->method == GGUF ? f->output : f->method == PLAIN ? f->base : 16 * BITS);
+	if (!f && gguf_mix_known(name))
+		return gguf_mix_output(m, name);
+	return f && f->method == PLAIN ? bytes_of(m->params_embed, f->base)
+				       : gguf_mix_output(m, "q6_k"); /* most keep it so */
 }
 
 /* What is not divided: vectors, the router, MLA's joint compression; and KV heads there are too few of, held twice. */
