@@ -201,9 +201,12 @@ static void unsure_model(struct plan *p, const struct plan_service *s)
 {
 	if (s->engine == GRAPH_ENGINE_MOCK || !s->model->facts || !*s->model->facts->unsure)
 		return;
-	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "model-unsure", &s->pos[PLAN_MODEL], "%s: %s",
-		s->name, s->model->facts->unsure);
-	findings_unchecked(&p->findings);
+	/* It takes Q4_K_M then, where there is one (common/download.cpp). */
+	bool chosen = s->llama.server && strstr(s->model->facts->unsure, MODEL_NO_FILE);
+	findings_add(&p->findings, chosen ? FINDING_INFO : FINDING_WARNING, FINDING_CAPACITY, "model-unsure",
+		&s->pos[PLAN_MODEL], "%s: %s", s->name, s->model->facts->unsure);
+	if (!chosen)
+		findings_unchecked(&p->findings);
 }
 
 void plan_context_reduced(struct plan *p, const struct plan_service *s, uint64_t context)

@@ -1,5 +1,6 @@
 /* llama_ask.c - flags of llama-server to what they mean; see llama_ask.h. */
 #include "plan/llama_ask.h"
+#include "model/gguf_mix.h"
 #include "model/memory.h"
 #include "plan/llama_split.h"
 #include "plan/plan.h"
@@ -273,7 +274,7 @@ static void take_memory(struct plan_llama *l, const struct form_service *f, cons
 			 (hold && (!strcasecmp(hold, "none") || strstr(hold, "mlock")));
 	l->keys = kv_of(is_python(f) ? said(f, "type-k") : said(f, "cache-type-k"));
 	l->values = kv_of(is_python(f) ? said(f, "type-v") : said(f, "cache-type-v"));
-	l->projector = has_projector(l, f, m && plan_llama_takes_images(m));
+	l->projector = has_projector(l, f, m && model_takes_images(m));
 	l->adapters = said(f, "lora") || said(f, "lora-scaled") || said(f, "control-vector");
 	l->remote = said(f, "rpc") != NULL;
 }

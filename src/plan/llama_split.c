@@ -1,5 +1,6 @@
 /* llama_split.c - layers over cards; see llama_split.h. */
 #include "plan/llama_split.h"
+#include "model/gguf_mix.h"
 #include "model/memory.h"
 #include "plan/need.h"
 
@@ -13,9 +14,9 @@ enum {
 	CONTEXT_LEAST = 4096, /* --fit goes no lower */
 	CONTEXT_STEP = 1024,
 	SLACK_MIB = 160, /* the pools of CUDA, what a desktop holds, rounding */
-	SLACK_MIX = 24, /* of a card's layers: mixtures give some layers more bits than others */
-	SLACK_EXACT = 64, /* where a file's sum is known, and the layers are a few */
-	PROJECTOR_LEAST = 100 * 1000 * 1000, /* parameters: a vision tower has more */
+	SLACK_LOOSE = 10, /* of a card's weights, where makers mix by rules of their own */
+	SLACK_NAMED = 100, /* where the name says the rules: 0.4 % at most over 50 files */
+	SLACK_FILE = 64, /* where a file's sum is known, and its layers are taken as alike */
 	PROJECTOR_MIB = 1800, /* of an unknown one, with its buffers */
 	PROJECTOR_BUFFERS_MIB = 300,
 	ADAPTERS_MIB = 1024, /* of unknown size: 400 MiB of rank 64 of an 8B */
@@ -32,28 +33,12 @@ struct pieces {
 		[8]; /* of a layer, by the bits of enum plan_llama_part: of a dense one and of one with experts, where it has it */
 	uint64_t kv_all, kv_full; /* bytes a token of all layers, of those without a window */
 	uint64_t layers, dense;
+	const struct model_facts *model;
+	const char *mix; /* each layer by the rules of its name; NULL: all are alike */
+	bool loose;
 };
 
-bool plan_llama_takes_images(const struct model_facts *m)
-{
-	static const char *const parts[] = {"_vl", "omni", "gemma3", "gemma4", "mistral3", "pixtral", "llama4",
-		"mllama", "llava", "internvl", "glm4v", "phi4mm", "minicpmv", "qwen3_5"};
-
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-		if (strstr(m->architecture, parts[i]))
-			return true;
-	return false;
-}
-
-/* Parameters that are in no matrix of the language model: a vision tower, which a GGUF file of the model does not hold. */
-static uint64_t tower_params(const struct model_facts *m)
-{
-	uint64_t counted = m->params_linear + m->params_embed * (m->tied_embeddings ? 1 : 2);
-	uint64_t rest = m->params > counted ? m->params - counted : 0;
-
-	return plan_llama_takes_images(m) && rest > PROJECTOR_LEAST ? rest : 0;
-}
-
+/* Of a file: its sum is known, and what its layers have of it follows from the shapes. */
 static void set_parts(struct pieces *p, const struct model_facts *m, double body)
 {
 	double hidden = m->hidden, layers = m->layers, dense = m->experts ? m->dense_layers : m->layers,
@@ -93,17 +78,35 @@ static void set_kv(struct pieces *p, const struct plan_service *s)
 	}
 }
 
+/* The name of the file's quantization, where that alone says what it is made of; NULL: the file is there, or nothing is known. */
+static const char *mix_of(const struct plan_service *s)
+{
+	const struct model_facts *m = s->model->facts;
+	const char *name = s->quant                                ? s->quant
+			   : m->weight_exact                       ? NULL
+			   : *m->quant && strcmp(m->quant, "none") ? m->quant
+								   : m->dtype;
+
+	name = name && !strcmp(name, "bfloat16") ? "bf16" : name && !strcmp(name, "float16") ? "f16" : name;
+	return name && gguf_mix_known(name) ? name : NULL;
+}
+
 static void take_apart(struct pieces *p, const struct plan_service *s)
 {
 	const struct model_facts *m = s->model->facts;
-	uint64_t all = model_weight_bytes(m, s->quant), tower = m->weight_exact ? 0 : tower_params(m);
+	uint64_t all = model_weight_bytes(m, s->quant), tower = m->weight_exact ? 0 : model_tower_params(m);
+	const char *mix = mix_of(s);
 
 	*p = (struct pieces){.layers = MAX(m->layers, 1u), .dense = m->experts ? m->dense_layers : m->layers};
-	all -= MIN(tower * 4, all / 2); /* vectors are counted as float32 */
-	p->output = MIN(model_output_bytes(m, s->quant), all / 2);
+	p->mix = mix;
+	p->model = m;
+	p->loose = mix && gguf_mix_loose(mix);
+	if (mix)
+		all = gguf_mix_bytes(m, mix);
+	p->output = MIN(mix ? gguf_mix_output(m, mix) : model_output_bytes(m, s->quant), all / 2);
 	p->embedding = p->output;
 	if (!m->tied_embeddings)
-		p->embedding = s->quant || !m->weight_exact ? model_embedding_bytes(m, s->quant) : m->weight_bytes_input;
+		p->embedding = mix ? gguf_mix_embedding(m, mix) : m->weight_bytes_input;
 	uint64_t ends = m->tied_embeddings ? p->output : p->output + p->embedding;
 	set_parts(p, m, (double)(all - MIN(ends, all)));
 	set_kv(p, s);
@@ -111,19 +114,37 @@ static void take_apart(struct pieces *p, const struct plan_service *s)
 	p->projector = tower * 2;
 }
 
+/* By the bits of enum plan_llama_part. */
+static void parts_of(double ret[8], const struct pieces *p, uint64_t layer)
+{
+	bool dense = layer < p->dense;
+	struct gguf_layer g;
+
+	for (int i = 0; i < 8; i++)
+		ret[i] = i == 0 || (i <= 3 ? dense : !dense) ? p->part[i] : 0;
+	if (!p->mix)
+		return;
+	gguf_mix_layer(&g, p->model, p->mix, (uint32_t)layer);
+	memset(ret, 0, 8 * sizeof *ret);
+	ret[0] = g.attention;
+	ret[g.experts ? 4 : 1] = g.up;
+	ret[g.experts ? 5 : 2] = g.gate;
+	ret[g.experts ? 6 : 3] = g.down;
+	ret[7] = g.shared;
+}
+
 /* Bytes of a layer that lie on the card, and in *ret_host those that stay in RAM. */
 static double layer_bytes(const struct pieces *p, const struct plan_llama *l, uint64_t layer, double *ret_host)
 {
-	bool dense = layer < p->dense;
-	double card = 0;
+	double part[8], card = 0;
 
+	parts_of(part, p, layer);
 	for (int i = 0; i < 8; i++) {
-		bool has = i == 0 || (i <= 3 ? dense : !dense);
 		bool host = layer < LLAMA_LAYERS_MAX && l->host[layer] >> i & 1;
-		if (has && host)
-			*ret_host += p->part[i];
-		else if (has)
-			card += p->part[i];
+		if (host)
+			*ret_host += part[i];
+		else
+			card += part[i];
 	}
 	return card;
 }
@@ -298,17 +319,16 @@ static void add_rest(struct plan_llama_layout *r, const struct pieces *p, const 
 			k->activations += copies;
 			k->less += copies; /* it does without where it has no room */
 		}
-		k->more = SLACK_MIB * MIB + k->weights / (m->weight_exact ? SLACK_EXACT : SLACK_MIX) +
-			  k->activations / 4 + lent;
-		k->less += SLACK_MIB * MIB + k->weights / (m->weight_exact ? SLACK_EXACT : SLACK_MIX) +
-			   k->activations / 4 + k->runtime / 2 + (lent + k->kv / 32);
+		uint64_t mixed = k->weights / (p->loose ? SLACK_LOOSE : p->mix ? SLACK_NAMED : SLACK_FILE);
+		k->more = SLACK_MIB * MIB + mixed + k->activations / 4 + lent;
+		k->less += SLACK_MIB * MIB + mixed + k->activations / 4 + k->runtime / 2 + lent + k->kv / 32;
 		if (m->mla_rank && l->build < LLAMA_BUILD_MLA)
 			k->more += k->kv * 20; /* all heads, uncompressed */
-		/* A layer more or less, where not all are on cards, or a card has few of the row. */
-		if (!full || r->len > 1) {
+		/* A layer more or less, where the row's places follow from memory that is free, or the release counts the output's. */
+		if ((!full && l->build < LLAMA_BUILD_ALL_LAYERS) || (r->len > 1 && !l->shares_len) || !p->mix) {
 			uint64_t one = (k->weights + k->kv) / MAX(k->layers, 1u);
-			k->more += one;
-			k->less += one;
+			k->more += full && r->len == 1 ? 0 : one;
+			k->less += full && r->len == 1 ? 0 : one;
 		}
 	}
 }

@@ -4,7 +4,8 @@
  *            the output layer too
  *   RAM      gets the input embedding, layers beyond -ngl, what --cpu-moe, --n-cpu-moe and -ot leave there, and what --fit takes away
  *
- * Layers of a model are taken as alike, which mixtures of quantizations are not: slack says how far off a card's sum may be.
+ * By the name of a quantization each layer is counted for itself (model/gguf_mix.h); of a file's sum layers are taken as alike. Slack says
+ * how far off a card's sum may be.
  * Pure; any thread; no allocation. */
 #ifndef STATOR_PLAN_LLAMA_SPLIT_H
 #define STATOR_PLAN_LLAMA_SPLIT_H
@@ -36,8 +37,6 @@ static inline uint64_t plan_llama_sum(const struct plan_llama_share *c)
 {
 	return c->weights + c->kv + c->states + c->activations + c->runtime;
 }
-/* Does the model have an image encoder? Then a repository of GGUF files has a projector beside it. */
-bool plan_llama_takes_images(const struct model_facts *m);
 /* The terms of the card that has least room, where a worker takes these. */
 struct plan_terms;
 void plan_llama_terms(struct plan_terms *t, const struct plan_service *s, const struct gpu_device *const *cards,
