@@ -46,7 +46,8 @@ int discovery_create(struct discovery **ret, const struct discovery_ops *ops, st
 	const struct discovery_handler *handler, void *ctx, struct err *err) MUST_USE;
 /* One address more for a list, so that it is found again whatever its path has in it. out keeps failures. */
 void discovery_list_add(struct buf *out, const char *addr);
-/* The next address of a list in ret, and *at behind it. False: there is none any more. What does not fit cap is cut. */
+/* The next address of a list in ret, and *at behind it. False: there is none any more, and ret is as it
+ * was. What does not fit cap (at least 1 where there is one) is cut. */
 bool discovery_list_next(const char **at, char *ret, size_t cap);
 /* Calls nobody. NULL is fine. */
 void discovery_destroy(struct discovery *d);

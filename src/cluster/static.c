@@ -60,7 +60,8 @@ bool discovery_list_next(const char **at, char *ret, size_t cap)
 		if (len + 1 < cap)
 			ret[len++] = *p;
 	}
-	ret[len] = '\0';
+	if (found)
+		ret[len] = '\0';
 	*at = p;
 	return found;
 }

@@ -92,6 +92,9 @@ static void an_address_may_have_commas_and_blanks(void **state)
 	assert_string_equal(one, "abc");
 	assert_true(discovery_list_next(&at, one, 4));
 	assert_string_equal(one, "i");
+	/* Its end is found without writing anything: there may be no room any more. */
+	assert_false(discovery_list_next(&at, one, 0));
+	assert_string_equal(one, "i");
 	buf_done(&list);
 
 	struct sim *sim = make_sim();
