@@ -262,7 +262,30 @@ def test_what_is_not_known_is_never_said_to_fit(tmp_path, name, said):
     assert any(f["unchecked"] for f in answer["findings"])
     shown = plan(graph, "--gpus", "1xT4").stdout
     headline = shown.split("\n\n")[0]
-    assert "not checked" in headline and said in headline and "fits" not in headline
+    assert "not checked: the model" in headline and "fits" not in headline
+    assert " ".join(shown.split()).count(said) == 1, shown  # the reason stands once
+
+
+@pytest.mark.parametrize("text, gpus, more, status, verdict, part", [
+    (None, "1xT4", [], 2, "not-read", "No such file"),
+    ("VllmWorker:\n model: a/b\n  port: 1\n", "1xT4", [], 2, "not-read", "1 mistake"),
+    ("VllmWorker:\n  modell: Qwen/Qwen3-4B\n", "1xT4", [], 2, "not-read", "mistake"),
+    ("TensorRTLLMWorker:\n  engine_args: x.yaml\n", "1xT4", [], 3, "not-checked", "TensorRT-LLM"),
+    ("VllmWorker:\n  model: Qwen/Qwen3-4B\n  max-model-len: 2048\n", "1xNoSuchCard;", [], 2, "not-read", "NoSuchCard"),
+    ("VllmWorker:\n  model: Qwen/Qwen3-4B\n  max-model-len: 2048\n", "1xL4", ["--engine-version", "new"], 2, "not-read", "new"),
+    ("VllmWorker:\n  model: Qwen/Qwen3-4B\n  max-model-len: 2048\n", "1xL4", ["--pick", "8", "--write", "/no/such"], 2, "fits", "--pick 8"),
+    ("VllmWorker:\n  model: Qwen/Qwen3-4B\n  max-model-len: 2048\n", "1xL4", ["--svg", "/no/such/x.svg"], 2, "fits", "x.svg"),
+    ("VllmWorker:\n  model: Qwen/Qwen3-4B\n  max-model-len: 2048\n", "1xL4", [], 0, "fits", ""),
+])
+def test_json_is_one_object_whatever_happens(tmp_path, text, gpus, more, status, verdict, part):
+    graph = tmp_path / "one.yaml"
+    if text is not None:
+        graph.write_text(text)
+    done = plan(graph, "--gpus", gpus, "--json", *more)
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["verdict"]) == (status, verdict), done.stdout + done.stderr
+    assert part in answer["error"] and bool(answer["error"]) == bool(part)
+    assert answer["fits"] == (verdict == "fits") and isinstance(answer["findings"], list) and answer["graph"]
 
 
 def test_a_damaged_model_is_fatal(tmp_path):
