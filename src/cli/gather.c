@@ -61,13 +61,14 @@ bool gather_is_deployment(const char *file)
 
 int gather_graph(struct form_set *forms, const char *file, struct graph **ret, struct diags *diags, struct err *err)
 {
+	const struct graph_options options = {.planned = true};
 	struct buf text;
 
 	buf_init(&text, YAML_BYTES_MAX);
 	int r = file_read_text(&text, "graph", file, FILE_OR_PIPE, err);
 	if (r == 0 && (r = form_read(forms, file, buf_str(&text), text.len, diags, err)) == 0)
-		r = forms->form ? graph_of_tree(ret, file, forms->root, NULL, diags, err)
-				: graph_parse(ret, file, buf_str(&text), text.len, NULL, diags, err);
+		r = forms->form ? graph_of_tree(ret, file, forms->root, &options, diags, err)
+				: graph_parse(ret, file, buf_str(&text), text.len, &options, diags, err);
 	buf_done(&text);
 	return r;
 }

@@ -35,8 +35,6 @@ static const struct effect {
 	{GRAPH_ENGINE_VLLM, TEXT, "hf-config-path", "takes another configuration of the model"},
 	{GRAPH_ENGINE_VLLM, TEXT, "config", CONFIG_FILE},
 	{GRAPH_ENGINE_SGLANG, ON, "offload-group-size", OFFLOAD},
-	{GRAPH_ENGINE_SGLANG, ON, "enable-dp-attention",
-		"divides attention by requests and not by heads, so that each card holds all of it"},
 	{GRAPH_ENGINE_SGLANG, ABOVE_ONE, "attn-dp-size",
 		"divides attention by requests and not by heads, so that each card holds all of it"},
 	{GRAPH_ENGINE_SGLANG, ABOVE_ONE, "pp-size", "divides the layers"},

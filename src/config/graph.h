@@ -70,7 +70,8 @@ struct graph_options {
 	/* NULL, or "llama" / "mock": run workers of external engines (vllm, sglang) on this one instead. The keys that
 	 * mean the same there are translated; the others are named in a notice and left out. */
 	const char *engine;
-	bool flags_checked; /* somebody else tells of an external engine's unknown flags */
+	/* The planner tells of an external engine's unknown flags, and of a worker's GPUs against what its engine computes on. */
+	bool planned;
 };
 
 /* Read and check a graph. All remarks go to diags, sorted (which must be initialised). Returns 0, -EINVAL when diags

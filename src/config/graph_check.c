@@ -69,17 +69,26 @@ static void check_model(struct graph_reader *r, const struct graph_service *s)
 		diags_hint(r->diags, "write \"model: ID-OR-PATH\"");
 }
 
+/* SGLang's dp-size divides the GPUs of tp then, and adds none. */
+static bool divides_attention(const struct graph_service *s)
+{
+	for (uint32_t i = 0; i < s->args_len; i++)
+		if (!strcmp(s->args[i].name, "enable-dp-attention"))
+			return !s->args[i].value || strcasecmp(s->args[i].value, "false") != 0;
+	return false;
+}
+
 /* How many GPUs an external engine takes for one worker; 1 when it does not say. */
 static uint64_t gpus_taken(const struct graph_service *s, const struct config_item **ret_why)
 {
 	static const char *const names[] = {
-		"tensor-parallel-size", "tp", "tp-size", "pipeline-parallel-size", "data-parallel-size"};
+		"tensor-parallel-size", "tp", "tp-size", "pipeline-parallel-size", "data-parallel-size", "dp-size"};
 	uint64_t n = 1;
 
 	*ret_why = NULL;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		const struct config_item *item = config_section_find(&s->settings, names[i]);
-		if (!item || !item->value.set)
+		if (!item || !item->value.set || (!strcmp(names[i], "dp-size") && divides_attention(s)))
 			continue;
 		n *= item->value.u;
 		*ret_why = *ret_why ? *ret_why : item;
@@ -91,7 +100,7 @@ static void check_gpus(struct graph_reader *r, const struct graph_service *s)
 {
 	const struct config_item *why;
 
-	if (!graph_engine_external(s->engine) || !s->gpus_set)
+	if (!graph_engine_external(s->engine) || !s->gpus_set || (r->options && r->options->planned))
 		return;
 	uint64_t taken = gpus_taken(s, &why);
 	if (why && (double)taken > s->gpus) {

@@ -145,7 +145,7 @@ void graph_unknown_key(struct graph_reader *r, const struct yaml_node *node, con
 	const char *place = strcmp(section, "ServiceArgs") ? misplaced(&r->graph->arena, node->key) : NULL;
 	bool passes = !strcmp(section, "VllmWorker") || !strcmp(section, "SglangWorker");
 
-	if (passes && !place && (is_flag_of_engine(section, node->key) || (r->options && r->options->flags_checked)))
+	if (passes && !place && (is_flag_of_engine(section, node->key) || (r->options && r->options->planned)))
 		return;
 	suggest_init(&s, node->key);
 	if (!diags_full(r->diags))

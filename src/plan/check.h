@@ -6,11 +6,18 @@
 #include "plan/plan.h"
 
 void plan_check_counts(struct plan *p); /* cards asked for against cards there; who shares one; who is bound where */
+void plan_check_given(
+	struct plan *p); /* of plan_check_counts: the cards a worker is given against those it computes on */
 void plan_check_memory(struct plan *p); /* weights, KV, memory that others hold */
 /* Of plan_check_memory: a model that is not known, on such a card (NULL: none), by what its name says. */
 void plan_check_unknown(struct plan *p, const struct plan_service *s, const struct gpu_device *card);
 /* Of plan_check_memory: a server of llama.cpp, whose parts are judged card by card. */
 void plan_check_llama(struct plan *p, uint32_t service);
+/* Of plan_check_memory: what leaves the answer open for a service whose terms fit on such a card. */
+void plan_check_open(
+	struct plan *p, const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card);
+/* Would that leave the answer open? */
+bool plan_is_open(const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card);
 void plan_check_engine(
 	struct plan *p); /* what an engine refuses on such a card: types, quantization, divisors, sizes */
 /* Of plan_check_engine: names and sizes that an engine's own start-up refuses on every card. */
@@ -27,6 +34,9 @@ void plan_check_pairs(struct plan *p); /* services that must agree: block size, 
 void plan_doubt_variables(struct plan *p);
 void plan_check_host(struct plan *p); /* cores, RAM, NUMA, shared memory, limits, disk, ports, programs, files */
 
+/* What a setting is called in the form that was read: "ServiceArgs.resources.gpu" of a graph, "the limit of nvidia.com/gpu" of a
+ * Kubernetes object. NULL: the engine has none. */
+const char *plan_word(const struct plan *p, const struct plan_service *s, enum plan_key key);
 /* Append remedies to the finding added last, which says that s has too little memory on such a card: fewer sequences or tokens
  * a step, a shorter context, a larger share of the card, smaller weights, more cards, in this order, each tried first. */
 void plan_remedies(struct plan *p, const struct plan_service *s, const struct gpu_device *card);

@@ -116,14 +116,13 @@ static void remedy_counts(struct plan *p, const struct plan_service *s)
 
 	if (fit == 0)
 		findings_remedy(&p->findings,
-			"one worker alone of %s takes %u: lower tensor-parallel-size and "
-			"ServiceArgs.resources.gpu together, if the model still fits",
-			s->name, s->gpus);
+			"one worker alone of %s takes %u: lower tensor-parallel-size and %s together, if the model still fits",
+			s->name, s->gpus, plan_word(p, s, PLAN_GPUS));
 	else
 		findings_remedy(&p->findings,
-			"ServiceArgs.workers x ServiceArgs.resources.gpu, added over all services, must be at most %u: "
-			"with %u GPU%s a worker there is room for %u worker%s in all",
-			there, s->gpus, plan_s(s->gpus), fit, plan_s(fit));
+			"%s x %s, added over all services, must be at most %u: with %u GPU%s a worker there is room for %u worker%s in all",
+			plan_word(p, s, PLAN_WORKERS), plan_word(p, s, PLAN_GPUS), there, s->gpus, plan_s(s->gpus), fit,
+			plan_s(fit));
 }
 
 static double cards_asked_all(const struct plan *p)
@@ -179,9 +178,8 @@ static void check_hosts(struct plan *p)
 			"a worker of %s computes on %u GPUs at once, and no host has more than %u", s->name, s->gpus,
 			most);
 		findings_remedy(&p->findings,
-			"tensor-parallel-size and ServiceArgs.resources.gpu of at most %u, or a number that several hosts "
-			"have in equal parts, of the same cards",
-			most);
+			"tensor-parallel-size and %s of at most %u, or a number that several hosts have in equal parts, of the same cards",
+			plan_word(p, s, PLAN_GPUS), most);
 	}
 }
 
@@ -301,12 +299,13 @@ static void check_none(struct plan *p)
 		return;
 	findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "workers-none", &first->pos[PLAN_WORKERS],
 		"no worker runs: %s has workers: 0", p->deployment.len == 1 ? first->name : "every service");
-	findings_remedy(&p->findings, "ServiceArgs.workers: 1 or more");
+	findings_remedy(&p->findings, "%s: 1 or more", plan_word(p, first, PLAN_WORKERS));
 }
 
 void plan_check_counts(struct plan *p)
 {
 	check_none(p);
+	plan_check_given(p);
 	check_sum(p);
 	check_hosts(p);
 	check_left_over(p);

@@ -93,12 +93,12 @@ static bool is_read(const struct form_seen *flag)
 {
 	/* Roles, models and cards are read with the form; adapters and the like by plan/extra.h. */
 	static const char *const read[] = {"model", "model-path", "hf-repo", "tensor-split", "gpu-layers",
-		"enable-expert-parallel", "ep-size", "is-prefill-worker", "is-decode-worker", "disaggregation-mode",
-		"connector", "headless", "pp-size", "pipeline-parallel-size", "cache-type-v", "enable-lora",
-		"lora-modules", "lora-paths", "max-loras", "max-loras-per-batch", "max-lora-rank", "cpu-offload-gb",
-		"kv-cache-memory-bytes", "num-gpu-blocks-override", "max-total-tokens", "speculative-config",
-		"speculative-model", "speculative-algorithm", "speculative-draft-model-path", "rope-scaling",
-		"hf-overrides", "json-model-override-args"};
+		"enable-dp-attention", "enable-expert-parallel", "ep-size", "is-prefill-worker", "is-decode-worker",
+		"disaggregation-mode", "connector", "headless", "pp-size", "pipeline-parallel-size", "cache-type-v",
+		"enable-lora", "lora-modules", "lora-paths", "max-loras", "max-loras-per-batch", "max-lora-rank",
+		"cpu-offload-gb", "kv-cache-memory-bytes", "num-gpu-blocks-override", "max-total-tokens",
+		"speculative-config", "speculative-model", "speculative-algorithm", "speculative-draft-model-path",
+		"rope-scaling", "hf-overrides", "json-model-override-args"};
 
 	/* plan/llama_ask.h. */
 	static const char *const llama[] = {"split-mode", "main-gpu", "device", "override-tensor", "cpu-moe",

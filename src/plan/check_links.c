@@ -55,7 +55,7 @@ static bool stages_fit(const struct plan_service *s, const struct gpu_device *ca
 	staged.tp = s->tp / hosts;
 	staged.pp = s->pp * hosts;
 	plan_need(&t, &staged, card);
-	return plan_terms_fit(&t);
+	return plan_terms_surely_fit(&t);
 }
 
 /* One worker over several hosts: it runs, at the speed of the network, and not by itself. */

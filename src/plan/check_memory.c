@@ -2,7 +2,6 @@
 #include "plan/check.h"
 #include "plan/check_states.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +19,7 @@ static uint32_t class_judged(const struct plan *p, uint32_t service)
 			uint32_t c = pl->class_of[pl->cards[slot->first + k]];
 			const struct plan_terms *t = plan_terms_of(pl, service, c);
 			/* The worst one there is. */
-			if (chosen == UINT32_MAX || !plan_terms_fit(t))
+			if (chosen == UINT32_MAX || !plan_terms_surely_fit(t))
 				chosen = c;
 			if (!plan_terms_fit(t))
 				return c;
@@ -58,14 +57,90 @@ static void table(
 		line(p, "recurrent states", t->states, "of all its sequences");
 	snprintf(how, sizeof how, "one request of %llu tokens", (unsigned long long)t->context);
 	line(p, "KV cache, at least", t->kv_least, how);
-	snprintf(how, sizeof how, "> %s = %s of %s x %.2f", PLAN_BYTES(t->budget), plan_card_name(card),
+	const char *than = plan_terms_fit(t) ? "<=" : ">";
+	snprintf(how, sizeof how, "%s %s = %s of %s x %.2f", than, PLAN_BYTES(t->budget), plan_card_name(card),
 		PLAN_BYTES(t->total), plan_share_on(s, card));
 	if (s->engine == GRAPH_ENGINE_SGLANG)
-		snprintf(how, sizeof how, "> %s of %s with %s, %.3f of it weights and KV cache", PLAN_BYTES(t->budget),
-			plan_card_name(card), PLAN_BYTES(t->total), plan_share_on(s, card));
+		snprintf(how, sizeof how, "%s %s of %s with %s, %.3f of it weights and KV cache", than,
+			PLAN_BYTES(t->budget), plan_card_name(card), PLAN_BYTES(t->total), plan_share_on(s, card));
 	if (s->engine == GRAPH_ENGINE_LLAMA)
-		snprintf(how, sizeof how, "> %s of %s", PLAN_BYTES(t->total), plan_card_name(card));
+		snprintf(how, sizeof how, "%s %s of %s", than, PLAN_BYTES(t->total), plan_card_name(card));
 	line(p, "together", plan_terms_fixed(t) + t->kv_least, how);
+}
+
+/* ---- a release that is not stated ---- */
+
+static const char *engine_word(const struct plan_service *s)
+{
+	return s->engine == GRAPH_ENGINE_SGLANG ? "SGLang" : "vLLM";
+}
+
+/* It fits with the newest releases and not with older ones: nobody knows which runs. The figures are those of the newest that it does
+ * not fit with. */
+static bool release_decides(
+	struct plan *p, const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card)
+{
+	struct plan_service other = *s;
+	struct release_ranges ranges;
+	struct plan_terms then;
+	char with[RELEASE_RANGES_TEXT], without[RELEASE_RANGES_TEXT];
+	uint32_t i = 0;
+
+	if (!t->missing || !plan_terms_fit(t))
+		return false;
+	plan_releases_of(&ranges, s);
+	while (!(t->missing >> i & 1))
+		i++;
+	other.release = ranges.first[i];
+	plan_need(&then, &other, card);
+	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-release", &s->pos[PLAN_UTILIZATION],
+		"%s: whether it fits depends on the release of %s: %s leaves %s for KV cache on each card, %s %s, and one request of %llu tokens needs %s",
+		s->name, engine_word(s), release_ranges_text(&ranges, t->fitting, with, sizeof with),
+		PLAN_BYTES((uint64_t)t->kv_room), release_ranges_text(&ranges, t->missing, without, sizeof without),
+		PLAN_BYTES((uint64_t)MAX(then.kv_room, 0)), (unsigned long long)t->context, PLAN_BYTES(t->kv_least));
+	findings_unchecked(&p->findings);
+	table(p, &other, &then, card);
+	findings_remedy(&p->findings, "--engine-version %s=VERSION says which it is", graph_engine_name(s->engine));
+	plan_remedies(p, s, card);
+	return true;
+}
+
+/* With the newest releases it is a matter of less than is known of them. */
+static bool close_call(
+	struct plan *p, const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card)
+{
+	int64_t spare = t->kv_room - (int64_t)t->kv_least;
+
+	if (!t->close)
+		return false;
+	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-close", &s->pos[PLAN_UTILIZATION],
+		"%s: one request of %llu tokens needs %s of KV cache on each card, and some %s are left for it: the difference of %s is less than the newest releases are known by",
+		s->name, (unsigned long long)t->context, PLAN_BYTES(t->kv_least),
+		PLAN_BYTES((uint64_t)MAX(t->kv_room, 0)), PLAN_BYTES((uint64_t)(spare < 0 ? -spare : spare)));
+	findings_unchecked(&p->findings);
+	table(p, s, t, card);
+	findings_remedy(&p->findings, "--engine-version %s=VERSION says which it is", graph_engine_name(s->engine));
+	plan_remedies(p, s, card);
+	return true;
+}
+
+/* It does not fit with the newest releases, which are those that people install, and would with others. */
+static void only_with(struct plan *p, const struct plan_service *s, const struct plan_terms *t)
+{
+	struct release_ranges ranges;
+	char with[RELEASE_RANGES_TEXT], without[RELEASE_RANGES_TEXT], one[16];
+	uint32_t i = 0;
+
+	if (!t->fitting)
+		return;
+	plan_releases_of(&ranges, s);
+	while (!(t->fitting >> i & 1))
+		i++;
+	release_ranges_text(&ranges, t->fitting, with, sizeof with);
+	findings_releases(&p->findings, "%s %s; %s starts it", engine_word(s),
+		release_ranges_text(&ranges, t->missing, without, sizeof without), with);
+	findings_remedy(&p->findings, "%s %s as it is: --engine-version %s=%s plans for it", engine_word(s), with,
+		graph_engine_name(s->engine), release_text(ranges.first[i], one, sizeof one));
 }
 
 static void weights_too_big(
@@ -78,6 +153,7 @@ static void weights_too_big(
 		PLAN_BYTES(t->budget));
 	table(p, s, t, card);
 	plan_remedies(p, s, card);
+	only_with(p, s, t);
 }
 
 static void context_too_long(
@@ -89,6 +165,7 @@ static void context_too_long(
 		PLAN_BYTES((uint64_t)MAX(t->kv_room, 0)));
 	table(p, s, t, card);
 	plan_remedies(p, s, card);
+	only_with(p, s, t);
 }
 
 static void taken_by_others(struct plan *p, uint32_t service, uint32_t device)
@@ -112,7 +189,7 @@ static void taken_by_others(struct plan *p, uint32_t service, uint32_t device)
 			PLAN_BYTES(card->processes_bytes));
 	smaller.utilization = share;
 	plan_need(&then, &smaller, card);
-	if (s->engine != GRAPH_ENGINE_LLAMA && then.known && plan_terms_fit(&then))
+	if (s->engine != GRAPH_ENGINE_LLAMA && then.known && plan_terms_surely_fit(&then))
 		findings_remedy(&p->findings, "stop what holds it, or %s: %.2f, with which it still fits",
 			plan_key_name(s->engine, PLAN_UTILIZATION), share);
 	else
@@ -226,107 +303,6 @@ void plan_context_reduced(struct plan *p, const struct plan_service *s, uint64_t
 	findings_remedy(&p->findings, "context-length sets it");
 }
 
-/* What vLLM takes while it profiles an image encoder is in no record: then there must be much room, or nobody knows. */
-static void encoder_unknown(struct plan *p, const struct plan_service *s, const struct plan_terms *t)
-{
-	uint64_t seen = (uint64_t)PLAN_ENCODER_SEEN_GIB << 30;
-
-	if (!plan_encoder_unknown(s) || t->kv_room - (int64_t)t->kv_least >= (int64_t)seen)
-		return;
-	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-encoder", &s->pos[PLAN_MODEL],
-		"%s: vLLM before 0.17 also profiles the model's image encoder, which takes up to %s, and %s are left beside one request",
-		s->name, PLAN_BYTES(seen), PLAN_BYTES((uint64_t)MAX(t->kv_room - (int64_t)t->kv_least, 0)));
-	findings_unchecked(&p->findings);
-	findings_remedy(&p->findings,
-		"fewer or smaller images (limit-mm-per-prompt, mm-processor-kwargs); --engine-version vllm=VERSION says which release it is");
-}
-
-/* Before 0.21 vLLM gives its whole share away before it captures CUDA graphs and tries sampling. */
-static void outside_budget(
-	struct plan *p, const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card)
-{
-	uint64_t outside = plan_outside_on(s, card), left = t->total - MIN(t->budget, t->total);
-
-	if (outside <= left)
-		return;
-	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-outside", &s->pos[PLAN_UTILIZATION],
-		"%s: vLLM before 0.21 takes up to %s beside its share of the card, for its context, CUDA graphs and sampling, and %s are left",
-		s->name, PLAN_BYTES(outside), PLAN_BYTES(left));
-	findings_unchecked(&p->findings);
-	findings_remedy(&p->findings, "%s: %.2f leaves that much", plan_key_name(s->engine, PLAN_UTILIZATION),
-		floor((double)(t->total - MIN(outside, t->total)) * 100 / (double)t->total) / 100);
-}
-
-/* A draft model, or draft layers: their weights and cache are in no record. */
-static void draft_unknown(struct plan *p, const struct plan_service *s, const struct plan_terms *t)
-{
-	int64_t left = t->kv_room - (int64_t)t->kv_least, enough = (int64_t)(t->weights / 2 + (1ull << 30));
-
-	if (!s->extra.draft || left >= enough)
-		return;
-	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-draft", &s->graph->pos,
-		"%s: what its draft model takes is not counted, and %s are left beside one request", s->name,
-		PLAN_BYTES((uint64_t)MAX(left, 0)));
-	findings_unchecked(&p->findings);
-	findings_remedy(&p->findings, "without speculation the plan is whole");
-}
-
-/* SGLang's share is weights and KV cache alone: what it computes with must find room beside it. */
-static void beside_share(
-	struct plan *p, const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card)
-{
-	uint64_t taken = t->runtime + t->links, before = t->total - MIN(taken, t->total);
-	uint64_t left = before - MIN((uint64_t)((double)before * plan_share_on(s, card)), before);
-	uint64_t wanted = t->activations + t->graphs;
-
-	if (s->engine != GRAPH_ENGINE_SGLANG || !s->set[PLAN_UTILIZATION] || wanted <= left || s->extra.kv_tokens)
-		return;
-	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-beside", &s->pos[PLAN_UTILIZATION],
-		"%s: SGLang's %s of %.3f is for weights and KV cache, and activations and CUDA graphs take up to %s beside it: %s are left",
-		s->name, plan_key_name(s->engine, PLAN_UTILIZATION), plan_share_on(s, card), PLAN_BYTES(wanted),
-		PLAN_BYTES(left));
-	findings_unchecked(&p->findings);
-	if (before > wanted)
-		findings_remedy(&p->findings, "%s: %.2f leaves that much", plan_key_name(s->engine, PLAN_UTILIZATION),
-			floor((double)(before - wanted) * 100 / (double)before) / 100);
-}
-
-static void unrecorded(struct plan *p, const struct plan_service *s, const struct plan_terms *t)
-{
-	const char *what = plan_unrecorded(s, t);
-
-	if (!what)
-		return;
-	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-unrecorded", &s->pos[PLAN_MODEL],
-		"%s: by what is known %s are left beside one request, but starts like it have failed: %s is in no record",
-		s->name, PLAN_BYTES((uint64_t)MAX(t->kv_room - (int64_t)t->kv_least, 0)), what);
-	findings_unchecked(&p->findings);
-}
-
-/* The release is not known, the largest terms of all do not fit, and those of another release would. */
-static bool release_decides(
-	struct plan *p, const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card)
-{
-	struct plan_service other = *s;
-	struct plan_terms then;
-
-	if (s->release || (s->engine != GRAPH_ENGINE_VLLM && s->engine != GRAPH_ENGINE_SGLANG))
-		return false;
-	other.release = s->engine == GRAPH_ENGINE_VLLM ? VLLM_GRAPHS_INSIDE - 1 : SGLANG_FRACTION_COUNTED - 1;
-	plan_need(&then, &other, card);
-	if (!plan_terms_fit(&then))
-		return false;
-	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-release", &s->pos[PLAN_UTILIZATION],
-		"%s: whether it fits depends on the release of %s: it leaves %s for KV cache on each card, or %s, and one request of %llu tokens needs %s",
-		s->name, graph_engine_name(s->engine), PLAN_BYTES((uint64_t)MAX(t->kv_room, 0)),
-		PLAN_BYTES((uint64_t)then.kv_room), (unsigned long long)t->context, PLAN_BYTES(t->kv_least));
-	findings_unchecked(&p->findings);
-	table(p, s, t, card);
-	findings_remedy(&p->findings, "--engine-version %s=VERSION says which it is", graph_engine_name(s->engine));
-	plan_remedies(p, s, card);
-	return true;
-}
-
 /* "nvidia.com/mig-3g.40gb" -> 40 GiB, which is some more than it has; 0: its name does not say. */
 static uint64_t slice_bytes(const char *resource)
 {
@@ -389,22 +365,19 @@ static void check_service(struct plan *p, uint32_t i)
 		plan_context_reduced(p, s, t->context);
 	if (!t->known)
 		return;
-	if (plan_terms_fit(t)) {
-		encoder_unknown(p, s, t);
-		draft_unknown(p, s, t);
-		outside_budget(p, s, t, plan_card_of(p, c));
-		beside_share(p, s, t, plan_card_of(p, c));
-		unrecorded(p, s, t);
+	if (plan_terms_surely_fit(t)) {
+		plan_check_open(p, s, t, plan_card_of(p, c));
 		plan_check_states(p, s, t, plan_card_of(p, c));
 		return;
 	}
-	if (release_decides(p, s, t, plan_card_of(p, c)))
+	const struct gpu_device *card = plan_card_of(p, c);
+	if (release_decides(p, s, t, card) || close_call(p, s, t, card))
 		return;
 	/* Not even a short request: then it is the weights. */
 	if (t->kv_room <= 0 || t->context_fits < MIN(s->context, 256))
-		weights_too_big(p, s, t, plan_card_of(p, c));
+		weights_too_big(p, s, t, card);
 	else
-		context_too_long(p, s, t, plan_card_of(p, c));
+		context_too_long(p, s, t, card);
 }
 
 void plan_check_memory(struct plan *p)

@@ -96,7 +96,7 @@ static void absent(struct plan *p, const struct plan_service *s, const struct as
 static void check_architecture(struct plan *p, const struct plan_service *s, const struct asked *a)
 {
 	const struct model_facts *m = s->model->facts;
-	const char *class = !m ? NULL : *m->class_name ? m->class_name : engine_class_of(m->architecture);
+	const char *class = plan_class_name(s);
 	struct engine_span read = engine_releases(plan_rules_of(s));
 
 	if (!class || m->from == MODEL_FROM_GGUF)
@@ -114,8 +114,7 @@ static void check_architecture(struct plan *p, const struct plan_service *s, con
 
 static void check_pipeline(struct plan *p, const struct plan_service *s, const struct asked *a)
 {
-	const struct model_facts *m = s->model->facts;
-	const char *class = !m ? NULL : *m->class_name ? m->class_name : engine_class_of(m->architecture);
+	const char *class = plan_class_name(s);
 
 	if (s->pp <= 1 || s->engine != GRAPH_ENGINE_VLLM || !class)
 		return;

@@ -161,8 +161,10 @@ static void take_gpus(struct plan_service *s)
 	} else if (g->gpus_set) {
 		s->gpus = (uint32_t)MIN(g->gpus, 1e6);
 	}
-	if (is_external(s) && s->gpus < used)
+	if (is_external(s) && s->gpus < used) {
+		s->given = g->gpus_set ? s->gpus : 0;
 		s->gpus = (uint32_t)MIN(used, 1000000u);
+	}
 }
 
 /* Defaults of the engines where the user said nothing. vLLM's batch grows with the card and is filled in there. */
@@ -219,8 +221,10 @@ static void take_service(struct plan_service *s)
 	s->transfer = take(s, PLAN_TRANSFER) != NULL;
 	if (is_external(s))
 		plan_extra_take(&s->extra, s->graph);
-	if (s->extra.dp_inside) /* dp-size divides the cards of tp then */
+	if (s->extra.dp_inside) { /* dp-size divides the cards of tp then */
+		s->extra.dp_attention = s->dp;
 		s->dp = 1;
+	}
 	take_sizes(s);
 	take_gpus(s);
 	take_pinned(s);
@@ -268,6 +272,13 @@ uint64_t plan_version(const struct plan_service *s)
 	struct engine_span read = engine_releases(plan_rules_of(s));
 
 	return s->version ? s->version : read.last;
+}
+
+const char *plan_class_name(const struct plan_service *s)
+{
+	const struct model_facts *m = s->model->facts;
+
+	return !m ? NULL : *m->class_name ? m->class_name : engine_class_of(m->architecture);
 }
 
 const char *plan_method_of(const struct plan_service *s)

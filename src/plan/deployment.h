@@ -65,10 +65,13 @@ struct plan_service {
 	enum graph_engine engine;
 	enum graph_role role;
 	uint32_t release; /* of version, for its memory (plan/release.h); 0: not known */
+	uint32_t since,
+		until; /* releases that have its model, when its own is not known; since 0: all; until 0: the newest too */
 	const struct plan_model *model; /* never NULL */
 	uint64_t version; /* of the engine, as gpu/versions.h has it; 0: not said */
 	struct config_pos version_pos;
 	uint32_t workers, gpus; /* whole cards each worker takes */
+	uint32_t given; /* what resources.gpu gives it, where its engine computes on more; 0: gpus */
 	double share; /* of one card, when less than 1; then gpus is 1 */
 	uint32_t tp, pp, dp;
 	const char *dtype, *quant, *kv, *attention; /* "auto", NULL (none said), "auto", NULL */
@@ -115,6 +118,8 @@ static inline enum rule_engine plan_rules_of(const struct plan_service *s)
 bool plan_experts_whole(const struct plan_service *s);
 /* The release its rules are asked for: the one said, else the newest that is known. */
 uint64_t plan_version(const struct plan_service *s);
+/* The class that the engines call its architecture by, "LlamaForCausalLM"; NULL: not known. */
+const char *plan_class_name(const struct plan_service *s);
 /* How the files' quantization is called where engines choose by it: "compressed-tensors:wna16", "fp8", "modelopt_fp4"; NULL: none. */
 const char *plan_method_of(const struct plan_service *s);
 /* What the matrix units compute in on a card of that capability: "float16" where bfloat16 falls back, "float32" where

@@ -20,7 +20,7 @@ void plan_edit_value(char *ret, const struct plan_service *s, enum plan_key key)
 		number(ret, s->workers);
 		break;
 	case PLAN_GPUS:
-		snprintf(ret, PLAN_VALUE_BYTES, "%g", s->share < 1 ? s->share : s->gpus);
+		snprintf(ret, PLAN_VALUE_BYTES, "%g", s->share < 1 ? s->share : s->given ? s->given : s->gpus);
 		break;
 	case PLAN_TP:
 		number(ret, s->tp);

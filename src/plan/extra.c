@@ -79,3 +79,27 @@ uint64_t plan_extra_lora_bytes(const struct plan_extra *e, const struct model_fa
 
 	return (in + out / MAX(tp, 1u)) * e->lora_rank * 2 * m->layers * e->loras;
 }
+
+/* Of all layers: what is left of the matrices without the feed-forward parts and the experts. */
+static uint64_t attention_params(const struct model_facts *m)
+{
+	uint64_t dense = m->experts ? m->dense_layers : m->layers, moe = m->layers - dense;
+	uint64_t rest =
+		m->params_expert + 3 * (uint64_t)m->hidden * (dense * m->intermediate + moe * m->shared_intermediate);
+
+	return m->params_linear - MIN(rest, m->params_linear);
+}
+
+uint64_t plan_extra_attention_bytes(const struct plan_extra *e, const struct model_facts *m, uint32_t tp)
+{
+	uint32_t part = plan_extra_attention_tp(e, tp);
+	bool eight = !strncmp(m->quant, "fp8", 3) || !strncmp(m->quant, "int8", 4);
+	uint64_t all = attention_params(m) * (eight ? 1 : 2), embed = m->params_embed * 2;
+
+	if (part >= tp)
+		return 0;
+	/* kv_b stays beside its two halves in 16 bits (deepseek_v2.py, w_kc and w_vc). */
+	uint64_t halves = (uint64_t)m->layers * m->mla_rank * m->heads *
+			  (m->head_dim - MIN(m->mla_rope_dim, m->head_dim) + m->head_dim_v) * 2;
+	return all / part - all / tp + embed - embed / tp + halves / part;
+}

@@ -139,6 +139,17 @@ void findings_remedy(struct findings *f, const char *fmt, ...)
 	va_end(ap);
 }
 
+void findings_releases(struct findings *f, const char *fmt, ...)
+{
+	struct finding *x = last_of(f);
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (x)
+		append_line(f, &x->releases, fmt, ap);
+	va_end(ap);
+}
+
 void findings_harmless(struct findings *f)
 {
 	struct finding *x = last_of(f);
@@ -299,6 +310,8 @@ static void print_one(const struct finding *x, const struct findings_look *look,
 		buf_printf(out, "%s\n", x->harmless ? "(harmless)" : finding_class_name(x->kind));
 		finding_wrap(out, x->what, INDENT, columns, true);
 	}
+	if (x->releases)
+		buf_printf(out, "    with %s\n", x->releases);
 	if (x->evidence)
 		print_lines(out, x->evidence, "    | ");
 	if (x->arithmetic)
@@ -352,6 +365,7 @@ static void json_one(const struct finding *x, struct buf *out)
 	json_lines(out, "arithmetic", x->arithmetic);
 	json_lines(out, "evidence", x->evidence);
 	json_field(out, "remedy", x->remedy);
+	json_field(out, "releases", x->releases);
 	buf_printf(out, ",\"harmless\":%s,\"unchecked\":%s}", x->harmless ? "true" : "false",
 		x->unchecked ? "true" : "false");
 }

@@ -32,6 +32,8 @@ struct finding {
 	const char *arithmetic; /* lines: the inequality with numbers and units; NULL: none */
 	const char *evidence; /* lines, as another program wrote them; NULL: none */
 	const char *remedy; /* a sentence or several lines; NULL: nothing to do */
+	const char *
+		releases; /* "vLLM 0.21 and later; 0.17 to 0.20 starts it": it holds for those alone; NULL: for all that are meant */
 	bool harmless; /* it looks like an error and is none */
 	bool wraps; /* it says only that something failed, not what */
 	bool unchecked; /* it says that something could not be judged: without it nothing "fits" */
@@ -58,6 +60,8 @@ bool findings_add(struct findings *f, enum finding_severity severity, enum findi
 void findings_arithmetic(struct findings *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void findings_evidence(struct findings *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void findings_remedy(struct findings *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The item added last holds for some releases of an engine alone. */
+void findings_releases(struct findings *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The item added last is harmless. */
 void findings_harmless(struct findings *f);
 /* The item added last says only that something failed. */
@@ -79,7 +83,7 @@ struct findings_look {
 /* All items as text. */
 void findings_print(const struct findings *f, const struct findings_look *look, struct buf *out);
 /* Append an array of objects: severity, class, code, cause, file, line, column, arithmetic (lines), evidence (lines),
- * remedy, harmless, unchecked. What is not there is "", 0 or []. */
+ * remedy, releases, harmless, unchecked. What is not there is "", 0 or []. */
 void findings_json(const struct findings *f, struct buf *out);
 const char *finding_severity_name(enum finding_severity severity); /* "fatal" */
 const char *finding_class_name(enum finding_class kind); /* "capacity" */

@@ -54,10 +54,11 @@ static uint64_t kv_of(const struct plan_service *s, enum kv_dtype type, uint64_t
 	if (s->engine == GRAPH_ENGINE_LLAMA) /* layers are divided, not heads; sliding ones keep all their cells too */
 		return model_kv_bytes_per_token(s->model->facts, type) * llama_cells(tokens) / MAX(s->gpus, 1u);
 	/* A hybrid's request takes its states from the same pool. */
-	uint64_t states = s->model->facts->state_bytes / s->tp;
+	uint32_t tp = plan_extra_attention_tp(&s->extra, s->tp);
+	uint64_t states = s->model->facts->state_bytes / tp;
 	bool whole = s->engine == GRAPH_ENGINE_VLLM && release_before(s->release, VLLM_WINDOWS_KEPT);
-	uint64_t all = states + (whole ? model_kv_bytes_per_token_tp(s->model->facts, type, s->tp) * tokens
-				       : model_kv_bytes_tp(s->model->facts, type, tokens, s->tp));
+	uint64_t all = states + (whole ? model_kv_bytes_per_token_tp(s->model->facts, type, tp) * tokens
+				       : model_kv_bytes_tp(s->model->facts, type, tokens, tp));
 	uint64_t layers = MAX(s->model->facts->layers, 1u);
 	return s->pp > 1 ? all * ((layers + s->pp - 1) / s->pp) / layers : all;
 }
@@ -155,7 +156,7 @@ void plan_need_server(struct plan_terms *ret, const struct plan_service *s, cons
 	*ret = t;
 }
 
-void plan_need(struct plan_terms *ret, const struct plan_service *s, const struct gpu_device *card)
+static void need_of(struct plan_terms *ret, const struct plan_service *s, const struct gpu_device *card)
 {
 	struct plan_terms t = {.total = card->memory_total, .free = card->memory_free};
 	bool llama = s->engine == GRAPH_ENGINE_LLAMA;
@@ -193,6 +194,45 @@ void plan_need(struct plan_terms *ret, const struct plan_service *s, const struc
 		}
 	}
 	*ret = t;
+}
+
+void plan_releases_of(struct release_ranges *ret, const struct plan_service *s)
+{
+	release_ranges(ret, s->engine == GRAPH_ENGINE_SGLANG, s->since, s->until);
+}
+
+void plan_need(struct plan_terms *ret, const struct plan_service *s, const struct gpu_device *card)
+{
+	struct plan_service one = *s;
+	struct release_ranges ranges;
+	bool sglang = s->engine == GRAPH_ENGINE_SGLANG;
+
+	if (s->release || (s->engine != GRAPH_ENGINE_VLLM && !sglang)) {
+		need_of(ret, s, card);
+		return;
+	}
+	plan_releases_of(&ranges, s);
+	one.release = ranges.first[0];
+	need_of(ret, &one, card);
+	if (!ret->known)
+		return;
+	ret->started = 0; /* whether it looks at all depends on the release */
+	int64_t spare = ret->kv_room - (int64_t)ret->kv_least, margin = (int64_t)(ret->total / PLAN_CLOSE);
+	ret->fitting = plan_terms_fit(ret);
+	ret->missing = !plan_terms_fit(ret);
+	ret->close = !sglang && spare < margin && -spare < margin;
+	if (!sglang)
+		ret->context_fits = longest(s, plan_kv_on(s, card->capability), ret->kv_room - margin);
+	for (uint32_t i = 1; i < ranges.len; i++) {
+		struct plan_terms then;
+
+		one.release = ranges.first[i];
+		need_of(&then, &one, card);
+		bool fits = plan_terms_fit(&then);
+		ret->fitting |= fits ? 1u << i : 0;
+		ret->missing |= fits || sglang ? 0 : 1u << i;
+		ret->context_fits = sglang ? ret->context_fits : MIN(ret->context_fits, then.context_fits);
+	}
 }
 
 void plan_host_need(struct plan_host_need *ret, const struct plan_service *s)

@@ -4,6 +4,9 @@
  *   KV room     = budget - weights/TP - run time - links - activations - CUDA graphs
  *   it fits     iff KV room >= KV of one request of the asked context, and budget <= what is free on the card
  *
+ * Where the release of vLLM or SGLang is not known, the terms are those of the newest range of releases (release.h), and the older ones
+ * are asked whether it fits with them as well.
+ *
  * Terms and constants: docs/design/planning.md. Pure; any thread; no allocation. */
 #ifndef STATOR_PLAN_NEED_H
 #define STATOR_PLAN_NEED_H
@@ -35,8 +38,12 @@ struct plan_terms {
 	uint64_t kv_tokens; /* context tokens that the worker holds in all */
 	uint32_t guessed; /* of enum plan_guess */
 	uint64_t more, less; /* of a llama-server: how much higher and lower the sum may be; else 0 */
-	uint64_t context_fits; /* longest request that would fit, whole blocks; 0: none */
+	uint64_t context_fits; /* longest request that would fit, with every range of releases; whole blocks; 0: none */
+	/* The release is not known: ranges of plan_releases_of with which it fits, and with which it does not; else 0. */
+	uint32_t fitting, missing;
+	bool close; /* nor is it known how near the newest is to what was logged: it fits, or does not, by less than PLAN_CLOSE of the card */
 };
+enum { PLAN_CLOSE = 128 }; /* 0.6 GiB of an H100: what the one start of a release since 0.21 that was logged is apart */
 
 /* Fill ret for one of the cards of a worker of s. s must run on GPUs. */
 void plan_need(struct plan_terms *ret, const struct plan_service *s, const struct gpu_device *card);
@@ -53,6 +60,13 @@ static inline bool plan_terms_fit(const struct plan_terms *t)
 {
 	return !t->known || t->kv_room >= (int64_t)t->kv_least;
 }
+/* With every release that may be meant? Of SGLang the newest ones alone are asked: before 0.4.10 the share was a guess in a table. */
+static inline bool plan_terms_surely_fit(const struct plan_terms *t)
+{
+	return plan_terms_fit(t) && !t->missing && !t->close;
+}
+/* The ranges of releases that a service may run on, where its own is not known: those that have its model. */
+void plan_releases_of(struct release_ranges *ret, const struct plan_service *s);
 /* Is so much free on the card when the engine looks? */
 static inline bool plan_terms_free(const struct plan_terms *t)
 {
@@ -84,7 +98,7 @@ uint64_t plan_graphs_on(const struct plan_service *s, const struct gpu_device *c
 /* What vLLM before 0.21 takes of a card beside its budget once it has given the KV cache away: context, graphs, warming up
  * sampling. 0: nothing is known to be. */
 uint64_t plan_outside_on(const struct plan_service *s, const struct gpu_device *card);
-/* Does vLLM's profile run hold an image encoder's results whose size is not known here? Up to so much was seen. */
+/* Does vLLM's profile run hold an image encoder's results whose size is not known here, in any release that may be meant? Up to so much was seen. */
 bool plan_encoder_unknown(const struct plan_service *s);
 /* What the context of CUDA and the links between cards may hold of a card before vLLM shares it out. 0: not vLLM. */
 uint64_t plan_start_on(const struct plan_service *s, const struct gpu_device *card);

@@ -143,6 +143,7 @@ static double sglang_share(const struct plan_service *s, const struct gpu_device
 	sglang_steps(s, card, &chunk, &graphs);
 	double kept = 512 + 1.5 * (double)MAX(plan_sglang_batch(s, card), 2048) + 2 * (double)graphs +
 		      1024.0 * s->tp * s->pp / 8;
+	kept += (double)graphs * s->extra.dp_attention * (graphs > 300 ? 4.5 : 3);
 	if (total > 60 * 1024)
 		kept = MAX(kept, 10 * 1024.0);
 	return total > kept ? (double)(uint64_t)((total - kept) / total * 1000 + 0.5) / 1000 * images : 0;
@@ -197,7 +198,7 @@ static uint64_t vllm_activations(const struct plan_service *s, const struct gpu_
 	/* V0 did not sample when prompts are chunked. */
 	bool samples = !release_before(s->release, VLLM_V1) || !plan_chunked_on(s);
 
-	if (samples && (!s->release || release_before(s->release, VLLM_SAMPLER_TRITON)))
+	if (samples && release_before(s->release, VLLM_SAMPLER_TRITON))
 		peak = MAX(peak, logits_bytes(s, card, LOGITS_SORTED));
 	if (!release_before(s->release, VLLM_SAMPLER_TRITON))
 		peak = MAX(peak, logits_bytes(s, card, LOGITS_UNSORTED) + moe_workspace(s, card));
@@ -250,6 +251,8 @@ static uint64_t weights(const struct plan_service *s, const struct gpu_device *c
 		       (m->head_dim - MIN(m->mla_rope_dim, m->head_dim) + m->head_dim_v) * 2;
 	if (s->extra.loras)
 		all += plan_extra_lora_bytes(&s->extra, m, s->tp);
+	if (s->extra.dp_attention)
+		all += plan_extra_attention_bytes(&s->extra, m, s->tp);
 	if (s->pp <= 1)
 		return all - MIN(s->extra.offload, all);
 	uint64_t end = m->params_embed * (type && !strcmp(type, "float32") ? 4 : 2) / s->tp;
@@ -273,7 +276,7 @@ static uint32_t guesses(const struct plan_service *s, const struct gpu_device *c
 		ret |= PLAN_GUESS_GRAPHS;
 	if (card->capability >= 100)
 		ret |= PLAN_GUESS_RUNTIME;
-	if (s->extra.draft || s->extra.offload || (s->extra.loras && m->experts) ||
+	if (s->extra.draft || s->extra.offload || s->extra.dp_attention || (s->extra.loras && m->experts) ||
 		(type && !strcmp(type, "bitsandbytes")) || !strcmp(m->quant, "mxfp4"))
 		ret |= PLAN_GUESS_WEIGHTS;
 	return ret;
@@ -282,7 +285,7 @@ static uint32_t guesses(const struct plan_service *s, const struct gpu_device *c
 bool plan_encoder_unknown(const struct plan_service *s)
 {
 	return s->engine == GRAPH_ENGINE_VLLM && s->model->facts && has_large_encoder(s->model->facts) &&
-	       (!s->release || release_before(s->release, VLLM_SAMPLER_TRITON));
+	       (s->release ? s->release : s->since) < VLLM_SAMPLER_TRITON;
 }
 
 static uint64_t context_on(const struct gpu_device *card)
@@ -350,8 +353,9 @@ const char *plan_unrecorded(const struct plan_service *s, const struct plan_term
 void plan_need_external(struct plan_terms *t, const struct plan_service *s, const struct gpu_device *card)
 {
 	bool vllm = s->engine == GRAPH_ENGINE_VLLM;
-	uint64_t token =
-		model_kv_bytes_per_token_tp(s->model->facts, plan_kv_on(s, card->capability), s->tp) / MAX(s->pp, 1u);
+	uint64_t token = model_kv_bytes_per_token_tp(s->model->facts, plan_kv_on(s, card->capability),
+				 plan_extra_attention_tp(&s->extra, s->tp)) /
+			 MAX(s->pp, 1u);
 
 	t->weights = weights(s, card);
 	t->links = links(s, card);

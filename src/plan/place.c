@@ -105,7 +105,7 @@ static bool class_fits(const struct plan_placement *p, uint32_t service, uint32_
 {
 	const struct plan_terms *t = plan_terms_of(p, service, c);
 
-	return plan_terms_fit(t) && plan_terms_surely_free(t);
+	return plan_terms_surely_fit(t) && plan_terms_surely_free(t);
 }
 
 static uint64_t class_bytes(const struct plan_placement *p, uint32_t c)

@@ -18,6 +18,19 @@ static void share_ram(struct plan_deployment *d, uint64_t ram)
 		d->services[i].room = plan_on_gpu(&d->services[i]) ? 0 : plan_host_room(&d->services[i], ram, workers);
 }
 
+/* The releases that know the model: others are not meant when none is stated. */
+static void set_span(struct plan_service *s)
+{
+	const char *class = plan_class_name(s);
+	struct engine_span span = {0};
+
+	if (!s->release && class && (s->engine == GRAPH_ENGINE_VLLM || s->engine == GRAPH_ENGINE_SGLANG))
+		span = engine_span_of(plan_rules_of(s), ENGINE_ARCHITECTURE, class);
+	bool all = span.first <= engine_releases(plan_rules_of(s)).first; /* older ones were not read */
+	s->since = all ? 0 : release_of(span.first);
+	s->until = span.last ? release_of(span.last) : 0;
+}
+
 /* What the service says, else what was said of all of its engine, else what is installed where it will run. */
 static void set_version(struct plan_service *s, const struct plan_input *input)
 {
@@ -31,6 +44,7 @@ static void set_version(struct plan_service *s, const struct plan_input *input)
 	s->release = s->engine == GRAPH_ENGINE_VLLM || s->engine == GRAPH_ENGINE_SGLANG
 			     ? release_of(s->version ? s->version : here)
 			     : 0;
+	set_span(s);
 }
 
 int plan_make_of(struct plan *ret, const struct plan_input *input, struct plan_deployment *d, struct err *err)

@@ -1,12 +1,14 @@
 /* release.h - the releases of vLLM and SGLang from which on a start's memory is another.
  *
- * Of a version (gpu/versions.h) minor and patch count here: MINOR x 100 + PATCH. 0: not known; then every term is the largest that
- * any release since V1 (vLLM 0.8) takes. Pure; any thread. */
+ * Of a version (gpu/versions.h) minor and patch count here: MINOR x 100 + PATCH. 0: not known; then need.h asks each range of releases
+ * that take alike, from V1 (vLLM 0.8) on: the newest range gives the terms, and the others whether they agree.
+ * Pure; any thread. */
 #ifndef STATOR_PLAN_RELEASE_H
 #define STATOR_PLAN_RELEASE_H
 
 #include "base/compiler.h"
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
@@ -27,6 +29,8 @@ enum {
 	VLLM_GRAPHS_INSIDE = 2100, /* CUDA graphs are profiled and inside the budget; before, they come on top of it */
 	SGLANG_FRACTION_COUNTED =
 		410, /* mem-fraction-static follows from chunk, graphs and parallel size; before, a table */
+	SGLANG_FIRST = 300,
+	RELEASE_LAST_PATCH = 99,
 	RELEASE_NEWEST = 99999,
 };
 
@@ -42,5 +46,19 @@ static inline bool release_before(uint32_t release, uint32_t first)
 {
 	return release && release < first;
 }
+
+/* Releases that a service may run on when its own is not stated, by ranges that take alike. */
+enum { RELEASE_RANGES_MAX = 8, RELEASE_RANGES_TEXT = 160 };
+struct release_ranges {
+	uint32_t first[RELEASE_RANGES_MAX]; /* of each range, the newest range first */
+	uint32_t len;
+	uint32_t until; /* the last release of the newest range; 0: it goes on */
+};
+/* Those of an engine from release since to until (0: from the first, to the newest). Never none. */
+void release_ranges(struct release_ranges *ret, bool sglang, uint32_t since, uint32_t until);
+/* "0.8 to 0.16 and 0.21 and later" of the ranges whose bits are set in mask. Returns ret. */
+const char *release_ranges_text(const struct release_ranges *r, uint32_t mask, char *ret, size_t cap);
+/* "0.9.1"; "0.20" of any patch of it (RELEASE_LAST_PATCH). Returns ret. */
+const char *release_text(uint32_t release, char *ret, size_t cap);
 
 #endif

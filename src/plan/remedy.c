@@ -68,7 +68,7 @@ static bool fits(const struct trial *t, const struct plan_service *changed)
 	struct plan_terms terms;
 
 	plan_need(&terms, changed, t->card);
-	return terms.known && plan_terms_fit(&terms);
+	return terms.known && plan_terms_surely_fit(&terms);
 }
 
 /* ---- one setting each ---- */
@@ -329,12 +329,14 @@ static bool name_gpus(const struct trial *t)
 			continue;
 		s.tp = llama ? 1 : n;
 		s.gpus = llama ? n : n * s.pp * s.dp;
+		s.given = 0;
 		s.set[PLAN_TP] = !llama;
 		s.pinned_len = 0;
 		if (!fits(t, &s) || !(passes(t, &s) || passes_on_more(t, &s)))
 			continue;
-		findings_remedy(&t->p->findings, "%u such cards for each worker of %s (%s%s)", s.gpus, s.name,
-			llama ? "" : "tensor-parallel-size and ", plan_key_name(s.engine, PLAN_GPUS));
+		findings_remedy(&t->p->findings, "%u such cards for each worker of %s (%s%s)%s", s.gpus, s.name,
+			llama ? "" : "tensor-parallel-size and ", plan_word(t->p, &s, PLAN_GPUS),
+			t->s->pinned_len && t->s->pinned_len < s.gpus ? ", all of them in CUDA_VISIBLE_DEVICES" : "");
 		return true;
 	}
 	return false;

@@ -368,35 +368,15 @@ static void options_text(const struct plan_report *r, uint32_t columns, struct b
 	other_weights_text(o, columns, out);
 }
 
-static const char *first_unchecked(const struct plan *p)
-{
-	for (uint32_t i = 0; i < p->findings.len; i++)
-		if (p->findings.items[i].unchecked)
-			return p->findings.items[i].what;
-	return "something that is not known";
-}
-
 static void headline(const struct plan_report *r, struct buf *out)
 {
-	const struct plan *p = r->asked;
-	static const char *const words[] = {"it fits", "it cannot run", "not checked"};
-	static const char *const colors[] = {"\033[1;32m", "\033[1;31m", "\033[1;33m"};
-	enum plan_verdict verdict = plan_verdict(p);
-	const char *on = r->look.color ? colors[verdict] : "", *off = r->look.color ? "\033[0m" : "";
 	char cards[256];
 
-	buf_add_str(out, p->deployment.graph->file);
+	buf_add_str(out, r->asked->deployment.graph->file);
 	if (r->form)
 		buf_printf(out, " (%s)", r->form);
-	buf_printf(out, " on %s: ", plan_cards_text(p, cards, sizeof cards));
-	buf_printf(out, "%s%s%s", on, words[verdict], off);
-	if (verdict == PLAN_NOT_CHECKED)
-		buf_printf(out, ": %s", first_unchecked(p));
-	if (p->findings.fatals)
-		buf_printf(out, ", for %u reason%s", p->findings.fatals, plan_s(p->findings.fatals));
-	if (p->findings.warnings)
-		buf_printf(out, "%s%u warning%s", p->findings.fatals ? "; " : ", with ", p->findings.warnings,
-			plan_s(p->findings.warnings));
+	buf_printf(out, " on %s: ", plan_cards_text(r->asked, cards, sizeof cards));
+	plan_verdict_text(r->asked, r->look.color, out);
 	buf_add_str(out, "\n\n");
 }
 

@@ -12,6 +12,7 @@ struct plan_report {
 	const char *command; /* "stator plan deploy.yaml --gpus 4xT4": how to ask again */
 	const char *command_tail; /* what must stand last: " -- vllm serve ..."; NULL: nothing */
 	const char *form; /* what the file is when it is no graph: "a docker-compose file"; NULL: a graph */
+	const char *error; /* JSON: something beside the verdict failed; NULL: nothing */
 	bool explain; /* the memory of every worker, and why each option is predicted as it is */
 	struct findings_look look;
 };
@@ -21,11 +22,17 @@ void plan_report_text(const struct plan_report *r, struct buf *out);
  * asked is that deployment. */
 void plan_report_model(const struct plan_report *r, const char *model, struct buf *out);
 void plan_report_json(const struct plan_report *r, struct buf *out);
+/* The object of an input that has no plan: it could not be read ("not-read"), or is of an engine that is not planned ("not-checked"). */
+void plan_error_json(const char *file, const char *verdict, const char *error, struct buf *out);
 /* One picture: the cards as asked, and of the best option when that does not fit. A whole SVG document. */
 void plan_report_svg(const struct plan_report *r, struct buf *out);
 
 /* "4 workers of 1 T4 each, 4-bit weights (awq)". Returns ret. */
 const char *plan_option_title(const struct plan_report *r, const struct plan_option *o, char *ret, size_t cap);
+/* "vLLM 0.21 and later; 0.17 to 0.20 starts it", where all that is fatal holds for the same releases alone; else NULL. */
+const char *plan_report_releases(const struct plan *p);
+/* Append "it cannot run with vLLM 0.21 and later; 0.17 to 0.20 starts it, for 1 reason", "not checked: the model is not known". */
+void plan_verdict_text(const struct plan *p, bool color, struct buf *out);
 /* Append the memory table of every service of a plan. */
 void plan_memory_text(const struct plan *p, struct buf *out);
 /* Append what one worker of every service would do at some numbers of streams, from the roofline; nothing where the card or

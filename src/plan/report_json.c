@@ -179,12 +179,22 @@ static void option(struct buf *out, const struct plan_report *r, const struct pl
 	buf_add_byte(out, '}');
 }
 
+void plan_error_json(const char *file, const char *verdict, const char *error, struct buf *out)
+{
+	buf_printf(out, "{\"verdict\":\"%s\",\"fits\":false", verdict);
+	text_field(out, "error", error);
+	text_field(out, "graph", file);
+	buf_add_str(out, ",\"findings\":[],\"plans\":[]}\n");
+}
+
 void plan_report_json(const struct plan_report *r, struct buf *out)
 {
 	const struct plan *p = r->asked;
 
 	buf_printf(out, "{\"verdict\":\"%s\",\"fits\":%s", plan_verdict_name(plan_verdict(p)),
 		plan_fits(p) ? "true" : "false");
+	text_field(out, "error", r->error);
+	text_field(out, "releases", plan_report_releases(p));
 	text_field(out, "graph", p->deployment.graph->file);
 	text_field(out, "form", r->form ? r->form : "a graph");
 	devices(out, p);

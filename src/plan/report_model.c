@@ -82,13 +82,11 @@ static void command_text(const struct plan_service *s, struct buf *out)
 
 static void headline(const struct plan_report *r, const char *model, struct buf *out)
 {
-	static const char *const words[] = {"it fits", "it cannot run", "not checked"};
-	static const char *const colors[] = {"\033[1;32m", "\033[1;31m", "\033[1;33m"};
-	enum plan_verdict verdict = plan_verdict(r->asked);
 	char cards[256];
 
-	buf_printf(out, "%s on %s: %s%s%s\n", model, plan_cards_text(r->asked, cards, sizeof cards),
-		r->look.color ? colors[verdict] : "", words[verdict], r->look.color ? "\033[0m" : "");
+	buf_printf(out, "%s on %s: ", model, plan_cards_text(r->asked, cards, sizeof cards));
+	plan_verdict_text(r->asked, r->look.color, out);
+	buf_add_byte(out, '\n');
 }
 
 /* The first plan that takes the weights as they are, from 1; 0: none does. */

@@ -13,11 +13,6 @@ static bool is_external(const struct plan_service *s)
 	return s->engine == GRAPH_ENGINE_VLLM || s->engine == GRAPH_ENGINE_SGLANG;
 }
 
-static bool same_model(const struct plan_service *a, const struct plan_service *b)
-{
-	return a->engine == b->engine && !strcmp(a->graph->model, b->graph->model);
-}
-
 static bool computes(const struct plan_service *s)
 {
 	return (is_external(s) || s->engine == GRAPH_ENGINE_LLAMA) && s->model->facts;
@@ -38,55 +33,11 @@ static bool choose_services(struct search *x)
 		return false;
 	for (uint32_t i = 0; i < d->len; i++) {
 		const struct plan_service *s = &d->services[i];
-		if (s->role == GRAPH_ROLE_PREFILL && same_model(s, search_main(x)) && x->out->prefill == UINT32_MAX)
+		if (s->role == GRAPH_ROLE_PREFILL && search_same_model(s, search_main(x)) &&
+			x->out->prefill == UINT32_MAX)
 			x->out->prefill = i;
 	}
 	return true;
-}
-
-/* Kinds and their places. */
-
-static bool is_kind(const struct kind *k, const struct gpu_device *d)
-{
-	const struct gpu_device *c = k->card;
-
-	return c->spec == d->spec && c->memory_total == d->memory_total && c->memory_free == d->memory_free &&
-	       c->capability == d->capability && c->mig_slice == d->mig_slice;
-}
-
-static struct kind *kind_of(struct search *x, const struct gpu_device *d)
-{
-	for (uint32_t i = 0; i < x->kinds_len; i++)
-		if (is_kind(&x->kinds[i], d))
-			return &x->kinds[i];
-	if (x->kinds_len == PLAN_KINDS_MAX)
-		return NULL;
-	x->kinds[x->kinds_len] = (struct kind){.card = d, .link = GPU_LINK_PCIE};
-	return &x->kinds[x->kinds_len++];
-}
-
-/* free: of each class, cards that the services which are not varied leave. */
-static void count_places(struct search *x, const struct plan_placement *others)
-{
-	const struct gpu_inventory *inv = others->inventory;
-
-	for (uint32_t c = 0; c < others->classes_len; c++) {
-		const struct plan_class *class = &others->classes[c];
-		struct kind *k = kind_of(x, &inv->devices[class->first]);
-		uint32_t free = 0, second = UINT32_MAX;
-		for (uint32_t i = class->first; k && i < inv->count; i++) {
-			if (others->class_of[i] != c)
-				continue;
-			free += others->users[i] == 0;
-			second = second == UINT32_MAX && i > class->first ? i : second;
-		}
-		if (!k)
-			continue;
-		if (second != UINT32_MAX && gpu_inventory_link(inv, class->first, second) == GPU_LINK_NVLINK)
-			k->link = GPU_LINK_NVLINK;
-		for (uint32_t n = 1; n <= PLAN_TP_MAX; n++)
-			k->places[n] += n == 1 || !k->card->mig_slice ? free / n : 0;
-	}
 }
 
 /* Axes. */
@@ -158,7 +109,17 @@ static void axis_quants(struct plan_axes *a, const struct plan_service *s, const
 	}
 }
 
-/* Where others hold memory, a smaller share may be what fits. One that no card has free is not tried. */
+static void add_share(struct plan_axes *a, double share)
+{
+	for (uint32_t k = 0; k < a->utilizations_len; k++)
+		if (a->utilizations[k] == share)
+			return;
+	if (share >= 0.1 && a->utilizations_len < ARRAY_LEN(a->utilizations))
+		a->utilizations[a->utilizations_len++] = share;
+}
+
+/* Where others hold memory, a smaller share may be what fits, and what leaves room for what an older vLLM takes beside it. One that
+ * no card has free is not tried. */
 static void axis_utilization(struct plan_axes *a, const struct plan *asked, const struct plan_service *s)
 {
 	bool any = false;
@@ -167,12 +128,13 @@ static void axis_utilization(struct plan_axes *a, const struct plan *asked, cons
 	for (uint32_t i = 0; i < asked->placement.classes_len; i++) {
 		const struct gpu_device *d = plan_card_of(asked, i);
 		double share = d->memory_total ? plan_share_free(s, d) : 1;
-		bool known = share >= s->utilization || share < 0.1;
+		uint64_t outside = s->model->facts ? plan_outside_on(s, d) : 0;
 		any |= share >= s->utilization;
-		for (uint32_t k = 0; k < a->utilizations_len; k++)
-			known |= a->utilizations[k] == share;
-		if (!known && a->utilizations_len < ARRAY_LEN(a->utilizations))
-			a->utilizations[a->utilizations_len++] = share;
+		if (share < s->utilization)
+			add_share(a, share);
+		if (outside > (uint64_t)((double)d->memory_total * (1 - MIN(share, s->utilization))) &&
+			outside < d->memory_total)
+			add_share(a, floor((double)(d->memory_total - outside) * 100 / (double)d->memory_total) / 100);
 	}
 	if (!any && a->utilizations_len > 1 && s->set[PLAN_UTILIZATION])
 		a->utilizations[0] = a->utilizations[--a->utilizations_len];
@@ -209,10 +171,10 @@ static void shape_service(struct plan_service *s, const struct plan_shape *shape
 {
 	s->workers = workers;
 	s->gpus = shape->tp;
+	s->given = 0;
 	s->tp = s->engine == GRAPH_ENGINE_LLAMA ? 1 : shape->tp;
 	s->pp = s->dp = 1;
 	s->share = 1;
-	s->pinned_len = 0;
 	s->context = shape->context;
 	s->batch = shape->batch;
 	s->seqs = shape->seqs;
@@ -231,7 +193,7 @@ void plan_service_on_host(struct plan_service *s, const struct plan_shape *shape
 	s->block = s->engine == GRAPH_ENGINE_LLAMA ? s->block : 16;
 	s->engine = GRAPH_ENGINE_LLAMA;
 	s->tp = 1;
-	s->gpus = 0;
+	s->gpus = s->given = 0;
 	s->threads = s->set[PLAN_THREADS] ? shape->threads : 0; /* the launcher divides the cores by itself */
 	s->role = GRAPH_ROLE_BOTH;
 	s->remote_prefill = s->transfer = s->conditional = false;
@@ -258,7 +220,7 @@ int plan_search_apply(struct plan_deployment *ret, const struct plan *asked, uin
 		} else if (i == prefill) {
 			s->block = d->services[main].block;
 			shape_service(s, shape, shape->prefill);
-		} else if (same_model(s, &d->services[main])) {
+		} else if (search_same_model(s, &d->services[main])) {
 			s->workers = 0;
 		}
 	}
@@ -306,8 +268,8 @@ static bool kind_fits(const struct search *x, const struct plan_service *s, uint
 	if (a.verdict == RULE_NO)
 		return false;
 	plan_need(ret, s, x->kinds[k].card);
-	return ret->known && plan_terms_fit(ret) && plan_terms_surely_free(ret) &&
-	       !plan_states_short(s, ret, x->kinds[k].card);
+	return ret->known && plan_terms_surely_fit(ret) && plan_terms_surely_free(ret) &&
+	       !plan_states_short(s, ret, x->kinds[k].card) && (x->open || !plan_is_open(s, ret, x->kinds[k].card));
 }
 
 double plan_worth(const struct plan_predicted *p, uint64_t context, uint64_t asked)
@@ -407,9 +369,25 @@ static uint32_t best_division(const struct search *x, uint32_t workers, const st
 	return prefill;
 }
 
+/* The service that prefills may have another release, or graphs of its own. */
+static bool prefill_fits(const struct search *x, const struct plan_shape *shape, const uint32_t *count)
+{
+	struct plan_service s = x->asked->deployment.services[x->out->prefill];
+	struct plan_terms t;
+
+	shape_service(&s, shape, 1);
+	for (uint32_t k = 0; k < x->kinds_len; k++)
+		if (count[k] && !kind_fits(x, &s, k, &t))
+			return false;
+	return true;
+}
+
 static void try_split(struct search *x, struct plan_shape *shape, const struct plan_pace *paces, const uint32_t *count)
 {
 	struct plan_predicted best;
+
+	if (!prefill_fits(x, shape, count))
+		return;
 
 	shape->prefill = best_division(x, shape->workers, paces, count, &best);
 	search_keep(x, shape, &best, paces, count, x->kinds_len);
@@ -511,6 +489,11 @@ static bool is_beaten(const struct search *x, const struct found *f)
 	return false;
 }
 
+static bool depends(const struct plan *p)
+{
+	return findings_has(&p->findings, "memory-release") || findings_has(&p->findings, "memory-close");
+}
+
 static int offer(struct search *x, const struct found *f, struct err *err)
 {
 	struct plan_option *o = &x->out->items[x->out->len];
@@ -523,7 +506,7 @@ static int offer(struct search *x, const struct found *f, struct err *err)
 		r = plan_make_of(&o->plan, &input, &d, err);
 	if (r < 0)
 		return err_set(err, r, "out of memory");
-	if (plan_verdict(&o->plan) == PLAN_CANNOT || findings_has(&o->plan.findings, "memory-release")) {
+	if (plan_verdict(&o->plan) == PLAN_CANNOT || depends(&o->plan)) {
 		plan_done(&o->plan);
 		return 0;
 	}
@@ -619,27 +602,13 @@ static bool is_refused(const struct plan *p, const char *code)
 	return false;
 }
 
-/* Cards that the services of other models leave. */
-static int look_at_others(struct search *x)
+static int look_for(struct search *x, uint32_t most, struct err *err)
 {
-	const struct plan_deployment *d = &x->asked->deployment;
-	struct plan_deployment others = {.graph = d->graph, .len = d->len};
-	struct plan_placement placement;
-
-	others.services = calloc(d->len + 1, sizeof *others.services);
-	if (!others.services)
-		return -ENOMEM;
-	memcpy(others.services, d->services, d->len * sizeof *others.services);
-	for (uint32_t i = 0; i < d->len; i++)
-		if (i == x->out->main || i == x->out->prefill || same_model(&d->services[i], search_main(x)))
-			others.services[i].workers = 0;
-	int r = plan_place(&placement, &others, x->asked->input.inventory);
-	free(others.services);
-	if (r < 0)
-		return r;
-	count_places(x, &placement);
-	plan_placement_done(&placement);
-	return 0;
+	if (x->out->on_host)
+		search_host(x);
+	else
+		try_all(x);
+	return choose(x, most, err);
 }
 
 int plan_search(struct plan_options *ret, const struct plan *asked, const struct plan_wish *wish, struct err *err)
@@ -664,13 +633,13 @@ int plan_search(struct plan_options *ret, const struct plan *asked, const struct
 		ret->context_asked = x->axes.contexts[0];
 		x->kv = is_refused(asked, "kv-dtype") ? "auto" : search_main(x)->kv;
 		x->attention = is_refused(asked, "attention") ? NULL : search_main(x)->attention;
-		r = look_at_others(x);
+		r = search_places(x);
 		if (r == 0) {
-			if (ret->on_host)
-				search_host(x);
-			else
-				try_all(x);
-			r = choose(x, wish->options ? MIN(wish->options, PLAN_OPTIONS_MAX) : OPTIONS_DEFAULT, err);
+			uint32_t most = wish->options ? MIN(wish->options, PLAN_OPTIONS_MAX) : OPTIONS_DEFAULT;
+			r = look_for(x, most, err);
+			x->open = true;
+			if (r == 0 && !ret->len && !ret->on_host)
+				r = look_for(x, most, err);
 		}
 		if (r == 0 && !ret->len && ret->on_host)
 			snprintf(ret->why, sizeof ret->why,

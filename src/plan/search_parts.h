@@ -34,12 +34,17 @@ struct search {
 	uint32_t divided_prefill;
 	struct found found[SHAPES_MAX]; /* the best of each tp, quantization and division of roles */
 	uint32_t found_len;
+	bool open; /* nothing surely fits: what is in no record is offered, too (plan_is_open) */
 };
 
 static inline const struct plan_service *search_main(const struct search *x)
 {
 	return &x->asked->deployment.services[x->out->main];
 }
+/* Do both run the same model on the same engine? */
+bool search_same_model(const struct plan_service *a, const struct plan_service *b);
+/* Kinds of cards, and the places on those that the services of other models leave and CUDA_VISIBLE_DEVICES allows. 0 or -ENOMEM. */
+int search_places(struct search *x);
 /* Keep the best of its form; count and paces are of each kind. */
 void search_keep(struct search *x, const struct plan_shape *shape, const struct plan_predicted *predicted,
 	const struct plan_pace *paces, const uint32_t *count, uint32_t kinds);

@@ -85,7 +85,11 @@ void search_why(struct search *x)
 		}
 		pipeline |= !n && pipeline_holds(x, k);
 	}
-	if (all_refused)
+	if (search_main(x)->pinned_len)
+		snprintf(why, cap,
+			"CUDA_VISIBLE_DEVICES binds its workers to %u GPU%s, and no plan was found on those; without it there may be",
+			search_main(x)->pinned_len, plan_s(search_main(x)->pinned_len));
+	else if (all_refused)
 		snprintf(why, cap, "these cards cannot compute it, whatever their number");
 	else if (least && !places)
 		snprintf(why, cap,

@@ -47,7 +47,7 @@ static void state_done(struct state *s)
 /* Takes text. 0, -EINVAL: it cannot be read any more, or is no form; -ENOMEM. */
 static int state_read(struct state *ret, const struct plan_write *w, char *text, size_t len)
 {
-	const struct graph_options options = {.flags_checked = true};
+	const struct graph_options options = {.planned = true};
 	struct diags diags;
 	struct err err;
 

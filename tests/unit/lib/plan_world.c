@@ -51,8 +51,31 @@ static void maybe_number(struct buf *b, struct rng *r, const char *key, const ui
 		buf_printf(b, "  %s: %u\n", key, list[rng_below(r, len)]);
 }
 
+/* ServiceArgs: mostly GPUs as the worker takes, now and then others, and those that it is bound to. */
+static void service_args(struct buf *b, struct rng *r, uint32_t workers, uint32_t tp, bool small)
+{
+	uint32_t gpus = !small && rng_below(r, 8) == 0 ? 1 + (uint32_t)rng_below(r, 8) : tp;
+
+	if (rng_below(r, 6) == 0) {
+		buf_printf(b, "  ServiceArgs: {workers: %u, resources: {gpu: %u}}\n", workers, gpus);
+		return;
+	}
+	if (rng_below(r, 8) == 0)
+		return;
+	buf_printf(b, "  ServiceArgs:\n    workers: %u\n    resources:\n      gpu: %u\n", workers, gpus);
+	if (small || rng_below(r, 8))
+		return;
+	uint32_t first = (uint32_t)rng_below(r, 4), count = 1 + (uint32_t)rng_below(r, 4);
+	buf_add_str(b, "    envs: {CUDA_VISIBLE_DEVICES: \"");
+	for (uint32_t i = 0; i < count; i++)
+		buf_printf(b, "%s%u", i ? "," : "", first + i);
+	buf_add_str(b, "\"}\n");
+}
+
 static void worker(struct buf *b, struct rng *r, const char *name, bool small, bool prefill)
 {
+	static const char *const releases[] = {"0.6.3", "0.8.5", "0.9.1", "0.11.0", "0.17.0", "0.19.0", "0.33.0"};
+
 	static const uint32_t contexts[] = {2048, 4096, 8192, 16384, 32768}, batches[] = {512, 2048, 8192, 16384},
 			      seqs[] = {1, 8, 64, 256, 512};
 	static const char *const dtypes[] = {"auto", "float16", "bfloat16", "half", "float32"};
@@ -74,10 +97,9 @@ static void worker(struct buf *b, struct rng *r, const char *name, bool small, b
 		buf_add_str(b, "  remote-prefill: true\n");
 	if (rng_below(r, 8))
 		buf_add_str(b, "  kv-transfer-config: '{\"kv_connector\": \"NixlConnector\"}'\n");
-	if (rng_below(r, 6) == 0)
-		buf_printf(b, "  ServiceArgs: {workers: %u, resources: {gpu: %u}}\n", workers, tp);
-	else if (rng_below(r, 8))
-		buf_printf(b, "  ServiceArgs:\n    workers: %u\n    resources:\n      gpu: %u\n", workers, tp);
+	if (!small && rng_below(r, 3) == 0)
+		buf_printf(b, "  engine-version: %s\n", pick(r, releases, ARRAY_LEN(releases)));
+	service_args(b, r, workers, tp, small);
 }
 
 static void text(struct plan_world *w, struct rng *r, bool small)
@@ -111,7 +133,7 @@ void plan_world_read(struct plan_world *w, const char *yaml, size_t len, const c
 	diags_init(&diags);
 	graph_destroy(w->graph);
 	w->graph = NULL;
-	if (graph_parse(&w->graph, file, yaml, len, NULL, &diags, &err) < 0)
+	if (graph_parse(&w->graph, file, yaml, len, &(struct graph_options){.planned = true}, &diags, &err) < 0)
 		fail_msg("%s: %s\n%s", err.msg, diags.len ? diags.items[0].text : "", yaml);
 	diags_done(&diags);
 	assert_true(w->graph->len <= PLAN_WORLD_SERVICES_MAX);

@@ -5,9 +5,13 @@
 #include "../lib/cmocka_all.h"
 #include "../lib/plan_world.h"
 
+#include <stdio.h>
+
 #define M "  model: DeepSeek-R1-Distill-Qwen-14B\n"
 #define G(n) "  ServiceArgs: {workers: 1, resources: {gpu: " #n "}}\n"
 #define KV "  kv-transfer-config: '{\"kv_connector\": \"NixlConnector\"}'\n"
+
+#define TINY "VllmWorker:\n  model: TinyLlama/TinyLlama-1.1B-Chat-v1.0\n"
 
 struct given {
 	const char *cards, *yaml, *code;
@@ -122,6 +126,28 @@ static const struct given table[] = {
 		"Router: {mode: kv}\nA:\n  engine: vllm\n" M "  block-size: 16\n" G(1) "B:\n  engine: vllm\n" M
 										       "  block-size: 32\n" G(1),
 		"block-differs", FINDING_WARNING, 10, "16"},
+	{"4xL4;4xL4", TINY "  tensor-parallel-size: 16\n" G(4), "gpus-given", FINDING_FATAL, 4,
+		"tensor-parallel-size 16 = 16 > 4"},
+	{"4xL4;4xL4", TINY "  tensor-parallel-size: 16\n" G(4), "gpus-given", FINDING_FATAL, 4,
+		"4 KV heads among 16 GPUs: each is kept 4 times"},
+	{"4xL4;4xL4", TINY "  tensor-parallel-size: 16\n" G(4), "gpus-given", FINDING_FATAL, 4,
+		"tensor-parallel-size: 4, which it is given"},
+	{"8xL4;8xL4", TINY "  tensor-parallel-size: 16\n" G(8), "gpus-given", FINDING_FATAL, 4,
+		"ServiceArgs.resources.gpu: 16, all that it computes on"},
+	{"4xL4", TINY "  tensor-parallel-size: 2\n  data-parallel-size: 2\n" G(2), "gpus-given", FINDING_FATAL, 5,
+		"tensor-parallel-size 2 x data-parallel-size 2 = 4 > 2"},
+	{"2xL4", TINY "  tensor-parallel-size: 2\n" G(0.5), "gpus-given", FINDING_FATAL, 4, "gives it 0.5"},
+	{"8xL4", TINY "  tensor-parallel-size: 2\n" G(8), "gpus-unused", FINDING_WARNING, 4, "it computes on 2"},
+	{"8xL4", "SglangWorker:\n" M "  tp: 2\n  dp-size: 2\n" G(8), "gpus-unused", FINDING_WARNING, 5,
+		"it computes on 4 (tp 2 x dp-size 2)"},
+	{"2xH100",
+		"VllmWorker:\n  model: Qwen/Qwen2.5-72B-Instruct\n  max-model-len: 2048\n  tensor-parallel-size: 2\n" G(
+			2),
+		"memory-weights", FINDING_FATAL, 4, "vLLM 0.17 as it is: --engine-version vllm=0.17.0 plans for it"},
+	{"1xH100", "VllmWorker:\n  model: Qwen/Qwen3-32B\n  max-model-len: 22000\n" G(1), "memory-release",
+		FINDING_WARNING, 1, "0.17 and later leaves"},
+	{"1xA100-80GB", "VllmWorker:\n  model: Qwen/Qwen2.5-32B-Instruct\n" G(1), "memory-close", FINDING_WARNING, 1,
+		"less than the newest releases are known by"},
 };
 
 static bool contains(const char *text, const char *part)
@@ -393,6 +419,57 @@ static void splits_that_run_are_not_refused(void **state)
 	}
 }
 
+/* What fits one division of the cards needs no words: SGLang's data parallel groups are of whole workers, or of one. */
+static void a_worker_that_takes_what_it_is_given_is_no_finding(void **state)
+{
+	static const char *const graphs[] = {"SglangWorker:\n" M "  max-model-len: 4096\n  tp: 2\n  dp-size: 4\n" G(8),
+		"SglangWorker:\n" M "  max-model-len: 4096\n  tp: 8\n  dp-size: 4\n  enable-dp-attention: true\n" G(8),
+		TINY "  tensor-parallel-size: 4\n  pipeline-parallel-size: 2\n" G(8)};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(graphs); i++) {
+		struct plan_world w;
+		struct plan p;
+		struct err err;
+		plan_world_of(&w, graphs[i], "8xA100-80GB");
+		assert_int_equal(plan_make(&p, &w.input, &err), 0);
+		if (findings_has(&p.findings, "gpus-given") || findings_has(&p.findings, "gpus-unused"))
+			fail_msg("%s", graphs[i]);
+		plan_done(&p);
+		plan_world_done(&w);
+	}
+}
+
+/* "It cannot run" of the newest releases alone says so, and whole answers do not. */
+static void an_answer_names_the_releases_it_holds_for(void **state)
+{
+	static const struct {
+		const char *context, *says;
+	} cases[] = {{"2048", "it cannot run with vLLM 0.8 to 0.16, 0.18 and later; 0.17 starts it, for 1 reason"},
+		{"32768", "it cannot run, for 1 reason"}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char yaml[512];
+		struct plan_world w;
+		struct plan p;
+		struct err err;
+		struct buf out;
+		snprintf(yaml, sizeof yaml,
+			"VllmWorker:\n  model: Qwen/Qwen2.5-72B-Instruct\n  max-model-len: %s\n  tensor-parallel-size: 2\n" G(
+				2),
+			cases[i].context);
+		plan_world_of(&w, yaml, "2xH100");
+		assert_int_equal(plan_make(&p, &w.input, &err), 0);
+		buf_init(&out, 4096);
+		plan_verdict_text(&p, false, &out);
+		assert_string_equal(buf_str(&out), cases[i].says);
+		buf_done(&out);
+		plan_done(&p);
+		plan_world_done(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -402,6 +479,8 @@ int main(void)
 		cmocka_unit_test(a_worker_wider_than_every_host_takes_as_few_as_will_do),
 		cmocka_unit_test(several_hosts_are_named_in_bars_and_findings),
 		cmocka_unit_test(every_check_says_its_piece_at_its_place),
+		cmocka_unit_test(a_worker_that_takes_what_it_is_given_is_no_finding),
+		cmocka_unit_test(an_answer_names_the_releases_it_holds_for),
 		cmocka_unit_test(small_shared_memory_and_few_files_are_told),
 		cmocka_unit_test(a_taken_port_a_missing_engine_and_a_full_disk_are_told),
 		cmocka_unit_test(llama_workers_share_weights_and_divide_ram_and_cores),

@@ -119,6 +119,40 @@ static void a_draft_model_leaves_a_close_answer_open(void **state)
 	assert_true(roomy.terms.guessed & PLAN_GUESS_WEIGHTS);
 }
 
+/* DeepSeek-V2-Lite: 27 layers of attention of 16 heads; among four cards in two groups each card holds half of it, not a quarter. */
+static void attention_of_data_parallel_groups_is_held_by_each(void **state)
+{
+	static const char groups[] = "  tp: 4\n  dp-size: 2\n  enable-dp-attention: true\n";
+	struct told whole = told_of("SglangWorker", "deepseek-ai/DeepSeek-V2-Lite", "4xH100", 4, "  tp: 4\n");
+	struct told divided = told_of("SglangWorker", "deepseek-ai/DeepSeek-V2-Lite", "4xH100", 4, groups);
+	struct model_facts m;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(model_facts_by_name(&m, "deepseek-ai/DeepSeek-V2-Lite", &err), 0);
+	/* q is 2048 x 16 x 192, kv_a 2048 x 576, kv_b 512 x 16 x 256, o 16 x 128 x 2048; the router is among the matrices, too */
+	uint64_t layer = 2048ull * 16 * 192 + 2048ull * 576 + 512ull * 16 * 256 + 16ull * 128 * 2048 + 2048 * 64;
+	uint64_t halves = 512ull * 16 * 256;
+	uint64_t more = divided.terms.weights - whole.terms.weights;
+	uint64_t wanted = 2 * (27 * layer / 4 + 102400ull * 2048 * 3 / 4 + 27 * halves / 2);
+	assert_true(more > wanted / 100 * 99 && more < wanted / 100 * 101);
+	assert_int_equal(divided.verdict, PLAN_FITS);
+	assert_true(divided.terms.budget < whole.terms.budget); /* 512 sequences a group are kept room for */
+	/* One group is no division. */
+	assert_int_equal(told_of("SglangWorker", "deepseek-ai/DeepSeek-V2-Lite", "4xH100", 4,
+				 "  tp: 4\n  dp-size: 1\n  enable-dp-attention: true\n")
+				 .terms.weights,
+		whole.terms.weights);
+	/* KV heads are divided within a group alone. */
+	uint64_t four = told_of("SglangWorker", "Qwen/Qwen3-30B-A3B", "4xH100", 4, "  tp: 4\n").terms.kv_least;
+	assert_int_equal(told_of("SglangWorker", "Qwen/Qwen3-30B-A3B", "4xH100", 4, groups).terms.kv_least, 2 * four);
+	/* Little room beside one request: then nobody knows. */
+	assert_int_equal(told_of("SglangWorker", "Qwen/Qwen3-30B-A3B", "2xRTX-4090", 2,
+				 "  quantization: fp8\n  tp: 2\n  dp-size: 2\n  enable-dp-attention: true\n")
+				 .verdict,
+		PLAN_NOT_CHECKED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -127,6 +161,7 @@ int main(void)
 		cmocka_unit_test(a_kv_cache_said_by_hand_is_the_room),
 		cmocka_unit_test(sglang_takes_the_fewer_of_its_own_tokens_and_those_said),
 		cmocka_unit_test(a_draft_model_leaves_a_close_answer_open),
+		cmocka_unit_test(attention_of_data_parallel_groups_is_held_by_each),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

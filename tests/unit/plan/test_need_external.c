@@ -59,26 +59,96 @@ static void scene_done(struct scene *x)
 	gpu_inventory_done(&x->inventory);
 }
 
-static void an_unknown_release_takes_the_most_of_any(void **state)
+/* The newest range's terms; and it surely fits where it does with each release, and not narrowly with the newest. */
+static void an_unknown_release_fits_where_each_does(void **state)
 {
 	static const char *const models[] = {
 		"Llama-3.1-8B", "Qwen3-30B-A3B", "gpt-oss-20b", "DeepSeek-V2-Lite", "Gemma-3-12B"};
 	static const uint32_t releases[] = {
-		606, 705, 805, 902, 1002, 1102, 1600, 1700, 1900, 2000, 2100, RELEASE_NEWEST};
+		VLLM_V1, 805, 900, 902, 1002, 1102, 1600, 1700, 1900, 2000, 2100, RELEASE_NEWEST};
 	static const char *const cards[] = {"1xT4", "1xRTX-4090", "1xA100-80GB", "1xH100", "1xB200"};
 	struct scene x;
+	uint32_t open = 0, fits = 0, none = 0;
 
 	(void)state;
 	for (size_t m = 0; m < ARRAY_LEN(models); m++)
 		for (size_t c = 0; c < ARRAY_LEN(cards); c++) {
 			scene_of(&x, GRAPH_ENGINE_VLLM, models[m], cards[c]);
-			int64_t least = need_at(&x, 0).kv_room;
-			for (size_t r = 0; r < ARRAY_LEN(releases); r++)
-				if (need_at(&x, releases[r]).kv_room < least - (int64_t)(160 * MIB))
-					fail_msg("%s on %s: release %u leaves less than an unknown one", models[m],
-						cards[c], releases[r]);
+			for (x.service.context = 4096; x.service.context <= x.facts.context_max;
+				x.service.context *= 2) {
+				bool all = true;
+				for (size_t r = 0; r < ARRAY_LEN(releases); r++) {
+					struct plan_terms then = need_at(&x, releases[r]);
+					all &= plan_terms_fit(&then);
+				}
+				struct plan_terms newest = need_at(&x, RELEASE_NEWEST), t = need_at(&x, 0);
+				assert_true(t.kv_room == newest.kv_room && t.weights == newest.weights);
+				assert_int_equal(plan_terms_surely_fit(&t), all && !t.close);
+				assert_true((t.fitting & 1) == plan_terms_fit(&newest));
+				assert_int_equal(t.fitting & t.missing, 0);
+				assert_true(t.context_fits <= newest.context_fits);
+				open += t.missing && t.fitting;
+				fits += plan_terms_surely_fit(&t);
+				none += !t.fitting;
+			}
 			scene_done(&x);
 		}
+	assert_true(open > 0 && fits > 0 && none > 0);
+}
+
+static void a_narrow_answer_of_the_newest_is_no_answer(void **state)
+{
+	struct scene x;
+
+	(void)state;
+	scene_of(&x, GRAPH_ENGINE_VLLM, "Qwen2.5-32B-Instruct", "1xA100-80GB");
+	x.service.context = 32768;
+	struct plan_terms t = need_at(&x, 0);
+	assert_true(plan_terms_fit(&t) && !t.missing && t.close && !plan_terms_surely_fit(&t));
+	x.service.context = t.context_fits;
+	t = need_at(&x, 0);
+	assert_true(plan_terms_surely_fit(&t));
+	x.service.context = 32768;
+	t = need_at(&x, 2100); /* stated: what is counted decides */
+	assert_true(plan_terms_surely_fit(&t));
+	scene_done(&x);
+}
+
+static void check_ranges(bool sglang, uint32_t since, uint32_t until, uint32_t mask, const char *want)
+{
+	struct release_ranges r;
+	char text[RELEASE_RANGES_TEXT];
+
+	release_ranges(&r, sglang, since, until);
+	assert_string_equal(release_ranges_text(&r, mask, text, sizeof text), want);
+}
+
+/* Bits from the newest range on: 0.21, 0.18, 0.17, 0.11, 0.10.2, 0.9.1, 0.9.0, 0.8. */
+static void ranges_of_releases_are_named_as_people_do(void **state)
+{
+	(void)state;
+	check_ranges(false, 0, 0, 0x01, "0.21 and later");
+	check_ranges(false, 0, 0, 0xff, "0.8 and later");
+	check_ranges(false, 0, 0, 0x06, "0.17 to 0.20");
+	check_ranges(false, 0, 0, 0xf9, "0.8 to 0.16, 0.21 and later");
+	check_ranges(false, 0, 0, 0x04, "0.17");
+	check_ranges(false, 0, 0, 0x30, "0.9.1 to 0.10");
+	check_ranges(false, 0, 0, 0x20, "0.9.1 to 0.10.1");
+	check_ranges(false, 0, 0, 0x10, "0.10.2 to 0.10.x");
+	check_ranges(false, 0, 0, 0x40, "0.9.0");
+	check_ranges(false, 0, 0, 0xc0, "0.8 to 0.9.0");
+	check_ranges(false, 0, 0, 0, "");
+	/* A model that came with 0.8.4, and one that came with 0.11.1: its older ranges are none. */
+	check_ranges(false, 804, 0, 0xf8, "0.8.4 to 0.16");
+	check_ranges(false, 1101, 0, 0x0f, "0.11.1 and later");
+	check_ranges(false, 1101, 0, 0x08, "0.11.1 to 0.16");
+	check_ranges(false, 2300, 0, 0x01, "0.23 and later");
+	/* One that is gone: the newest range ends there. */
+	check_ranges(false, 0, 1102, 0x01, "0.11 to 0.11.2");
+	check_ranges(false, 0, 1000, 0x07, "0.8 to 0.10.0");
+	check_ranges(false, 500, 605, 0x01, "0.8 and later");
+	check_ranges(true, 0, 0, 0x01, "0.4.10 and later");
+	check_ranges(true, 0, 0, 0x02, "0.3 to 0.4.9");
 }
 
 static void sampling_without_sorting_takes_two_fifths(void **state)
@@ -360,7 +430,9 @@ static void what_failed_against_the_sum_is_not_said_to_fit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(an_unknown_release_takes_the_most_of_any),
+		cmocka_unit_test(an_unknown_release_fits_where_each_does),
+		cmocka_unit_test(a_narrow_answer_of_the_newest_is_no_answer),
+		cmocka_unit_test(ranges_of_releases_are_named_as_people_do),
 		cmocka_unit_test(sampling_without_sorting_takes_two_fifths),
 		cmocka_unit_test(v0_has_256_sequences_on_large_cards_too),
 		cmocka_unit_test(graphs_are_inside_the_budget_since_0_21),

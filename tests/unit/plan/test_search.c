@@ -5,6 +5,8 @@
 #include "../lib/cmocka_all.h"
 #include "../lib/plan_world.h"
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 static const struct plan_wish wish = {.quants = {{"awq", NULL}, {"fp8", NULL}}, .quants_len = 2};
 
@@ -137,8 +139,8 @@ static void check_options(struct plan_world *w, const struct plan *p, const stru
 		check_placement(&o->items[i].plan, seed);
 		check_inequality(&o->items[i].plan, seed);
 		if (!is_sound(&o->items[i].plan))
-			fail_msg("seed %llu: an option does not fit: %s", (unsigned long long)seed,
-				o->items[i].plan.findings.items[0].what);
+			fail_msg("seed %llu: an option does not fit: %s\n%s", (unsigned long long)seed,
+				o->items[i].plan.findings.items[0].what, buf_str(&w->yaml));
 		check_written(w, p, &o->items[i], seed);
 		if (i > 0 &&
 			plan_option_compare(&o->items[i - 1].shape, &o->items[i - 1].predicted, o->items[i - 1].worth,
@@ -330,10 +332,53 @@ static void the_best_of_the_search_is_the_best_there_is(void **state)
 	}
 }
 
+/* Cards that CUDA_VISIBLE_DEVICES names are those of every plan; where they are too few there is none. */
+static void plans_stay_on_the_cards_that_workers_are_bound_to(void **state)
+{
+	static const struct {
+		const char *devices;
+		uint32_t most; /* cards of the widest plan; 0: none */
+	} cases[] = {{"2,3", 2}, {"1", 1}, {"3,0,1,2", 4}, {"6,7", 0}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char yaml[512];
+		struct plan_world w;
+		struct plan_options o;
+		struct plan p;
+		struct err err;
+		uint32_t widest = 0;
+
+		snprintf(yaml, sizeof yaml,
+			"VllmWorker:\n  model: Qwen/Qwen2.5-7B-Instruct\n  tensor-parallel-size: 4\n  ServiceArgs:\n    workers: 2\n"
+			"    resources: {gpu: 4}\n    envs: {CUDA_VISIBLE_DEVICES: \"%s\"}\n",
+			cases[i].devices);
+		plan_world_of(&w, yaml, "4xL40S");
+		assert_int_equal(plan_make(&p, &w.input, &err), 0);
+		assert_int_equal(plan_search(&o, &p, &wish, &err), 0);
+		for (uint32_t k = 0; k < o.len; k++) {
+			const struct plan_placement *pl = &o.items[k].plan.placement;
+			assert_int_equal(plan_verdict(&o.items[k].plan), PLAN_FITS);
+			assert_int_equal(o.items[k].shape.workers, 1);
+			for (uint32_t c = 0; c < pl->cards_len; c++)
+				assert_non_null(strchr(cases[i].devices, (char)('0' + pl->cards[c])));
+			widest = MAX(widest, o.items[k].shape.tp);
+			check_written(&w, &p, &o.items[k], 0);
+		}
+		assert_int_equal(widest, cases[i].most);
+		if (!cases[i].most)
+			assert_non_null(strstr(o.why, "CUDA_VISIBLE_DEVICES"));
+		plan_options_done(&o);
+		plan_done(&p);
+		plan_world_done(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_random_deployment_gets_what_is_not_there),
+		cmocka_unit_test(plans_stay_on_the_cards_that_workers_are_bound_to),
 		cmocka_unit_test(the_best_of_the_search_is_the_best_there_is),
 	};
 
