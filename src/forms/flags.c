@@ -67,7 +67,7 @@ static bool is_open(const char *text)
 	return strchr(text, '$') != NULL || strstr(text, "{{") != NULL;
 }
 
-/* The first variable in a text whose value nobody knows: "$TP" of "$TP", "$(nproc)", "{{ .Values.tp }}"; NULL: there is none. A price
+/* The first variable in a text whose value nobody knows: "$TP" of "$TP", "$(nproc)", "{{ .Values.tp }}"; NULL: there is none; "": no memory. A price
  * ("$5 a day") looks like an argument of a script; a text in JSON is left to its reader. */
 static const char *open_part(struct arena *arena, const char *text, bool json)
 {
@@ -98,7 +98,8 @@ static const char *open_part(struct arena *arena, const char *text, bool json)
 			end++;
 		p--;
 	}
-	return arena_strndup(arena, p, MIN((size_t)(end - p), strlen(p)));
+	const char *part = arena_strndup(arena, p, MIN((size_t)(end - p), strlen(p)));
+	return part ? part : "";
 }
 
 /* "$@": what a script is called with, which is nothing unless somebody says so. */
@@ -387,9 +388,12 @@ static int put(
 	const struct config_key *key = config_key_find(section_of(s->engine), name);
 	bool json = kind == ENGINE_FLAG_JSON;
 	const char *variable = value && is_open(value) ? open_part(&l->f->arena, value, json) : NULL;
+	if (variable && !*variable)
+		return -ENOMEM;
 
 	if (variable && strcmp(name, s->engine == GRAPH_ENGINE_SGLANG ? "model-path" : "model") != 0) {
-		int said = say_unset(l, arena_strdup(&l->f->arena, name), variable, pos);
+		const char *kept = arena_strdup(&l->f->arena, name);
+		int said = kept ? say_unset(l, kept, variable, pos) : -ENOMEM;
 		if (said < 0 || json || (key && key->type != CONFIG_STRING))
 			return said;
 	}

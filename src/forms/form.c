@@ -329,7 +329,8 @@ static bool is_for_a_shell(const char *text, size_t len)
 	const char *end = memchr(text, '\n', len);
 	size_t line = end ? (size_t)(end - text) : len;
 
-	return memmem(text, len, "\n#SBATCH ", 9) || (len > 8 && !memcmp(text, "#SBATCH ", 8)) ||
+	return form_begins_as_command(text, len) || memmem(text, len, "\n#SBATCH ", 9) ||
+	       (len > 8 && !memcmp(text, "#SBATCH ", 8)) ||
 	       (line > 4 && !memcmp(text, "#!", 2) && !memcmp(text + line - 2, "sh", 2));
 }
 

@@ -205,6 +205,8 @@ int form_dockerfile_read(struct form_set *f, const char *file, const char *text,
 /* prose.c */
 /* Is this written for people: sentences, or a page with code blocks? */
 bool form_is_prose(const char *text, size_t len);
+/* Is its first line a command? One with JSON in it ('{"a": 1}') is YAML by chance. */
+bool form_begins_as_command(const char *text, size_t len);
 /* The text with blanks for all that is neither a code block's command nor a line that is one; line ends stay, so places do too.
  * NULL: no memory. */
 char *form_prose_commands(struct arena *arena, const char *text, size_t len);

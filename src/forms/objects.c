@@ -288,10 +288,9 @@ static int read_serve_config(struct form_set *f, const struct yaml_node *root, c
 		return -ENOMEM;
 	memset(placed, '\n', config->pos.line - 1);
 	memcpy(placed + config->pos.line - 1, config->text, len);
-	if (yaml_parse(&tree, &f->arena, config->pos.file, placed, config->pos.line - 1 + len, &quiet) == 0)
-		code = read_llm_configs(f, tree, 0);
+	code = yaml_parse(&tree, &f->arena, config->pos.file, placed, config->pos.line - 1 + len, &quiet);
 	diags_done(&quiet);
-	return code;
+	return code == 0 ? read_llm_configs(f, tree, 0) : code == -ENOMEM ? code : 0;
 }
 
 /* ---- values of other charts ---- */

@@ -180,6 +180,21 @@ static bool is_fence(struct slice line)
 	return line.len >= 3 && (!memcmp(line.at, "```", 3) || !memcmp(line.at, "~~~", 3));
 }
 
+bool form_begins_as_command(const char *text, size_t len)
+{
+	struct slice rest = {text, len};
+
+	while (rest.len) {
+		struct slice line = trimmed(next_line(&rest)), words = line;
+		if (!line.len || *line.at == '#')
+			continue;
+		struct slice w = next_word(&words);
+		/* "key: x" and "- x" are YAML's, whatever they begin with. */
+		return !strchr("-{[\"'", *line.at) && w.at[w.len - 1] != ':' && is_command_line(line) && words.len;
+	}
+	return false;
+}
+
 bool form_is_prose(const char *text, size_t len)
 {
 	struct slice rest = {text, len};

@@ -233,10 +233,13 @@ static const char *json(struct reader *r)
 	size_t len = r->now.at - from;
 	char *text = arena_strndup(&r->f->arena, r->text + from, len);
 	const char *ret = NULL;
+	r->code = text ? r->code : -ENOMEM;
 	if (!text || memmem(text, len, "dict(", 5))
 		return NULL;
 	diags_init(&quiet);
-	if (yaml_parse(&root, &r->f->arena, r->pos.file, text, len, &quiet) == 0 && root->type != YAML_SCALAR) {
+	int code = yaml_parse(&root, &r->f->arena, r->pos.file, text, len, &quiet);
+	r->code = code == -ENOMEM ? code : r->code;
+	if (code == 0 && root->type != YAML_SCALAR) {
 		buf_init(&out, YAML_BYTES_MAX);
 		yaml_print_json(root, &out);
 		ret = out.failed ? NULL : arena_strdup(&r->f->arena, buf_str(&out));
@@ -434,7 +437,7 @@ static void take_argument(
 	static const char *const models[] = {"model", "model_path", "model_source", "model_id", "model_tag"};
 	struct engine_flag flag;
 
-	if (!strcmp(text, "None"))
+	if (!strcmp(text, "None") || r->code < 0)
 		return;
 	for (size_t i = 0; i < ARRAY_LEN(models); i++)
 		if (!strcmp(name, models[i])) {

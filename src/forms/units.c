@@ -247,5 +247,7 @@ int form_makefile_read(struct form_set *f, const char *file, const char *text, s
 		kept = kept ? kept : f->services.len;
 		remarks = f->remarks.len;
 	}
+	if (code == -ENOMEM)
+		return err_set(err, code, "out of memory");
 	return code < 0 ? code : f->services.len > 0;
 }

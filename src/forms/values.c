@@ -162,7 +162,7 @@ int form_vllm_config_read(struct form_set *f, const struct yaml_node *root)
 		if (n->type == YAML_MAP || n->type == YAML_SEQ) {
 			buf_init(&json, YAML_BYTES_MAX);
 			yaml_print_json(n, &json);
-			value = arena_strdup(&f->arena, buf_str(&json));
+			value = json.failed ? NULL : arena_strdup(&f->arena, buf_str(&json));
 			buf_done(&json);
 		}
 		code = value ? form_flag_put(f, &s, n->key, value, &n->pos) : -ENOMEM;

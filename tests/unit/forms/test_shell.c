@@ -63,6 +63,11 @@ static void arrays_are_the_words_they_hold(void **state)
 	check("N=(a b c)\nvllm serve ${N[1]} --seed ${#N[@]}\n", "b x1 seed=3");
 	/* One that nobody set may hold anything. */
 	check("vllm serve m \"${EXTRA[@]}\"\n", "m x1 !variable-unknown");
+	/* With JSON in it a line is YAML by chance. */
+	check("vllm serve m --hf-overrides '{\"a\": 1}' --seed 1\n",
+		"m x1 hf-overrides={\"a\": 1} seed=1 !flag-effect");
+	check("CUDA_VISIBLE_DEVICES=0 python3 -m vllm.entrypoints.openai.api_server --model m --speculative-config '{\"method\": \"ngram\", \"num_speculative_tokens\": 1}'\n",
+		"m x1 speculative-config={\"method\": \"ngram\", \"num_speculative_tokens\": 1} $CUDA_VISIBLE_DEVICES=0");
 	/* A line of words in a variable is cut, in quotes it is one word. */
 	check("C=\"vllm serve m --seed 2\"\n$C\n", "m x1 seed=2");
 	check("C=\"vllm serve m --seed 2\"\neval $C\neval \"$C\"\n", "m x1 seed=2\nm x1 seed=2");
