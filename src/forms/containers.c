@@ -446,23 +446,23 @@ static int take_around(struct walk *w, const struct yaml_node *map, struct aroun
 
 /* ---- a container ---- */
 
-/* Compose puts its variables in, and "$$" is a dollar of the text. env NULL: only that. */
-static const char *composed(struct arena *arena, const char *text, const struct form_env *env)
+/* Compose puts its variables in, and "$$" is a dollar of the text. expands false: only that. */
+static const char *composed(struct arena *arena, const char *text, bool expands, const struct form_env *env)
 {
 	char *copy = strstr(text, "$$") ? arena_strdup(arena, text) : NULL;
 
 	if (!strstr(text, "$$"))
-		return env ? form_expand(arena, text, strlen(text), env) : text;
+		return expands ? form_expand(arena, text, strlen(text), env) : text;
 	if (!copy)
 		return NULL;
 	char *out = copy;
 	for (const char *p = text; *p; p++) {
 		bool twice = p[0] == '$' && p[1] == '$';
-		*out++ = twice ? (env ? '\1' : '$') : *p;
+		*out++ = twice ? (expands ? '\1' : '$') : *p;
 		p += twice;
 	}
 	*out = '\0';
-	char *ret = env ? (char *)form_expand(arena, copy, strlen(copy), env) : copy;
+	char *ret = expands ? (char *)form_expand(arena, copy, strlen(copy), env) : copy;
 	for (char *p = ret; p && *p; p++)
 		*p = *p == '\1' ? '$' : *p;
 	return ret;
@@ -477,7 +477,7 @@ static int add_words(struct walk *w, struct form_words *ret, const struct yaml_n
 		return 0;
 	if (n->type == YAML_SCALAR) {
 		uint32_t kept = ret->len;
-		const char *line = w->host == HOST_COMPOSE ? composed(arena, n->text, NULL) : n->text;
+		const char *line = w->host == HOST_COMPOSE ? composed(arena, n->text, false, NULL) : n->text;
 		int code = line ? form_words_cut(ret, arena, n->pos.file, line, strlen(line), &n->pos, env) : -ENOMEM;
 		for (uint32_t i = kept; i < ret->len; i++) /* one command: its lines end nothing */
 			if (ret->v[i].quoted || strcmp(ret->v[i].text, "\n"))
@@ -487,7 +487,7 @@ static int add_words(struct walk *w, struct form_words *ret, const struct yaml_n
 	}
 	for (const struct yaml_node *c = n->type == YAML_SEQ ? n->first : NULL; c; c = c->next) {
 		const char *text = c->type != YAML_SCALAR    ? ""
-				   : w->host == HOST_COMPOSE ? composed(arena, c->text, env)
+				   : w->host == HOST_COMPOSE ? composed(arena, c->text, true, env)
 							     : form_expand(arena, c->text, strlen(c->text), env);
 		const struct form_word word = {.text = text, .pos = c->pos, .quoted = true};
 		if (!text || form_push(arena, ret, word) < 0)

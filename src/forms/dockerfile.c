@@ -16,8 +16,11 @@ struct stage {
 /* The rest of the instruction at from, with what goes on behind a backslash. */
 static size_t operands_end(const char *text, size_t len, size_t from)
 {
-	while (from < len && (text[from] != '\n' || (from > 0 && text[from - 1] == '\\')))
-		from++;
+	for (; from < len; from++) {
+		size_t last = from - (from > 0 && text[from - 1] == '\r');
+		if (text[from] == '\n' && (!last || text[last - 1] != '\\'))
+			break;
+	}
 	return from;
 }
 
@@ -42,9 +45,10 @@ static int take_words(struct form_set *f, struct form_words *ret, const struct s
 		buf_add_byte(&placed, '\n');
 	for (uint32_t i = 1; i < words[0].pos.column; i++)
 		buf_add_byte(&placed, ' ');
-	for (size_t i = from; i < end; i++)
-		buf_add_byte(&placed,
-			s->text[i] == '\\' && i + 1 < end && s->text[i + 1] == '\n' ? ' ' : (uint8_t)s->text[i]);
+	for (size_t i = from; i < end; i++) {
+		bool goes_on = s->text[i] == '\\' && i + 1 < end && strchr("\r\n", s->text[i + 1]);
+		buf_add_byte(&placed, goes_on ? ' ' : (uint8_t)s->text[i]);
+	}
 	diags_init(&quiet);
 	code = placed.failed ? -ENOMEM
 			     : yaml_parse(&root, &f->arena, words[0].pos.file, buf_str(&placed), placed.len, &quiet);

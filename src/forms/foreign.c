@@ -11,16 +11,6 @@ struct line {
 	size_t len; /* without blanks around */
 };
 
-bool form_is_python(const char *file, const char *text, size_t len)
-{
-	size_t n = strlen(file);
-
-	if (n > 3 && !strcmp(file + n - 3, ".py"))
-		return true;
-	const char *what = memmem(text, len, "\n```", 4) ? NULL : form_foreign_text(text, len);
-	return what && !strcmp(what, "a program in Python");
-}
-
 static struct line next(const char **text, const char *end)
 {
 	const char *stop = memchr(*text, '\n', (size_t)(end - *text));
@@ -108,6 +98,29 @@ static bool is_yamls(struct line l)
 	while (n < l.len && (isalnum((unsigned char)l.at[n]) || strchr("_-./\"'", l.at[n])))
 		n++;
 	return n && n < l.len && l.at[n] == ':' && (n + 1 == l.len || isspace((unsigned char)l.at[n + 1]));
+}
+
+/* Its first line that says something: "import x", "from x import y". */
+static bool begins_with_import(const char *text, size_t len)
+{
+	const char *at = text, *end = text + len;
+
+	while (at < end) {
+		struct line l = next(&at, end);
+		if (l.len && *l.at != '#')
+			return begins(l, "import ") || (begins(l, "from ") && memmem(l.at, l.len, " import", 7));
+	}
+	return false;
+}
+
+bool form_is_python(const char *file, const char *text, size_t len)
+{
+	size_t n = strlen(file);
+
+	if ((n > 3 && !strcmp(file + n - 3, ".py")) || begins_with_import(text, len))
+		return true;
+	const char *what = memmem(text, len, "\n```", 4) ? NULL : form_foreign_text(text, len);
+	return what && !strcmp(what, "a program in Python");
 }
 
 const char *form_foreign_text(const char *text, size_t len)

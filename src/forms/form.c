@@ -445,11 +445,10 @@ static int read_blocks(struct form_set *f, const char *file, const char *text, s
 			continue;
 		}
 		size_t size = (size_t)(text + at - block);
-		const char *what = form_foreign_text(block, size);
 		if (begins_with_from(block, size) && !form_is_dockerfile(block, size)) {
 			code = read_modelfile_part(f, file, block, size, first);
 			form = "an Ollama Modelfile in a text";
-		} else if (what && !strcmp(what, "a program in Python")) {
+		} else if (form_is_python("", block, size)) {
 			code = form_python_part(f, file, block, size, first, NULL);
 			form = "a program in Python in a text";
 		} else {

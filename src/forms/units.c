@@ -41,12 +41,18 @@ bool form_is_unit(const char *text, size_t len)
 	return service && exec;
 }
 
+static bool goes_on(const char *line, size_t n)
+{
+	n -= n && line[n - 1] == '\r';
+	return n && line[n - 1] == '\\';
+}
+
 /* A line with all that go on behind it. */
 static size_t whole_len(const char *text, size_t len, size_t at)
 {
 	size_t n = line_len(text, len, at);
 
-	while (at + n < len && n && text[at + n - 1] == '\\')
+	while (at + n < len && goes_on(text + at, n))
 		n += 1 + line_len(text, len, at + n + 1);
 	return n;
 }

@@ -331,6 +331,20 @@ static void a_page_may_hold_other_forms_than_commands(void **state)
 
 #define WORDS "# Title\nSome words that say what is to be done here.\n"
 
+static void compose_puts_its_defaults_in(void **state)
+{
+	(void)state;
+	/* Also where the service has no environment of its own. */
+	check_file("c.yaml",
+		"services:\n  a:\n    image: vllm/vllm-openai\n    gpus: all\n    command: [--model, m, --seed, \"${S:-3}\"]\n",
+		"m x1 seed=3");
+	check_file("c.yaml",
+		"services:\n  a:\n    image: vllm/vllm-openai\n    gpus: all\n    environment: [\"S=${S:-}\", \"T=${T:-4}\"]\n"
+		"    entrypoint: [sh, -c, 'vllm serve m --seed $${S:-7} --max-num-seqs $$T']\n",
+		"m x1 seed=7 max-num-seqs=4 $T=4 $S=");
+	check_file("a.service", "[Service]\r\nExecStart=/bin/vllm serve m \\\r\n  --seed 1\r\n", "m x1 seed=1");
+}
+
 static void commands_of_a_page_are_examples(void **state)
 {
 	(void)state;
@@ -388,6 +402,7 @@ int main(void)
 		cmocka_unit_test(objects_without_containers_name_their_engines),
 		cmocka_unit_test(pods_of_one_engine_count_together),
 		cmocka_unit_test(values_of_a_chart_that_nobody_knows_are_read),
+		cmocka_unit_test(compose_puts_its_defaults_in),
 		cmocka_unit_test(commands_of_a_page_are_examples),
 		cmocka_unit_test(an_image_starts_its_engine_only_as_it_is),
 		cmocka_unit_test(a_page_may_hold_other_forms_than_commands),

@@ -34,7 +34,7 @@ static void write_text(const char *text, const struct want *want, struct buf *ou
 	diags_init(&diags);
 	if (form_read(&form, "file", text, strlen(text), &diags, &err) < 0 || !form.root ||
 		graph_of_tree(&graph, "file", form.root, NULL, &diags, &err) < 0)
-		fail_msg("%s", err.msg);
+		fail_msg("%s\n%s", err.msg, text);
 	assert_int_equal(plan_deployment_init(&target, graph, models), 0);
 	struct plan_service *s = &target.services[0];
 	s->workers = want->workers ? want->workers : s->workers;
@@ -314,6 +314,143 @@ static void another_model_is_written_where_the_model_stands(void **state)
 		"MODEL=org/m-AWQ\nvllm serve $MODEL --dtype half --quantization awq\n");
 }
 
+/* ---- what holds of every form ---- */
+
+/* A line without its digits: what stays when a number becomes another. */
+static void bones(char *ret, const char *line, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (!strchr("0123456789", line[i]))
+			*ret++ = line[i];
+	*ret = '\0';
+}
+
+static bool is_within(const char *part, const char *whole)
+{
+	while (*part && *whole)
+		part += *part == *whole++;
+	return !*part;
+}
+
+static size_t line_len(const char *text)
+{
+	size_t n = strcspn(text, "\n");
+	return n + (text[n] == '\n');
+}
+
+/* Each line of before is in after, in its order: as it was, or with other numbers or words more. */
+static void assert_kept(const char *before, const char *after)
+{
+	const char *at = after;
+
+	for (const char *line = before; *line; line += line_len(line)) {
+		size_t n = line_len(line);
+		char *mine = malloc(n + 1);
+		const char *found = NULL;
+		assert_non_null(mine);
+		bones(mine, line, n);
+		for (const char *other = at; *other && !found; other += line_len(other)) {
+			char *theirs = malloc(line_len(other) + 1);
+			assert_non_null(theirs);
+			bones(theirs, other, line_len(other));
+			if ((line_len(other) == n && !memcmp(line, other, n)) || is_within(mine, theirs))
+				found = other + line_len(other);
+			free(theirs);
+		}
+		if (!found)
+			fail_msg("\"%.*s\" is lost in\n%s", (int)n, line, after);
+		at = found;
+		free(mine);
+	}
+}
+
+static char *with_line_ends(const char *text, const char *end)
+{
+	struct buf out;
+
+	buf_init(&out, 1 << 20);
+	for (; *text; text++)
+		if (*text == '\n')
+			buf_add_str(&out, end);
+		else
+			buf_add_byte(&out, (uint8_t)*text);
+	char *ret = strdup(buf_str(&out));
+	buf_done(&out);
+	assert_non_null(ret);
+	return ret;
+}
+
+/* Written once: what is meant changes, the rest stays; lines end as they did; and again: nothing changes. */
+static void check_kept(const char *text, const struct want *want)
+{
+	char *dos = with_line_ends(text, "\r\n");
+	struct buf out, again, other, left;
+
+	buf_init(&out, 1 << 20);
+	buf_init(&again, 1 << 20);
+	buf_init(&other, 1 << 20);
+	buf_init(&left, 1 << 20);
+	write_text(text, want, &out, &left);
+	if (left.len)
+		fail_msg("%s\nleft: %s", text, buf_str(&left));
+	assert_kept(text, buf_str(&out));
+	write_text(buf_str(&out), want, &again, &left);
+	assert_string_equal(buf_str(&again), buf_str(&out));
+	buf_reset(&left);
+	write_text(dos, want, &other, &left);
+	char *expected = with_line_ends(buf_str(&out), "\r\n");
+	if (strcmp(buf_str(&other), expected))
+		fail_msg("with \\r\\n\n%s\nnot\n%s", buf_str(&other), expected);
+	free(expected);
+	free(dos);
+	buf_done(&out);
+	buf_done(&again);
+	buf_done(&other);
+	buf_done(&left);
+}
+
+static void everything_else_stays_in_every_form(void **state)
+{
+	static const char *const texts[] = {
+		"#!/bin/bash\n# two   spaces  \nset -e\n\nARGS=(\n  org/m   # the model\n\t--tensor-parallel-size 4\n  --max-model-len 32768 # long\n)\n"
+		"if [ -n \"${KEY:-}\" ]; then\n  ARGS+=(--api-key \"$KEY\")\nfi\nexec vllm serve \"${ARGS[@]}\"   2>&1 | tee log\n",
+		"TP=${TP:-4}   # cards\nLEN=${LEN:-32768}\nserve() {\n\tvllm serve \"$1\" \\\n\t\t--tensor-parallel-size \"$TP\" \\\n\t\t--max-model-len $LEN\n}\nserve org/m\n",
+		"cat > c.yaml <<'EOF'\n# settings\nmax-model-len: 32768\nEOF\nvllm serve org/m -tp 4 --config c.yaml\n",
+		"kubectl apply -f - <<EOF\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}   # name\nspec:\n  replicas: 1\n  template:\n    spec:\n      containers:\n"
+		"      - image: vllm/vllm-openai:v0.9.2\n        args: [--model, org/m, --tensor-parallel-size, \"4\", --max-model-len, \"32768\"]\n        resources: {limits: {nvidia.com/gpu: 4}}\nEOF\n",
+		"# a page\n\nSome words that say what is to be done here, and why.\n\n```bash\nvllm serve org/m --tensor-parallel-size 4 --max-model-len 32768\n```\n\nAnd no more than that is needed to begin.\n",
+		"from vllm import LLM  # the engine\n\nMODEL = \"org/m\"\n\n\nllm = LLM(\n    model=MODEL,\n    tensor_parallel_size=4,   # cards\n    max_model_len=32768,\n)\n",
+		"import subprocess\ncmd = [\"vllm\", \"serve\", \"org/m\",\n       \"--tensor-parallel-size\", \"4\", \"--max-model-len\", \"32768\"]\nsubprocess.run(cmd)\n",
+		"[Unit]\nDescription=x\n\n[Service]\nExecStart=/opt/bin/vllm serve org/m \\\n    --tensor-parallel-size 4 \\\n    --max-model-len 32768\nRestart=always\n",
+		"MODEL ?= org/m\nTP := 4\nLEN = 32768\n\n.PHONY: serve\nserve:\n\t@vllm serve $(MODEL) --tensor-parallel-size $(TP) --max-model-len $(LEN) # go\n",
+		"type: service\nname: x # name\ncommands:\n  - pip install uv\n  - vllm serve org/m --tensor-parallel-size 4 --max-model-len 32768\nresources:\n  gpu: H100:8\n",
+		"resources:\n  accelerators: H100:8   # many\nrun: |\n  vllm serve org/m \\\n    --tensor-parallel-size 4 \\\n    --max-model-len 32768\n",
+		"apiVersion: kubeai.org/v1\nkind: Model\nmetadata:\n  name: k\nspec:\n  url: hf://org/m\n  engine: VLLM\n  args:\n    - --tensor-parallel-size=4\n    - --max-model-len=32768 # long\n  minReplicas: 1\n",
+		"apiVersion: ray.io/v1\nkind: RayService\nmetadata: {name: r}\nspec:\n  serveConfigV2: |\n    applications:\n    - name: a # app\n      import_path: ray.serve.llm:build_openai_app\n"
+		"      args:\n        llm_configs:\n        - model_loading_config: {model_id: org/m}\n          engine_kwargs:\n            tensor_parallel_size: 4\n            max_model_len: 32768\n",
+		"model: org/m # a chart\nmodelParameters:\n  maxModelLen: 32768\n  tensorParallelSize: 4\nimage: {repository: vllm/vllm-openai, tag: v0.9.2}\n",
+		"FROM vllm/vllm-openai:v0.9.2\n# two\nENV A=b\nCMD [\"--model\", \"org/m\", \\\n     \"--tensor-parallel-size\", \"4\", \"--max-model-len\", \"32768\"]\nEXPOSE 8000\n",
+		"x-args: &len \"32768\"\nservices:\n  a:\n    image: vllm/vllm-openai:v0.9.2\n    gpus: all\n    command: [--model, org/m, --tensor-parallel-size, '4', --max-model-len, \"32768\"]   # flags\n",
+		"services:\n  a:\n    image: vllm/vllm-openai:v0.9.2\n    gpus: all\n    entrypoint:\n      - bash\n      - -c\n      - |\n        # start it\n        exec vllm serve \"$$@\"\n      - --\n    command:\n      - --model\n"
+		"      - org/m\n      - --tensor-parallel-size\n      - \"${TP:-4}\"\n      - --max-model-len\n      - \"${LEN:-32768}\"\n"};
+
+	(void)state;
+	facts = (struct model_facts){.context_max = 65536,
+		.layers = 40,
+		.hidden = 5120,
+		.heads = 40,
+		.kv_heads = 8,
+		.dtype = "bfloat16",
+		.quant = "none",
+		.name = "m",
+		.architecture = "LlamaForCausalLM"};
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		check_kept(texts[i], &(struct want){.context = 16384});
+		if (!strstr(texts[i], "nvidia.com/gpu"))
+			check_kept(texts[i], &(struct want){.tp = 2, .gpus = 2, .context = 8192});
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,6 +466,7 @@ int main(void)
 		cmocka_unit_test(kserve_and_values_are_patched),
 		cmocka_unit_test(files_of_flags_are_patched),
 		cmocka_unit_test(line_ends_stay_what_they_are),
+		cmocka_unit_test(everything_else_stays_in_every_form),
 		cmocka_unit_test(what_has_no_place_is_named_and_the_rest_is_written),
 		cmocka_unit_test(another_model_is_written_where_the_model_stands),
 	};
