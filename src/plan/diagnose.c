@@ -378,6 +378,12 @@ static bool is_said_by(const struct group *wrapper, const struct diagnosed_log *
 	return captures_find(&captures, "reason", strlen("reason")) != NULL;
 }
 
+/* An exception does, and what NCCL warns of: its errors only point at that. */
+static bool says_why(const struct log_failure *f)
+{
+	return f->shape == SHAPE_EXCEPTION || strstr(f->evidence, "NCCL WARN ");
+}
+
 /* The failure no signature knows that is the root of all: the first of what is sure to have ended a process. best: when what
  * follows from other failures is known; then only what says why is worth telling. wrapper: the line that says that something failed, or NULL.
  * False: there is none. */
@@ -392,7 +398,7 @@ static bool unlisted_tell(const struct diagnosis *d, const struct diagnosed_log 
 		const struct diagnosed_log *log = d->logs[i];
 		struct unlisted one = {log, only && only != log ? NULL : diagnosed_log_failure(log, &died)};
 
-		if (!one.failure || (explained && one.failure->shape != SHAPE_EXCEPTION) ||
+		if (!one.failure || (explained && !says_why(one.failure)) ||
 			(wrapper && (one.failure->doubt || is_said_by(wrapper, log, one.failure))))
 			continue;
 		died = died || explained || wrapper;

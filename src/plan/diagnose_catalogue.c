@@ -79,6 +79,8 @@ static const struct telling_word telling_words[] = {
 	{"exited on signal", 2},
 	{"exited (", WORD_LOOK},
 	{"notready", WORD_LOOK},
+	{"warning  ", WORD_LOOK},
+	{"nccl warn", WORD_LOOK},
 	{"bus error", 3},
 	{"zsh: ", WORD_LOOK},
 	{"uncaught", 2},

@@ -288,7 +288,9 @@ static void on_word_of_line(void *ctx, uint32_t number, size_t end)
 	const struct catalogue_word *word = catalogue_word_at(c->log->catalogue, number);
 	(void)end;
 
-	if (!c->known && word->signature < SIGNATURES_MAX)
+	/* A marker says nothing of its line. */
+	if (!c->known && word->signature < SIGNATURES_MAX &&
+		catalogue_at(c->log->catalogue, word->signature)->kind != SIGNATURE_MARKER)
 		c->known = pattern_match(word->pattern, c->line, c->len, NULL);
 }
 

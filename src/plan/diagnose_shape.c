@@ -229,6 +229,10 @@ static bool compile_error_at(const struct text_low *t)
 /* An event of Kubernetes: "  Warning  FailedMount  12s (x7 over 44s)  kubelet  ...". What only may pass is not among these. */
 static bool is_failed_event(const char *line, const struct text_low *t, size_t *ret_at)
 {
+	static const char *const reasons[] = {"failed", "unexpected", "unschedulable", "evicted", "oomkill",
+		"systemoom", "outof", "nodenotready", "nodeaffinity", "hostportconflict", "networknotready", "exceeded",
+		"deadlineexceeded", "invalid", "insufficient", "notriggerscaleup", "preempted", "errimage",
+		"inspectfailed", "volumeresizefailed"};
 	const char *low = t->text;
 	size_t len = t->len;
 	size_t at = text_span(line, len, 0, " "), end;
@@ -240,9 +244,10 @@ static bool is_failed_event(const char *line, const struct text_low *t, size_t *
 	for (end = at; end < len && line[end] != ' ';)
 		end++;
 	*ret_at = at;
-	return text_has_at(low, len, at, "failed") || text_has_at(low, len, at, "unexpected") ||
-	       text_has_at(low, len, at, "evicted") || text_has_at(low, len, at, "oomkill") ||
-	       text_has_at(low, len, at, "nodenotready") || (end > at + 5 && text_has_at(low, len, end - 5, "error"));
+	for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
+		if (text_has_at(low, len, at, reasons[i]))
+			return true;
+	return end > at + 5 && text_has_at(low, len, end - 5, "error");
 }
 
 uint32_t line_details(const char *text, size_t len)
@@ -538,7 +543,8 @@ static const char *const hard_words[] = {"fatal", "panic", "crash", "segfault", 
 	"hardware exception", "hsa_status_error", NULL};
 static const char *const failing_words[] = {"error", "fail", "abort", "could not", "unable to", "exception", NULL};
 static const char *const bad_words[] = {"cannot ", "assert", "illegal ", "invalid ", "malformed ", "denied", "refused",
-	"timed out", "insufficient ", "unreachable", "not responding", "out of memory", "undefined ", NULL};
+	"timed out", "insufficient ", "no matching ", "no match for", "unreachable", "not responding", "out of memory",
+	"undefined ", NULL};
 
 /* "crashed", "failure", but not "crashkernel". */
 static bool is_ending(const char *low, size_t len)
@@ -655,8 +661,8 @@ enum finding_class line_failure_class(const char *text)
 	static const char *const capacity[] = {"outofmemory", "out of memory", "memoryerror", "bad_alloc", "oomkilled",
 		"oom-killer", "insufficient ", "memory pressure", "runs out of", "low on resource", "cudamalloc failed",
 		"failed to allocate", "unable to allocate", "cannot allocate memory", "oom_kill", "paging file",
-		"not enough slots", "not enough memory", "not enough gpu", "not enough free", "exceeded its quota",
-		"exceeded quota", NULL};
+		"not enough slots", "not enough memory", "have enough", "is full", "storefull", "not enough gpu",
+		"not enough free", "exceeded its quota", "exceeded quota", NULL};
 	static const char *const environment[] = {"oserror", "ioerror", "connectionerror", "connection", "connect to",
 		"importerror", "modulenotfound", "filenotfound", "permissionerror", "timeout", "httperror", "gaierror",
 		"sslerror", "certificate", "brokenpipe", "permission denied", "read-only file system", "no such file",
@@ -671,14 +677,15 @@ enum finding_class line_failure_class(const char *text)
 		"no kernel image", "gpus are available", "compute capability", "requires gpu", "serviceunavailable",
 		"imagepull", "failedattach", "unexpectedadmission", "exec format", "os {", "failedmount", "nccl",
 		"nixl", "ucx", "ibv_", "mlx5", "hccl", "getpwuid", "illegal instruction", "sigill", "signal 4",
-		"exit code 132", "invalid device function", "cannot reach", "offline mode", "cdi device", "cuda_home",
-		"visible devices", NULL};
+		"exit code 132", "invalid device function", "cannot reach", "offline mode", "deadline exceeded",
+		"newer version", "no matching ", "cdi device", "cuda_home", "visible devices", NULL};
 	static const char *const configuration[] = {"valueerror", "keyerror", "validationerror", "jsondecodeerror",
 		"tomldecodeerror", "scannererror", "parsererror", "constructorerror", "argumenterror", "configerror",
 		"notimplementederror", "usageerror", "unrecognized argument", "unexpected argument", "invalid choice",
 		"invalid argument", "required", "not supported", "unsupported", "unknown argument", "must be",
 		"must encode", "argument ", "yaml:", "unknown model", "unknown option", "no such option",
-		"unknown flag", NULL};
+		"unknown flag", "mismatch", "incompatible", "not allowed", "divisible", "neither ",
+		"mutually exclusive", "greater than or equal", "less than or equal", "wrong number", NULL};
 	struct text_low low, kind;
 
 	/* The type says more than the message does. */

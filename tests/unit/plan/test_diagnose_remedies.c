@@ -20,7 +20,7 @@ static const struct product {
 	{"dynamo", {"dynamo.vllm", "dynamo.sglang", "vllm", "vllm.server", "sglang"}},
 };
 /* What has a hyphen or two and is no option of an engine: other programs, their options, keys and packages. */
-static const char *const others[] = {"--gpus", "--runtime", "--ipc", "--shm-size", "--device", "--user", "--ulimit",
+static const char *const others[] = {"--gpus", "--runtime", "--object-store-memory", "--ipc", "--shm-size", "--device", "--user", "--ulimit",
 	"--pids-limit", "--security-opt", "--no-build-isolation", "--no-cache-dir", "--group-add", "--cgroup-parent",
 	"--previous", "--as", "--set-as-default", "auto-compaction-retention", "can-i", "conda-forge", "cuda-compat",
 	"ephemeral-storage", "half-made", "libstdcxx-ng", "llama-server", "nats-server", "nvidia-bug-report",

@@ -114,6 +114,32 @@ static void a_line_that_passes_on_a_reason_is_better_than_one_that_does_not(void
 	all_as_wanted(wants, ARRAY_LEN(wants));
 }
 
+static void what_says_why_in_a_line_beside_its_error_is_the_root(void **state)
+{
+	static const struct want wants[] = {
+		/* NCCL's own line, not the error that points at it. */
+		{"n:1:2 [0] valves.cc:9 NCCL WARN the valve of rank 3 is torn\nRuntimeError: NCCL error: unhandled system error (run with NCCL_DEBUG=INFO for "
+		 "details)\n",
+			DIAGNOSIS_UNKNOWN_CAUSE, 1, 1, FINDING_ENVIRONMENT, "valve of rank 3"},
+		{"RuntimeError: NCCL error: unhandled system error (run with NCCL_DEBUG=INFO for details)\n",
+			DIAGNOSIS_FAILED, 1, 1, FINDING_ENVIRONMENT, NULL},
+		/* What a panic says stands behind it. */
+		{"thread 'zork' panicked at src/pump.rs:3:1:\nno such file or directory: /etc/zork\n",
+			DIAGNOSIS_UNKNOWN_CAUSE, 1, 1, FINDING_ENVIRONMENT, "/etc/zork"},
+		{"thread 'zork' panicked at src/pump.rs:3:1:\ncalled `Result::unwrap()` on an `Err` value: Os { code: 98, kind: AddrInUse, message: \"Address "
+		 "already in use\" }\n",
+			DIAGNOSIS_FAILED, 1, 2, FINDING_CONFIGURATION, "port"},
+		/* An event of any scheduler. */
+		{"  Warning  Unschedulable  3s  zork-scheduler  2 node(s) didn't have enough valves\n",
+			DIAGNOSIS_UNKNOWN_CAUSE, 1, 1, FINDING_CAPACITY, NULL},
+		{"  Warning  DNSConfigForming  3s  kubelet  Search Line limits were not kept\n", DIAGNOSIS_HEALTHY, 0,
+			0, 0, NULL},
+	};
+	(void)state;
+
+	all_as_wanted(wants, ARRAY_LEN(wants));
+}
+
 static void what_was_printed_last_before_a_death_is_told_with_it(void **state)
 {
 	static const struct want wants[] = {
@@ -219,6 +245,7 @@ int main(void)
 		cmocka_unit_test(a_cause_is_told_before_what_only_follows_from_it),
 		cmocka_unit_test(a_compiler_says_more_than_who_called_it),
 		cmocka_unit_test(a_line_that_passes_on_a_reason_is_better_than_one_that_does_not),
+		cmocka_unit_test(what_says_why_in_a_line_beside_its_error_is_the_root),
 		cmocka_unit_test(what_was_printed_last_before_a_death_is_told_with_it),
 		cmocka_unit_test(what_an_assertion_says_of_the_world_classes_it),
 		cmocka_unit_test(a_log_that_ends_while_an_engine_starts_does_not_tell),
