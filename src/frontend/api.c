@@ -355,9 +355,9 @@ static void on_count(void *ctx, const char *name)
 
 static int check_key(struct frontend *fe, struct http_exchange *x, struct api_error *e)
 {
-	const char *given = http_header(x, "authorization");
+	bool given = http_header(x, "authorization") || http_header(x, "x-api-key");
 
-	if (!fe->config.keys || api_keys_find(fe->config.keys, given, NULL))
+	if (!fe->config.keys || demands_caller(fe, x, NULL))
 		return 0;
 	http_add_header(x, "www-authenticate", "Bearer");
 	return api_error_set(e, 401, "invalid_api_key", NULL,

@@ -60,10 +60,18 @@ static int read_tenant(struct demands *d, struct frontend *fe, struct http_excha
 		return -EINVAL;
 	d->priority = (int32_t)number;
 	d->tenant = hash_of(tenant);
-	/* With keys, each key is a tenant. */
-	if (!d->tenant && fe->config.keys)
-		d->tenant = hash_of(http_header(x, "authorization"));
+	/* With keys, each key is a tenant, however the header that has it is written. */
+	if (!d->tenant)
+		d->tenant = d->key_id;
 	return 0;
+}
+
+bool demands_caller(struct frontend *fe, struct http_exchange *x, struct api_caller *ret)
+{
+	const char *given = http_header(x, "authorization");
+
+	return given ? api_keys_find(fe->config.keys, given, ret)
+		     : api_keys_know(fe->config.keys, http_header(x, "x-api-key"), ret);
 }
 
 /* Never the key, nor what it could be found from without the deployment's secret. */
@@ -71,7 +79,7 @@ void demands_read_key(struct demands *d, struct frontend *fe, struct http_exchan
 {
 	struct api_caller caller;
 
-	if (!fe->config.keys || !api_keys_find(fe->config.keys, http_header(x, "authorization"), &caller))
+	if (!fe->config.keys || !demands_caller(fe, x, &caller))
 		return;
 	d->key_id = kv_hash_seed(
 		&fe->kv_seed, sizeof fe->kv_seed, "owner of an API key", caller.digest, sizeof caller.digest);

@@ -23,6 +23,10 @@ struct demands {
 	const char *direct; /* in the arena; NULL: none */
 };
 
+struct api_caller;
+/* With API keys: is the request's one of them? As "Authorization: Bearer KEY", or without that as "x-api-key: KEY", which
+ * Anthropic's clients send. ret may be NULL. */
+bool demands_caller(struct frontend *fe, struct http_exchange *x, struct api_caller *ret);
 /* Only key_id and admin. */
 void demands_read_key(struct demands *d, struct frontend *fe, struct http_exchange *x);
 /* 0, or negative with e filled: a value out of range, or a header that is not allowed here. */

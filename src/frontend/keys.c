@@ -106,16 +106,13 @@ int api_keys_read(struct api_keys **ret, const char *path, struct err *err)
 	return r;
 }
 
-bool api_keys_find(const struct api_keys *k, const char *authorization, struct api_caller *ret)
+bool api_keys_know(const struct api_keys *k, const char *key, struct api_caller *ret)
 {
 	struct api_caller c = {0};
 	bool found = false;
 
-	if (!authorization || strncasecmp(authorization, "Bearer ", 7))
+	if (!key)
 		return false;
-	const char *key = authorization + 7;
-	while (*key == ' ')
-		key++;
 	SHA256((const unsigned char *)key, strlen(key), c.digest);
 	for (uint32_t i = 0; i < k->callers.len; i++) {
 		bool same = CRYPTO_memcmp(c.digest, k->callers.v[i].digest, sizeof c.digest) == 0;
@@ -125,4 +122,11 @@ bool api_keys_find(const struct api_keys *k, const char *authorization, struct a
 	if (found && ret)
 		*ret = c;
 	return found;
+}
+
+bool api_keys_find(const struct api_keys *k, const char *authorization, struct api_caller *ret)
+{
+	if (!authorization || strncasecmp(authorization, "Bearer ", 7))
+		return false;
+	return api_keys_know(k, authorization + 7 + strspn(authorization + 7, " "), ret);
 }

@@ -22,5 +22,7 @@ int api_keys_read(struct api_keys **ret, const char *path, struct err *err) MUST
 void api_keys_destroy(struct api_keys *k);
 /* Is the value of an Authorization header "Bearer KEY" with a KEY of these? Then *ret (may be NULL) is filled. NULL header: no. */
 bool api_keys_find(const struct api_keys *k, const char *authorization, struct api_caller *ret);
+/* The same for a key alone, as other headers have it. NULL: no. */
+bool api_keys_know(const struct api_keys *k, const char *key, struct api_caller *ret);
 
 #endif

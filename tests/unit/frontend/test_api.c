@@ -1306,7 +1306,11 @@ static void keys_are_asked_for_where_they_must_be(void **state)
 	} tries[] = {{"authorization: Bearer key-one\r\n", 200}, {"authorization: bearer key-two\r\n", 200},
 		{"authorization: Bearer key-tw\r\n", 401}, {"authorization: Bearer key-two2\r\n", 401},
 		{"authorization: Bearer # ours\r\n", 401}, {"authorization: Bearer \r\n", 401},
-		{"authorization: key-one\r\n", 401}};
+		{"authorization: key-one\r\n", 401}, {"x-api-key: key-one\r\n", 200}, {"X-Api-Key: key-two\r\n", 200},
+		{"x-api-key: Bearer key-one\r\n", 401}, {"x-api-key: \r\n", 401}, {"x-api-key: key-tw\r\n", 401},
+		/* The header of HTTP decides where both are there. */
+		{"authorization: Bearer key-one\r\nx-api-key: nobody\r\n", 200},
+		{"authorization: Bearer nobody\r\nx-api-key: key-one\r\n", 401}};
 	for (uint32_t i = 0; i < ARRAY_LEN(tries); i++) {
 		world_client_done(&c);
 		world_send(&w, &c, "GET", "/v1/models", tries[i].header, NULL);

@@ -1,5 +1,6 @@
 /* Text work of one request must not hurt others: order, limits, and that what nobody waits for ends. On a fake clock, where
  * a job takes what its estimate says. */
+#include "frontend/keys.h"
 #include "frontend/request.h"
 #include "frontend/text_work.h"
 
@@ -125,6 +126,42 @@ static void tenants_take_turns(void **state)
 		world_finish(&giants[i]);
 		assert_int_equal(giants[i].status, 200);
 	}
+}
+
+/* One key is one, with however many blanks it is sent: who found six spellings would have six turns. */
+static void a_key_takes_its_turn_however_it_is_spelled(void **state)
+{
+	(void)state;
+	static const char text[] = "greedy\nmodest\n", *const spelled[] = {"authorization: Bearer greedy\r\n",
+							       "authorization: bearer greedy\r\n",
+							       "authorization: Bearer  greedy\r\n",
+							       "authorization: BEARER   greedy\r\n",
+							       "x-api-key: greedy\r\n",
+							       "authorization: bEARER  greedy\r\n"};
+	struct api_keys *keys;
+
+	assert_int_equal(api_keys_parse(&keys, text, strlen(text), NULL), 0);
+	config.frontend.text_ms_max = 10000;
+	config.frontend.keys = keys;
+	world_done(&w);
+	world_init(&w, &config);
+	world_wait_workers(&w, 1);
+	for (uint32_t i = 0; i < ARRAY_LEN(spelled); i++)
+		send_giants(i, 1, "/tokenize", spelled[i]);
+	world_send(&w, &giants[6], "POST", "/tokenize", "x-api-key: modest\r\n", giant);
+	world_finish(&giants[6]);
+	uint32_t ended = 0;
+	for (uint32_t i = 0; i < ARRAY_LEN(spelled); i++)
+		ended += giants[i].ended;
+	assert_true(ended <= 2);
+	assert_int_equal(giants[6].status, 200);
+	for (uint32_t i = 0; i < ARRAY_LEN(spelled); i++) {
+		world_finish(&giants[i]);
+		assert_int_equal(giants[i].status, 200);
+	}
+	teardown(NULL);
+	api_keys_destroy(keys);
+	setup(NULL);
 }
 
 /* A model whose text costs much is no reason to let its short requests wait for long ones. */
@@ -394,6 +431,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_short_prompt_is_answered_while_long_ones_wait),
 		TEST(tenants_take_turns),
+		TEST(a_key_takes_its_turn_however_it_is_spelled),
 		cmocka_unit_test(a_few_words_have_the_lane_whatever_they_cost),
 		TEST(a_client_that_leaves_ends_its_text_work),
 		TEST(a_deadline_holds_while_text_waits),
