@@ -315,7 +315,7 @@ static enum engine_flag_state find_abbreviated(struct engine_flag *ret, enum eng
 
 	if (strncmp(spelling, "--", 2) || strlen(spelling) < 4 || strlen(spelling) >= ENGINE_FLAG_BYTES)
 		return ENGINE_FLAG_UNKNOWN;
-	for (int negative = 0; negative <= no; negative++)
+	for (int negative = 0; negative <= (no ? 1 : 0); negative++)
 		for (const char *const *t = programs[program].tables; *t; t++) {
 			const char *v = release_of(*t, version_of(*t, version, wrapper));
 			snprintf(key, sizeof key, "%s %s%s", *t, negative ? "--" : "",
