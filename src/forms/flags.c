@@ -381,6 +381,12 @@ static const char *config_name(const struct line *l, const char *typed, const ch
 	return name;
 }
 
+/* SGLang's --model is --model-path by another name (server_args.py, from 0.4.8.post1). */
+static bool names_model(const struct form_service *s, const char *name)
+{
+	return !strcmp(name, "model") || (s->engine == GRAPH_ENGINE_SGLANG && !strcmp(name, "model-path"));
+}
+
 static int put(
 	struct line *l, const char *name, const char *value, enum engine_flag_kind kind, const struct config_pos *pos)
 {
@@ -391,7 +397,7 @@ static int put(
 	if (variable && !*variable)
 		return -ENOMEM;
 
-	if (variable && strcmp(name, s->engine == GRAPH_ENGINE_SGLANG ? "model-path" : "model") != 0) {
+	if (variable && !names_model(s, name)) {
 		const char *kept = arena_strdup(&l->f->arena, name);
 		int said = kept ? say_unset(l, kept, variable, pos) : -ENOMEM;
 		if (said < 0 || json || (key && key->type != CONFIG_STRING))
@@ -425,7 +431,7 @@ static int put(
 	name = arena_strdup(&l->f->arena, name); /* a look-up's is the caller's */
 	if (!value || !name)
 		return -ENOMEM;
-	if (!strcmp(name, s->engine == GRAPH_ENGINE_SGLANG ? "model-path" : "model")) {
+	if (names_model(s, name)) {
 		s->model = without_mark(&l->f->arena, value);
 		s->model_pos = *pos;
 		return s->model ? 0 : -ENOMEM;

@@ -74,6 +74,21 @@ static void values_are_taken_as_each_flag_takes_them(void **state)
 	assert_int_equal(form.remarks.len, 0);
 }
 
+static void sglang_has_two_names_for_the_model(void **state)
+{
+	static const char *const lines[] = {"python3 -m sglang.launch_server --model-path acme/Sparrow",
+		"python3 -m sglang.launch_server --model acme/Sparrow",
+		"python3 -m sglang.launch_server --model=acme/Sparrow"};
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		read_line(lines[i], NULL);
+		assert_string_equal(form.services.v[0].model, "acme/Sparrow");
+		for (uint32_t k = 0; k < form.remarks.len; k++)
+			assert_string_not_equal(form.remarks.v[k].code, "model-unsaid");
+	}
+}
+
 static void a_flag_with_dots_is_a_part_of_its_json(void **state)
 {
 	(void)state;
@@ -296,6 +311,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_are_taken_as_each_flag_takes_them),
+		cmocka_unit_test(sglang_has_two_names_for_the_model),
 		cmocka_unit_test(a_flag_with_dots_is_a_part_of_its_json),
 		cmocka_unit_test(of_a_repeated_flag_the_last_counts),
 		cmocka_unit_test(what_no_release_has_is_said_with_what_was_meant),
