@@ -468,6 +468,16 @@ static const char *composed(struct arena *arena, const char *text, bool expands,
 	return ret;
 }
 
+/* Lines that went on behind a backslash and were folded into one: Compose drops the backslash, in quotes too. */
+static const char *folded(struct arena *arena, const char *text)
+{
+	char *ret = text && strstr(text, "\\ ") ? arena_strdup(arena, text) : NULL;
+
+	for (char *p = ret; p && (p = strstr(p, "\\ "));)
+		*p = ' ';
+	return ret ? ret : text;
+}
+
 /* Words of a key: a list as it is, a single text cut as a shell would. */
 static int add_words(struct walk *w, struct form_words *ret, const struct yaml_node *n, const struct form_env *env)
 {
@@ -477,7 +487,8 @@ static int add_words(struct walk *w, struct form_words *ret, const struct yaml_n
 		return 0;
 	if (n->type == YAML_SCALAR) {
 		uint32_t kept = ret->len;
-		const char *line = w->host == HOST_COMPOSE ? composed(arena, n->text, false, NULL) : n->text;
+		const char *line =
+			w->host == HOST_COMPOSE ? folded(arena, composed(arena, n->text, false, NULL)) : n->text;
 		int code = line ? form_words_cut(ret, arena, n->pos.file, line, strlen(line), &n->pos, env) : -ENOMEM;
 		for (uint32_t i = kept; i < ret->len; i++) /* one command: its lines end nothing */
 			if (ret->v[i].quoted || strcmp(ret->v[i].text, "\n"))

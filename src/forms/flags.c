@@ -400,8 +400,7 @@ static int put(
 	if (variable && !names_model(s, name)) {
 		const char *kept = arena_strdup(&l->f->arena, name);
 		int said = kept ? say_unset(l, kept, variable, pos) : -ENOMEM;
-		if (said < 0 || json || (key && key->type != CONFIG_STRING))
-			return said;
+		return said; /* and the engine's own value is taken */
 	}
 	if (value && (kind == ENGINE_FLAG_SIZE || (key && key->type == CONFIG_UINT && s->engine == GRAPH_ENGINE_VLLM)))
 		value = whole_number(&l->f->arena, value);

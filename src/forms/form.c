@@ -391,7 +391,12 @@ int form_part_read(
 
 static bool looks_like_helm_template(const char *text, size_t len)
 {
-	return memmem(text, len, "{{", 2) && memmem(text, len, ".Values", 7);
+	static const char *const marks[] = {".Values", "{{ include", "{{- ", "toYaml", "nindent"};
+	bool mark = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(marks); i++)
+		mark |= memmem(text, len, marks[i], strlen(marks[i])) != NULL;
+	return mark && memmem(text, len, "{{", 2);
 }
 
 static bool begins_with_from(const char *text, size_t len)
@@ -565,6 +570,12 @@ static int say_foreign(const char *file, const char *text, size_t len, struct er
 	return err_hint(err, "the command line itself can be planned: stator plan -- vllm serve MODEL ...");
 }
 
+static int say_template(const char *file, struct err *err)
+{
+	return err_set(err, -EINVAL,
+		"\"%s\" is a Helm template; \"helm template\" renders it, and its output can be planned", file);
+}
+
 int form_read(struct form_set *f, const char *file, const char *text, size_t len, struct diags *diags, struct err *err)
 {
 	bool yaml;
@@ -588,6 +599,9 @@ int form_read(struct form_set *f, const char *file, const char *text, size_t len
 		code = read_yaml(f, file, text, len, diags, &yaml, err);
 		if (code < 0 || f->form || (yaml && !is_for_a_shell(text, len)))
 			return code;
+		if (looks_like_helm_template(text, len) && !is_for_a_shell(text, len) &&
+			memmem(text, len, "apiVersion:", 11))
+			return say_template(file, err);
 		code = read_program(f, file, text, len, err);
 		if (code == 0)
 			code = read_script(f, file, text, len, err);
@@ -595,8 +609,7 @@ int form_read(struct form_set *f, const char *file, const char *text, size_t len
 	if (code > 0)
 		return form_tree_make(f, file, err);
 	if (code == 0 && looks_like_helm_template(text, len))
-		return err_set(err, -EINVAL,
-			"\"%s\" is a Helm template; \"helm template\" renders it, and its output can be planned", file);
+		return say_template(file, err);
 	return code == 0 ? say_foreign(file, text, len, err) : code;
 }
 

@@ -40,6 +40,8 @@ struct reader {
 	uint32_t constants_len, depth;
 	struct pending lists[LISTS_MAX];
 	uint32_t lists_len;
+	const char *line; /* the name of the line of a shell that was read */
+	bool line_said;
 	const char *program, *foreign;
 	int code;
 };
@@ -76,6 +78,8 @@ static void put_field(struct reader *r, struct buf *out)
 	const struct form_env *e = form_env_find(r->constants, r->text + from, MIN(n, to - from));
 	if (e && e->value)
 		buf_add_str(out, e->value);
+	else if (n && strspn(r->text + from, "0123456789") == n)
+		buf_add(out, r->text + from, n);
 	else
 		buf_printf(out, "${%.*s}", (int)MIN(MIN(n, to - from), (size_t)EXPRESSION_BYTES_MAX), r->text + from);
 	step(r, to - r->at + (to < r->len));
@@ -539,6 +543,46 @@ static void make(struct reader *r, enum graph_engine engine, const char *name, c
 
 /* ---- statements ---- */
 
+/* ("a " "b"): strings in a bracket are one. NULL: it is something else. */
+static const char *strings(struct reader *r, struct token *ret)
+{
+	struct buf out;
+
+	next(r);
+	if (r->now.kind != TOKEN_STRING)
+		return NULL;
+	*ret = r->now;
+	buf_init(&out, YAML_BYTES_MAX);
+	for (; r->now.kind == TOKEN_STRING; next(r))
+		buf_add_str(&out, r->now.text);
+	const char *text = out.failed ? NULL : arena_strdup(&r->f->arena, buf_str(&out));
+	r->code = text ? r->code : -ENOMEM;
+	bool whole = is_sign(r, ')');
+	buf_done(&out);
+	return whole ? text : NULL;
+}
+
+/* A line of a shell under a name: another under the same name is instead of it, as in the arms of an if. */
+static void named_string(struct reader *r, const struct token *name, const struct token *at, const char *text)
+{
+	uint32_t before = r->f->services.len, remarks = r->f->remarks.len;
+
+	command_string(r, at, text);
+	if (r->f->services.len == before || r->code < 0)
+		return;
+	if (!r->line || strcmp(r->line, name->text) != 0) {
+		r->line = name->text;
+		return;
+	}
+	r->f->services.len = before;
+	r->f->remarks.len = remarks;
+	if (!r->line_said)
+		r->code = form_remark(r->f, FORM_UNCHECKED, "script-choice", &at->pos,
+			"which command starts is decided when the program runs; the plan is that of the first, not of this one",
+			"plan each command by itself: stator plan -- COMMAND");
+	r->line_said = true;
+}
+
 /* Behind NAME and "=" or "+=": a constant, a list, or neither. */
 static void assignment(struct reader *r, const struct token *name, bool adds)
 {
@@ -550,6 +594,15 @@ static void assignment(struct reader *r, const struct token *name, bool adds)
 		elements(r, p ? &p->words : &words, p && name->indent > p->indent);
 		if (!p)
 			keep_list(r, name->text, &words, name->indent);
+		return;
+	}
+	if (first.kind == TOKEN_OTHER && first.sign == '(' && !adds) {
+		struct token string = {0};
+		const char *text = strings(r, &string);
+		if (text) {
+			note_constant(r, name->text, text);
+			named_string(r, name, &string, text);
+		}
 		return;
 	}
 	if (first.kind == TOKEN_NAME) { /* a call: its value is none, what is in it is read */
@@ -567,12 +620,10 @@ static void assignment(struct reader *r, const struct token *name, bool adds)
 	}
 	if (first.kind != TOKEN_STRING && first.kind != TOKEN_NUMBER && first.kind != TOKEN_NAME)
 		return;
-	bool bracket = false;
 	const char *text = value(r);
-	(void)bracket;
 	note_constant(r, name->text, adds ? "$" : text);
 	if (first.kind == TOKEN_STRING && !adds)
-		command_string(r, &first, text);
+		named_string(r, name, &first, text);
 }
 
 /* cmd.append("--x"), cmd.extend(["--x", "4"]). True: it was one. */

@@ -120,22 +120,38 @@ static bool is_body(const char *line, size_t len, bool tabs)
 	return len && (*line == '\t' || (!tabs && *line == ' '));
 }
 
+/* What else only a makefile has at the beginning of a line. */
+static bool is_makes(const char *line, size_t len)
+{
+	static const char *const words[] = {"ifeq", "ifneq", "ifdef", "ifndef", "endif", "else", "include", "-include",
+		"define", "endef", "export", "unexport", "vpath", "override", "$("};
+	size_t name, name_len;
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (begins(line, len, words[i]))
+			return true;
+	return is_set(line, len, &name, &name_len) > 0;
+}
+
 bool form_is_makefile(const char *file, const char *text, size_t len)
 {
 	const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
-	bool named = !strcasecmp(name, "justfile") || !strcasecmp(name, ".justfile");
-	bool target = false;
+	bool just = !strcasecmp(name, "justfile") || !strcasecmp(name, ".justfile"), target = false, body = false;
+	size_t n_name = strlen(name), others = 0;
+	bool named = just || strcasestr(name, "makefile") || (n_name > 3 && !strcmp(name + n_name - 3, ".mk"));
 
 	if (len > 1 && !memcmp(text, "#!", 2))
 		return false;
 	for (size_t at = 0, n; at < len; at += n + 1) {
 		n = line_len(text, len, at);
-		if (target && is_body(text + at, n, !named))
-			return true;
-		if (n && text[at] != '#' && !is_body(text + at, n, !named))
-			target = is_target(text + at, n);
+		body |= target && is_body(text + at, n, !just);
+		if (!n || strchr("#\r", text[at]) || is_body(text + at, n, !just))
+			continue;
+		target = is_target(text + at, n);
+		others += !target && !is_makes(text + at, n);
+		n = target ? n : whole_len(text, len, at);
 	}
-	return false;
+	return body && (named || !others);
 }
 
 static int take_set(struct form_set *f, const char *line, size_t len, const struct form_env **env)

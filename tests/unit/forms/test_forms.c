@@ -284,6 +284,8 @@ static void what_is_no_yaml_is_called_what_it_is(void **state)
 			"Triton Inference Server"},
 		{"job \"vllm\" {\n  group \"a\" {\n  }\n}\n", "a job of Nomad"},
 		{"HF_TOKEN=x\nVLLM_PORT=1\n", "a file of variables"},
+		{"apiVersion: apps/v1\nkind: X\nspec:\n  {{- range $a := .Values.apps }}\n  x: {{ $a }}\n  command: vllm serve {{ $a.model }}\n  {{- end }}\n",
+			"a Helm template"},
 		{"title: x\nsteps: [a]\nother: {b: c}\n", "YAML, and nothing in it is"},
 		{"docker run --gpus all my/own:1 --model-id $m --num-shard 2\n", "Text Generation Inference"},
 		{"vllm bench throughput --model m\n", "vllm bench"},

@@ -85,6 +85,9 @@ static void variables_are_those_of_their_moment(void **state)
 		"Org/Name-7B x1 served-model-name=Name-7B seed=7");
 	check("M=ABC\nvllm serve ${M,,} --served-model-name ${M/B/x}\n", "abc x1 served-model-name=AxC");
 	check("vllm serve m -tp $TP --max-model-len ${L:-2048}\n", "m x1 max-model-len=2048 !variable-unset");
+	/* Of words, too: none is a quantization, and none is the release's. */
+	check("vllm serve m --quantization ${Q} --dtype $D --kv-cache-dtype \"$K\"\n",
+		"m x1 !variable-unset !variable-unset !variable-unset");
 	check("unset TP\nTP=2\nunset TP\nvllm serve m -tp ${TP:-8}\n", "m x1 tensor-parallel-size=8");
 	check("export A=1\nB=2\nexport B\nC=3\nvllm serve m\n", "m x1 $B=2 $A=1");
 }
@@ -244,6 +247,9 @@ static void frames_around_commands_fall_away(void **state)
 		"MODEL ?= org/m\nTP := 2\n.PHONY: serve\nserve: check\n\t@echo $(MODEL)\n\t@vllm serve $(MODEL) -tp $(TP) --seed $$SEED\n",
 		"org/m x1 tensor-parallel-size=2 !variable-unset");
 	check_file("x.mk", "a:\n\tvllm serve m\nb:\n\tvllm serve n\n", "m x1 !script-choice");
+	check_file("README.md",
+		"Notes:\n\twith a tab\n\nSome words that say what is to be done here.\n```sh\nvllm serve m\n```\n",
+		"m x1");
 	check_file("justfile", "model := \"org/m\"\n\nserve port='8000':\n    vllm serve {{model}} --port 1\n",
 		"org/m x1 port=1");
 }
@@ -342,6 +348,10 @@ static void compose_puts_its_defaults_in(void **state)
 		"services:\n  a:\n    image: vllm/vllm-openai\n    gpus: all\n    environment: [\"S=${S:-}\", \"T=${T:-4}\"]\n"
 		"    entrypoint: [sh, -c, 'vllm serve m --seed $${S:-7} --max-num-seqs $$T']\n",
 		"m x1 seed=7 max-num-seqs=4 $T=4 $S=");
+	/* Lines that went on and were folded: the backslashes are Compose's. */
+	check_file("c.yaml",
+		"services:\n  a:\n    image: vllm/vllm-openai\n    gpus: all\n    entrypoint:\n      bash -c \"\n      A=1 \\\n      vllm serve \\\n      --model m \\\n      --seed 1\"\n",
+		"m x1 seed=1 $A=1");
 	check_file("a.service", "[Service]\r\nExecStart=/bin/vllm serve m \\\r\n  --seed 1\r\n", "m x1 seed=1");
 }
 
