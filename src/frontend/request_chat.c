@@ -73,22 +73,71 @@ static int join_parts(
 	return 0;
 }
 
-/* name, tool_calls and tool_call_id join the message in the template. */
-static int read_extra(const json_t *message, struct arena *arena, struct ll_message *ret, struct api_error *e)
-{
-	static const char *const names[] = {"name", "tool_calls", "tool_call_id", "reasoning_content"};
-	json_t *extra = NULL;
-	bool ok = true;
+/* ---- members of a message beside role and content ---- */
 
-	for (uint32_t i = 0; i < ARRAY_LEN(names) && ok; i++) {
-		json_t *v = json_in_get(message, names[i]);
-		if (v && !extra)
-			extra = json_object();
-		ok = !v || (extra && json_object_set(extra, names[i], v) == 0);
+/* A call of the older form ("function_call" of an assistant, answered by the role "function") is one of the newer. Templates
+ * know that one only, and would drop it. Some want ids of nine letters and digits. */
+struct older_call {
+	char id[sizeof "call00000"]; /* of the last one; "" there was none */
+};
+
+static int add_older_call(json_t *extra, json_t *call, struct older_call *older, size_t message)
+{
+	json_t *calls = json_array(), *tool = json_object();
+
+	snprintf(older->id, sizeof older->id, "call%05u", (unsigned)(message % 100000));
+	bool ok = calls && tool && json_object_set_new(tool, "id", json_string(older->id)) == 0 &&
+		  json_object_set_new(tool, "type", json_string("function")) == 0 &&
+		  json_object_set(tool, "function", call) == 0 && json_array_append(calls, tool) == 0 &&
+		  json_object_set(extra, "tool_calls", calls) == 0;
+	json_decref(tool);
+	json_decref(calls);
+	return ok ? 0 : -ENOMEM;
+}
+
+/* What joins the message in the template, under the name that templates know it by. */
+static const struct {
+	const char *member, *name;
+} extras[] = {{"name", "name"}, {"tool_calls", "tool_calls"}, {"tool_call_id", "tool_call_id"},
+	{"reasoning", "reasoning_content"}, /* vLLM's newer name */
+	{"reasoning_content", "reasoning_content"}};
+
+static int fill_extra(json_t *extra, const json_t *message, const char *role, struct older_call *older, size_t i)
+{
+	json_t *call = json_in_get(message, "function_call");
+	bool asks = call && !strcmp(role, "assistant") && !json_in_get(message, "tool_calls") &&
+		    json_string_length(json_in_get(call, "name")) > 0;
+	bool answers = *older->id && !strcmp(role, "function") && !json_in_get(message, "tool_call_id");
+	int r = 0;
+
+	for (uint32_t k = 0; k < ARRAY_LEN(extras) && r == 0; k++) {
+		json_t *v = json_in_get(message, extras[k].member);
+		if (v && (strcmp(extras[k].member, "reasoning") || json_is_string(v)))
+			r = json_object_set(extra, extras[k].name, v);
 	}
-	if (extra && ok)
+	if (r == 0 && asks)
+		r = add_older_call(extra, call, older, i);
+	if (r == 0 && answers)
+		r = json_object_set_new(extra, "tool_call_id", json_string(older->id));
+	return r;
+}
+
+static int read_extra(const json_t *message, size_t i, struct older_call *older, struct arena *arena,
+	struct ll_message *ret, struct api_error *e)
+{
+	bool answers = *older->id && !strcmp(ret->role, "function");
+
+	/* Most have role and content alone. */
+	if (json_object_size(message) == (json_object_get(message, "content") ? 2 : 1) && !answers)
+		return 0;
+	json_t *extra = json_object();
+
+	bool ok = extra && fill_extra(extra, message, ret->role, older, i) == 0;
+	if (ok && json_object_size(extra))
 		ok = (ret->extra_json = request_keep_json(extra, arena)) != NULL;
 	json_decref(extra);
+	if (answers)
+		ret->role = "tool";
 	return ok ? 0 : out_of_memory(e);
 }
 
@@ -112,7 +161,8 @@ static int check_role(const char *text, size_t i, struct api_error *e)
 		    : 0;
 }
 
-static int read_message(const json_t *m, size_t i, struct arena *arena, struct ll_message *ret, struct api_error *e)
+static int read_message(const json_t *m, size_t i, struct older_call *older, struct arena *arena,
+	struct ll_message *ret, struct api_error *e)
 {
 	char param[API_PARAM_BYTES_MAX];
 	const json_t *role = json_object_get(m, "role"), *content = json_in_get(m, "content");
@@ -128,23 +178,26 @@ static int read_message(const json_t *m, size_t i, struct arena *arena, struct l
 	if (check_role(ret->role, i, e) < 0)
 		return -EINVAL;
 	if (json_is_array(content))
-		return join_parts(content, i, arena, ret, e) < 0 ? -EINVAL : read_extra(m, arena, ret, e);
+		return join_parts(content, i, arena, ret, e) < 0 ? -EINVAL : read_extra(m, i, older, arena, ret, e);
 	if (content && !json_is_string(content)) {
 		snprintf(param, sizeof param, "messages[%zu].content", i);
 		return json_in_wrong_type(e, param, "a string or an array of parts", content);
 	}
 	if (!content && strcmp(ret->role, "assistant"))
 		return api_error_set(e, 400, NULL, param, "\"%s\" needs a \"content\"", param);
-	if (content) {
-		ret->content = json_string_value(content);
-		ret->content_len = json_string_length(content);
+	const json_t *text =
+		content ? content : json_in_get(m, "refusal"); /* what a model would not say is what it said */
+	if (json_is_string(text)) {
+		ret->content = json_string_value(text);
+		ret->content_len = json_string_length(text);
 	}
-	return read_extra(m, arena, ret, e);
+	return read_extra(m, i, older, arena, ret, e);
 }
 
 static int read_messages(struct api_request *r, const json_t *root, struct arena *arena, struct api_error *e)
 {
 	const json_t *v = json_in_get(root, "messages");
+	struct older_call older = {0};
 
 	if (!v)
 		return api_error_set(e, 400, NULL, "messages", "\"messages\" is missing%s",
@@ -161,7 +214,7 @@ static int read_messages(struct api_request *r, const json_t *root, struct arena
 	if (!r->messages)
 		return out_of_memory(e);
 	for (size_t i = 0; i < count; i++)
-		if (read_message(json_array_get(v, i), i, arena, &r->messages[i], e) < 0)
+		if (read_message(json_array_get(v, i), i, &older, arena, &r->messages[i], e) < 0)
 			return -EINVAL;
 	r->messages_len = (uint32_t)count;
 	return 0;

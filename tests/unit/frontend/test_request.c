@@ -272,6 +272,51 @@ static void all_parts_that_are_text_are_text(void **state)
 	}
 }
 
+/* The i-th message as the template gets it: "role: content extra". */
+static const char *message(uint32_t i)
+{
+	static char text[512];
+	const struct ll_message *m = &r.messages[i];
+
+	snprintf(text, sizeof text, "%s: %.*s %s", m->role, (int)m->content_len, m->content ? m->content : "",
+		m->extra_json ? m->extra_json : "");
+	return text;
+}
+
+static void histories_of_older_clients_lose_nothing(void **state)
+{
+	(void)state;
+	static const char body[] =
+		"{\"messages\":[{\"role\":\"function\",\"name\":\"f\",\"content\":\"0\"},{\"role\":\"assistant\","
+		"\"content\":null,\"function_call\":{\"name\":\"f\",\"arguments\":\"{}\"}},"
+		"{\"role\":\"function\",\"name\":\"f\",\"content\":\"5\"},"
+		"{\"role\":\"assistant\",\"content\":null,\"refusal\":\"I cannot\"},"
+		"{\"role\":\"assistant\",\"content\":\"yes\",\"refusal\":null,\"reasoning\":\"hm\"},"
+		"{\"role\":\"assistant\",\"content\":\"a\",\"reasoning\":\"x\",\"reasoning_content\":\"y\"},"
+		"{\"role\":\"assistant\",\"content\":\"b\",\"reasoning\":{\"z\":1}},"
+		"{\"role\":\"assistant\",\"content\":\"c\",\"function_call\":null},"
+		"{\"role\":\"assistant\",\"content\":\"d\",\"function_call\":{}},"
+		"{\"role\":\"user\",\"content\":\"e\",\"function_call\":{\"name\":\"g\"}},"
+		"{\"role\":\"function\",\"tool_call_id\":\"t\",\"content\":\"6\"},"
+		"{\"role\":\"assistant\",\"tool_calls\":[]},{\"role\":\"assistant\",\"function_call\":{\"name\":\"h\"}},"
+		"{\"role\":\"function\",\"content\":\"7\"}]}";
+	static const char *const right[] = {"function: 0 {\"name\":\"f\"}",
+		"assistant:  {\"tool_calls\":[{\"id\":\"call00001\",\"type\":\"function\",\"function\":{\"name\":\"f\","
+		"\"arguments\":\"{}\"}}]}",
+		"tool: 5 {\"name\":\"f\",\"tool_call_id\":\"call00001\"}", "assistant: I cannot ",
+		"assistant: yes {\"reasoning_content\":\"hm\"}", "assistant: a {\"reasoning_content\":\"y\"}",
+		"assistant: b ", "assistant: c ", "assistant: d ", "user: e ", "tool: 6 {\"tool_call_id\":\"t\"}",
+		"assistant:  {\"tool_calls\":[]}",
+		"assistant:  {\"tool_calls\":[{\"id\":\"call00012\",\"type\":\"function\",\"function\":{\"name\":\"h\"}}]}",
+		"tool: 7 {\"tool_call_id\":\"call00012\"}"};
+
+	if (api_request_parse(&r, API_CHAT, body, sizeof body - 1, &arena, &e) < 0)
+		fail_msg("%s", e.message);
+	assert_int_equal(r.messages_len, ARRAY_LEN(right));
+	for (uint32_t i = 0; i < ARRAY_LEN(right); i++)
+		assert_string_equal(message(i), right[i]);
+}
+
 static void what_asks_for_another_answer_is_refused_by_name(void **state)
 {
 	(void)state;
@@ -478,6 +523,7 @@ int main(void)
 		TEST(a_nul_does_not_end_a_name),
 		TEST(seeds_have_64_bits_signed_or_not_and_minus_one_is_none),
 		TEST(all_parts_that_are_text_are_text),
+		TEST(histories_of_older_clients_lose_nothing),
 		TEST(what_asks_for_another_answer_is_refused_by_name),
 		TEST(samplers_of_nvext_are_obeyed_where_the_body_has_none),
 		TEST(what_may_be_cached_and_equal_is_asked_for_by_field),
