@@ -1,6 +1,7 @@
 /* check_engine.c - what an engine refuses, or does another way, on such a card. Rules and sources: gpu/rules.h. */
 #include "gpu/versions.h"
 #include "plan/check.h"
+#include "plan/check_kernels.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -196,6 +197,7 @@ static void check_on_cards(struct plan *p, uint32_t service, const struct plan_s
 		check_runs(p, s, card);
 		check_dtype(p, s, card);
 		check_quant(p, s, card);
+		plan_check_kernels(p, s, card);
 		check_kv_type(p, s, card);
 		check_attention(p, s, card);
 	}

@@ -20,13 +20,16 @@ enum {
 		900, /* it stops where less than its share is free at the start; before, it runs out of memory later */
 	VLLM_WINDOWS_KEPT = 901, /* layers with a sliding window keep that many tokens; before, all */
 	VLLM_LINKS_FIRST = 1100, /* NCCL is there before it looks at what is free */
-	VLLM_STATES_IN_V1 = 1002, /* hybrids run on V1; before, their states lie beside the pool, for all sequences at once */
+	VLLM_STATES_IN_V1 =
+		1002, /* hybrids run on V1; before, their states lie beside the pool, for all sequences at once */
 	VLLM_STATES_IN_POOL = 1100, /* V0 is gone: all recurrent states come from the KV pool */
 	VLLM_STATES_CAPPED = 1800, /* fewer blocks of states than sequences: fewer graphs are captured */
 	VLLM_STATES_CHECKED = 2000, /* the same ends the start */
 	VLLM_SAMPLER_TRITON = 1700, /* top-k and top-p without sorting; MoE work space held beside the logits */
 	VLLM_FUSED_ALLREDUCE = 1800, /* FlashInfer's all-reduce and symmetric memory on NVLink cards of 9.x and 10.x */
 	VLLM_GRAPHS_INSIDE = 2100, /* CUDA graphs are profiled and inside the budget; before, they come on top of it */
+	VLLM_MARLIN_PADS = 2400, /* matrices that are not whole tiles of Marlin's kernels are padded */
+	VLLM_MARLIN_PADS_EXPERTS = 2500, /* and experts */
 	SGLANG_FRACTION_COUNTED =
 		410, /* mem-fraction-static follows from chunk, graphs and parallel size; before, a table */
 	SGLANG_FIRST = 300,
