@@ -30,7 +30,7 @@ enum { PLAN_OUT_BYTES_MAX = 64 * 1024 * 1024 };
 static const struct flag flags_table[] = {
 	{.key = {.name = "gpus",
 		 .type = CONFIG_STRING,
-		 .help = "plan for these instead of this machine's: 4xT4, 2xT4,1xL4, 8xA100-80GB; several hosts as "
+		 .help = "plan for these instead of this machine's: 4xT4, 2xT4,1xL4, 8xA100-80GB, H100 MIG 1g.10gb, g5.12xlarge; several hosts as "
 			 "2x8xH100, or apart by ';'"},
 		.letter = 'g',
 		.arg = "LIST"},

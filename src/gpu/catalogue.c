@@ -5,6 +5,7 @@
 #include "config/records.h"
 #include "config/suggest.h"
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -221,6 +222,34 @@ static const struct gpu_spec *find_sized(char *key)
 	return NULL;
 }
 
+/* As it is, with a size behind it, and with one that lacks its last letter ("40G"). */
+static const struct gpu_spec *find_written(const char *front, const char *key)
+{
+	char full[KEY_BYTES_MAX + 8];
+	int n = snprintf(full, sizeof full - 2, "%s%s", front, key);
+	const struct gpu_spec *s = find_key(full);
+
+	if (!s && n > 2 && n < KEY_BYTES_MAX && full[n - 1] == 'g' && isdigit((unsigned char)full[n - 2])) {
+		full[n] = 'b';
+		full[n + 1] = '\0';
+		s = find_key(full);
+	}
+	return s ? s : find_sized(full);
+}
+
+/* "4090" and "1080 Ti" are GeForce cards, and no others of such numbers; "A5000" is an RTX A5000. */
+static const struct gpu_spec *find_short(const char *key)
+{
+	static const char *const fronts[] = {"rtx", "gtx"};
+
+	for (uint32_t f = 0; f < ARRAY_LEN(fronts); f++) {
+		const struct gpu_spec *s = find_written(fronts[f], key);
+		if (s && (!isdigit((unsigned char)*key) || strstr(s->nvml, "GeForce")))
+			return s;
+	}
+	return NULL;
+}
+
 /* NVML's names first: "Quadro RTX 5000" and "RTX 5000 Ada" are other cards, and a name given in full is never a guess. A size behind
  * the name must be the card's own, within a tenth. */
 const struct gpu_spec *gpu_spec_find(const char *name)
@@ -232,8 +261,8 @@ const struct gpu_spec *gpu_spec_find(const char *name)
 	if (!name || exact(name))
 		return name ? exact(name) : NULL;
 	normalize(name, strlen(name), key);
-	s = find_key(key);
-	return s ? s : find_sized(key);
+	s = find_written("", key);
+	return s ? s : find_short(key);
 }
 
 static uint64_t apart(const struct gpu_spec *s, uint64_t memory_bytes)

@@ -1,4 +1,5 @@
-/* inventory_spec.c - "2xT4,1xL4;4xA100-80GB:20GiB": counts, cards, sizes, hosts. */
+/* inventory_spec.c - "2xT4,1xL4;4xA100-80GB:20GiB": counts, cards, sizes, hosts; "2xg5.12xlarge": machines. */
+#include "gpu/instances.h"
 #include "gpu/inventory.h"
 
 #include "base/compiler.h"
@@ -23,22 +24,44 @@ static uint64_t count_of(const char *part, const char **ret_name)
 		end++;
 	if (*end == 'x' || *end == 'X' || *end == '*')
 		end++;
-	else if (*end)
-		return 1; /* a name that begins with a digit */
+	else if (*end || gpu_spec_find(part))
+		return 1; /* a name that begins with a digit, or is a number ("4090") */
 	while (isspace((unsigned char)*end))
 		end++;
 	*ret_name = end;
 	return n;
 }
 
-/* The name up to ':', then the slice's memory. */
+/* "A100-80GB MIG 3g.40gb", "H100-mig-1g.10gb", as nvidia-smi and Kubernetes write a slice: cut it off, and return what it has at the
+ * least, 95 % of its name (NVIDIA's user guide: 4,864 MiB of 1g.5gb to 40,192 of 3g.40gb); 0: there is none. */
+static uint64_t mig_of(char *name)
+{
+	char *mig = strcasestr(name, "mig"), *end;
+
+	if (!mig || mig == name || isalnum((unsigned char)mig[-1]) || !mig[3] || isalnum((unsigned char)mig[3]))
+		return 0;
+	unsigned long parts = strtoul(mig + 4, &end, 10);
+	if (parts == 0 || tolower((unsigned char)end[0]) != 'g' || end[1] != '.')
+		return 0;
+	unsigned long gib = strtoul(end + 2, &end, 10);
+	if (gib == 0 || gib > 1024 || strncasecmp(end, "gb", 2) != 0)
+		return 0;
+	do
+		*mig-- = '\0';
+	while (mig > name && (isspace((unsigned char)*mig) || *mig == '-' || *mig == '/'));
+	return (uint64_t)gib * 1024 * 95 / 100 << 20;
+}
+
+/* The name up to ':', then the slice's memory; or that of a MIG profile behind it. */
 static int slice_of(char *name, uint64_t *ret_bytes, const char *part, struct err *err)
 {
 	char *colon = strchr(name, ':');
 
 	*ret_bytes = 0;
-	if (!colon)
+	if (!colon) {
+		*ret_bytes = mig_of(name);
 		return 0;
+	}
 	*colon = '\0';
 	if (units_parse_bytes(colon + 1, ret_bytes) < 0 || *ret_bytes < 1 << 20)
 		return err_set(err, -EINVAL, "\"%s\": \"%s\" is no memory size such as 20GiB", part, colon + 1);
@@ -72,6 +95,7 @@ static int refuse_card(const char *name, const char *part, struct err *err)
 	}
 	err_set(err, -EINVAL, "\"%s\": unknown GPU \"%s\"", part, name);
 	near = *like ? like : gpu_spec_suggest(name);
+	near = near ? near : gpu_instance_suggest(name);
 	return near ? err_hint(err, "did you mean \"%s\"?", near)
 		    : err_hint(
 			      err, "write COUNTxNAME, such as 4xT4; --gpu-catalogue FILE describes a card of your own");
@@ -128,6 +152,27 @@ static uint32_t hosts_of(char **text)
 	return (uint32_t)hosts;
 }
 
+/* "2xg5.12xlarge": each of them is a host with what it has. 1: it is no machine's name. */
+static int add_machines(struct gpu_inventory *inv, const char *text, uint32_t *host, struct err *err)
+{
+	const char *name, *gpus;
+	uint64_t n = count_of(text, &name);
+
+	if (!*name || !(gpus = gpu_instance_find(name)))
+		return 1;
+	if (n > GPU_DEVICES_MAX)
+		return err_set(err, -EINVAL, "at most %d GPUs can be given", GPU_DEVICES_MAX);
+	for (uint64_t i = 0; i < n; i++) {
+		*host += i > 0;
+		char part[PART_BYTES_MAX];
+		snprintf(part, sizeof part, "%s", gpus);
+		int code = add_part(inv, part, *host, err);
+		if (code < 0)
+			return code;
+	}
+	return 0;
+}
+
 static int add_parts(struct gpu_inventory *inv, const char *spec, struct err *err)
 {
 	uint32_t host = 0;
@@ -142,7 +187,10 @@ static int add_parts(struct gpu_inventory *inv, const char *spec, struct err *er
 		if (!*text)
 			return err_set(
 				err, -EINVAL, "\"%s\" has an empty part; write COUNTxNAME, such as 2xT4,1xL4", spec);
-		uint32_t hosts = hosts_of(&text);
+		int machines = add_machines(inv, text, &host, err);
+		if (machines < 0)
+			return machines;
+		uint32_t hosts = machines ? hosts_of(&text) : 0;
 		for (uint32_t i = 0; i < hosts; i++) {
 			char one[PART_BYTES_MAX];
 			snprintf(one, sizeof one, "%s", text);
@@ -150,7 +198,7 @@ static int add_parts(struct gpu_inventory *inv, const char *spec, struct err *er
 			if (code < 0)
 				return code;
 		}
-		host += hosts - 1;
+		host += hosts ? hosts - 1 : 0;
 		p += len;
 		host += *p == ';';
 		if (!*p)

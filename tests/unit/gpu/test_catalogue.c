@@ -76,6 +76,16 @@ static void names_as_people_and_drivers_write_them(void **state)
 	assert_string_equal(gpu_spec_find("B200-180GB")->name, "B200");
 	assert_string_equal(gpu_spec_find("H100-NVL-94GB")->name, "H100-NVL");
 	assert_null(gpu_spec_find("L4-48GB"));
+	/* Numbers alone are GeForce cards; a workstation's or a size's last letter may be missing. */
+	assert_string_equal(gpu_spec_find("4090")->name, "RTX-4090");
+	assert_string_equal(gpu_spec_find("5060 ti 16GB")->name, "RTX-5060-Ti-16GB");
+	assert_string_equal(gpu_spec_find("1080ti")->name, "GTX-1080-Ti");
+	assert_string_equal(gpu_spec_find("A5000")->name, "RTX-A5000");
+	assert_string_equal(gpu_spec_find("V100 32G")->name, "V100-32GB");
+	assert_string_equal(gpu_spec_find("RTX PRO 6000 Blackwell Max-Q")->name, "RTX-PRO-6000-Max-Q");
+	assert_null(gpu_spec_find("6000"));
+	assert_null(gpu_spec_find("4000"));
+	assert_null(gpu_spec_find("4090-48G 2"));
 	assert_null(gpu_spec_find("H100-40GB"));
 	assert_string_equal(gpu_spec_find("AMD Instinct MI300X")->vendor, "AMD");
 	assert_false(gpu_spec_is_cuda(gpu_spec_find("mi325x")));

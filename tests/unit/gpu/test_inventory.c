@@ -34,6 +34,79 @@ static void a_list_gives_cards_in_order(void **state)
 	gpu_inventory_done(&inv);
 }
 
+/* A machine's name stands for its GPUs, on a host of their own. */
+static void machines_of_clouds_have_their_gpus(void **state)
+{
+	static const struct {
+		const char *spec, *card;
+		uint32_t count, last_host;
+	} cases[] = {{"g5.12xlarge", "A10G", 4, 0}, {"2xp5.48xlarge", "H100", 16, 1}, {"ml.g6e.xlarge", "L40S", 1, 0},
+		{"Standard_ND96amsr_A100_v4", "A100-80GB", 8, 0}, {"nc80adis_h100_v5", "H100-NVL", 2, 0},
+		{"3 x a3-highgpu-2g", "H100", 6, 2}, {"1xL4;g2-standard-24", "L4", 3, 1}, {"DGX-B200", "B200", 8, 0},
+		{"BM.GPU.L40S.4", "L40S", 4, 0}};
+	struct gpu_inventory inv;
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		inv = given(cases[i].spec);
+		assert_int_equal(inv.count, cases[i].count);
+		assert_string_equal(inv.devices[inv.count - 1].spec->name, cases[i].card);
+		assert_int_equal(inv.devices[inv.count - 1].host, cases[i].last_host);
+		gpu_inventory_done(&inv);
+	}
+	assert_int_equal(gpu_inventory_from_spec(&inv, "9000xg5.12xlarge", &err), -EINVAL);
+	assert_int_equal(gpu_inventory_from_spec(&inv, "p5.48xlrge", &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "did you mean \"p5.48xlarge\""));
+}
+
+static void each_machine_has_gpus_that_are_known(void **state)
+{
+	FILE *f = fopen("data/instances.txt", "r");
+	char line[256], name[64], gpus[64];
+	uint32_t n = 0;
+
+	(void)state;
+	assert_non_null(f);
+	while (fgets(line, sizeof line, f)) {
+		if (sscanf(line, "%63s gpus=%63s", name, gpus) != 2 || *name == '#')
+			continue;
+		struct gpu_inventory inv = given(name), same = given(gpus);
+		assert_int_equal(inv.count, same.count);
+		assert_ptr_equal(inv.devices[0].spec, same.devices[0].spec);
+		gpu_inventory_done(&inv);
+		gpu_inventory_done(&same);
+		n++;
+	}
+	fclose(f);
+	assert_true(n > 100);
+}
+
+/* A slice by its profile has the profile's memory, and is never taken for the whole card. */
+static void a_mig_profile_is_a_slice(void **state)
+{
+	static const struct {
+		const char *spec;
+		uint32_t count;
+		uint64_t mib;
+	} cases[] = {{"2xA100-80GB MIG 3g.40gb", 2, 40 * 1024 * 95 / 100},
+		{"H100-mig-1g.10gb", 1, 10 * 1024 * 95 / 100}, {"A100-40GB MIG 1g.5gb", 1, 5 * 1024 * 95 / 100},
+		{"NVIDIA H100 80GB HBM3 MIG 2g.20gb", 1, 20 * 1024 * 95 / 100}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct gpu_inventory inv = given(cases[i].spec);
+		assert_int_equal(inv.count, cases[i].count);
+		assert_true(inv.devices[0].mig_slice);
+		assert_int_equal(inv.devices[0].memory_total >> 20, cases[i].mib);
+		gpu_inventory_done(&inv);
+	}
+	struct gpu_inventory inv;
+	struct err err;
+	assert_int_equal(gpu_inventory_from_spec(&inv, "H100 MIG 7g.160gb", &err), -EINVAL);
+	assert_int_equal(gpu_inventory_from_spec(&inv, "H100 MIG", &err), -EINVAL);
+}
+
 /* "HOSTSxCOUNTxNAME": hosts that are alike, also beside others. */
 static void hosts_of_the_same_have_their_number_in_front(void **state)
 {
@@ -105,7 +178,7 @@ static void hosts_and_slices(void **state)
 static void a_wrong_list_says_where_and_what_was_meant(void **state)
 {
 	static const char *const table[][2] = {{"4xT5", "unknown GPU \"T5\""},
-		{"2xA100-80G", "did you mean \"A100-80GB\"?"},
+		{"2xA100-80QB", "did you mean \"A100-80GB\"?"},
 		{"8xA100", "write which: A100-40GB, A100-PCIE-40GB, A100-80GB"}, {"1xMI35", "MI350X, MI355X"},
 		{"", "empty part"}, {"2xT4,", "empty part"}, {"99999xT4", "at most 4096"},
 		{"2xT4:64GiB", "a T4 has 15360 MiB"}, {"2xT4:lots", "no memory size"}, {"4x", "unknown GPU \"\""},
@@ -273,6 +346,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_list_gives_cards_in_order),
+		cmocka_unit_test(machines_of_clouds_have_their_gpus),
+		cmocka_unit_test(each_machine_has_gpus_that_are_known),
+		cmocka_unit_test(a_mig_profile_is_a_slice),
 		cmocka_unit_test(hosts_of_the_same_have_their_number_in_front),
 		cmocka_unit_test(each_card_of_the_catalogue_has_a_name),
 		cmocka_unit_test(hosts_and_slices),
