@@ -91,6 +91,7 @@ static const struct telling_word telling_words[] = {
 	{"sanitizer: ", 3},
 	{"not loaded: ", 2},
 	{"command not found", 2},
+	{"is not recognized", 2},
 	{": not found", WORD_LOOK},
 	{"no such file", WORD_LOOK},
 	{"due to time limit", 2},

@@ -160,6 +160,13 @@ static bool begins_alike(const char *line, size_t len, const char *next, size_t 
 	return n == START_BYTES;
 }
 
+/* Does it end in the frame of a box or a table (U+2500 to U+257F)? Such a line has its width of its own accord. */
+static bool is_framed(const char *line, size_t len)
+{
+	return len >= 3 && (unsigned char)line[len - 3] == 0xe2 &&
+	       ((unsigned char)line[len - 2] == 0x94 || (unsigned char)line[len - 2] == 0x95);
+}
+
 struct wrap_counts {
 	uint32_t lines, width, full, full_alike; /* full: as wide as the widest */
 	uint32_t broken, kept; /* at a blank: the next word had no room in 80 columns; and the blank is still there */
@@ -180,6 +187,8 @@ static struct wrap_counts wrap_count(const char *text, size_t len)
 		bool alike = last && begins_alike(last, last_len, line, n);
 
 		if (!last || n == 0)
+			continue;
+		if (is_framed(last, last_len))
 			continue;
 		uint32_t wide = columns(last, last_len);
 		c.full += wide == c.width;

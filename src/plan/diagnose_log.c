@@ -54,7 +54,7 @@ struct diagnosed_log {
 	uint64_t ignored; /* the line of an exception that Python says it ignores */
 	uint64_t serving; /* the last line in which it said so */
 	bool starting; /* an engine began to start, and has not said that it is past that */
-	bool ends_in_error, cut;
+	bool ends_in_error, ends_in_missing_program, cut;
 	char serving_stream[STREAM_TEXT_BYTES];
 	char last_line[STREAM_TEXT_BYTES]; /* that is not blank, cut */
 	uint64_t last_number;
@@ -208,7 +208,7 @@ void diagnosed_log_reset(struct diagnosed_log *log)
 	log->traceback_left = 0;
 	log->traceback_end = 0;
 	log->fatal = log->traceback_seen = log->traceback_mild = log->traceback_fresh = false;
-	log->starting = log->ends_in_error = log->cut = false;
+	log->starting = log->ends_in_error = log->ends_in_missing_program = log->cut = false;
 }
 
 void diagnosed_log_destroy(struct diagnosed_log *log)
@@ -789,6 +789,7 @@ void diagnosed_log_end(struct diagnosed_log *log)
 	log->asked = NULL;
 	if (last_line_may_fail(log->last_line, len, log->serving > 0))
 		doubt_note(log, log->last_number, log->last_line, len);
+	log->ends_in_missing_program = log->serving == 0 && last_line_is_missing_program(log->last_line, len);
 	log->ends_in_error = last_line_is_error(log->last_line, len) && !line_is_known(log, log->last_line, len);
 }
 
@@ -848,7 +849,7 @@ const struct log_failure *diagnosed_log_failure(const struct diagnosed_log *log,
 				 *death = &log->failures[SHAPE_DEATH];
 
 	/* A server that serves goes on after an exception of one request. */
-	*ret_died = death->line > 0 || (why->line > 0 && (!why->serving || why->final));
+	*ret_died = death->line > 0 || (why->line > 0 && (!why->serving || why->final)) || log->ends_in_missing_program;
 	if (why->line > 0 && is_last_word(why) && error->line > 0 && error->line < why->line &&
 		why->line <= log->last[SHAPE_ERROR] + ERROR_GAP_LINES)
 		return error;

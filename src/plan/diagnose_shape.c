@@ -159,7 +159,9 @@ static bool program_error_at(const struct line_look *l, size_t *ret_at)
 	if (text_has_at(line, len, from, "fatal: ") || text_has_at(line, len, from, "panic: ") ||
 		low_find(t, from, "error response from daemon: ") < MIN(len, from + PROGRAM_BYTES_MAX))
 		return true;
-	if (text_has_at(line, len, from, "Error from server"))
+	/* PowerShell; and the box in which typer and rich-click put what was wrong with the arguments. */
+	if (text_has_at(line, len, from, "Error from server") || low_has(t, " is not recognized as ") ||
+		text_has_at(line, len, from, "\xe2\x95\xad\xe2\x94\x80 Error "))
 		return true;
 	if (low_find(t, from, "exec: ") < len && low_find(t, from, "not found") < len)
 		return true;
@@ -259,7 +261,8 @@ uint32_t line_details(const char *text, size_t len)
 		len--;
 	if (low_has(t, "validation error") || low_has(t, "scannererror: while ") || low_has(t, "parsererror: while "))
 		return 2;
-	return len > 0 && t->text[len - 1] == ':' ? 1 : 0;
+	return (len > 0 && t->text[len - 1] == ':') || text_has_at(text, len, 0, "\xe2\x95\xad\xe2\x94\x80 Error ") ? 1
+														    : 0;
 }
 
 bool line_ends_traceback(const char *line, size_t len, size_t at)
@@ -626,6 +629,21 @@ bool line_may_fail(const struct line_look *l, bool strict)
 	return may_fail(l, strict, false);
 }
 
+bool last_line_is_missing_program(const char *line, size_t len)
+{
+	static const char *const words[] = {": command not found", ": not found"};
+	struct line_look look;
+
+	line_look(&look, line, len);
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		size_t n = strlen(words[i]);
+
+		if (look.low.len > n && memcmp(look.low.text + look.low.len - n, words[i], n) == 0)
+			return low_has(&look.low, ": line ") || low_has(&look.low, "sh: ") || i == 0;
+	}
+	return false;
+}
+
 bool last_line_is_error(const char *line, size_t len)
 {
 	struct line_look look;
@@ -678,14 +696,16 @@ enum finding_class line_failure_class(const char *text)
 		"imagepull", "failedattach", "unexpectedadmission", "exec format", "os {", "failedmount", "nccl",
 		"nixl", "ucx", "ibv_", "mlx5", "hccl", "getpwuid", "illegal instruction", "sigill", "signal 4",
 		"exit code 132", "invalid device function", "cannot reach", "offline mode", "deadline exceeded",
-		"newer version", "no matching ", "cdi device", "cuda_home", "visible devices", NULL};
+		"newer version", "no matching ", "not recognized", "error fetching", "command not found", "cdi device",
+		"cuda_home", "visible devices", NULL};
 	static const char *const configuration[] = {"valueerror", "keyerror", "validationerror", "jsondecodeerror",
 		"tomldecodeerror", "scannererror", "parsererror", "constructorerror", "argumenterror", "configerror",
 		"notimplementederror", "usageerror", "unrecognized argument", "unexpected argument", "invalid choice",
 		"invalid argument", "required", "not supported", "unsupported", "unknown argument", "must be",
 		"must encode", "argument ", "yaml:", "unknown model", "unknown option", "no such option",
 		"unknown flag", "mismatch", "incompatible", "not allowed", "divisible", "neither ",
-		"mutually exclusive", "greater than or equal", "less than or equal", "wrong number", NULL};
+		"mutually exclusive", "invalid value", "not a valid", "greater than or equal", "less than or equal",
+		"wrong number", NULL};
 	struct text_low low, kind;
 
 	/* The type says more than the message does. */

@@ -45,6 +45,8 @@ bool line_inner_exception(const char *line, size_t len, size_t at, size_t *ret_a
 bool line_may_fail(const struct line_look *l, bool strict);
 /* Does the last line of a log tell of a failure? A warning does there, and a shell's word for a killed program in any language. */
 bool last_line_may_fail(const char *line, size_t len, bool strict);
+/* Does a shell say in it that there is no such program? A script may go on after that; not when it is the last line. */
+bool last_line_is_missing_program(const char *line, size_t len);
 /* Did its logger call it an error? */
 bool last_line_is_error(const char *line, size_t len);
 /* Does Python say that it ignores the exception that follows? */

@@ -115,6 +115,22 @@ static size_t wrap(const char *text, uint32_t width, bool at_words, bool keep, c
 	return n;
 }
 
+static void boxes_are_no_wrapped_lines(void **state)
+{
+	static const char rule[] = "\xe2\x94\x80";
+	char text[4096] = "";
+	(void)state;
+
+	for (int row = 0; row < 6; row++) {
+		strcat(text, row == 0 ? "\xe2\x95\xad" : row == 5 ? "\xe2\x95\xb0" : "\xe2\x94\x82");
+		for (int i = 0; i < 78; i++)
+			strcat(text, row == 0 || row == 5 ? rule : i == row ? "x" : " ");
+		strcat(text, row == 0 ? "\xe2\x95\xae\n" : row == 5 ? "\xe2\x95\xaf\n" : "\xe2\x94\x82\n");
+	}
+	strcat(text, "zork.FluxError: low\n");
+	assert_int_equal(log_wrap_of(text, strlen(text)).width, 0);
+}
+
 static void wrapped_lines_say_the_same_in_their_own_lines(void **state)
 {
 	static const struct {
@@ -246,6 +262,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(utf16_says_the_same),
+		cmocka_unit_test(boxes_are_no_wrapped_lines),
 		cmocka_unit_test(wrapped_lines_say_the_same_in_their_own_lines),
 		cmocka_unit_test(what_is_not_wrapped_is_left_alone),
 		cmocka_unit_test(colours_within_a_message_do_not_hide_it),

@@ -165,6 +165,10 @@ static void what_an_assertion_says_of_the_world_classes_it(void **state)
 		/* An exception that wraps another names it. */
 		{"zork.tasks.TaskError(FluxError): zork::run() (pid=7)\n", DIAGNOSIS_UNKNOWN_CAUSE, 1, 1, FINDING_CRASH,
 			"TaskError(FluxError)"},
+		/* A shell that finds no program, at the end and not. */
+		{"x\nrun.sh: line 8: zorkd: command not found\n", DIAGNOSIS_UNKNOWN_CAUSE, 1, 2, FINDING_ENVIRONMENT,
+			"zorkd"},
+		{"run.sh: line 8: zork-smi: command not found\n" SERVING, DIAGNOSIS_HEALTHY, 0, 0, 0, NULL},
 		{"TypeError: depth must be a zork\n", DIAGNOSIS_UNKNOWN_CAUSE, 1, 1, FINDING_CRASH, NULL},
 		{"$ zorkd --serve\nIllegal instruction\n", DIAGNOSIS_UNKNOWN_CAUSE, 1, 2, FINDING_ENVIRONMENT, NULL},
 		/* The Xid that was before it is named in it. */
