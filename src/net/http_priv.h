@@ -104,6 +104,8 @@ struct http_conn {
 	size_t kept, unread; /* by the handler, for want of a reader; that and what has not left, as last counted */
 	uint32_t head_bytes; /* of the request being read; chunk extensions and trailers count */
 	char head_last; /* the byte before */
+	uint8_t line_blanks, line_version; /* of the request line so far: blanks, bytes of "HTTP/" behind the second */
+	bool line_begun, line_done;
 	uint16_t bad_status; /* what a parser callback found wrong */
 	const char *bad_why;
 	uint8_t state; /* enum conn_state */

@@ -302,6 +302,8 @@ void http_request_init(struct http_conn *c)
 	c->head_done = c->message_done = c->room_asked = false;
 	c->head_bytes = 0;
 	c->head_last = 0;
+	c->line_blanks = c->line_version = 0;
+	c->line_begun = c->line_done = false;
 	c->waited_us = 0;
 	c->body_work = 0;
 }
@@ -320,6 +322,28 @@ static bool has_fold(struct http_conn *c, const uint8_t *data, size_t len)
 	return found;
 }
 
+/* "METHOD target HTTP/1.1" with one blank each. llhttp takes more of them, and RTSP and ICE for HTTP. */
+static bool is_line_wrong(struct http_conn *c, const uint8_t *data, size_t len)
+{
+	static const char version[] = "HTTP/";
+	char last = c->head_last;
+
+	for (size_t i = 0; i < len && !c->line_done; i++) {
+		char byte = (char)data[i];
+		if (!c->line_begun && (byte == '\r' || byte == '\n'))
+			continue; /* empty lines in front are legal */
+		c->line_begun = true;
+		c->line_done = byte == '\n';
+		if (byte == ' ' && (last == ' ' || ++c->line_blanks > 2))
+			return true;
+		if (byte != ' ' && c->line_blanks == 2 && c->line_version < sizeof version - 1 &&
+			byte != version[c->line_version++])
+			return true;
+		last = byte;
+	}
+	return false;
+}
+
 static size_t feed_head(struct http_conn *c, const uint8_t *data, size_t len)
 {
 	llhttp_errno_t e = llhttp_execute(&c->parser, (const char *)data, len);
@@ -330,6 +354,9 @@ static size_t feed_head(struct http_conn *c, const uint8_t *data, size_t len)
 		c->head_bytes += (uint32_t)used;
 		if (c->head_bytes > c->s->limits.header_bytes_max)
 			(void)http_request_bad(c, 431, "the request line and headers are too large");
+		if (is_line_wrong(c, data, used))
+			(void)http_request_bad(
+				c, 400, "the request line is not a method, a target and HTTP/1.1 with a blank between");
 		if (has_fold(c, data, used))
 			(void)http_request_bad(c, 400, "a header goes on in a second line");
 		return used;

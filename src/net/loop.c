@@ -393,7 +393,10 @@ int loop_create(struct loop **ret, const struct loop_config *config, struct err 
 
 	if (!l)
 		return err_set(err, -ENOMEM, "could not start the event loop: out of memory");
-	signal(SIGPIPE, SIG_IGN);
+	/* The last two mean something to other servers (open logs again, reload); whoever sends them to all must not end ours. */
+	static const int ignored[] = {SIGPIPE, SIGUSR1, SIGUSR2};
+	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+		signal(ignored[i], SIG_IGN);
 	l->read_buf = malloc(READ_BYTES);
 	int r = l->read_buf ? 0 : err_set(err, -ENOMEM, "could not start the event loop: out of memory");
 	if (r == 0)

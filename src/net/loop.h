@@ -24,7 +24,8 @@ void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 /* Call fn(arg) on the loop, in order. Any thread. */
 int loop_post(struct loop *l, void (*fn)(void *arg), void *arg) MUST_USE;
-/* Call fn(ctx, signo) on the loop when the process gets signo. SIGPIPE is ignored by loop_create. */
+/* Call fn(ctx, signo) on the loop when the process gets signo. SIGPIPE, SIGUSR1 and SIGUSR2 are
+ * ignored by loop_create. */
 int loop_on_signal(struct loop *l, int signo, void (*fn)(void *ctx, int signo), void *ctx, struct err *err);
 /* Call fn(ctx, fd) whenever fd is readable, until loop_unwatch_fd. For pipes and inotify. */
 int loop_watch_fd(struct loop *l, int fd, void (*fn)(void *ctx, int fd), void *ctx, struct err *err);

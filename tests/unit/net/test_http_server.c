@@ -787,6 +787,11 @@ static void what_is_not_http_is_refused(void **state)
 	expect_status(REQUEST("GET / HTTP/1.1\r\nHost : h\r\n\r\n"), "HTTP/1.1 400 ", "");
 	expect_status(REQUEST("GET / HTTP/1.1\r\nHost: h\r\nA: b\x01\r\n\r\n"), "HTTP/1.1 400 ", "");
 	expect_status(REQUEST("GET / HTTP/1.1\r\nHost: h\r\nA: b\0c\r\n\r\n"), "HTTP/1.1 400 ", "");
+	expect_status(REQUEST("GET / RTSP/1.0\r\nHost: h\r\n\r\n"), "HTTP/1.1 400 ", "request line");
+	expect_status(REQUEST("SOURCE / ICE/1.0\r\nHost: h\r\n\r\n"), "HTTP/1.1 400 ", "");
+	expect_status(REQUEST("GET  / HTTP/1.1\r\nHost: h\r\n\r\n"), "HTTP/1.1 400 ", "request line");
+	expect_status(REQUEST("GET /  HTTP/1.1\r\nHost: h\r\n\r\n"), "HTTP/1.1 400 ", "request line");
+	expect_status(REQUEST("GET / x HTTP/1.1\r\nHost: h\r\n\r\n"), "HTTP/1.1 400 ", "");
 	expect_status(REQUEST("GET nowhere HTTP/1.1\r\nHost: h\r\n\r\n"), "HTTP/1.1 400 ", "");
 	expect_status(REQUEST("GET /%zz HTTP/1.1\r\nHost: h\r\n\r\n"), "HTTP/1.1 400 ", "percent");
 	expect_status(REQUEST("GET /%00 HTTP/1.1\r\nHost: h\r\n\r\n"), "HTTP/1.1 400 ", "percent");

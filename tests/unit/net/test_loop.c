@@ -1048,6 +1048,17 @@ static void on_pipe(void *ctx, int fd)
 	loop_stop(ctx);
 }
 
+static void signals_of_other_servers_end_nobody(void **state)
+{
+	(void)state;
+	struct fixture f;
+	signal(SIGUSR1, SIG_DFL);
+	signal(SIGUSR2, SIG_DFL);
+	set_up(&f, NULL);
+	assert_int_equal(raise(SIGUSR1) + raise(SIGUSR2) + raise(SIGPIPE), 0);
+	tear_down(&f);
+}
+
 static void a_watched_pipe_calls_until_unwatched(void **state)
 {
 	(void)state;
@@ -1203,6 +1214,7 @@ int main(void)
 		cmocka_unit_test(posts_of_many_threads_all_arrive),
 		cmocka_unit_test(stop_from_another_thread_ends_the_run),
 		cmocka_unit_test(signals_are_calls_on_the_loop),
+		cmocka_unit_test(signals_of_other_servers_end_nobody),
 		cmocka_unit_test(a_watched_pipe_calls_until_unwatched),
 		cmocka_unit_test(running_out_of_fds_neither_spins_nor_lasts),
 	};
