@@ -131,6 +131,20 @@ static int model_text_get(struct planner *x, struct err *err)
 	return r;
 }
 
+/* What the file names (--config settings.yaml) and lies beside it. */
+static int beside_read(void *ctx, const char *name, struct buf *ret)
+{
+	const struct planner *x = ctx;
+	const char *slash = strrchr(x->file, '/');
+	struct err ignored;
+	char path[4096];
+
+	int n = snprintf(
+		path, sizeof path, "%.*s%s", slash && !x->words_count ? (int)(slash - x->file) + 1 : 0, x->file, name);
+	return n < 0 || (size_t)n >= sizeof path ? -ENAMETOOLONG
+						 : file_read_text(ret, "settings", path, FILE_PLAIN, &ignored);
+}
+
 static int text_get(struct planner *x, struct err *err)
 {
 	struct model_facts facts;
@@ -601,6 +615,8 @@ static enum exit_status plan_run(const struct flags *flags)
 
 	gather_init(&x.gather);
 	form_set_init(&x.form);
+	x.form.beside = beside_read;
+	x.form.beside_ctx = &x;
 	buf_init(&x.text, YAML_BYTES_MAX);
 	r = count ? run_steps(&x, args, count, &status, &err)
 		  : err_set(&err, -EINVAL,

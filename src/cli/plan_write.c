@@ -87,6 +87,8 @@ static int written_read(struct planner *x, struct written *ret, const char *file
 	ret->gather.described = x->gather.described;
 	form_set_init(&ret->form);
 	memcpy(ret->form.versions, x->form.versions, sizeof ret->form.versions);
+	ret->form.beside = x->form.beside;
+	ret->form.beside_ctx = x->form.beside_ctx;
 	diags_init(&diags);
 	if (foreign)
 		r = form_read(&ret->form, file, buf_str(text), text->len, &diags, err);

@@ -28,6 +28,8 @@ static const struct effect {
 	{GRAPH_ENGINE_VLLM, ON, "enable-prompt-adapter", ADAPTERS},
 	{GRAPH_ENGINE_VLLM, ON, "offload-group-size", OFFLOAD},
 	{GRAPH_ENGINE_VLLM, ABOVE_ONE, "prefill-context-parallel-size", "multiplies the cards of a worker"},
+	{GRAPH_ENGINE_VLLM, ABOVE_ONE, "decode-context-parallel-size",
+		"divides the KV cache among the cards of a worker"},
 	{GRAPH_ENGINE_VLLM, ON, "num-redundant-experts", "keeps copies of experts"},
 	{GRAPH_ENGINE_VLLM, TEXT, "eplb-config", "may keep copies of experts"},
 	{GRAPH_ENGINE_VLLM, ON, "disable-hybrid-kv-cache-manager", "makes layers with a window keep all their KV"},

@@ -36,6 +36,9 @@ const struct form_arg *form_arg_find(const struct form_args *args, const char *n
 int form_remark(struct form_set *f, enum form_weight weight, const char *code, const struct config_pos *pos,
 	const char *what, const char *remedy);
 
+/* envs.c: what a service's environment means to its plan. 0 or -ENOMEM. */
+int form_envs_check(struct form_set *f, const struct form_service *s);
+
 /* tree.c */
 /* Cards that its flags make one worker of an external engine compute on. */
 double form_flags_gpus(const struct form_service *s);

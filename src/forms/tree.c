@@ -274,7 +274,7 @@ int form_tree_make(struct form_set *f, const char *file, struct err *err)
 		struct form_service *s = &f->services.v[i];
 		struct yaml_node *map = put(&w, f->root, name_of(&w, f->root, s), YAML_MAP, &s->pos);
 		map->pos = map->key_pos = s->pos;
-		w.failed |= check_given(f, s) < 0;
+		w.failed |= check_given(f, s) < 0 || form_envs_check(f, s) < 0;
 		put_text(&w, map, "engine", engine_text(s->engine), &s->pos);
 		if (s->role != GRAPH_ROLE_BOTH)
 			put_text(&w, map, "role", graph_role_name(s->role), &s->pos);

@@ -470,3 +470,14 @@ def test_a_flag_that_nobody_has_is_never_said_to_fit():
     new = plan("--gpus", "1xT4", "--engine-version", "0.20.0", "--", *line, "--swap-space", "8")
     assert old.returncode == 0 and "removed" not in old.stdout
     assert new.returncode == 1 and "vLLM 0.20.0 has no flag --swap-space" in new.stdout
+
+
+def test_settings_that_lie_beside_a_script_count(tmp_path):
+    script = tmp_path / "start.sh"
+    script.write_text("vllm serve Qwen/Qwen3-8B --config ./settings.yaml --seed 1\n")
+    lost = json.loads(plan(script, "--gpus", "2xL4", "--json").stdout)
+    assert "flag-effect" in [f["code"] for f in lost["findings"]] and lost["verdict"] == "not-checked"
+    (tmp_path / "settings.yaml").write_text("tensor_parallel_size: 2\nmax-model-len: 4096\n")
+    found = json.loads(plan(script, "--gpus", "2xL4", "--json").stdout)
+    assert found["verdict"] == "fits" and len(found["placement"][0]["devices"]) == 2
+    assert "flag-effect" not in [f["code"] for f in found["findings"]]

@@ -337,6 +337,24 @@ static void a_page_may_hold_other_forms_than_commands(void **state)
 
 #define WORDS "# Title\nSome words that say what is to be done here.\n"
 
+static void variables_of_the_environment_have_their_effect(void **state)
+{
+	(void)state;
+	check("CUDA_VISIBLE_DEVICES= vllm serve m\n", "m x1 $CUDA_VISIBLE_DEVICES= !gpus-hidden");
+	check("export CUDA_VISIBLE_DEVICES=$1\nvllm serve m\n", "m x1 $CUDA_VISIBLE_DEVICES=$1 !variable-unset");
+	check("CUDA_VISIBLE_DEVICES=0,1 vllm serve m -tp 2\n", "m x1 tensor-parallel-size=2 $CUDA_VISIBLE_DEVICES=0,1");
+	check("docker run --gpus all -e NVIDIA_VISIBLE_DEVICES=1 vllm/vllm-openai --model m -tp 2\n",
+		"m x1 tensor-parallel-size=2 $NVIDIA_VISIBLE_DEVICES=1 !gpus-few");
+	check("NVIDIA_VISIBLE_DEVICES=none vllm serve m\n", "m x1 $NVIDIA_VISIBLE_DEVICES=none !gpus-hidden");
+	check("NVIDIA_VISIBLE_DEVICES=all vllm serve m\n", "m x1 $NVIDIA_VISIBLE_DEVICES=all");
+	check("VLLM_USE_V1=0 vllm serve m\n", "m x1 $VLLM_USE_V1=0 !variable-effect");
+	check("VLLM_USE_V1=1 VLLM_LOGGING_LEVEL=INFO vllm serve m\n", "m x1 $VLLM_USE_V1=1 $VLLM_LOGGING_LEVEL=INFO");
+	check("VLLM_PP_LAYER_PARTITION=1,2 VLLM_TARGET_DEVICE=cpu VLLM_MLA_DISABLE=0 vllm serve m\n",
+		"m x1 $VLLM_PP_LAYER_PARTITION=1,2 $VLLM_TARGET_DEVICE=cpu $VLLM_MLA_DISABLE=0 !variable-effect !variable-effect");
+	check("vllm serve m -tp 2 --decode-context-parallel-size 2\n",
+		"m x1 tensor-parallel-size=2 decode-context-parallel-size=2 !flag-effect");
+}
+
 static void compose_puts_its_defaults_in(void **state)
 {
 	(void)state;
@@ -412,6 +430,7 @@ int main(void)
 		cmocka_unit_test(objects_without_containers_name_their_engines),
 		cmocka_unit_test(pods_of_one_engine_count_together),
 		cmocka_unit_test(values_of_a_chart_that_nobody_knows_are_read),
+		cmocka_unit_test(variables_of_the_environment_have_their_effect),
 		cmocka_unit_test(compose_puts_its_defaults_in),
 		cmocka_unit_test(commands_of_a_page_are_examples),
 		cmocka_unit_test(an_image_starts_its_engine_only_as_it_is),
