@@ -10,9 +10,22 @@ static uint32_t computed_on(const struct plan_service *s)
 	return s->tp * s->pp * s->dp;
 }
 
+/* Sizes that no plan varies and that multiply what a worker computes on, or say how it is parted among hosts. */
+static bool has_more_sizes(const struct graph_service *g)
+{
+	static const char *const names[] = {"pp-size", "prefill-context-parallel-size", "data-parallel-size-local",
+		"nnodes", "decode-context-parallel-size"};
+
+	for (uint32_t i = 0; i < g->args_len; i++)
+		for (size_t k = 0; k < ARRAY_LEN(names); k++)
+			if (!strcmp(g->args[i].name, names[k]))
+				return true;
+	return false;
+}
+
 static bool is_compared(const struct plan_service *s)
 {
-	return plan_rules_of(s) != RULE_LLAMA && s->graph->gpus_set && s->workers && plan_on_gpu(s);
+	return !has_more_sizes(s->graph) && plan_rules_of(s) != RULE_LLAMA && s->graph->gpus_set && s->workers && plan_on_gpu(s);
 }
 
 /* As a number: of a part of one card that part. */
@@ -21,9 +34,11 @@ static double given_to(const struct plan_service *s)
 	return s->share < 1 ? s->share : s->given ? s->given : s->gpus;
 }
 
-static bool is_short(const struct plan_service *s)
+static bool is_short(const struct plan *p, const struct plan_service *s)
 {
-	return is_compared(s) && computed_on(s) > given_to(s);
+	bool told = p->input.form && p->input.form->form; /* with the file's flags (forms/tree.c, "gpus-few") */
+
+	return !told && is_compared(s) && computed_on(s) > given_to(s);
 }
 
 /* "tensor-parallel-size 16 x data-parallel-size 2" */
@@ -79,7 +94,7 @@ static uint32_t fatals_after(const struct plan *p, mend_fn *mend)
 		return UINT32_MAX;
 	memcpy(n.services, d->services, d->len * sizeof *n.services);
 	for (uint32_t i = 0; mend && i < n.len; i++)
-		if (is_short(&n.services[i]) && !mend(&n.services[i])) {
+		if (is_short(p, &n.services[i]) && !mend(&n.services[i])) {
 			free(n.services);
 			return UINT32_MAX;
 		}
@@ -145,11 +160,11 @@ void plan_check_given(struct plan *p)
 	bool any = false;
 
 	for (uint32_t i = 0; i < p->deployment.len; i++)
-		any |= is_short(&p->deployment.services[i]);
+		any |= is_short(p, &p->deployment.services[i]);
 	bool all = any && mends(p, give_all), less = any && mends(p, divide_less);
 	for (uint32_t i = 0; i < p->deployment.len; i++) {
 		const struct plan_service *s = &p->deployment.services[i];
-		if (is_short(s))
+		if (is_short(p, s))
 			given_few(p, s, all, less);
 		else if (is_compared(s) && s->share >= 1 && computed_on(s) < s->gpus)
 			given_many(p, s);

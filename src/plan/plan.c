@@ -73,6 +73,16 @@ int plan_make_of(struct plan *ret, const struct plan_input *input, struct plan_d
 	return 0;
 }
 
+void plan_take_given(struct plan_deployment *d, const struct form_set *form)
+{
+	for (uint32_t i = 0; i < d->len; i++) {
+		const struct form_service *f = plan_form_service(d, form, i);
+		struct plan_service *s = &d->services[i];
+		if (f && s->engine != GRAPH_ENGINE_LLAMA && f->gpus >= 1 && f->gpus < s->gpus)
+			s->given = (uint32_t)f->gpus;
+	}
+}
+
 int plan_make(struct plan *ret, const struct plan_input *input, struct err *err)
 {
 	struct plan_deployment d;
@@ -81,6 +91,7 @@ int plan_make(struct plan *ret, const struct plan_input *input, struct err *err)
 	if (r < 0)
 		return err_set(err, r, "out of memory");
 	plan_llama_read(&d, input);
+	plan_take_given(&d, input->form);
 	return plan_make_of(ret, input, &d, err);
 }
 

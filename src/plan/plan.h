@@ -51,6 +51,8 @@ static inline const struct form_service *plan_form_service(
 	return form && form->services.len == d->len ? &form->services.v[i] : NULL;
 }
 
+/* The cards that a file of another form gives its workers, where their flags make them compute on more: its tree has those. */
+void plan_take_given(struct plan_deployment *d, const struct form_set *form);
 /* Plan the graph as it is. 0, or -ENOMEM. */
 int plan_make(struct plan *ret, const struct plan_input *input, struct err *err);
 /* The same for a deployment whose settings were changed; takes d's array. */

@@ -299,6 +299,10 @@ static void option_text(const struct plan_report *r, uint32_t i, uint32_t column
 	buf_reset(&b);
 	changes_text(r, o, &b);
 	paragraph(out, "changes", buf_str(&b), columns);
+	for (uint32_t k = 0; k < o->plan.findings.len; k++)
+		if (o->plan.findings.items[k].unchecked &&
+			!findings_has(&r->asked->findings, o->plan.findings.items[k].code))
+			paragraph(out, "not known", o->plan.findings.items[k].what, columns);
 	buf_done(&b);
 	if (r->explain)
 		plan_bars_text(&o->plan, r->look.color, columns, out);

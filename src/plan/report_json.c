@@ -150,6 +150,7 @@ static void option(struct buf *out, const struct plan_report *r, const struct pl
 
 	buf_add_str(out, "{\"title\":");
 	json_out_cstr(out, plan_option_title(r, o, title, sizeof title));
+	text_field(out, "verdict", plan_verdict_name(plan_verdict(&o->plan)));
 	bytes_field(out, "workers", o->shape.workers);
 	bytes_field(out, "prefill_workers", o->shape.prefill);
 	bytes_field(out, "tensor_parallel", o->shape.tp);

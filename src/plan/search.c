@@ -494,6 +494,15 @@ static bool depends(const struct plan *p)
 	return findings_has(&p->findings, "memory-release") || findings_has(&p->findings, "memory-close");
 }
 
+/* Does something leave it open that does not concern the asked plan? */
+static bool opens(const struct plan *p, const struct plan *asked)
+{
+	for (uint32_t i = 0; i < p->findings.len; i++)
+		if (p->findings.items[i].unchecked && !findings_has(&asked->findings, p->findings.items[i].code))
+			return true;
+	return false;
+}
+
 static int offer(struct search *x, const struct found *f, struct err *err)
 {
 	struct plan_option *o = &x->out->items[x->out->len];
@@ -506,7 +515,8 @@ static int offer(struct search *x, const struct found *f, struct err *err)
 		r = plan_make_of(&o->plan, &input, &d, err);
 	if (r < 0)
 		return err_set(err, r, "out of memory");
-	if (plan_verdict(&o->plan) == PLAN_CANNOT || depends(&o->plan)) {
+	if (plan_verdict(&o->plan) == PLAN_CANNOT || depends(&o->plan) ||
+		(!x->open && opens(&o->plan, x->asked))) {
 		plan_done(&o->plan);
 		return 0;
 	}

@@ -67,6 +67,8 @@ static int state_read(struct state *ret, const struct plan_write *w, char *text,
 		r = plan_deployment_init(&ret->d, ret->graph, w->models);
 		ret->planned = r == 0;
 	}
+	if (r == 0)
+		plan_take_given(&ret->d, &ret->form);
 	if (r == 0 && ret->d.len != w->target->len)
 		r = -EINVAL;
 	diags_done(&diags);
@@ -108,6 +110,12 @@ static bool envs_same(const struct graph_service *a, const struct graph_service 
 	return true;
 }
 
+/* Between two changes of parallel sizes a worker takes as many cards as they make together by then. */
+static bool follows_from_flags(const struct plan_service *s)
+{
+	return s->engine != GRAPH_ENGINE_LLAMA && s->gpus == s->tp * s->pp * s->dp;
+}
+
 /* Every setting is what it was, or what it should become. */
 static bool settings_meant(const struct writer *w, const struct plan_service *was, const struct plan_service *is,
 	const struct plan_service *target)
@@ -118,7 +126,7 @@ static bool settings_meant(const struct writer *w, const struct plan_service *wa
 		plan_edit_value(a, was, key);
 		plan_edit_value(b, is, key);
 		plan_edit_value(c, target, key);
-		if (strcmp(a, b) && strcmp(b, c))
+		if (strcmp(a, b) && strcmp(b, c) && !(key == PLAN_GPUS && follows_from_flags(is)))
 			return false;
 	}
 	if (!strcmp(was->graph->model, is->graph->model))
