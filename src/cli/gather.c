@@ -88,7 +88,7 @@ static bool named_by_file(char *name, struct model_facts *ret)
 {
 	struct err none = {0};
 	size_t len = strlen(name);
-	char text[256];
+	char text[256 + sizeof ":mxfp4_moe"]; /* a name of named_by_path, and what its weights are */
 
 	if (len > 15 && !strncmp(name + len - 9, "-of-", 4) && name[len - 15] == '-')
 		name[len - 15] = '\0';
