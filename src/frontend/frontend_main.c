@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "host/limits.h"
 #include "frontend/keys.h"
+#include "llama/template.h"
 #include "net/loop.h"
 
 #include <malloc.h>
@@ -103,6 +104,22 @@ static int read_keys(struct process *p, struct err *err)
 	return r;
 }
 
+/* One that is named and cannot be read is a mistake of whoever named it, not a model without a template. */
+static int template_text(struct buf *ret, const char *path, struct err *err)
+{
+	struct ll_template *t = NULL;
+	int r = file_read_text(ret, "chat template", path, FILE_PLAIN, err);
+
+	if (r < 0)
+		return r;
+	if (ret->len == 0)
+		return err_set(err, -EINVAL, "the chat template \"%s\" is empty", path);
+	if ((r = ll_template_create(&t, buf_str(ret), ret->len, err)) < 0)
+		err_wrap(err, "could not use the chat template \"%s\"", path);
+	ll_template_destroy(t);
+	return r;
+}
+
 static int read_template(struct process *p, uint32_t i, struct err *err)
 {
 	const char *item = p->options->chat_templates[i], *file = strchr(item, '=');
@@ -114,7 +131,7 @@ static int read_template(struct process *p, uint32_t i, struct err *err)
 	buf_init(text, FILE_BYTES_MAX);
 	int r = buf_add(name, item, (size_t)(file - item));
 	if (r == 0)
-		r = file_read_text(text, "chat template", file + 1, FILE_PLAIN, err);
+		r = template_text(text, file + 1, err);
 	p->templates[i] = (struct frontend_template){buf_str(name), buf_str(text)};
 	return r;
 }
@@ -151,7 +168,7 @@ static int read_files(struct process *p, struct err *err)
 		p->config.keys = p->keys;
 	}
 	if (r == 0 && o->chat_template_file) {
-		r = file_read_text(&p->chat_template, "chat template", o->chat_template_file, FILE_PLAIN, err);
+		r = template_text(&p->chat_template, o->chat_template_file, err);
 		p->config.chat_template = buf_str(&p->chat_template);
 	}
 	return r < 0 ? r : read_templates(p, err);

@@ -713,6 +713,20 @@ def test_each_model_of_a_graph_has_the_template_it_was_given(tmp_path, demo_mode
     assert "brackets.jinja" in check.output
 
 
+def test_a_frontend_by_hand_refuses_a_template_that_is_none(tmp_path):
+    (tmp_path / "broken.jinja").write_text("{% for m in messages %}{{ m.role }")
+    (tmp_path / "empty.jinja").write_text("")
+    for flags, words in ((["--chat-template-file", tmp_path / "broken.jinja"], 'could not use the chat template .*broken.jinja'),
+                         (["--chat-template", f"m={tmp_path}/broken.jinja"], 'could not use the chat template .*broken.jinja'),
+                         (["--chat-template-file", tmp_path / "empty.jinja"], 'empty.jinja.* is empty')):
+        frontend = Process("frontend", "--listen", "127.0.0.1:0", "--workers", f"unix:{tmp_path}/w.sock", *flags)
+        try:
+            assert frontend.wait_exit() == 1
+            assert re.search(words, frontend.output), frontend.output
+        finally:
+            frontend.kill_all()
+
+
 def test_run_takes_a_chat_template_from_a_file(tmp_path, demo_model):
     (tmp_path / "bad.jinja").write_text("{% for m in")
     bad = Process("run", demo_model, "-p", "Hi", "--chat-template-file", tmp_path / "bad.jinja")
