@@ -422,6 +422,9 @@ int model_facts_by_name(struct model_facts *ret, const char *name, struct err *e
 		q = "mxfp4_moe";
 	if (!e)
 		e = best(rest);
+	const char *mark = strchr(strrchr(rest, '/') ? strrchr(rest, '/') : rest, '_');
+	if (!e && mark) /* "bartowski/Qwen_Qwen3-32B": the owner of what was quantized */
+		e = best(mark + 1);
 	if (!e)
 		return refuse(name, err);
 	facts_of(e, ret);

@@ -1,5 +1,6 @@
 /* check_llama.c - a llama-server (or Ollama) on cards: does each card hold its part, what stays in RAM, which card is left out. How the
  * model is divided is llama_split.h's; a sum is known to within some bytes only, and what lies between is not judged. */
+#include "model/gguf_mix.h"
 #include "plan/check.h"
 #include "plan/llama_split.h"
 
@@ -108,9 +109,10 @@ static const char *unsure_of(const struct plan_service *s)
 		return "with an image projector";
 	if (l->adapters)
 		return "the size of the adapters is not known";
-	if (l->layers != UINT32_MAX)
-		return "layers are not all alike";
-	return "mixtures and buffers differ by so much";
+	const char *quant = s->quant ? s->quant : s->model->facts->quant;
+	if (*quant && gguf_mix_known(quant) && gguf_mix_loose(quant))
+		return "makers of such files mix types by rules of their own";
+	return "buffers, and what else holds memory, differ by so much";
 }
 
 /* ---- remedies: the flags themselves ---- */
@@ -232,10 +234,17 @@ static void check_open(struct look *k, uint32_t c)
 	const struct plan_service *s = k->s;
 	const struct plan_llama_share *x = &k->l.cards[c];
 
-	findings_add(&k->p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-close", &s->pos[PLAN_GPUS],
-		"%s: %s (%s) would hold %s of its %s, too near to say: it may be %s more (%s)", s->name,
-		PLAN_DEVICE(k->p, k->devices[c]), plan_card_name(k->cards[c]), PLAN_BYTES(plan_llama_sum(x)),
-		PLAN_BYTES(k->cards[c]->memory_free), PLAN_BYTES(x->more), unsure_of(s));
+	uint64_t sum = plan_llama_sum(x), free = k->cards[c]->memory_free;
+	if (sum > free)
+		findings_add(&k->p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-close", &s->pos[PLAN_GPUS],
+			"%s: too near to say: its part takes %s of %s (%s), which has %s, and may take %s less: %s",
+			s->name, PLAN_BYTES(sum), PLAN_DEVICE(k->p, k->devices[c]), plan_card_name(k->cards[c]),
+			PLAN_BYTES(free), PLAN_BYTES(MIN(x->less, sum)), unsure_of(s));
+	else
+		findings_add(&k->p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-close", &s->pos[PLAN_GPUS],
+			"%s: too near to say: its part takes %s of %s (%s), which has %s, and may take %s more: %s",
+			s->name, PLAN_BYTES(sum), PLAN_DEVICE(k->p, k->devices[c]), plan_card_name(k->cards[c]),
+			PLAN_BYTES(free), PLAN_BYTES(x->more), unsure_of(s));
 	findings_unchecked(&k->p->findings);
 	card_lines(k);
 	remedies(k);

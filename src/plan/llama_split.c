@@ -189,8 +189,8 @@ static uint64_t step_bytes(
 	uint64_t logits = tokens * m->vocab * 4 + tokens * m->hidden * 4;
 
 	(void)p;
-	if (!l->flash)
-		bytes += (uint64_t)m->heads * cells * tokens * 4;
+	if (!l->flash) /* what each head gives for each cell, and little beside it */
+		bytes = MAX(bytes, (uint64_t)m->heads * cells * tokens * 4 + 6 * tokens * m->hidden * 4);
 	if (output && l->build < LLAMA_BUILD_OUTPUTS && logits > bytes) {
 		*less += logits - bytes;
 		bytes = logits;

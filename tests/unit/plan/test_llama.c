@@ -147,6 +147,20 @@ static void parts_are_what_llama_cpp_says_of_itself(void **state)
 	assert_near(mib(l.host_embedding), 417.66, 0.1);
 	assert_int_equal(l.host_weights, 0);
 	assert_int_equal(l.cards[0].layers, 48);
+	/* Llama 3.1 8B in Q4_K_M with 8192 tokens, before flash attention was on by itself: 4403.49, 1024 and 560 MiB. */
+	l = divided(M8 "-ngl 99 -c 8192", "b4800", "1xRTX-3090");
+	assert_near(mib(l.cards[0].weights), 4403.49, 0.1);
+	assert_near(mib(l.cards[0].kv), 1024, 0.1);
+	assert_near(mib(l.cards[0].activations), 560, 2);
+	assert_near(mib(l.host_embedding), 281.81, 0.1);
+	/* Llama 2 7B: 3820.94, 1024 of 2048 tokens, 164; in F16 12603.02 and 250. */
+	l = divided("-hf TheBloke/Llama-2-7B-GGUF:Q4_K_M -ngl 99 -c 2048", "b4800", "1xRTX-3090");
+	assert_near(mib(l.cards[0].weights), 3820.94, 0.1);
+	assert_near(mib(l.host_embedding), 70.31, 0.1);
+	assert_near(mib(l.cards[0].activations), 164, 8);
+	l = divided("-hf TheBloke/Llama-2-7B-GGUF:F16 -ngl 99 -c 2048", "b4800", "1xV100-16GB");
+	assert_near(mib(l.cards[0].weights), 12603.02, 0.1);
+	assert_near(mib(l.host_embedding), 250, 0.1);
 	/* Four cards: "CUDA0 model buffer size = 4844.72 MiB" and the next, of R1-Distill-Qwen-32B in Q4_K_M with -ngl 65. */
 	static const double four[] = {4844.72, 4366.53, 4366.53, 4930.57};
 	l = divided(M32 "-ngl 65 -c 8192", "b4800", "4xRTX-3090");
