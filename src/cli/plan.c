@@ -46,7 +46,7 @@ static const struct flag flags_table[] = {
 	CATALOGUE_FLAGS,
 	{.key = {.name = "engine-version",
 		 .type = CONFIG_STRING,
-		 .help = "releases of engines where services have no engine-version: 0.19.0, or vllm=0.11.0,sglang=0.5.3"},
+		 .help = "releases of engines where services have no engine-version: 0.19.0, or vllm=0.11.0,sglang=0.5.3,llama.cpp=8000"},
 		.arg = "ENGINE=VERSION"},
 	{.key = {.name = "explain",
 		 .type = CONFIG_BOOL,

@@ -1,4 +1,5 @@
 #include "model/shape.h"
+#include "model/gguf_mix.h"
 
 #include "base/embed.h"
 #include "base/compiler.h"
@@ -322,6 +323,14 @@ static const char *cut_quant(char *name, char quant[16], const char **ret_format
 		if (n > tail && !strcasecmp(name + n - tail, quant_tails[i].tail)) {
 			name[n - tail] = '\0';
 			*ret_format = quant_tails[i].format;
+			char *dash = strrchr(name, '-');
+			if (!strcasecmp(quant_tails[i].tail, "-gguf") && dash && gguf_mix_known(dash + 1) &&
+				strlen(dash + 1) < 16) { /* "Qwen2.5-Coder-3B-Q8_0-GGUF" */
+				for (uint32_t k = 0; k <= strlen(dash + 1); k++)
+					quant[k] = (char)tolower((unsigned char)dash[1 + k]);
+				*dash = '\0';
+				return quant;
+			}
 			return quant_tails[i].quant;
 		}
 	}

@@ -7,13 +7,14 @@
 
 enum { LABEL_COLUMNS = 14, BAR_LEAST = 20, BAR_MOST = 60 };
 
-static void fill_worker(
-	const struct plan *p, const struct plan_slot *slot, uint32_t device, uint32_t part, struct plan_bar *b)
+static void fill_worker(const struct plan *p, const struct plan_slot *slot, uint32_t part, struct plan_bar *b)
 {
 	const struct plan_service *s = &p->deployment.services[slot->service];
-	const struct plan_terms *t = plan_terms_of(&p->placement, slot->service, p->placement.class_of[device]);
+	struct plan_terms own;
+	const struct plan_terms *t = &own;
 	size_t len = strlen(b->who);
 
+	plan_terms_at(&own, &p->placement, &p->deployment, slot, part);
 	if (!strcmp(b->who, "idle"))
 		len = 0;
 	if (slot->count > 1)
@@ -48,7 +49,7 @@ static void fill(const struct plan *p, uint32_t device, struct plan_bar *b)
 	for (uint32_t i = 0; pl->users[device] && i < pl->slots_len; i++)
 		for (uint32_t k = 0; k < pl->slots[i].count; k++)
 			if (pl->cards[pl->slots[i].first + k] == device)
-				fill_worker(p, &pl->slots[i], device, k, b);
+				fill_worker(p, &pl->slots[i], k, b);
 	uint64_t used = b->weights + b->kv + b->overhead + b->others;
 	b->free = used < b->total ? b->total - used : 0;
 }

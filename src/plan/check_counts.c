@@ -239,7 +239,8 @@ static void check_shared(struct plan *p)
 
 	for (uint32_t dev = 0; dev < p->input.inventory->count; dev++) {
 		const struct gpu_device *card = &p->input.inventory->devices[dev];
-		uint64_t budget = 0;
+		uint64_t budget = 0, less = 0;
+		bool yields = false; /* one of them takes what there is */
 		char who[512] = "";
 		size_t len = 0;
 		const struct plan_service *last = NULL;
@@ -251,20 +252,27 @@ static void check_shared(struct plan *p)
 				if (pl->cards[pl->slots[i].first + k] != dev)
 					continue;
 				last = &p->deployment.services[pl->slots[i].service];
-				budget += plan_terms_of(pl, pl->slots[i].service, pl->class_of[dev])->budget;
+				struct plan_terms t;
+				plan_terms_at(&t, pl, &p->deployment, &pl->slots[i], k);
+				budget += t.budget;
+				less += t.less;
+				yields |= last->llama.server && last->llama.fits_layers;
 				if (len < sizeof who)
 					len += (size_t)snprintf(who + len, sizeof who - len, "%s%s %u", len ? ", " : "",
 						last->name, pl->slots[i].worker);
 			}
 		if (!last)
 			continue;
-		bool fatal = card->memory_total && budget > card->memory_free;
+		bool fatal = card->memory_total && budget > card->memory_free && !yields &&
+			     budget - MIN(less, budget) > card->memory_free;
 		findings_add(&p->findings, fatal ? FINDING_FATAL : FINDING_WARNING, FINDING_CAPACITY, "device-shared",
 			last->pinned_len ? &last->pinned_pos : &last->pos[PLAN_GPUS],
 			"%u workers compute on %s (%s): %s", pl->users[dev], PLAN_DEVICE(p, dev), plan_card_name(card),
 			who);
+		if (!fatal && card->memory_total && budget > card->memory_free)
+			findings_unchecked(&p->findings);
 		findings_arithmetic(&p->findings, "their memory together  %s %s %s free on it", PLAN_BYTES(budget),
-			fatal ? ">" : "<=", PLAN_BYTES(card->memory_free));
+			budget > card->memory_free ? ">" : "<=", PLAN_BYTES(card->memory_free));
 		findings_remedy(
 			&p->findings, fatal ? "give each worker cards of its own, or lower gpu-memory-utilization "
 					      "so that the shares add up to less than 1"

@@ -313,11 +313,28 @@ static void check_context(struct look *k)
 	findings_harmless(&k->p->findings);
 }
 
+/* All of it is in RAM, and nobody said how much there is. */
+static void check_cpu_ram(struct plan *p, const struct plan_service *s)
+{
+	struct plan_host_need n;
+
+	plan_host_need(&n, s);
+	if (!n.known || p->input.inventory->host_facts.ram_total ||
+		n.weights + n.kv + n.rest <= (uint64_t)HOST_SMALL_GIB << 30)
+		return;
+	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-host", &s->pos[PLAN_GPUS],
+		"%s: it computes on the CPU and takes %s of RAM; how much there is is not known here", s->name,
+		PLAN_BYTES(n.weights + n.kv + n.rest));
+	findings_unchecked(&p->findings);
+	findings_remedy(&p->findings, "--inventory of that machine (stator doctor --json) says its RAM");
+}
+
 /* A card that the machine has, and nothing is computed on. */
 static void check_unused(struct plan *p, const struct plan_service *s)
 {
 	const struct plan_llama *l = &s->llama;
 
+	check_cpu_ram(p, s);
 	if (!p->input.inventory->count) {
 		if (l->layers_said && l->layers) {
 			findings_add(&p->findings, FINDING_INFO, FINDING_CONFIGURATION, "gpu-layers",
@@ -327,14 +344,14 @@ static void check_unused(struct plan *p, const struct plan_service *s)
 		}
 		return;
 	}
-	if (l->layers)
-		return; /* the environment hides the cards, or --device is none */
+	if (l->layers) /* the environment hides the cards, or --device is none */
+		return;
 	findings_add(&p->findings, FINDING_WARNING, FINDING_CONFIGURATION, "gpu-layers", &s->pos[PLAN_GPUS],
 		l->layers_said
 			? "%s: no layer is on a GPU, by -ngl 0: it computes on the CPU, and the cards stay idle"
-			: "%s: this release puts no layer on a GPU unless -ngl says so: it computes on the CPU, and the cards stay idle",
+			: "%s: this release puts no layer on a GPU unless it is told to: it computes on the CPU, and the cards stay idle",
 		s->name);
-	findings_remedy(&p->findings, "-ngl 99 for all layers");
+	findings_remedy(&p->findings, "-ngl 99 for all layers (of llama_cpp.server --n_gpu_layers -1)");
 }
 
 void plan_check_llama(struct plan *p, uint32_t service)

@@ -293,6 +293,15 @@ static void by_matrices(
 	}
 }
 
+/* Then free memory divides the row evenly, whatever a little of it a desktop holds. */
+static bool alike(const struct gpu_device *const *cards, uint32_t len)
+{
+	for (uint32_t i = 1; i < len; i++)
+		if (cards[i]->memory_free != cards[0]->memory_free)
+			return false;
+	return true;
+}
+
 /* Buffers, states and what stands beside the model, of each card that has layers. */
 static void add_rest(struct plan_llama_layout *r, const struct pieces *p, const struct plan_service *s,
 	const struct gpu_device *const *cards)
@@ -325,7 +334,8 @@ static void add_rest(struct plan_llama_layout *r, const struct pieces *p, const 
 		if (m->mla_rank && l->build < LLAMA_BUILD_MLA)
 			k->more += k->kv * 20; /* all heads, uncompressed */
 		/* A layer more or less, where the row's places follow from memory that is free, or the release counts the output's. */
-		if ((!full && l->build < LLAMA_BUILD_ALL_LAYERS) || (r->len > 1 && !l->shares_len) || !p->mix) {
+		if ((!full && l->build < LLAMA_BUILD_ALL_LAYERS) ||
+			(r->len > 1 && !l->shares_len && !alike(cards, r->len)) || !p->mix) {
 			uint64_t one = (k->weights + k->kv) / MAX(k->layers, 1u);
 			k->more += full && r->len == 1 ? 0 : one;
 			k->less += full && r->len == 1 ? 0 : one;

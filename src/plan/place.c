@@ -84,6 +84,21 @@ static bool needs_of_server(struct placer *x, const struct plan_service *s, stru
 	return true;
 }
 
+void plan_terms_at(struct plan_terms *ret, const struct plan_placement *p, const struct plan_deployment *d,
+	const struct plan_slot *slot, uint32_t k)
+{
+	const struct plan_service *s = &d->services[slot->service];
+	const struct gpu_device *cards[LLAMA_CARDS_MAX];
+	uint32_t len = MIN(slot->count, (uint32_t)LLAMA_CARDS_MAX);
+
+	*ret = *plan_terms_of(p, slot->service, p->class_of[p->cards[slot->first + k]]);
+	if (!s->llama.server || k >= len)
+		return;
+	for (uint32_t i = 0; i < len; i++)
+		cards[i] = &p->inventory->devices[p->cards[slot->first + i]];
+	plan_need_server(ret, s, cards, len, cards[k]);
+}
+
 static int needs(struct placer *x)
 {
 	struct plan_placement *p = x->p;

@@ -46,6 +46,9 @@ static inline const struct plan_terms *plan_terms_of(const struct plan_placement
 {
 	return &p->terms[(size_t)service * p->classes_len + class];
 }
+/* The terms of a worker's k-th card: of a server of llama.cpp its own part, which differs among cards alike. */
+void plan_terms_at(struct plan_terms *ret, const struct plan_placement *p, const struct plan_deployment *d,
+	const struct plan_slot *slot, uint32_t k);
 /* Cards of the class a service would be happiest on: fits, else the largest. UINT32_MAX when there are no cards. */
 uint32_t plan_class_for(const struct plan_placement *p, uint32_t service);
 

@@ -319,6 +319,10 @@ static void a_name_s_tail_names_the_quantization(void **state)
 	assert_string_equal(m.quant, "fp8");
 	find(&m, "bartowski/DeepSeek-R1-Distill-Qwen-14B-GGUF:Q4_K_M");
 	assert_string_equal(m.quant, "q4_k_m");
+	find(&m, "ggml-org/Qwen2.5-Coder-3B-Q8_0-GGUF");
+	assert_string_equal(m.quant, "q8_0");
+	assert_string_equal(m.unsure, "");
+	find(&m, "bartowski/DeepSeek-R1-Distill-Qwen-14B-GGUF:Q4_K_M");
 	/* the published file has 8,988,110,976 bytes */
 	assert_true(llabs((long long)m.weight_bytes - 8988110976) < 8988110976 / 200);
 }

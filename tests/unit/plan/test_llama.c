@@ -242,6 +242,9 @@ static void what_the_release_does_where_the_line_is_silent(void **state)
 	wants_of(M8 "-ngl 99", NULL, "1xRTX-3060", 0, PLAN_FITS, "context-reduced", 1);
 	wants_of(M8 "-ngl 99 -c 131072", NULL, "1xRTX-3060", 0, PLAN_CANNOT, "memory-context", 1);
 	wants_of(M8 "-ngl 99 -c 0", NULL, "1xRTX-3060", 0, PLAN_CANNOT, "memory-context", 1);
+	/* In RAM alone, of which nobody said how much there is. */
+	wants_of(M32 "-ngl 99 -c 4096", NULL, "0", 0, PLAN_NOT_CHECKED, "memory-host", 0);
+	wants_of(M32 "-c 4096", "b5000", "1xRTX-3090", 0, PLAN_NOT_CHECKED, "gpu-layers", 0);
 	/* Without a GPU -ngl does nothing. */
 	wants_of(M8 "-ngl 99 -c 4096", NULL, "0", 64, PLAN_FITS, "gpu-layers", 0);
 }
@@ -284,6 +287,20 @@ static void two_servers_may_share_all_cards(void **state)
 	forget();
 	plan_it(both, NULL, "1xRTX-3060:8GiB", 0);
 	assert_int_equal(plan_verdict(&x.plan), PLAN_CANNOT);
+	forget();
+}
+
+static void cards_alike_have_parts_of_their_own(void **state)
+{
+	struct plan_terms t[3];
+
+	(void)state;
+	plan_it("llama-server " M32 "-ngl 99 -c 8192 -ts 1,1,0", NULL, "3xRTX-3060", 0);
+	assert_int_equal(plan_verdict(&x.plan), PLAN_FITS);
+	for (uint32_t k = 0; k < 3; k++)
+		plan_terms_at(&t[k], &x.plan.placement, &x.plan.deployment, &x.plan.placement.slots[0], k);
+	assert_true(t[0].weights > 0 && t[1].weights > t[0].weights); /* the output is on it */
+	assert_int_equal(t[2].weights + t[2].kv_least + t[2].runtime, 0);
 	forget();
 }
 
@@ -338,6 +355,7 @@ int main(void)
 		cmocka_unit_test(ram_decides_where_much_of_the_model_is_in_it),
 		cmocka_unit_test(what_is_of_unknown_size_makes_no_verdict_sure),
 		cmocka_unit_test(two_servers_may_share_all_cards),
+		cmocka_unit_test(cards_alike_have_parts_of_their_own),
 		cmocka_unit_test(a_context_that_slots_divide_is_said),
 		cmocka_unit_test(parts_add_up_whatever_is_said),
 	};
