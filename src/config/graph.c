@@ -122,6 +122,19 @@ static int read_services(struct graph_reader *r, const struct yaml_node *root)
 	return 0;
 }
 
+/* "VllmDecodeWorker" alone is NVIDIA's name of a worker that does both (examples/backends/vllm/deploy/agg_router.yaml): only beside
+ * a prefill worker does the name mean a half. A role that is written stays. */
+static void settle_roles(struct graph *g)
+{
+	bool fed = false;
+
+	for (uint32_t i = 0; i < g->len; i++)
+		fed = fed || g->services[i].role == GRAPH_ROLE_PREFILL;
+	for (uint32_t i = 0; i < g->len && !fed; i++)
+		if (g->services[i].role == GRAPH_ROLE_DECODE && !config_is_set(&g->services[i].settings, "role"))
+			g->services[i].role = GRAPH_ROLE_BOTH;
+}
+
 /* Frontend, Processor and Router are always there. */
 static int add_implicit(struct graph_reader *r)
 {
@@ -179,6 +192,7 @@ static int read_tree(struct graph_reader *r, struct yaml_node *root)
 	if (!r->graph->services)
 		return -ENOMEM;
 	code = read_services(r, root);
+	settle_roles(r->graph);
 	if (code == 0)
 		code = add_implicit(r);
 	if (code < 0)

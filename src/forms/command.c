@@ -85,6 +85,20 @@ static const char *base_name(const char *word)
 	return slash ? slash + 1 : word;
 }
 
+/* Is the engine itself what the image is called? Those that others build around it count their own releases: "llm-d/llm-d-cuda",
+ * "lmcache/vllm-openai". A mirror keeps the name. */
+static bool is_engines_own(const struct form_service *s, const char *image, const char *name)
+{
+	size_t len = strcspn(name, ":");
+
+	if (s->engine == GRAPH_ENGINE_LLAMA)
+		return true;
+	if (s->engine == GRAPH_ENGINE_SGLANG)
+		return len == 6 && !memcmp(name, "sglang", 6);
+	return !strcasestr(image, "lmcache") &&
+	       ((len == 4 && !memcmp(name, "vllm", 4)) || (len >= 11 && !memcmp(name, "vllm-openai", 11)));
+}
+
 /* "vllm/vllm-openai:v0.9.1", "lmsysorg/sglang:v0.5.2-cu126", "ghcr.io/ggml-org/llama.cpp:server-cuda-b4719"; NVIDIA's own images of the
  * engines are numbered by month, and Dynamo's by Dynamo's releases. */
 void form_image_version(struct form_set *f, struct form_service *s, const char *image)
@@ -102,7 +116,8 @@ void form_image_version(struct form_set *f, struct form_service *s, const char *
 	const char *version = arena_strndup(&f->arena, tag + (*tag == 'v'), strcspn(tag + (*tag == 'v'), "-+_"));
 	if (strstr(image, "ai-dynamo") || strstr(name, "-runtime:"))
 		s->wrapper = version;
-	else if (s->engine == GRAPH_ENGINE_LLAMA || (version && version[0] == '0' && version[1] == '.'))
+	else if (is_engines_own(s, image, name) &&
+		 (s->engine == GRAPH_ENGINE_LLAMA || (version && version[0] == '0' && version[1] == '.')))
 		s->version = version;
 }
 
@@ -152,10 +167,13 @@ static void take_role(struct form_service *s)
 		s->role = GRAPH_ROLE_PREFILL;
 	else if (mode && mode->value && !strcmp(mode->value, "decode"))
 		s->role = GRAPH_ROLE_DECODE;
+	s->role_said = s->role_said || (mode && mode->value);
 	if (form_arg_find(&s->args, "is-prefill-worker"))
 		s->role = GRAPH_ROLE_PREFILL;
 	else if (form_arg_find(&s->args, "is-decode-worker"))
 		s->role = GRAPH_ROLE_DECODE;
+	s->role_said = s->role_said || form_arg_find(&s->args, "is-decode-worker") ||
+		       form_arg_find(&s->args, "is-prefill-worker");
 }
 
 /* Dynamo's wrapper of vLLM moves KV over NIXL unless its --connector says otherwise (components/src/dynamo/vllm/args.py). */

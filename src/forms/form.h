@@ -47,6 +47,7 @@ struct form_service {
 	enum engine_program program; /* which parses its flags */
 	const char *version, *wrapper; /* release of the engine, and of Dynamo around it; NULL: not said */
 	enum graph_role role;
+	bool role_said; /* by its flags, and not only by a name or label around it */
 	const char *model; /* NULL: not said */
 	struct config_pos model_pos;
 	uint32_t replicas; /* 1 when not said */

@@ -103,6 +103,18 @@ static bool is_fed(const struct form_set *f, const struct form_service *s)
 	return false;
 }
 
+/* A label alone ("subComponentType: decode") makes no half of a deployment: without prefill workers the engine does both. */
+static void settle_roles(struct form_set *f)
+{
+	bool prefills = false;
+
+	for (uint32_t i = 0; i < f->services.len; i++)
+		prefills = prefills || f->services.v[i].role == GRAPH_ROLE_PREFILL;
+	for (uint32_t i = 0; i < f->services.len && !prefills; i++)
+		if (f->services.v[i].role == GRAPH_ROLE_DECODE && !f->services.v[i].role_said)
+			f->services.v[i].role = GRAPH_ROLE_BOTH;
+}
+
 /* Flags of the wrapper, or of a server we replace: they are no settings of a worker. */
 static bool is_dropped(const struct form_service *s, const char *name)
 {
@@ -269,6 +281,7 @@ int form_tree_make(struct form_set *f, const char *file, struct err *err)
 	struct writer w = {.f = f};
 
 	join_ranks(f);
+	settle_roles(f);
 	f->root = yaml_node_create(&f->arena, YAML_MAP, &start);
 	for (uint32_t i = 0; f->root && i < f->services.len && !w.failed; i++) {
 		struct form_service *s = &f->services.v[i];

@@ -130,6 +130,23 @@ static void a_worker_of_any_name_says_its_engine(void **state UNUSED)
 	done(&r);
 }
 
+/* NVIDIA's files call a worker so also where it does both. */
+static void a_name_is_a_role_only_beside_the_other_half(void **state UNUSED)
+{
+	struct reading r;
+
+	read_text(&r, "VllmDecodeWorker: {model: a/b}\n");
+	assert_int_equal(service(&r, "VllmDecodeWorker")->role, GRAPH_ROLE_BOTH);
+	done(&r);
+	read_text(&r, "VllmDecodeWorker: {model: a/b}\nVllmPrefillWorker: {model: a/b}\n");
+	assert_int_equal(service(&r, "VllmDecodeWorker")->role, GRAPH_ROLE_DECODE);
+	assert_int_equal(service(&r, "VllmPrefillWorker")->role, GRAPH_ROLE_PREFILL);
+	done(&r);
+	read_text(&r, "VllmDecodeWorker: {model: a/b, role: decode}\n");
+	assert_int_equal(service(&r, "VllmDecodeWorker")->role, GRAPH_ROLE_DECODE);
+	done(&r);
+}
+
 static void every_mistake_is_reported_in_one_pass(void **state UNUSED)
 {
 	assert_says("Frontend:\n"
@@ -621,6 +638,7 @@ int main(void)
 		cmocka_unit_test(a_service_takes_what_it_lists_from_common_and_its_own_value_wins),
 		cmocka_unit_test(defaults_are_there_without_a_word_in_the_file),
 		cmocka_unit_test(a_worker_of_any_name_says_its_engine),
+		cmocka_unit_test(a_name_is_a_role_only_beside_the_other_half),
 		cmocka_unit_test(every_mistake_is_reported_in_one_pass),
 		cmocka_unit_test(the_number_of_mistakes_is_the_error),
 		cmocka_unit_test(types_are_explained_with_what_is_accepted),

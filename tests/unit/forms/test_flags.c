@@ -89,6 +89,56 @@ static void sglang_has_two_names_for_the_model(void **state)
 	}
 }
 
+static void an_images_tag_is_the_engines_release_where_the_image_is_the_engines(void **state)
+{
+	static const struct {
+		const char *image, *version;
+	} cases[] = {
+		{"vllm/vllm-openai:v0.10.1", "0.10.1"},
+		{"mirror.example/vllm/vllm-openai:v0.10.1", "0.10.1"},
+		{"mirror.example/team/vllm:v0.9.2", "0.9.2"},
+		{"vllm/vllm-openai-cpu:v0.11.0", "0.11.0"},
+		{"ghcr.io/llm-d/llm-d-cuda:v0.5.1", NULL},
+		{"lmcache/vllm-openai:v0.3.2", NULL},
+		{"acme/serving-with-vllm:0.2.0", NULL},
+	};
+	char text[256];
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		snprintf(text, sizeof text, "services:\n  a:\n    image: %s\n    command: vllm serve acme/Sparrow\n",
+			cases[i].image);
+		read_line(text, NULL);
+		const char *version = form.services.v[0].version;
+		if (!version != !cases[i].version || (version && strcmp(version, cases[i].version) != 0))
+			fail_msg("%s is taken for release %s", cases[i].image, version ? version : "(none)");
+	}
+}
+
+/* Dynamo calls a worker "decode" also where it does both. */
+static void a_label_makes_no_half_of_a_deployment_that_has_no_other(void **state)
+{
+	static const char lone[] =
+		"apiVersion: nvidia.com/v1alpha1\nkind: DynamoGraphDeployment\nspec:\n  services:\n    W:\n"
+		"      subComponentType: decode\n      extraPodSpec: {mainContainer: {command: [python3, -m, dynamo.vllm, "
+		"--model, acme/Sparrow%s]}}\n%s";
+	static const char prefill[] =
+		"    P:\n      subComponentType: prefill\n      extraPodSpec: {mainContainer: {command: [python3, -m, "
+		"dynamo.vllm, --model, acme/Sparrow]}}\n";
+	char text[1024];
+	(void)state;
+
+	snprintf(text, sizeof text, lone, "", "");
+	read_line(text, NULL);
+	assert_int_equal(form.services.v[0].role, GRAPH_ROLE_BOTH);
+	snprintf(text, sizeof text, lone, "", prefill);
+	read_line(text, NULL);
+	assert_int_equal(form.services.v[0].role, GRAPH_ROLE_DECODE);
+	snprintf(text, sizeof text, lone, ", --is-decode-worker", "");
+	read_line(text, NULL);
+	assert_int_equal(form.services.v[0].role, GRAPH_ROLE_DECODE);
+}
+
 static void a_flag_with_dots_is_a_part_of_its_json(void **state)
 {
 	(void)state;
@@ -312,6 +362,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_are_taken_as_each_flag_takes_them),
 		cmocka_unit_test(sglang_has_two_names_for_the_model),
+		cmocka_unit_test(an_images_tag_is_the_engines_release_where_the_image_is_the_engines),
+		cmocka_unit_test(a_label_makes_no_half_of_a_deployment_that_has_no_other),
 		cmocka_unit_test(a_flag_with_dots_is_a_part_of_its_json),
 		cmocka_unit_test(of_a_repeated_flag_the_last_counts),
 		cmocka_unit_test(what_no_release_has_is_said_with_what_was_meant),
