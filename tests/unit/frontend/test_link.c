@@ -352,10 +352,7 @@ static void a_card_without_sense_is_refused_once_and_tried_again(void **state)
 
 static void a_name_that_commands_a_terminal_is_refused(void **state)
 {
-	static const char *const names[] = {"w\x1b[2J",
-		"w\xc2\x9b"
-		"2J",
-		"w\xe2\x80\xae", "w\xe2\x80\xa8", "\xff"};
+	static const char *const names[] = {"w\x1b[2J", "w\302\2332J", "w\xe2\x80\xae", "w\xe2\x80\xa8", "\xff"};
 	struct fake f;
 
 	(void)state;

@@ -301,8 +301,8 @@ static void histories_of_older_clients_lose_nothing(void **state)
 		"{\"role\":\"assistant\",\"tool_calls\":[]},{\"role\":\"assistant\",\"function_call\":{\"name\":\"h\"}},"
 		"{\"role\":\"function\",\"content\":\"7\"}]}";
 	static const char *const right[] = {"function: 0 {\"name\":\"f\"}",
-		"assistant:  {\"tool_calls\":[{\"id\":\"call00001\",\"type\":\"function\",\"function\":{\"name\":\"f\","
-		"\"arguments\":\"{}\"}}]}",
+		("assistant:  {\"tool_calls\":[{\"id\":\"call00001\",\"type\":\"function\",\"function\":{\"name\":\"f\","
+		 "\"arguments\":\"{}\"}}]}"),
 		"tool: 5 {\"name\":\"f\",\"tool_call_id\":\"call00001\"}", "assistant: I cannot ",
 		"assistant: yes {\"reasoning_content\":\"hm\"}", "assistant: a {\"reasoning_content\":\"y\"}",
 		"assistant: b ", "assistant: c ", "assistant: d ", "user: e ", "tool: 6 {\"tool_call_id\":\"t\"}",

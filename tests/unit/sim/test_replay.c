@@ -17,7 +17,7 @@ static struct trace make_trace(const char *spec, uint64_t seed, uint32_t block_s
 {
 	struct buf text;
 	struct err err = {0};
-	struct trace t;
+	struct trace t = {0};
 
 	buf_init(&text, 1 << 24);
 	if (trace_generate(&text, spec, seed, &err) < 0 ||

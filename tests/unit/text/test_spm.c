@@ -102,10 +102,8 @@ static void random_texts_give_llama_cpps_tokens(void **state)
 static void add_prose(struct rng *r, struct buf *ret, size_t len)
 {
 	static const char *const words[] = {"stone ", "river, ", "answered ", "The ", "of ", "1984 ", "it's ",
-		"x_y = f(z); ",
-		"\xc3\xbc"
-		"ber ",
-		"\xe4\xb8\xad\xe6\x96\x87", "people. ", "quickly\n", "then\n\n", "- item\n", "\tindent ", "WORD "};
+		"x_y = f(z); ", "\u00fcber ", "\xe4\xb8\xad\xe6\x96\x87", "people. ", "quickly\n", "then\n\n",
+		"- item\n", "\tindent ", "WORD "};
 	while (ret->len < len)
 		buf_add_str(ret, words[rng_below(r, ARRAY_LEN(words))]);
 }

@@ -41,8 +41,10 @@ static bool pass_one(struct side *from, struct side *to)
 
 static void shake(struct side *a, struct side *b)
 {
-	while (pass_one(a, b) | pass_one(b, a))
-		;
+	for (bool more = true; more;) {
+		more = pass_one(a, b);
+		more = pass_one(b, a) || more;
+	}
 }
 
 static void sides_done(struct side *a, struct side *b)
