@@ -418,6 +418,7 @@ static void take_cards(struct plan_service *s, const struct form_service *f, con
 	s->pinned_len = s->gpus = n;
 	for (uint32_t i = 0; i < n; i++)
 		s->pinned[i] = chosen[i] < visible ? there[chosen[i]] : chosen[i];
+	l->all = !user;
 	if (!user)
 		s->pinned_pos = s->pos[PLAN_GPUS];
 }

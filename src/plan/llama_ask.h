@@ -58,7 +58,7 @@ struct plan_llama_draft {
 
 struct plan_llama {
 	bool server; /* all below is said; else the service is a worker of ours */
-	bool ollama;
+	bool ollama, all; /* all: it is bound to every card there is, by nobody but itself */
 	uint32_t build; /* the one said, else the newest */
 	bool fit, fits_layers; /* it changes what was not said; that includes layers */
 	uint64_t margin; /* what it leaves free of each card */

@@ -60,10 +60,12 @@ static inline bool plan_terms_fit(const struct plan_terms *t)
 {
 	return !t->known || t->kv_room >= (int64_t)t->kv_least;
 }
-/* With every release that may be meant? Of SGLang the newest ones alone are asked: before 0.4.10 the share was a guess in a table. */
+/* With every release that may be meant, and whatever a server of llama.cpp's sum is unsure by? Of SGLang the newest ones alone are asked: before 0.4.10 the share was a guess in a table. */
 static inline bool plan_terms_surely_fit(const struct plan_terms *t)
 {
-	return plan_terms_fit(t) && !t->missing && !t->close;
+	bool open = t->more && plan_terms_fixed(t) + t->kv_least + t->more > t->free;
+
+	return plan_terms_fit(t) && !t->missing && !t->close && !open;
 }
 /* The ranges of releases that a service may run on, where its own is not known: those that have its model. */
 void plan_releases_of(struct release_ranges *ret, const struct plan_service *s);

@@ -85,7 +85,7 @@ void search_why(struct search *x)
 		}
 		pipeline |= !n && pipeline_holds(x, k);
 	}
-	if (search_main(x)->pinned_len)
+	if (search_main(x)->pinned_len && !search_main(x)->llama.all)
 		snprintf(why, cap,
 			"CUDA_VISIBLE_DEVICES binds its workers to %u GPU%s, and no plan was found on those; without it there may be",
 			search_main(x)->pinned_len, plan_s(search_main(x)->pinned_len));

@@ -1,6 +1,7 @@
 /* llama-server as people start it: which cards it takes, how layers and KV are divided, what stays in RAM, and what its release does. */
 #include "plan/llama_split.h"
 #include "plan/plan.h"
+#include "plan/search.h"
 
 #include "../lib/cmocka_all.h"
 
@@ -304,6 +305,28 @@ static void cards_alike_have_parts_of_their_own(void **state)
 	forget();
 }
 
+static void plans_are_offered_that_are_sure_to_fit(void **state)
+{
+	static const uint64_t asked[] = {32768, 65536, 131072};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(asked); i++) {
+		const struct plan_wish wish = {.options = 3};
+		struct plan_options o;
+		struct err err = {0};
+		char line[256];
+		snprintf(line, sizeof line, "llama-server " M14 "-ngl 99 -c %llu", (unsigned long long)asked[i]);
+		plan_it(line, NULL, "1xRTX-3060", 0);
+		assert_int_equal(plan_verdict(&x.plan), PLAN_CANNOT);
+		assert_int_equal(plan_search(&o, &x.plan, &wish, &err), 0);
+		assert_true(o.len > 0);
+		for (uint32_t k = 0; k < o.len; k++)
+			assert_int_equal(plan_verdict(&o.items[k].plan), PLAN_FITS);
+		plan_options_done(&o);
+		forget();
+	}
+}
+
 static void a_context_that_slots_divide_is_said(void **state)
 {
 	(void)state;
@@ -356,6 +379,7 @@ int main(void)
 		cmocka_unit_test(what_is_of_unknown_size_makes_no_verdict_sure),
 		cmocka_unit_test(two_servers_may_share_all_cards),
 		cmocka_unit_test(cards_alike_have_parts_of_their_own),
+		cmocka_unit_test(plans_are_offered_that_are_sure_to_fit),
 		cmocka_unit_test(a_context_that_slots_divide_is_said),
 		cmocka_unit_test(parts_add_up_whatever_is_said),
 	};
