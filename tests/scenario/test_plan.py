@@ -476,7 +476,7 @@ def test_settings_that_lie_beside_a_script_count(tmp_path):
     script = tmp_path / "start.sh"
     script.write_text("vllm serve Qwen/Qwen3-8B --config ./settings.yaml --seed 1\n")
     lost = json.loads(plan(script, "--gpus", "2xL4", "--json").stdout)
-    assert "flag-effect" in [f["code"] for f in lost["findings"]] and lost["verdict"] == "not-checked"
+    assert "flag-effect" in [f["code"] for f in lost["findings"]] and lost["verdict"] != "fits"
     (tmp_path / "settings.yaml").write_text("tensor_parallel_size: 2\nmax-model-len: 4096\n")
     found = json.loads(plan(script, "--gpus", "2xL4", "--json").stdout)
     assert found["verdict"] == "fits" and len(found["placement"][0]["devices"]) == 2
