@@ -365,7 +365,8 @@ static int check_llm_service(struct walk *w, const struct yaml_node *map)
 /* GPUs that a pod's template asks for, over its containers. */
 static double pod_gpus(struct walk *w, const struct yaml_node *group)
 {
-	const struct yaml_node *spec = map_in(map_in(group, "template"), "spec"),
+	const struct yaml_node *template = map_in(group, "template"),
+			       *spec = map_in(template ? template : group, "spec"),
 			       *list = spec ? yaml_find(spec, "containers") : NULL;
 	double sum = 0;
 
@@ -393,6 +394,18 @@ static void take_ray_groups(struct walk *w, const struct yaml_node *map, struct 
 	}
 }
 
+/* A LeaderWorkerSet's pods behind the leader have what their own template asks for. */
+static void take_worker_pods(struct walk *w, const struct yaml_node *lws, struct around *a)
+{
+	const struct yaml_node *leader = map_in(lws, "leaderTemplate"), *worker = map_in(lws, "workerTemplate");
+	double gpus = leader && worker ? pod_gpus(w, worker) : 0;
+
+	if (gpus <= 0 || a->nodes < 2 || gpus == pod_gpus(w, leader))
+		return; /* all are alike */
+	a->more_gpus = gpus * (a->nodes - 1);
+	a->nodes = 1;
+}
+
 static int take_around(struct walk *w, const struct yaml_node *map, struct around *a)
 {
 	const struct yaml_node *meta = map_in(map, "metadata"), *lws = map_in(map, "leaderWorkerTemplate"),
@@ -413,6 +426,7 @@ static int take_around(struct walk *w, const struct yaml_node *map, struct aroun
 	for (const struct yaml_node *n = notes ? notes->first : NULL; n; n = n->next)
 		a->gpus_all |= strstr(n->key, "dra-device-class") != NULL;
 	take_count(lws, "size", &a->nodes, &pos);
+	take_worker_pods(w, lws, a);
 	take_count(nodes, "nodeCount", &a->nodes, &pos);
 	take_count(map, "podGroupSize", &a->nodes, &pos);
 	take_count(map_in(map, "workloadTemplate"), "size", &a->nodes, &pos);
@@ -767,7 +781,9 @@ static int walk(struct walk *w, const struct yaml_node *node, const struct aroun
 	for (const struct yaml_node *c = node->first; c && code == 0; c = c->next) {
 		struct around inner = a;
 		bool named = node->key && (!strcmp(node->key, "services") || !strcmp(node->key, "components"));
-		if (c->key && (is_passed_over(c->key) || is_follower(node, c->key)))
+		bool leads = c->key && !strcmp(c->key, "workerTemplate") &&
+			     !map_in(node, "leaderTemplate"); /* then it is the leader's, too */
+		if (c->key && ((is_passed_over(c->key) && !leads) || is_follower(node, c->key)))
 			continue;
 		if (c->key && c->type == YAML_MAP && (named || role_of(c->key, GRAPH_ROLE_BOTH))) {
 			inner.name = named || !a.name ? c->key : arena_printf(&w->f->arena, "%s-%s", a.name, c->key);

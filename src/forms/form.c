@@ -142,6 +142,10 @@ static bool may_be_graph(const struct yaml_node *root)
 	static const char *const ours[] = {
 		"ServiceArgs", "engine", "common-configs", "workers", "remote-prefill", "model", "model-path"};
 
+	/* A chart's values may have a "port", too. */
+	const struct yaml_node *image = yaml_find(root, "image");
+	if (yaml_find(root, "replicaCount") || (image && image->type == YAML_MAP))
+		return false;
 	for (const struct yaml_node *n = root->first; n; n = n->next) {
 		size_t len = strlen(n->key);
 		if (graph_section_known(n->key) || (len > 5 && !strcmp(n->key + len - 6, "Worker")) ||

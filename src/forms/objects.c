@@ -316,7 +316,7 @@ static const struct yaml_node *engine_image(const struct yaml_node *n, uint32_t 
 static const struct yaml_node *chart_model(const struct yaml_node *root)
 {
 	static const char *const keys[] = {"model", "modelName", "modelId", "modelID", "model_id", "modelURL",
-		"modelUri", "modelRepo", "huggingfaceId", "hfModel"},
+		"modelUri", "modelRepo", "huggingfaceId", "hfModel", "LLM_MODEL_ID", "MODEL_ID", "MODEL_NAME"},
 				 *const maps[] = {"model", "vllm", "sglang", "engine", "server", "inference", "llm",
 					 "config", "modelServer"};
 	static const char *const inner[] = {"name", "id", "repo", "repository", "path", "uri"};
@@ -360,7 +360,7 @@ static int chart_flags(struct form_set *f, struct form_service *s, const struct 
 	static const char *const maps[] = {"modelParameters", "vllmConfig", "engineArgs", "engineConfig", "vllmArgs",
 		"serverArgs"},
 				 *const lists[] = {"extraArgs", "args", "vllmArgs", "additionalArgs", "vllmExtraArgs",
-					 "extra_args"};
+					 "extra_args", "extraCmdArgs"};
 	int code = 0;
 
 	if (depth > 4)

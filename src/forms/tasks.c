@@ -77,6 +77,8 @@ static void take_gpus(struct task *t, const struct yaml_node *n)
 		take_gpus(t, n->first);
 	} else if (n->type == YAML_MAP && text_in(n, "count")) { /* dstack */
 		t->gpus = (uint32_t)MIN(strtoul(text_in(n, "count"), NULL, 10), 4096ul);
+	} else if (n->type == YAML_MAP && n->first && strchr(n->first->key, ':')) { /* {H100:8, A100:8}: a set */
+		t->gpus = count_of(n->first->key);
 	} else if (n->type == YAML_MAP && n->first && n->first->type == YAML_SCALAR) { /* {A100: 8} */
 		t->gpus = (uint32_t)MIN(strtoul(n->first->text, NULL, 10), 4096ul);
 		t->gpus = t->gpus ? t->gpus : 1;

@@ -264,6 +264,9 @@ static void tasks_have_what_they_ask_for(void **state)
 	check_file("t.yaml",
 		"resources:\n  accelerators: {A100: 2}\nnum_nodes: 2\nenvs: {M: m}\nrun: |\n  vllm serve $M -tp $SKYPILOT_NUM_GPUS_PER_NODE \\\n    -pp $SKYPILOT_NUM_NODES\n",
 		"m x1 tensor-parallel-size=2 pipeline-parallel-size=2 $M=m");
+	check_file("t.yaml",
+		"resources: {accelerators: {H100:8, A100:8}}\nnum_nodes: 2\nrun: |\n  TP=$(($SKYPILOT_NUM_GPUS_PER_NODE * $SKYPILOT_NUM_NODES))\n  vllm serve m -tp $TP\n",
+		"m x1 tensor-parallel-size=16");
 	check_file("t.yaml", "resources: {accelerators: L4:1}\nrun: vllm serve m -tp 4\n",
 		"m x1 g1 tensor-parallel-size=4 !gpus-few");
 }
@@ -299,6 +302,21 @@ static void pods_of_one_engine_count_together(void **state)
 		"{limits: {nvidia.com/gpu: 2}}}]}}\n";
 
 	(void)state;
+#define LWS                                                                                                            \
+	"apiVersion: leaderworkerset.x-k8s.io/v1\nkind: LeaderWorkerSet\nmetadata: {name: l}\nspec:\n  leaderWorkerTemplate:\n    size: 2\n"
+#define POD(command, gpus)                                                                                             \
+	"{spec: {containers: [{image: vllm/vllm-openai:v0.11.0, command: [sh, -c, \"" command                          \
+	"\"], resources: {limits: {nvidia.com/gpu: " gpus "}}}]}}\n"
+	check_file("l.yaml",
+		LWS "    leaderTemplate: " POD("vllm serve m -tp 8 -pp 2", "8") "    workerTemplate: " POD(
+			"ray start", "8"),
+		"m x1 g16 tensor-parallel-size=8 pipeline-parallel-size=2");
+	check_file("l.yaml",
+		LWS "    leaderTemplate: " POD("vllm serve m -tp 8 -pp 2", "8") "    workerTemplate: " POD(
+			"ray start", "1"),
+		"m x1 g9 tensor-parallel-size=8 pipeline-parallel-size=2 !gpus-few");
+	check_file("l.yaml", LWS "    workerTemplate: " POD("vllm serve m -tp 16", "8"),
+		"m x1 g16 tensor-parallel-size=16");
 	check_file("r.yaml", ray, "m x1 g4 tensor-parallel-size=4");
 	check_file("c.yaml",
 		"services:\n  a:\n    image: vllm/vllm-openai\n    gpus: all\n    entrypoint: [bash, -c, 'E=(); if [ -d /x ]; then exec vllm serve \"$$@\" \"$${E[@]}\"; else exec vllm serve --port 9 \"$$@\"; fi', --]\n"
