@@ -651,7 +651,7 @@ static bool exec_setting(struct form_shell *s, const struct form_word *w, uint32
 	} else if (!strcmp(w->text, "shift") && s->args) {
 		unsigned long n = count > 1 ? strtoul(w[1].text, NULL, 10) : 1;
 		n = MIN(n, (unsigned long)s->args->len);
-		set_args(s, rest_of(s, s->args->v + n, s->args->len - (uint32_t)n));
+		set_args(s, rest_of(s, n ? s->args->v + n : s->args->v, s->args->len - (uint32_t)n));
 	} else if (!strcmp(w->text, "set") && count > 1 && (!strcmp(w[1].text, "--") || w[1].text[0] != '-')) {
 		bool all = true;
 		for (uint32_t i = 1; i < count; i++) /* csh's "set X=y" */
