@@ -1,3 +1,4 @@
+#include "model/name_quant.h"
 #include "model/shape.h"
 #include "model/gguf_mix.h"
 
@@ -293,19 +294,6 @@ static const struct entry *best(const char *name)
 	return ret;
 }
 
-/* Words at the end of a name that say its weights are quantized; the longest first. */
-static const struct {
-	const char *tail, *quant, *format;
-} quant_tails[] = {{"-gptq-int4", "gptq", ""}, {"-gptq-int8", "int8", ""}, {"-gptq-4bit", "gptq", ""},
-	{"-gptq", "gptq", ""}, {"-awq-int4", "awq", ""}, {"-int4-awq", "awq", ""}, {"-awq-4bit", "awq", ""},
-	{"-awq", "awq", ""}, {"-fp8-dynamic", "fp8", "compressed-tensors"}, {"-fp8-block", "fp8", "compressed-tensors"},
-	{"-fp8-static-pertensor", "fp8", ""}, {"-fp8", "fp8", ""}, {"-quantized.w8a8", "int8", "compressed-tensors"},
-	{"-quantized.w4a16", "gptq", "compressed-tensors"}, {"-w4a16-ct", "gptq", "compressed-tensors"},
-	{"-w4a16", "gptq", "compressed-tensors"}, {"-w8a8", "int8", "compressed-tensors"}, {"-int8", "int8", ""},
-	{"-int4", "gptq", ""}, {"-nvfp4-v2", "nvfp4", ""}, {"-nvfp4", "nvfp4", ""}, {"-fp4-v2", "nvfp4", ""},
-	{"-fp4", "nvfp4", ""}, {"-mxfp4", "mxfp4", ""}, {"-bnb-4bit", "bitsandbytes", ""}, {"-4bit", NULL, NULL},
-	{"-8bit", NULL, NULL}, {"-gguf", NULL, NULL}};
-
 /* "name:Q4_K_M", "name-AWQ": cut what names a quantization off name, and return it; NULL: none. */
 static const char *cut_quant(char *name, char quant[16], const char **ret_format)
 {
@@ -318,23 +306,21 @@ static const char *cut_quant(char *name, char quant[16], const char **ret_format
 		cut_quant(name, (char[16]){0}, ret_format);
 		return quant;
 	}
-	for (uint32_t i = 0; i < ARRAY_LEN(quant_tails); i++) {
-		size_t n = strlen(name), tail = strlen(quant_tails[i].tail);
-		if (n > tail && !strcasecmp(name + n - tail, quant_tails[i].tail)) {
-			name[n - tail] = '\0';
-			*ret_format = quant_tails[i].format;
-			char *dash = strrchr(name, '-');
-			if (!strcasecmp(quant_tails[i].tail, "-gguf") && dash && gguf_mix_known(dash + 1) &&
-				strlen(dash + 1) < 16) { /* "Qwen2.5-Coder-3B-Q8_0-GGUF" */
-				for (uint32_t k = 0; k <= strlen(dash + 1); k++)
-					quant[k] = (char)tolower((unsigned char)dash[1 + k]);
-				*dash = '\0';
-				return quant;
-			}
-			return quant_tails[i].quant;
-		}
+	struct name_quant said;
+	size_t len = model_name_quant(&said, name);
+	if (!name[len])
+		return NULL;
+	bool gguf = !strcasecmp(name + strlen(name) - 4, "gguf");
+	name[len] = '\0';
+	*ret_format = said.quant ? said.format : NULL;
+	char *dash = strrchr(name, '-');
+	if (gguf && dash && gguf_mix_known(dash + 1) && strlen(dash + 1) < 16) { /* "Qwen2.5-Coder-3B-Q8_0-GGUF" */
+		for (uint32_t k = 0; k <= strlen(dash + 1); k++)
+			quant[k] = (char)tolower((unsigned char)dash[1 + k]);
+		*dash = '\0';
+		return quant;
 	}
-	return NULL;
+	return said.quant;
 }
 
 static int refuse(const char *name, struct err *err)
