@@ -397,6 +397,14 @@ static bool is_gguf_name(const char *name)
 	return colon && colon - name > 5 && !strncasecmp(colon - 5, "-gguf", 5);
 }
 
+/* Has the name an owner, and another than the model's? */
+static bool is_others(const struct entry *e, const char *name)
+{
+	const char *slash = strchr(name, '/');
+
+	return slash && strncasecmp(e->hf, name, (size_t)(slash - name + 1)) != 0;
+}
+
 int model_facts_by_name(struct model_facts *ret, const char *name, struct err *err)
 {
 	char rest[KEY_BYTES_MAX], quant[16];
@@ -425,6 +433,7 @@ int model_facts_by_name(struct model_facts *ret, const char *name, struct err *e
 	facts_of(e, ret);
 	if (q)
 		other_file(ret, name, q, format);
+	ret->variant = is_others(e, name);
 	if (open) {
 		snprintf(ret->unsure, sizeof ret->unsure,
 			"the name ends in -GGUF and " MODEL_NO_FILE
@@ -432,7 +441,10 @@ int model_facts_by_name(struct model_facts *ret, const char *name, struct err *e
 			ret->quant);
 	} else if (!q && format == NULL && !gguf) { /* "-4bit" of MLX or others */
 		snprintf(ret->unsure, sizeof ret->unsure,
-			"the name does not say how \"%.80s\" is quantized: it is counted as %s", name, ret->dtype);
+			"the name does not say how \"%.70s\" is quantized: it is counted in 4 bits, as the smallest",
+			name);
+		ret->weight_bytes = model_weight_bytes(ret, "gptq");
+		ret->weight_mixed = ret->variant = true;
 	}
 	return 0;
 }

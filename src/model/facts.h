@@ -63,6 +63,7 @@ struct model_facts {
 	uint64_t file_bytes; /* of the files on disk; 0 from the catalogue */
 	uint32_t files;
 	char unsure[160]; /* what of all this is a guess, as a sentence; "": nothing */
+	bool variant; /* figures are those of the model that another's quantized file was made of: its context may be its own */
 	bool chat_template; /* a GGUF file that has one */
 	const struct refusal *refusal; /* why a GGUF file cannot generate text, constant; NULL: it can, or is none */
 	enum model_from from;

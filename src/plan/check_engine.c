@@ -334,6 +334,16 @@ static void check_context(struct plan *p, const struct plan_service *s)
 			m->context_max);
 		return;
 	}
+	if (m->variant) {
+		findings_add(&p->findings, FINDING_WARNING, FINDING_CONFIGURATION, "context-variant",
+			&s->pos[PLAN_CONTEXT],
+			"%s: %s is %llu, past the %u of %s; whether the file that was made of it has more is not known here",
+			s->name, plan_key_name(s->engine, PLAN_CONTEXT), (unsigned long long)s->context, m->context_max,
+			m->name);
+		findings_unchecked(&p->findings);
+		findings_remedy(&p->findings, "max_position_embeddings of its config.json says it");
+		return;
+	}
 	findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "context-max", &s->pos[PLAN_CONTEXT],
 		"%s: %s is %llu, and the model was made for %u", s->name, plan_key_name(s->engine, PLAN_CONTEXT),
 		(unsigned long long)s->context, m->context_max);

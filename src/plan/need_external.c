@@ -284,7 +284,10 @@ static uint32_t guesses(const struct plan_service *s, const struct gpu_device *c
 
 bool plan_encoder_unknown(const struct plan_service *s)
 {
-	return s->engine == GRAPH_ENGINE_VLLM && s->model->facts && has_large_encoder(s->model->facts) &&
+	const struct model_facts *m = s->model->facts;
+	bool pixtral = m && (strstr(m->architecture, "istral3") || strstr(m->architecture, "pixtral"));
+
+	return s->engine == GRAPH_ENGINE_VLLM && m && (has_large_encoder(m) || pixtral) &&
 	       (s->release ? s->release : s->since) < VLLM_SAMPLER_TRITON;
 }
 

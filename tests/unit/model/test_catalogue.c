@@ -287,6 +287,21 @@ static void a_stranger_s_4_bit_hybrid_is_a_guess(void **state)
 	assert_true(m.params_unquantized > m.params_linear / 4);
 }
 
+/* Several sizes at once: at the least four bits, so that what does not fit then never will; and another's file may have another context. */
+static void an_unknown_mixture_is_counted_in_4_bits(void **state)
+{
+	struct model_facts m, four;
+
+	(void)state;
+	find(&m, "QuantTrio/GLM-4.6-GPTQ-Int4-Int8Mix");
+	find(&four, "someone/GLM-4.6-GPTQ-Int4");
+	assert_non_null(strstr(m.unsure, "does not say how"));
+	assert_int_equal(m.weight_bytes, four.weight_bytes);
+	assert_true(m.variant && four.variant);
+	find(&m, "Qwen/Qwen2.5-7B-Instruct-AWQ");
+	assert_false(m.variant);
+}
+
 static void what_is_from_memory_or_unnamed_is_unsure(void **state)
 {
 	struct model_facts m;
@@ -377,6 +392,7 @@ int main(void)
 		cmocka_unit_test(what_quantized_files_leave_in_16_bits_is_counted_so),
 		cmocka_unit_test(weights_are_as_large_as_their_published_files),
 		cmocka_unit_test(a_stranger_s_4_bit_hybrid_is_a_guess),
+		cmocka_unit_test(an_unknown_mixture_is_counted_in_4_bits),
 		cmocka_unit_test(what_is_from_memory_or_unnamed_is_unsure),
 		cmocka_unit_test(a_name_s_tail_names_the_quantization),
 		cmocka_unit_test(an_unknown_name_gets_a_suggestion),
