@@ -208,7 +208,7 @@ static int add_env(struct form_set *f, struct form_service *s, const struct form
 }
 
 /* docker run --gpus all | 2 | '"device=0,1"' */
-static void take_docker_gpus(struct form_service *s, const struct form_word *w, const char *value)
+static int take_docker_gpus(struct form_set *f, struct form_service *s, const struct form_word *w, const char *value)
 {
 	const char *device = strstr(value, "device=");
 	uint32_t n = device ? 1 : (uint32_t)strtoul(value, NULL, 10);
@@ -217,6 +217,16 @@ static void take_docker_gpus(struct form_service *s, const struct form_word *w, 
 		n += *p == ',';
 	s->gpus = n;
 	s->gpus_pos = w->pos;
+	if (!device)
+		return 0;
+	char *list = arena_strdup(&f->arena, device + 7), *out = list;
+	for (const char *p = list; p && *p; p++)
+		if (!strchr("\"' ", *p))
+			*out++ = *p;
+	if (!list)
+		return -ENOMEM;
+	*out = '\0';
+	return form_arg_add(f, &s->envs, "NVIDIA_VISIBLE_DEVICES", list, &w->pos);
 }
 
 /* "docker run" without any of what shows a container the GPUs; NULL: with one, or no such command. */
@@ -267,9 +277,9 @@ static int read_before(struct form_set *f, struct form_service *s, const struct 
 		else if (!strncmp(t, "--env=", 6) && is_assignment(t + 6))
 			code = add_env(f, s, &(struct form_word){.text = t + 6, .pos = words[i].pos});
 		else if (!strcmp(t, "--gpus"))
-			take_docker_gpus(s, &words[i], next);
+			code = take_docker_gpus(f, s, &words[i], next);
 		else if (!strncmp(t, "--gpus=", 7))
-			take_docker_gpus(s, &words[i], t + 7);
+			code = take_docker_gpus(f, s, &words[i], t + 7);
 	}
 	return code;
 }

@@ -85,7 +85,7 @@ static int check_cards(struct form_set *f, const struct form_service *s, const s
 			arena_printf(
 				arena, "%s=%.64s: which cards the engine sees is not known here", e->name, e->value),
 			NULL);
-	if (!given || !n || n >= form_flags_gpus(s))
+	if (!given || !n || s->gpus > 0 || n >= form_flags_gpus(s)) /* what is given as a count is checked as such */
 		return 0;
 	return form_remark(f, FORM_FATAL, "gpus-few", &e->pos,
 		arena_printf(arena, "%s=%.64s shows %u of the %g GPUs that each worker computes on by its flags",

@@ -113,12 +113,24 @@ static const char *take_text(struct plan_service *s, enum plan_key key, const ch
 	return v && v->text ? v->text : def;
 }
 
-/* CUDA_VISIBLE_DEVICES=0,2 in ServiceArgs.envs binds the service's workers to these. */
+static bool has_env(const struct graph_service *g, const char *name)
+{
+	for (uint32_t i = 0; i < g->envs_len; i++)
+		if (!strcmp(g->envs[i].name, name))
+			return true;
+	return false;
+}
+
+/* CUDA_VISIBLE_DEVICES=0,2 in ServiceArgs.envs binds the service's workers to these; so does the list of indices that a container is given. */
 static void take_pinned(struct plan_service *s)
 {
+	bool given = !has_env(s->graph, "CUDA_VISIBLE_DEVICES");
+
 	for (uint32_t i = 0; i < s->graph->envs_len; i++) {
 		const struct graph_arg *e = &s->graph->envs[i];
-		if (strcmp(e->name, "CUDA_VISIBLE_DEVICES"))
+		const char *value = e->value ? e->value : "";
+		if (strcmp(e->name, given ? "NVIDIA_VISIBLE_DEVICES" : "CUDA_VISIBLE_DEVICES") ||
+			(given && (!*value || strspn(value, "0123456789,") != strlen(value))))
 			continue;
 		s->pinned_pos = e->pos;
 		s->pinned_len = 0;

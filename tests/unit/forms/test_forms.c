@@ -43,7 +43,7 @@ static void a_pasted_line_is_a_worker(void **state)
 		"sglang.launch_server",
 		"SglangWorker:\n  engine: \"sglang\"\n  model-path: \"a/b\"\n  tp: \"2\"\n  ServiceArgs:\n    workers: "
 		"\"1\"\n"
-		"    resources:\n      gpu: \"2\"\n    envs:\n      A: \"b\"\n");
+		"    resources:\n      gpu: \"2\"\n    envs:\n      NVIDIA_VISIBLE_DEVICES: \"0,1\"\n      A: \"b\"\n");
 	check("./build/bin/llama-server -m /m/x.gguf -ngl 99 -c 16384 -np 4 -ts 3,1", "llama-server",
 		"LlamaWorker:\n  engine: \"llama\"\n  model: \"/m/x.gguf\"\n  gpu-layers: \"99\"\n  context-length: "
 		"\"16384\"\n"
