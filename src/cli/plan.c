@@ -467,6 +467,9 @@ static const char *command_text(struct planner *x)
 			buf_printf(&out, " --%s ", repeated[i]);
 			plan_shell_word(&out, flags_str(x->flags, repeated[i]));
 		}
+	/* How many are asked for decides which are kept apart as different: another count numbers them anew. */
+	if (flags_is_set(x->flags, "plans"))
+		buf_printf(&out, " --plans %llu", (unsigned long long)flags_uint(x->flags, "plans"));
 	const char *text = out.failed ? NULL : arena_strdup(&x->gather.arena, buf_str(&out));
 	buf_done(&out);
 	return text ? text : "stator plan";

@@ -3,6 +3,7 @@
 #include "plan/check.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { DP_ATTENTION_SPARE = 8 }; /* of a card */
 
@@ -128,11 +129,41 @@ static void unrecorded_say(struct plan *p, const struct look *x)
 	findings_unchecked(&p->findings);
 }
 
+/* Weights that are made FP8 while they are loaded come in 16 bits first, all of them before the first is made smaller (vLLM's page on
+ * FP8; later releases do it layer by layer). */
+static uint64_t came_as(const struct look *x)
+{
+	const struct plan_service *s = x->s;
+
+	return model_weight_bytes_ep(
+		       s->model->facts, "bfloat16", s->tp, plan_experts_whole(s) ? s->tp * MAX(s->dp, 1u) : s->tp) /
+	       MAX(s->pp, 1u);
+}
+
+static bool made_open(const struct look *x)
+{
+	const struct plan_service *s = x->s;
+	const char *files = s->model->facts->quant;
+
+	return s->set[PLAN_QUANT] && s->quant && !strcmp(s->quant, "fp8") && (!*files || !strcmp(files, "none")) &&
+	       !s->extra.offload && came_as(x) > x->t->total;
+}
+
+static void made_say(struct plan *p, const struct look *x)
+{
+	findings_add(&p->findings, FINDING_WARNING, FINDING_CAPACITY, "memory-made", &x->s->pos[PLAN_QUANT],
+		"%s: its weights are made FP8 while they are loaded, and come in 16 bits first: %s on a card of %s",
+		x->s->name, PLAN_BYTES(came_as(x)), PLAN_BYTES(x->t->total));
+	findings_unchecked(&p->findings);
+	findings_remedy(&p->findings, "weights that are stored in FP8, or more cards");
+}
+
 static const struct {
 	bool (*is_open)(const struct look *x);
 	void (*say)(struct plan *p, const struct look *x);
 } kinds[] = {{encoder_open, encoder_say}, {draft_open, draft_say}, {outside_open, outside_say},
-	{beside_open, beside_say}, {attention_open, attention_say}, {unrecorded_open, unrecorded_say}};
+	{beside_open, beside_say}, {attention_open, attention_say}, {unrecorded_open, unrecorded_say},
+	{made_open, made_say}};
 
 bool plan_is_open(const struct plan_service *s, const struct plan_terms *t, const struct gpu_device *card)
 {

@@ -60,6 +60,10 @@ static const struct given table[] = {
 		FINDING_FATAL, 1, "is the largest that fits"},
 	{"1xA100-40GB", "VllmWorker:\n" M "  max-model-len: 131072\n" G(1), "memory-context", FINDING_FATAL, 3,
 		"131072"},
+	{"1xRTX-3060",
+		"VllmWorker:\n  model: meta-llama/Llama-3.1-8B-Instruct\n  quantization: fp8\n  max-model-len: 2048\n" G(
+			1),
+		"memory-made", FINDING_WARNING, 3, "15.0 GiB on a card of"},
 	/* Of a model that is not known, its name may be enough to know that it never fits. */
 	{"1xL4", "VllmWorker:\n  model: acme/Sparrow-70B-Instruct\n" G(1), "weights-by-name", FINDING_FATAL, 2,
 		"27.7 GiB at the least"},
