@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #define VLLM "vLLM's sources, 0.8 to 0.32"
+#define SGL_RUNNER "SGLang, model_executor/model_runner.py: \"only supports sm75 and above\""
 #define SGL "SGLang's documentation and threads"
 #define LLAMA "llama.cpp 0.5's CUDA sources"
 
@@ -274,10 +275,13 @@ void rule_engine_runs(struct rule_answer *ret, enum rule_engine e, uint32_t capa
 	else if (capability >= 75)
 		answer(ret, RULE_YES, 75, "runs: Turing is the oldest generation that today's wheels are built for",
 			NULL, VLLM);
+	else if (e == RULE_SGLANG)
+		answer(ret, RULE_NO, 75, "SGLang refuses cards below capability 7.5 (Turing) when it loads a model",
+			"vLLM up to 0.14, or llama.cpp", SGL_RUNNER);
 	else if (capability >= 70)
 		answer(ret, RULE_INSTEAD, 75,
 			"Volta was dropped with CUDA 13, the default build now: an older vLLM with CUDA 12 runs",
 			"vLLM up to 0.14", VLLM);
 	else
-		answer(ret, RULE_NO, 70, "vLLM and SGLang need capability 7.0 (Volta)", "llama.cpp", VLLM);
+		answer(ret, RULE_NO, 70, "vLLM needs capability 7.0 (Volta)", "llama.cpp", VLLM);
 }

@@ -103,6 +103,10 @@ static void kv_types_and_engines(void **state)
 	expect(&a, RULE_INSTEAD, "Volta", NULL);
 	rule_engine_runs(&a, RULE_VLLM, 61);
 	expect(&a, RULE_NO, "", "llama.cpp");
+	rule_engine_runs(&a, RULE_SGLANG, 75);
+	assert_int_equal(a.verdict, RULE_YES);
+	rule_engine_runs(&a, RULE_SGLANG, 70);
+	assert_int_equal(a.verdict, RULE_NO);
 	rule_engine_runs(&a, RULE_LLAMA, 61);
 	expect(&a, RULE_YES, "", NULL);
 }
