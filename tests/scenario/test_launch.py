@@ -94,7 +94,8 @@ def test_values_of_flags_are_taken_as_they_are(tmp_path, demo_model):
     odd.symlink_to(demo_model)
     answer = stator("serve", odd, "--host", "[::1]", "--port", "8000", "--check")
     assert answer.returncode == 0, answer.stderr
-    assert f"--model={odd}" in answer.stdout
+    [line] = [line for line in answer.stdout.splitlines() if "--model=" in line]
+    assert f"--model={odd}" in shlex.split(line), "the line can be pasted into a shell"
     assert "frontend: http://[::1]:8000\n" in answer.stdout
 
 
@@ -510,7 +511,9 @@ def test_chat_says_what_the_server_says(slow):
 def test_chat_without_a_server_says_so(tmp_path):
     done = stator("chat", "http://127.0.0.1:1", input="hello\n", env={"XDG_RUNTIME_DIR": str(tmp_path)})
     assert done.returncode == 1
-    assert "Connection refused" in done.stderr and "stator serve" in done.stderr
+    assert "Connection refused" in done.stderr
+    # Others of this user may run, in places that every process looks at.
+    assert "stator serve" in done.stderr or "deployments of yours run at" in done.stderr
 
 
 @pytest.mark.parametrize("url, said", [("ftp://x", "ftp"), ("https://127.0.0.1:1", "127.0.0.1:1"), ("http://x:99999", "99999")])
