@@ -350,30 +350,17 @@ static void check_context(struct plan *p, const struct plan_service *s)
 	findings_remedy(&p->findings, "at most %u (RoPE scaling stretches it, at a price in quality)", m->context_max);
 }
 
-/* Sequences that nobody set are lowered to the tokens of a step (engine/arg_utils.py); 0.11.0 is the oldest that was seen to. */
-static void batch_short(struct plan *p, const struct plan_service *s)
-{
-	bool lowers = !s->set[PLAN_SEQS] && (!s->version || s->version >= engine_version_parse("0.11.0"));
-	enum finding_severity severity = s->set[PLAN_SEQS] ? FINDING_FATAL : lowers ? FINDING_INFO : FINDING_WARNING;
-
-	findings_add(&p->findings, severity, FINDING_CONFIGURATION, "batch-seqs", &s->pos[PLAN_BATCH],
-		"%s: max-num-batched-tokens is %llu, less than the %llu sequences of a step%s", s->name,
-		(unsigned long long)s->batch, (unsigned long long)s->seqs,
-		lowers              ? ": vLLM lowers these, which are its default"
-		: s->set[PLAN_SEQS] ? ""
-				    : " (vLLM's default): whether this release lowers them is not known here");
-	if (severity == FINDING_WARNING)
-		findings_unchecked(&p->findings);
-	if (severity != FINDING_INFO)
-		findings_remedy(&p->findings, "max-num-batched-tokens of at least max-num-seqs");
-}
-
 static void check_batch(struct plan *p, const struct plan_service *s)
 {
 	if (s->engine != GRAPH_ENGINE_VLLM || !s->set[PLAN_BATCH])
 		return;
-	if (s->batch < s->seqs)
-		batch_short(p, s);
+	if (s->batch < s->seqs) {
+		findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "batch-seqs", &s->pos[PLAN_BATCH],
+			"%s: max-num-batched-tokens is %llu, less than the %llu sequences of a step%s", s->name,
+			(unsigned long long)s->batch, (unsigned long long)s->seqs,
+			s->set[PLAN_SEQS] ? "" : " (vLLM's default)");
+		findings_remedy(&p->findings, "max-num-batched-tokens of at least max-num-seqs");
+	}
 	if (!s->chunked && s->context && s->batch < s->context) {
 		findings_add(&p->findings, FINDING_FATAL, FINDING_CONFIGURATION, "batch-context", &s->pos[PLAN_BATCH],
 			"%s: without chunked prefill a prompt must fit one step: max-num-batched-tokens %llu < "
